@@ -1,0 +1,21 @@
+"""What runs and who gets the traffic: endpoints, releases, rollouts, replicas, route tables, gateways, keys, reports."""
+
+from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
+from deployments.models.releases import Release, ReleaseEvent, Report, Rollout
+from deployments.models.runtime import EnvironmentBuild, GatewayState, Replica, ReplicaState, RouteTable
+
+__all__ = [
+    "Endpoint",
+    "EndpointArm",
+    "EnvironmentBuild",
+    "GatewayKey",
+    "GatewayState",
+    "Release",
+    "ReleaseEvent",
+    "Replica",
+    "ReplicaState",
+    "Report",
+    "Rollout",
+    "RouteTable",
+    "ServingConfig",
+]

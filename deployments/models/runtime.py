@@ -1,0 +1,103 @@
+"""Replicas, route tables, gateways, environment builds. Goal and observation are different rows with different writers."""
+
+from django.db import models
+
+from deployments.models.endpoints import Endpoint, ServingConfig
+from registry.models import Environment, Version
+
+
+class Replica(models.Model):
+    """A replica that should run (goal). Deleted only after it is observed stopped or its agent is gone.
+
+    `wanted` False means: drain, then stop after `stop_at`. `keep_until` keeps a replaced version warm for an instant rollback.
+    """
+
+    id = models.CharField(max_length=20, primary_key=True)
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="replicas")
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="replicas")
+    serving_config = models.ForeignKey(ServingConfig, on_delete=models.PROTECT)
+    platform = models.CharField(max_length=20, default="local")
+    generation = models.PositiveIntegerField(default=1)
+    wanted = models.BooleanField(default=True)
+    created_at = models.DateTimeField()
+    removed_from_routes_at = models.DateTimeField(null=True, blank=True)
+    removal_revision = models.PositiveIntegerField(default=0)
+    keep_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        indexes = [models.Index(fields=["endpoint", "version"], name="replica_by_version")]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class ReplicaState(models.Model):
+    """A replica as its agent last reported it (observation). States as in docs/wire.md section 5."""
+
+    replica_id = models.CharField(max_length=20, primary_key=True)
+    agent = models.CharField(max_length=80)
+    host = models.CharField(max_length=200, blank=True)
+    generation = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=10, default="pending")
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    address = models.CharField(max_length=300, blank=True)
+    restarts = models.PositiveIntegerField(default=0)
+    message = models.CharField(max_length=500, blank=True)
+    memory_mb = models.PositiveIntegerField(default=0)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    reported_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.replica_id} {self.state}"
+
+
+class RouteTable(models.Model):
+    """One published revision of an environment's route table. The highest revision is the one wanted."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="route_tables")
+    revision = models.PositiveIntegerField()
+    document = models.JSONField()
+    content_hash = models.CharField(max_length=80)
+    reason = models.CharField(max_length=300)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["environment", "-revision"]
+        constraints = [models.UniqueConstraint(fields=["environment", "revision"], name="one_route_revision")]
+
+    def __str__(self) -> str:
+        return f"{self.environment} routes {self.revision}"
+
+
+class GatewayState(models.Model):
+    """A gateway process as it last reported itself. `applied` maps environment → acknowledged revision."""
+
+    gateway = models.CharField(max_length=80, primary_key=True)
+    boot = models.CharField(max_length=36)
+    applied = models.JSONField(default=dict)
+    refused = models.JSONField(default=dict)
+    in_flight = models.JSONField(default=dict)
+    stats = models.JSONField(default=dict)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.gateway
+
+
+class EnvironmentBuild(models.Model):
+    """The build of an isolated Python environment on an agent's machine, as last reported."""
+
+    agent = models.CharField(max_length=80)
+    key = models.CharField(max_length=64)
+    state = models.CharField(max_length=10)
+    progress = models.CharField(max_length=300, blank=True)
+    log_tail = models.TextField(blank=True)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["agent", "key"], name="one_build_per_agent")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.state}"

@@ -1,0 +1,92 @@
+"""Every route says who may use it. A test walks the URL resolver and fails on one that does not."""
+
+import functools
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib.errors import Unauthenticated
+from mlorch_site.lib.http import error_response
+
+PUBLIC = "public"
+CONTROL = "control token"
+SIGNED = "signed delivery"
+
+type_View = Callable[..., Any]
+
+
+def public(view: type_View) -> type_View:
+    """Declare that anybody may use this route (sign-in, health)."""
+    view.permission = PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def signed_delivery(view: type_View) -> type_View:
+    """Declare that the view itself verifies the sender's signature."""
+    view.permission = SIGNED  # type: ignore[attr-defined]
+    return view
+
+
+def requires(action: Action) -> Callable[[type_View], type_View]:
+    """Declare the action a route needs somewhere; the object's own check follows in the view's `*_for` getter.
+
+    Not signed in: to the sign-in page. Signed in without any role that holds the action: Forbidden with the missing role.
+    """
+
+    def decorate(view: type_View) -> type_View:
+        @functools.wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            actor = actor_of(request)
+            if actor.user is None:
+                if request.headers.get("HX-Request"):
+                    return HttpResponse(status=204, headers={"HX-Redirect": settings.WEB_SIGN_IN_PATH})
+                return redirect_to_login(request.get_full_path())
+            if not actor.may_anywhere(action):
+                actor.require(action)
+            return view(request, *args, **kwargs)
+
+        checked.permission = action  # type: ignore[attr-defined]
+        return checked
+
+    return decorate
+
+
+def has_control_token(request: HttpRequest) -> bool:
+    """Return whether the request carries the control token of gateway and agent."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    wanted = settings.CONTROL_TOKEN
+    return bool(wanted) and kind == "Bearer" and hmac.compare_digest(token.encode(), wanted.encode())
+
+
+def control_only(view: type_View) -> type_View:
+    """Declare a route for gateway and agent: it needs the control token. Works for plain and async views."""
+    refusal = Unauthenticated("The control token is missing or wrong.")
+
+    if iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def checked_async(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not has_control_token(request):
+                return error_response(refusal, request)
+            return await view(request, *args, **kwargs)
+
+        checked: type_View = checked_async
+    else:
+
+        @functools.wraps(view)
+        def checked_sync(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not has_control_token(request):
+                return error_response(refusal, request)
+            return view(request, *args, **kwargs)
+
+        checked = checked_sync
+    checked.permission = CONTROL  # type: ignore[attr-defined]
+    checked.csrf_exempt = True  # type: ignore[attr-defined]
+    return checked

@@ -1,0 +1,83 @@
+"""Who acts: a person (by session or token), or a part of mlorch itself."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlorch_site.accounts.roles import ALLOWED, EVERYWHERE, Action, Role, roles_that_allow
+from mlorch_site.lib.errors import Forbidden
+
+if TYPE_CHECKING:
+    from mlorch_site.accounts.models import User
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One acting party with its role bindings, as they were when the request began.
+
+    `kind` is `person`, `token`, `controller` or `anonymous`. `bindings` are (role, scope) pairs. `token_scopes` narrows what a token may
+    do: None for no narrowing, otherwise a set out of `read`, `write`.
+    """
+
+    kind: str
+    name: str
+    user: "User | None" = None
+    bindings: frozenset[tuple[Role, str]] = frozenset()
+    token_scopes: frozenset[str] | None = None
+    address: str = ""
+    request_id: str = ""
+    on_behalf_of: str = field(default="", compare=False)
+
+    @classmethod
+    def controller(cls, name: str) -> "Actor":
+        """Return the actor for an automatic act; `name` says which part of mlorch acts."""
+        return cls(kind="controller", name=name)
+
+    @classmethod
+    def anonymous(cls) -> "Actor":
+        return cls(kind="anonymous", name="anonymous")
+
+    @property
+    def is_controller(self) -> bool:
+        return self.kind == "controller"
+
+    def roles_in(self, scopes: Iterable[str]) -> set[Role]:
+        """Return the roles this actor holds for an object that lies in `scopes`."""
+        wanted = {EVERYWHERE, *scopes}
+        return {role for role, scope in self.bindings if scope in wanted}
+
+    def may(self, action: Action, scopes: Collection[str] = ()) -> bool:
+        """Return whether this actor may do `action` on an object that lies in `scopes`."""
+        if self.is_controller:
+            return True
+        if self.token_scopes is not None and "write" not in self.token_scopes and action not in READS:
+            return False
+        return any(action in ALLOWED[role] for role in self.roles_in(scopes))
+
+    def may_anywhere(self, action: Action) -> bool:
+        """Return whether some binding of this actor, in whatever scope, allows `action`."""
+        return self.may(action, [scope for _, scope in self.bindings])
+
+    def why_not(self, action: Action, scopes: Collection[str] = ()) -> str:
+        """Return the sentence that says why `action` is refused, or an empty string when it is allowed."""
+        if self.may(action, scopes):
+            return ""
+        if self.token_scopes is not None and "write" not in self.token_scopes and action not in READS:
+            return "This token may only read."
+        roles = " or ".join(role.label for role in roles_that_allow(action))
+        where = f" for {' or '.join(sorted(scopes))}" if scopes else ""
+        return f"This needs the role {roles}{where}."
+
+    def require(self, action: Action, scopes: Collection[str] = ()) -> None:
+        """Raise Forbidden, naming the missing role, unless this actor may do `action`."""
+        if reason := self.why_not(action, scopes):
+            raise Forbidden(reason)
+
+    def visible_scopes(self) -> set[str] | None:
+        """Return the scopes this actor may see, or None when it may see everything."""
+        if self.is_controller or any(scope == EVERYWHERE for _, scope in self.bindings):
+            return None
+        return {scope for _, scope in self.bindings}
+
+
+READS = frozenset({Action.VIEW, Action.AUDIT_VIEW})

@@ -1,0 +1,90 @@
+"""How the REST API learns who is asking: a bearer token, or the browser's session with CSRF protection."""
+
+from typing import Any
+
+from django.middleware.csrf import CsrfViewMiddleware
+from django.views import View
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import exceptions, permissions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import User
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_for_user, actor_of, address_of, token_for
+from mlorch_site.lib.errors import Unauthenticated
+
+
+class TokenAuthentication(BaseAuthentication):
+    """`Authorization: Bearer mlo_…`."""
+
+    def authenticate(self, request: Request) -> tuple[User, Actor] | None:
+        kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if not kind:
+            return None
+        if kind.lower() != "bearer" or not secret.strip():
+            raise Unauthenticated("Send the token as 'Authorization: Bearer mlo_…'.", code="malformed_token")
+        token = token_for(secret.strip())
+        inner = request._request
+        actor = actor_for_user(
+            token.user, address=address_of(inner), request_id=getattr(inner, "request_id", ""), token=token
+        )
+        inner.actor = actor  # type: ignore[attr-defined]
+        return token.user, actor
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: Any, reason: str) -> str:  # type: ignore[override]
+        return reason
+
+
+class SessionAuthentication(BaseAuthentication):
+    """The signed-in browser; unsafe methods need the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[User, Actor] | None:
+        inner = request._request
+        user = getattr(inner, "user", None)
+        if user is None or not user.is_authenticated:
+            return None
+        check = _CsrfCheck(lambda _request: None)  # type: ignore[arg-type,return-value]
+        check.process_request(inner)
+        if reason := check.process_view(inner, None, (), {}):
+            raise exceptions.PermissionDenied(f"CSRF check failed: {reason}")
+        return user, actor_of(inner)
+
+
+class IsSignedIn(permissions.BasePermission):
+    """Default deny: a route is open to signed-in people whose roles hold the route's declared action."""
+
+    def has_permission(self, request: Request, view: View) -> bool:
+        if not request.user:
+            raise Unauthenticated("Sign in, or send an API token as 'Authorization: Bearer mlo_…'.")
+        action: Action = view.permission_action  # type: ignore[attr-defined]
+        actor = actor_of(request._request)
+        if not actor.may_anywhere(action):
+            actor.require(action)
+        return True
+
+
+class TokenScheme(OpenApiAuthenticationExtension):
+    """How the token looks in the OpenAPI schema."""
+
+    target_class = "mlorch_site.accounts.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "mlo_…"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    """How the session looks in the OpenAPI schema."""
+
+    target_class = "mlorch_site.accounts.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": "mlorch_session"}

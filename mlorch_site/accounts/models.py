@@ -1,0 +1,60 @@
+"""People, their roles, their API tokens."""
+
+import uuid
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+from mlorch_site.accounts.roles import Role
+
+THEMES = [("auto", "Like the system"), ("light", "Light"), ("dark", "Dark")]
+
+
+class User(AbstractUser):
+    """A person. Times are shown in `time_zone`; `theme` is kept here so that no page flashes."""
+
+    theme = models.CharField(max_length=8, choices=THEMES, default="auto")
+    time_zone = models.CharField(max_length=64, default="UTC")
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+
+class RoleBinding(models.Model):
+    """A role given to a person in a scope (`*`, `environment:<name>`, `model:<name>`)."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="bindings")
+    role = models.CharField(max_length=20, choices=[(role.value, role.label) for role in Role])
+    scope = models.CharField(max_length=300, default="*")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "role", "scope"], name="one_binding_per_scope")]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.role} in {self.scope}"
+
+
+class ApiToken(models.Model):
+    """A person's key to the REST API. Only the SHA-256 of the token is stored; the token itself is shown once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… {self.name}"
+
+    def is_live(self, now: datetime) -> bool:
+        """Return whether the token can be used at `now`."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)

@@ -1,0 +1,72 @@
+"""Who is asking: actors out of sessions and tokens (these read the database)."""
+
+import hashlib
+from datetime import timedelta
+
+from django.http import HttpRequest
+
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import ApiToken, User
+from mlorch_site.accounts.roles import Role
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Unauthenticated
+
+LAST_USE_RESOLUTION = timedelta(minutes=1)
+
+
+def actor_for_user(user: User, *, address: str = "", request_id: str = "", token: ApiToken | None = None) -> Actor:
+    """Return the actor for an active person, with today's bindings."""
+    bindings = frozenset((Role(role), scope) for role, scope in user.bindings.values_list("role", "scope"))
+    return Actor(
+        kind="token" if token else "person",
+        name=user.username,
+        user=user,
+        bindings=bindings if user.is_active else frozenset(),
+        token_scopes=frozenset(token.scopes) if token else None,
+        address=address,
+        request_id=request_id,
+    )
+
+
+def address_of(request: HttpRequest) -> str:
+    """Return the client's address as the server saw it."""
+    return str(request.META.get("REMOTE_ADDR", ""))[:64]
+
+
+def token_digest(token: str) -> str:
+    """Return the SHA-256 under which a token is stored."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def token_for(secret: str) -> ApiToken:
+    """Return the live token of an active person, and note its use.
+
+    Raises Unauthenticated with the reason: unknown, revoked, expired, or a disabled person.
+    """
+    token = ApiToken.objects.select_related("user").filter(digest=token_digest(secret)).first()
+    now = clock.now()
+    if token is None:
+        raise Unauthenticated("This API token is not known.", code="unknown_token")
+    if token.revoked_at:
+        raise Unauthenticated("This API token was revoked.", code="revoked_token")
+    if not token.is_live(now):
+        raise Unauthenticated("This API token has expired; make a new one under My tokens.", code="expired_token")
+    if not token.user.is_active:
+        raise Unauthenticated("The person this token belongs to is disabled.", code="disabled_person")
+    if token.last_used_at is None or now - token.last_used_at > LAST_USE_RESOLUTION:
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
+    return token
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Return the actor of a request: signed-in person, bearer of a token, or anonymous. Cached on the request."""
+    cached = getattr(request, "actor", None)
+    if cached is not None:
+        return cached
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        actor = actor_for_user(user, address=address_of(request), request_id=getattr(request, "request_id", ""))
+    else:
+        actor = Actor.anonymous()
+    request.actor = actor  # type: ignore[attr-defined]
+    return actor

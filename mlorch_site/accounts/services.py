@@ -1,0 +1,126 @@
+"""Every change to people, roles and tokens."""
+
+import secrets
+import zoneinfo
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from mlorch_site import audit
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import THEMES, ApiToken, RoleBinding, User
+from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
+from mlorch_site.accounts.selectors import token_digest
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Invalid, NotFound
+
+TOKEN_BYTES = 32
+TOKEN_MAX_DAYS = 366
+TOKEN_MAX_PER_PERSON = 50
+TOKEN_SCOPES = ("read", "write")
+
+
+@transaction.atomic
+def person_create(*, actor: Actor, username: str, password: str, full_name: str = "", staff: bool = False) -> User:
+    """Create a person who can sign in. Raises Invalid when the name is taken."""
+    actor.require(Action.PEOPLE_MANAGE)
+    if User.objects.filter(username__iexact=username).exists():
+        raise Invalid(f"There is a person called {username} already.", details={"username": "taken"})
+    first, _, last = full_name.partition(" ")
+    user = User.objects.create_user(username=username, password=password, first_name=first, last_name=last, is_staff=staff)
+    audit.record(actor, "person.created", user_subject(user))
+    return user
+
+
+@transaction.atomic
+def role_bind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE) -> RoleBinding:
+    """Give `user` a role in `scope`. Giving it twice is harmless."""
+    actor.require(Action.PEOPLE_MANAGE)
+    binding, created = RoleBinding.objects.get_or_create(user=user, role=role.value, scope=scope)
+    if created:
+        audit.record(actor, "role.bound", user_subject(user), data={"role": role.value, "scope": scope})
+    return binding
+
+
+@transaction.atomic
+def role_unbind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE) -> None:
+    """Take a role in `scope` from `user`. Taking what is not there is harmless."""
+    actor.require(Action.PEOPLE_MANAGE)
+    removed, _ = RoleBinding.objects.filter(user=user, role=role.value, scope=scope).delete()
+    if removed:
+        audit.record(actor, "role.unbound", user_subject(user), data={"role": role.value, "scope": scope})
+
+
+@transaction.atomic
+def token_create(
+    *, actor: Actor, user: User, name: str, scopes: list[str], expires_at: datetime | None
+) -> tuple[ApiToken, str]:
+    """Create an API token for `user` and return it with its secret, which is not stored and cannot be shown again.
+
+    Raises Invalid for an empty name, unknown scopes, an expiry in the past or more than a year ahead.
+    """
+    now = clock.now()
+    _check_token(name, scopes, expires_at, now)
+    if actor.user != user:
+        actor.require(Action.PEOPLE_MANAGE)
+    if ApiToken.objects.filter(user=user, revoked_at=None).count() >= TOKEN_MAX_PER_PERSON:
+        raise Invalid(f"A person may have {TOKEN_MAX_PER_PERSON} tokens; revoke one first.")
+    secret = "mlo_" + secrets.token_urlsafe(TOKEN_BYTES)
+    token = ApiToken.objects.create(
+        user=user,
+        name=name.strip(),
+        prefix=secret[:10],
+        digest=token_digest(secret),
+        scopes=sorted(set(scopes)),
+        created_at=now,
+        expires_at=expires_at,
+    )
+    audit.record(actor, "token.created", token_subject(token), data={"scopes": token.scopes, "user": user.username})
+    return token, secret
+
+
+def _check_token(name: str, scopes: list[str], expires_at: datetime | None, now: datetime) -> None:
+    if not name.strip() or len(name) > 80:
+        raise Invalid("Give the token a name of 1 to 80 characters.", details={"name": "1 to 80 characters"})
+    if not scopes or set(scopes) - set(TOKEN_SCOPES):
+        raise Invalid("A token's scopes are read, write, or both.", details={"scopes": "read and/or write"})
+    if expires_at and not now < expires_at <= now + timedelta(days=TOKEN_MAX_DAYS):
+        raise Invalid(
+            f"A token ends in the future, {TOKEN_MAX_DAYS} days ahead at most.", details={"expires_at": "out of range"}
+        )
+
+
+@transaction.atomic
+def token_revoke(*, actor: Actor, token_id: str) -> ApiToken:
+    """Revoke a token of the actor's own (an administrator: anybody's). Revoking twice is harmless."""
+    tokens = ApiToken.objects.select_for_update()
+    if not actor.may(Action.PEOPLE_MANAGE):
+        tokens = tokens.filter(user=actor.user)
+    token = tokens.filter(pk=token_id).first()
+    if token is None:
+        raise NotFound("There is no such token.")
+    if token.revoked_at is None:
+        token.revoked_at = clock.now()
+        token.save(update_fields=["revoked_at"])
+        audit.record(actor, "token.revoked", token_subject(token))
+    return token
+
+
+@transaction.atomic
+def preferences_set(*, actor: Actor, theme: str, time_zone: str) -> None:
+    """Set the person's own theme and time zone."""
+    if theme not in dict(THEMES):
+        raise Invalid("The theme is auto, light or dark.", details={"theme": "unknown"})
+    if time_zone not in zoneinfo.available_timezones():
+        raise Invalid(f"{time_zone} is not a known time zone.", details={"time_zone": "unknown"})
+    User.objects.filter(pk=actor.user.pk).update(theme=theme, time_zone=time_zone)  # type: ignore[union-attr]
+
+
+def user_subject(user: User) -> audit.Subject:
+    """Return how the audit record names a person."""
+    return audit.Subject("person", str(user.pk), user.username)
+
+
+def token_subject(token: ApiToken) -> audit.Subject:
+    """Return how the audit record names a token."""
+    return audit.Subject("token", str(token.pk), token.name)

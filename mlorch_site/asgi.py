@@ -1,0 +1,22 @@
+"""The ASGI entry: HTTP to Django, websockets to Channels behind an origin check."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlorch_site.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402 - Django must be set up first
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+
+from mlorch_site.routing import websocket_routes  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_routes))),
+    }
+)

@@ -1,0 +1,41 @@
+"""Rows of the audit record. Database triggers refuse UPDATE and DELETE on `audit_auditrecord`."""
+
+from django.db import models
+
+
+class AuditRecord(models.Model):
+    """One act. `sequence` has no gaps; `hash` covers the canonical content and the previous record's hash."""
+
+    sequence = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField(db_index=True)
+    actor_kind = models.CharField(max_length=12)
+    actor = models.CharField(max_length=150, db_index=True)
+    on_behalf_of = models.CharField(max_length=150, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    action = models.CharField(max_length=64, db_index=True)
+    subject_kind = models.CharField(max_length=40)
+    subject_id = models.CharField(max_length=64)
+    subject_label = models.CharField(max_length=300, blank=True)
+    reason = models.TextField(blank=True)
+    data = models.JSONField(default=dict)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["-sequence"]
+        indexes = [models.Index(fields=["subject_kind", "subject_id", "sequence"], name="audit_by_subject")]
+
+    def __str__(self) -> str:
+        return f"#{self.sequence} {self.action} {self.subject_label or self.subject_id}"
+
+
+class AuditHead(models.Model):
+    """The chain's newest sequence and hash: the one row that appends are serialised by."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    sequence = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"audit head #{self.sequence}"

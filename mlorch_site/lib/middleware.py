@@ -1,0 +1,49 @@
+"""Request ids for every answer, and domain errors as pages or JSON."""
+
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from mlorch_site.lib import errors
+from mlorch_site.lib.http import error_response, new_request_id, status_of
+
+log = structlog.get_logger(__name__)
+
+JSON_PREFIXES = ("/api/", "/internal/", "/webhooks/")
+
+
+class RequestIdMiddleware:
+    """Give each request an id, bind it to the logs, and return it as `X-Request-Id`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.request_id = new_request_id(request.headers.get("X-Request-Id", ""))  # type: ignore[attr-defined]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        return response
+
+
+class DomainErrorMiddleware:
+    """Turn a domain error that left a view into the answer that fits the surface."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, errors.DomainError):
+            return None
+        log.info("request.refused", code=exception.code, path=request.path)
+        if request.path.startswith(JSON_PREFIXES):
+            return error_response(exception, request)
+        status = status_of(exception)
+        template = "_error.html" if request.headers.get("HX-Request") else "error.html"
+        return render(request, template, {"error": exception, "status": status}, status=status)

@@ -1,0 +1,83 @@
+"""Publish an event in the transaction of the change; tell browsers and handlers after the commit.
+
+The row is the truth. What happens after the commit (the nudge to websockets, the relay task) is only a hint: when it is lost,
+the sweep of `relay` delivers, and a browser that reconnects catches up by sequence.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import connection, transaction
+from django.db.models import F
+
+from mlorch_site.lib import clock
+from mlorch_site.live.models import Event, EventHead
+
+log = structlog.get_logger(__name__)
+
+RELAY_BATCH = 200
+
+type_Handler = Callable[[Event], None]
+_handlers: dict[str, list[type_Handler]] = {}
+
+
+def on_event(kind: str, handler: type_Handler) -> None:
+    """Register `handler` for events of `kind`; called from an app's `ready`. Handlers must be safe to run twice."""
+    if handler not in _handlers.setdefault(kind, []):
+        _handlers[kind].append(handler)
+
+
+def publish(topic: str, kind: str, data: dict[str, Any] | None = None) -> Event:
+    """Write an event in the current transaction. `topic` is `<name>` or `<name>.<id>`; `data` holds ids, no secrets."""
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("An event belongs into the transaction of its change.")
+    EventHead.objects.filter(pk=1).update(sequence=F("sequence") + 1)
+    sequence = EventHead.objects.values_list("sequence", flat=True).get(pk=1)
+    event = Event.objects.create(sequence=sequence, at=clock.now(), topic=topic, kind=kind, data=data or {})
+    transaction.on_commit(partial(_after_commit, event), robust=True)
+    return event
+
+
+def group_of(topic: str) -> str:
+    """Return the channel-layer group of a topic (groups allow letters, digits, hyphens, underscores and periods)."""
+    return "topic." + "".join(c if c.isalnum() or c in "-_." else "_" for c in topic)[:90]
+
+
+def nudge(event: Event) -> None:
+    """Tell websockets that `event` happened. Best effort."""
+    message = {"type": "live.event", "sequence": event.sequence, "topic": event.topic, "kind": event.kind, "data": event.data}
+    layer = get_channel_layer()
+    if layer is not None:
+        async_to_sync(layer.group_send)(group_of(event.topic), message)
+
+
+def _after_commit(event: Event) -> None:
+    try:
+        nudge(event)
+        if event.kind in _handlers:
+            from mlorch_site.live.tasks import relay_events
+
+            relay_events.delay()
+    except Exception as error:  # the broker may be away; the sweep delivers later
+        log.warning("event.nudge_failed", sequence=event.sequence, error=type(error).__name__)
+
+
+def relay() -> int:
+    """Tell the handlers about events nobody has been told about, in order; return how many.
+
+    A handler that raises keeps its event unrelayed and does not stop the others; the next sweep tries again.
+    """
+    done = 0
+    for event in Event.objects.filter(relayed_at=None).order_by("sequence")[:RELAY_BATCH]:
+        try:
+            for handler in _handlers.get(event.kind, []):
+                handler(event)
+        except Exception:
+            log.exception("event.handler_failed", sequence=event.sequence, kind=event.kind)
+            continue
+        done += Event.objects.filter(pk=event.pk, relayed_at=None).update(relayed_at=clock.now())
+    return done

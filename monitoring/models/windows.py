@@ -1,0 +1,54 @@
+"""Windows as the gateways push them, and their roll-ups."""
+
+from django.db import models
+
+
+class Window(models.Model):
+    """Counts and a latency histogram of one arm over `seconds` from `start`, from one gateway (or rolled up over all).
+
+    `requests` = ok + client_errors + server_errors + timeouts. `latency` is the histogram as in docs/wire.md section 4. Ids rise in order of
+    arrival, so a reader with a cursor meets late windows too. Roll-ups (10 s, 60 s, 600 s) have an empty `gateway`.
+    """
+
+    environment = models.CharField(max_length=40)
+    endpoint = models.CharField(max_length=80)
+    arm = models.CharField(max_length=20)
+    version = models.PositiveIntegerField()
+    release = models.CharField(max_length=36)
+    gateway = models.CharField(max_length=80, blank=True)
+    seconds = models.PositiveIntegerField(default=1)
+    start = models.DateTimeField()
+    requests = models.PositiveIntegerField()
+    ok = models.PositiveIntegerField()
+    client_errors = models.PositiveIntegerField(default=0)
+    server_errors = models.PositiveIntegerField(default=0)
+    timeouts = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    drawn = models.PositiveIntegerField(default=0)
+    latency = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["environment", "endpoint", "seconds", "start"], name="window_by_endpoint"),
+            models.Index(fields=["environment", "endpoint", "id"], name="window_by_arrival"),
+            models.Index(fields=["seconds", "start"], name="window_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}/{self.arm} {self.start:%H:%M:%S} {self.requests} requests"
+
+
+class GatewayCursor(models.Model):
+    """The last batch accepted of one boot of a gateway: makes a repeated push harmless and a gap visible."""
+
+    gateway = models.CharField(max_length=80)
+    boot = models.CharField(max_length=36)
+    sequence = models.BigIntegerField(default=0)
+    dropped_windows = models.BigIntegerField(default=0)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["gateway", "boot"], name="one_cursor_per_boot")]
+
+    def __str__(self) -> str:
+        return f"{self.gateway} at {self.sequence}"

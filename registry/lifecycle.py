@@ -1,0 +1,57 @@
+"""States of what may run: versions, approval requests, gates. Pure data."""
+
+from enum import StrEnum
+
+
+class VersionStatus(StrEnum):
+    """MLflow's own states, and `deleted` for a version that MLflow no longer has."""
+
+    PENDING = "PENDING_REGISTRATION"
+    FAILED = "FAILED_REGISTRATION"
+    READY = "READY"
+    DELETED = "DELETED"
+
+
+class DigestStatus(StrEnum):
+    PENDING = "pending"  # waits for the work queue
+    COMPUTED = "computed"
+    FAILED = "failed"  # `digest_error` says why; tried again with back-off
+
+
+class ApprovalStatus(StrEnum):
+    OPEN = "open"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    VOID = "void"  # what was approved has changed
+    WITHDRAWN = "withdrawn"
+
+
+class DecisionKind(StrEnum):
+    APPROVE = "approve"
+    REJECT = "reject"
+    REQUEST_CHANGES = "request_changes"
+
+
+class GateOutcome(StrEnum):
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
+    WARN = "warn"
+    FAIL = "fail"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+class RiskTier(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+APPROVAL_MOVES: dict[ApprovalStatus, frozenset[ApprovalStatus]] = {
+    ApprovalStatus.OPEN: frozenset(set(ApprovalStatus) - {ApprovalStatus.OPEN}),
+    ApprovalStatus.APPROVED: frozenset({ApprovalStatus.VOID, ApprovalStatus.EXPIRED}),
+    ApprovalStatus.REJECTED: frozenset(),
+    ApprovalStatus.EXPIRED: frozenset(),
+    ApprovalStatus.VOID: frozenset(),
+    ApprovalStatus.WITHDRAWN: frozenset(),
+}

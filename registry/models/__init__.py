@@ -1,0 +1,20 @@
+"""What may run: mirrored models and versions, environments and their policies, approvals, gate results."""
+
+from registry.models.approvals import ApprovalRequest, Decision, GateResult
+from registry.models.environments import Environment, Policy
+from registry.models.mirror import Alias, AliasIntent, BackendState, Finding, Model, Version, WebhookDelivery
+
+__all__ = [
+    "Alias",
+    "AliasIntent",
+    "ApprovalRequest",
+    "BackendState",
+    "Decision",
+    "Environment",
+    "Finding",
+    "GateResult",
+    "Model",
+    "Policy",
+    "Version",
+    "WebhookDelivery",
+]

@@ -1,0 +1,57 @@
+"""Environments and the policies that rule them."""
+
+from django.conf import settings
+from django.db import models
+
+
+class Environment(models.Model):
+    """A place to run in. `aliases` says whether a promotion here moves MLflow's aliases."""
+
+    name = models.SlugField(max_length=40, unique=True)
+    position = models.PositiveSmallIntegerField(default=0)
+    platform = models.CharField(max_length=20, default="local")
+    description = models.CharField(max_length=300, blank=True)
+    aliases = models.BooleanField(default=False, help_text="Promotions move champion, challenger and previous in MLflow.")
+    replica_quota = models.PositiveSmallIntegerField(default=20, help_text="Replicas that may run at the same time.")
+
+    class Meta:
+        ordering = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def scope(self) -> str:
+        """The permission scope this environment forms."""
+        return f"environment:{self.name}"
+
+
+class Policy(models.Model):
+    """One immutable revision of an environment's rules. Saving in the admin makes the next revision.
+
+    `approval_rules`: `[{"role": "reviewer", "count": 1}, …]`, all required.
+    `gates`: names of the gates that run; `guardrails_required`: a release without guardrail is refused.
+    `max_first_weight_pct`: upper bound of a plan's first weight, 100 for none. `allowed_strategies`: kinds.
+    """
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="policies")
+    revision = models.PositiveIntegerField()
+    approval_rules = models.JSONField(default=list, blank=True)
+    approval_days = models.PositiveSmallIntegerField(default=30)
+    gates = models.JSONField(default=list, blank=True)
+    guardrails_required = models.BooleanField(default=False)
+    default_guardrails = models.JSONField(default=list, blank=True)
+    allowed_strategies = models.JSONField(default=list, blank=True)
+    max_first_weight_pct = models.PositiveSmallIntegerField(default=100)
+    judge_deadline_s = models.PositiveIntegerField(default=900)
+    note = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
+
+    class Meta:
+        ordering = ["environment", "-revision"]
+        verbose_name_plural = "policies"
+        constraints = [models.UniqueConstraint(fields=["environment", "revision"], name="one_policy_revision")]
+
+    def __str__(self) -> str:
+        return f"{self.environment} policy {self.revision}"

@@ -1,0 +1,156 @@
+"""The mirror of MLflow's registry. Only the sync writes what MLflow owns."""
+
+import uuid
+
+from django.db import models
+
+from registry.lifecycle import DigestStatus, RiskTier, VersionStatus
+
+
+class Model(models.Model):
+    """A registered model. `risk_tier` and `owner` are ours; the rest mirrors MLflow."""
+
+    name = models.CharField(max_length=256, unique=True)
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=dict)
+    risk_tier = models.CharField(max_length=8, choices=[(t.value, t.value) for t in RiskTier], default=RiskTier.MEDIUM)
+    owner = models.CharField(max_length=150, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def scope(self) -> str:
+        """The permission scope this model forms."""
+        return f"model:{self.name}"
+
+
+class Version(models.Model):
+    """A model version. `digest` is `sha256:…` over its artifacts; `evidence` is what MLflow knows about its making.
+
+    `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `experiment`, `datasets`, `git_commit`, `source_type`, `flavors`,
+    `requirements` (list of lines), `python`, `input_example` (JSON or null), `run_url`.
+    """
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    status = models.CharField(max_length=24, choices=[(s.value, s.value) for s in VersionStatus])
+    status_message = models.TextField(blank=True)
+    source = models.CharField(max_length=1000, blank=True)
+    run_id = models.CharField(max_length=64, blank=True)
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=dict)
+    signature = models.JSONField(null=True, blank=True)
+    evidence = models.JSONField(default=dict)
+    digest = models.CharField(max_length=80, blank=True)
+    digest_status = models.CharField(
+        max_length=10, choices=[(s.value, s.value) for s in DigestStatus], default=DigestStatus.PENDING
+    )
+    digest_error = models.TextField(blank=True)
+    digest_due_at = models.DateTimeField(null=True, blank=True)
+    size_bytes = models.BigIntegerField(default=0)
+    manifest = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["model", "-number"]
+        constraints = [models.UniqueConstraint(fields=["model", "number"], name="one_row_per_version")]
+        indexes = [models.Index(fields=["digest_due_at"], name="version_digest_due")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} version {self.number}"
+
+    @property
+    def is_ready(self) -> bool:
+        return self.status == VersionStatus.READY
+
+
+class Alias(models.Model):
+    """Where an alias points in MLflow, as last seen."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="aliases")
+    name = models.CharField(max_length=255)
+    version_number = models.PositiveIntegerField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "name"], name="one_row_per_alias")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name}@{self.name} → {self.version_number}"
+
+
+class AliasIntent(models.Model):
+    """Where mlorch wants an alias of a model to point. One row per alias; the newest wish wins.
+
+    `version_number` null means: the alias should not exist. `applied_at` null means: still to be written to MLflow.
+    """
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="alias_intents")
+    name = models.CharField(max_length=255)
+    version_number = models.PositiveIntegerField(null=True, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+    wanted_at = models.DateTimeField()
+    applied_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.TextField(blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "name"], name="one_intent_per_alias")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name}@{self.name} should be {self.version_number}"
+
+
+class Finding(models.Model):
+    """Something that was done outside mlorch: an alias moved by hand, artifacts changed, a version deleted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="findings")
+    kind = models.CharField(max_length=40)
+    summary = models.CharField(max_length=500)
+    data = models.JSONField(default=dict)
+    found_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolution = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-found_at"]
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+class BackendState(models.Model):
+    """How the registry backend was at the last look. One row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    reachable = models.BooleanField(default=False)
+    ever_reached = models.BooleanField(default=False)
+    checked_at = models.DateTimeField(null=True)
+    synced_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    lease_epoch = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return "reachable" if self.reachable else f"unreachable: {self.error}"
+
+
+class WebhookDelivery(models.Model):
+    """A delivery of MLflow that was accepted; the unique id makes a repeated delivery harmless."""
+
+    delivery_id = models.CharField(max_length=64, primary_key=True)
+    event = models.CharField(max_length=80)
+    received_at = models.DateTimeField(db_index=True)
+    data = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.delivery_id}"

@@ -1,0 +1,32 @@
+"""Builders of rows in named states."""
+
+from types import SimpleNamespace
+
+from mlorch_site.accounts.models import RoleBinding, User
+from mlorch_site.accounts.roles import Role
+from mlorch_site.accounts.selectors import actor_for_user
+
+PASSWORD = "correct horse battery staple"
+PERSONAS = {
+    "vik": [(Role.VIEWER, "*")],
+    "emma": [(Role.ENGINEER, "*")],
+    "rita": [(Role.REVIEWER, "*")],
+    "oscar": [(Role.RISK_OFFICER, "*")],
+    "mona": [(Role.RELEASE_MANAGER, "*")],
+    "ada": [(Role.ADMINISTRATOR, "*")],
+    "max": [(Role.ENGINEER, "environment:staging")],
+    "noa": [],
+}
+
+
+def make_person(username: str, bindings: list[tuple[Role, str]]) -> SimpleNamespace:
+    """Return a person with role bindings, as `user` and `actor`."""
+    user = User.objects.create_user(username=username, password=PASSWORD, is_staff=username == "ada")
+    for role, scope in bindings:
+        RoleBinding.objects.create(user=user, role=role.value, scope=scope)
+    return SimpleNamespace(user=user, actor=actor_for_user(user))
+
+
+def make_people() -> SimpleNamespace:
+    """Return all personas by name."""
+    return SimpleNamespace(**{name: make_person(name, bindings) for name, bindings in PERSONAS.items()})
