@@ -1,0 +1,45 @@
+"""Where the demo stands, in a file that the overview page reads."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE_NAME = "demo.json"
+STEPS = (
+    "Waiting for MLflow",
+    "Training three versions",
+    "Waiting for the mirror",
+    "Version 1 into staging",
+    "Version 1 into production",
+    "Canary of version 2 in production",
+    "Release of version 3 waits for approval",
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`step` counts from 1 to `total`; `error` is a sentence when a step failed and will be tried again."""
+
+    step: int
+    total: int
+    sentence: str
+    done: bool = False
+    error: str = ""
+
+
+def write(data_dir: Path, progress: Progress) -> None:
+    """Replace the progress file as a whole."""
+    folder = data_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{FILE_NAME}.{os.getpid()}"
+    temporary.write_text(json.dumps(asdict(progress)))
+    temporary.replace(folder / FILE_NAME)
+
+
+def read(data_dir: Path) -> Progress | None:
+    """Return the progress, or None when there is no demo or the file cannot be read."""
+    try:
+        return Progress(**json.loads((data_dir / "run" / FILE_NAME).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
