@@ -1,0 +1,31 @@
+"""Every change to releases, rollouts, endpoints, keys, and to what gateways and agents report."""
+
+from deployments.services.commands import Preview, PreviewStep, ReleaseCommand
+from deployments.services.controls import (
+    endpoint_rollback,
+    release_abort,
+    release_pause,
+    release_promote,
+    release_resume,
+)
+from deployments.services.endpoints import endpoint_create, serving_config_revise
+from deployments.services.keys import gateway_key_create, gateway_key_revoke
+from deployments.services.releases import release_decide, release_preview, release_request
+
+__all__ = [
+    "Preview",
+    "PreviewStep",
+    "ReleaseCommand",
+    "endpoint_create",
+    "endpoint_rollback",
+    "gateway_key_create",
+    "gateway_key_revoke",
+    "release_abort",
+    "release_decide",
+    "release_pause",
+    "release_preview",
+    "release_promote",
+    "release_request",
+    "release_resume",
+    "serving_config_revise",
+]

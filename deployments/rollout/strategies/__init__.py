@@ -1,0 +1,43 @@
+"""Strategies: what a requester writes, checked and compiled to steps. Pure.
+
+A strategy is a module with `compile_steps(strategy) -> list[Step]` that raises `Invalid` with the field to blame.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from deployments.lifecycle import StrategyKind
+from deployments.rollout.steps import Step, StepKind
+from deployments.rollout.strategies import blue_green, canary, immediate
+from mlorch_site.lib.errors import Invalid
+
+COMPILERS: dict[StrategyKind, Callable[[dict[str, Any]], list[Step]]] = {
+    StrategyKind.CANARY: canary.compile_steps,
+    StrategyKind.BLUE_GREEN: blue_green.compile_steps,
+    StrategyKind.IMMEDIATE: immediate.compile_steps,
+}
+
+
+def strategy_kind(strategy: dict[str, Any]) -> StrategyKind:
+    """Return the kind of a strategy. Raises Invalid for anything that is not a known kind."""
+    kind = strategy.get("kind") if isinstance(strategy, dict) else None
+    if kind not in set(StrategyKind):
+        known = ", ".join(k.value for k in StrategyKind)
+        raise Invalid(f"The strategy's kind must be one of {known}.", details={"strategy.kind": f"one of {known}"})
+    return StrategyKind(kind)
+
+
+def compile_strategy(strategy: dict[str, Any]) -> list[Step]:
+    """Return the steps of a strategy. Raises Invalid, naming the field, for anything it cannot mean."""
+    return COMPILERS[strategy_kind(strategy)](strategy)
+
+
+def first_release_steps() -> list[Step]:
+    """Return the steps of an endpoint's first release: there is nothing to compare with and nothing to return to."""
+    return [Step(StepKind.START), Step(StepKind.PROMOTE)]
+
+
+def first_weight_pct(steps: list[Step]) -> int:
+    """Return the first share of traffic above zero that a plan gives to the candidate (100 when it promotes at once)."""
+    weights = [step.weight_pct for step in steps if step.kind is StepKind.WEIGHT and step.weight_pct > 0]
+    return weights[0] if weights else 100

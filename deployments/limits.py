@@ -1,0 +1,32 @@
+"""Every limit of deployments, with its unit in the name."""
+
+GATEWAY_LEASE_S = 10  # a gateway that was not heard for longer does not hold up a rollout
+GATEWAY_TOUCH_S = 2  # how often a waiting long poll says that its gateway lives
+GATEWAY_POLL_MAX_S = 25
+GATEWAY_POLL_LOOK_S = 0.05
+AGENT_LEASE_S = 30  # replicas of an agent silent for longer may be taken over by another
+REPLICA_GONE_S = 60  # an unwanted replica whose agent is silent for longer is forgotten
+
+STEPS_MAX = 20
+BAKE_S_MAX = 7 * 24 * 3600
+MIN_REQUESTS_MAX = 10_000_000
+GUARDRAILS_MAX = 10
+SLO_MS_MAX = 600_000
+REASON_MAX_CHARS = 2000
+TICKET_MAX_CHARS = 200
+
+LOOK_S = 1.0  # a moving rollout is looked at this often
+LOOK_IDLE_S = 5.0  # and one that waits for people
+CHECK_LEASE_S = 120  # gates that have not answered by then are run again
+START_SLACK_S = 30
+SHIFT_DEADLINE_S = 900  # a weight that gateways do not acknowledge by then is taken back
+HOLD_DEADLINE_S = 7 * 24 * 3600
+PAUSE_DEADLINE_S = 7 * 24 * 3600
+INSTANT_PASSES_MAX = 6  # how far one call may bring a rollout without waiting for anybody
+
+ROUTE_TABLES_KEPT = 200
+STATUS_REASON_MAX_CHARS = 500
+POLL_BODY_MAX_BYTES = 1024 * 1024
+DELIVERIES_PER_TICK = 50
+KEY_BYTES = 32
+KEY_NAME_MAX_CHARS = 80

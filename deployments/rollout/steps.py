@@ -1,0 +1,65 @@
+"""The one step language every strategy compiles to. Pure."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class StepKind(StrEnum):
+    START = "start"  # replicas of the candidate start and warm up
+    WEIGHT = "weight"  # the candidate gets `weight_pct` of the traffic
+    MIRROR = "mirror"  # the candidate gets a copy of `weight_pct` of the traffic; its answers are thrown away
+    BAKE = "bake"  # wait `duration_s` and for `min_requests` of the candidate
+    JUDGE = "judge"  # every guardrail must be healthy
+    HOLD = "hold"  # a person must promote
+    PROMOTE = "promote"  # all traffic; the candidate becomes the stable arm
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. Fields that a kind does not use are zero."""
+
+    kind: StepKind
+    weight_pct: int = 0
+    duration_s: int = 0
+    min_requests: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the step as stored in a plan, without the fields its kind does not use."""
+        values = asdict(self)
+        return {"kind": self.kind.value} | {name: values[name] for name in USED_FIELDS[self.kind]}
+
+    @property
+    def title(self) -> str:
+        """The step in a few words, as people read it."""
+        return {
+            StepKind.START: "Start replicas",
+            StepKind.WEIGHT: f"{self.weight_pct} % of traffic",
+            StepKind.MIRROR: f"Mirror {self.weight_pct} % of traffic",
+            StepKind.BAKE: f"Watch for {self.duration_s} s",
+            StepKind.JUDGE: "Judge",
+            StepKind.HOLD: "Hold for a person",
+            StepKind.PROMOTE: "Promote",
+        }[self.kind]
+
+
+USED_FIELDS: dict[StepKind, tuple[str, ...]] = {
+    StepKind.START: (),
+    StepKind.WEIGHT: ("weight_pct",),
+    StepKind.MIRROR: ("weight_pct",),
+    StepKind.BAKE: ("duration_s", "min_requests"),
+    StepKind.JUDGE: (),
+    StepKind.HOLD: (),
+    StepKind.PROMOTE: (),
+}
+
+
+def step_from_dict(data: dict[str, Any]) -> Step:
+    """Return a stored step; the inverse of `Step.to_dict`."""
+    kind = StepKind(data["kind"])
+    return Step(kind, **{name: int(data[name]) for name in USED_FIELDS[kind]})
+
+
+def steps_from_plan(plan: dict[str, Any]) -> tuple[Step, ...]:
+    """Return the steps of a stored plan."""
+    return tuple(step_from_dict(row) for row in plan["steps"])

@@ -1,0 +1,34 @@
+"""Strict reading of what requesters write: unknown keys and wrong types are named, nothing is guessed."""
+
+from typing import Any
+
+from mlorch_site.lib.errors import Invalid
+
+
+def only_keys(data: dict[str, Any], allowed: set[str], where: str) -> None:
+    """Raise Invalid when `data` is no object or has a key that is not in `allowed`."""
+    if not isinstance(data, dict):
+        raise Invalid(f"{where} must be an object.", details={where: "an object"})
+    if unknown := sorted(str(key) for key in set(data) - allowed):
+        raise Invalid(
+            f"{where} has the unknown key {unknown[0]}; known are {', '.join(sorted(allowed))}.",
+            details={f"{where}.{unknown[0]}": "unknown key"},
+        )
+
+
+def whole_number(data: dict[str, Any], key: str, where: str, *, low: int, high: int, default: int | None = None) -> int:
+    """Return the whole number at `key`, between `low` and `high`. Raises Invalid (booleans and fractions are no whole numbers)."""
+    value = data.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        sentence = f"a whole number from {low} to {high}"
+        raise Invalid(f"{where}.{key} must be {sentence}.", details={f"{where}.{key}": sentence})
+    return value
+
+
+def number(data: dict[str, Any], key: str, where: str, *, above: float, below: float) -> float:
+    """Return the number at `key`, strictly between `above` and `below`. Raises Invalid (also for NaN)."""
+    value = data.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < below:
+        sentence = f"a number between {above:g} and {below:g}"
+        raise Invalid(f"{where}.{key} must be {sentence}.", details={f"{where}.{key}": sentence})
+    return float(value)

@@ -1,0 +1,224 @@
+"""What is shown of endpoints, releases and replicas, to whom. Everything here reads the database."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+
+from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
+from deployments.models import Endpoint, EndpointArm, GatewayKey, Release, Replica, ReplicaState
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import NotFound
+from registry.approvals import selectors as approvals
+from registry.models import ApprovalRequest, Version
+
+INCIDENT_HOURS = 24
+OPEN = sorted(status.value for status in OPEN_STATUSES)
+LIVE = sorted(status.value for status in LIVE_STATUSES)
+
+
+def _in_scopes(actor: Actor, prefix: str = "") -> Q:
+    """Return the filter for rows that lie in an environment or model the actor may see."""
+    scopes = actor.visible_scopes()
+    if scopes is None:
+        return Q()
+    names: dict[str, list[str]] = {"environment": [], "model": []}
+    for scope in scopes:
+        kind, _, name = scope.partition(":")
+        names.setdefault(kind, []).append(name)
+    return Q(**{f"{prefix}environment__name__in": names["environment"]}) | Q(**{f"{prefix}model__name__in": names["model"]})
+
+
+def endpoints_visible_to(actor: Actor) -> QuerySet[Endpoint]:
+    """Return the endpoints this actor may see, with environment, model and stable release."""
+    rows = Endpoint.objects.select_related("environment", "model", "stable_release__version")
+    return rows.filter(_in_scopes(actor)) if actor.may_anywhere(Action.VIEW) else rows.none()
+
+
+def endpoint_for(actor: Actor, environment: str, name: str, *, action: Action = Action.VIEW) -> Endpoint:
+    """Return one endpoint. Hidden and missing look the same (NotFound); visible but not allowed is Forbidden."""
+    endpoint = endpoints_visible_to(actor).filter(environment__name=environment, name=name).first()
+    if endpoint is None:
+        raise NotFound(f"There is no endpoint {environment}/{name}.")
+    actor.require(action, endpoint.scopes)
+    return endpoint
+
+
+def releases_visible_to(actor: Actor) -> QuerySet[Release]:
+    """Return the releases this actor may see, newest first, with what a list shows."""
+    rows = Release.objects.select_related(
+        "endpoint__environment", "endpoint__model", "version__model", "requester", "rollout", "replaces__version", "approval"
+    )
+    return rows.filter(_in_scopes(actor, "endpoint__")) if actor.may_anywhere(Action.VIEW) else rows.none()
+
+
+def release_for(actor: Actor, release_id: str | UUID, *, action: Action = Action.VIEW) -> Release:
+    """Return one release. Hidden and missing look the same (NotFound); visible but not allowed is Forbidden."""
+    try:
+        release = releases_visible_to(actor).filter(pk=release_id).first()
+    except (ValidationError, ValueError):
+        release = None
+    if release is None:
+        raise NotFound("There is no such release.")
+    actor.require(action, release.scopes)
+    return release
+
+
+def original_of(release: Release) -> Release:
+    """Return the release whose version a rollback restored, or the release itself."""
+    while release.kind == "rollback" and release.restores is not None:
+        release = release.restores
+    return release
+
+
+def rollback_target(endpoint: Endpoint) -> Release | None:
+    """Return the release that a rollback of the stable version returns to, or None when there is none.
+
+    After a rollback the target is what the restored release itself had replaced: rolling back twice goes further back, never up again.
+    """
+    if endpoint.stable_release is None:
+        return None
+    replaced = original_of(endpoint.stable_release).replaces
+    return original_of(replaced) if replaced is not None else None
+
+
+def live_release(endpoint: Endpoint) -> Release | None:
+    """Return the release that is rolling out (or paused) on the endpoint, if any."""
+    return endpoint.releases.filter(status__in=LIVE).select_related("rollout", "version").first()
+
+
+def open_release(endpoint: Endpoint) -> Release | None:
+    """Return the open release of the endpoint, if any; one that is rolling out comes first."""
+    rows = list(endpoint.releases.filter(status__in=OPEN).select_related("rollout", "version__model"))
+    return min(rows, key=lambda release: release.status not in LIVE, default=None)
+
+
+@dataclass(frozen=True)
+class ReplicaRow:
+    """Goal and observation of one replica, joined. `state` is `pending` while no agent has reported it."""
+
+    replica: Replica
+    observed: ReplicaState | None
+    arm: str
+
+    @property
+    def state(self) -> str:
+        return self.observed.state if self.observed else "pending"
+
+    @property
+    def message(self) -> str:
+        return self.observed.message if self.observed else ""
+
+    @property
+    def purpose(self) -> str:
+        """Why the replica runs: the arm it serves, `kept warm`, or `draining`."""
+        if not self.replica.wanted:
+            return "stopping"
+        if self.replica.keep_until is not None:
+            return "kept warm"
+        return "draining" if self.replica.removed_from_routes_at else self.arm or "starting"
+
+
+def replicas_of(endpoint: Endpoint) -> list[ReplicaRow]:
+    """Return the endpoint's replicas with what their agents last reported."""
+    arms = {arm.version_id: arm.arm for arm in endpoint.arms.all()}
+    replicas = list(endpoint.replicas.select_related("version", "serving_config"))
+    states = ReplicaState.objects.in_bulk([replica.pk for replica in replicas])
+    return [ReplicaRow(row, states.get(row.pk), arms.get(row.version_id, "")) for row in replicas]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version that was the stable one of an endpoint from `since` until `until` (None: still)."""
+
+    release: Release
+    version: Version
+    since: datetime
+    until: datetime | None
+
+
+def served_history(endpoint: Endpoint) -> list[Served]:
+    """Return what the endpoint served as its stable version, newest first."""
+    succeeded = endpoint.releases.filter(status=ReleaseStatus.SUCCEEDED, ended_at__isnull=False)
+    releases = list(succeeded.select_related("version__model", "requester").order_by("-ended_at"))
+    ends: list[datetime | None] = [None, *(release.ended_at for release in releases)]
+    return [
+        Served(release, release.version, since, until)
+        for release, until in zip(releases, ends, strict=False)
+        if (since := release.ended_at) is not None
+    ]
+
+
+def gateway_keys_visible_to(actor: Actor) -> QuerySet[GatewayKey]:
+    """Return the gateway keys, for those who manage keys in some scope."""
+    return GatewayKey.objects.all() if actor.may_anywhere(Action.KEY_MANAGE) else GatewayKey.objects.none()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits for one person: approvals that need a decision of theirs, rollouts that somebody must resume or promote."""
+
+    approvals: list[ApprovalRequest]
+    releases: list[Release]
+
+    @property
+    def count(self) -> int:
+        return len(self.approvals) + len(self.releases)
+
+
+def waiting_for_me(actor: Actor) -> Waiting:
+    """Return what waits for this actor."""
+    held = releases_visible_to(actor).filter(
+        Q(status=ReleaseStatus.PAUSED) | Q(status=ReleaseStatus.ROLLING_OUT, rollout__phase="holding")
+    )
+    releases = [
+        release
+        for release in held
+        if actor.may(Action.RELEASE_PAUSE, release.scopes) or actor.may(Action.RELEASE_PROMOTE, release.scopes)
+    ]
+    return Waiting(approvals=list(approvals.waiting_for(actor)), releases=releases)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the first page shows."""
+
+    waiting: Waiting
+    active: list[Release]
+    pending: list[Release]
+    incidents: list[Release]
+    endpoints: list[Endpoint]
+    counts: dict[str, Any]
+
+
+def overview(actor: Actor) -> Overview:
+    """Return the first page's content: what waits, what moves, what went wrong in the last 24 hours, what serves."""
+    releases = releases_visible_to(actor)
+    since = clock.now() - timedelta(hours=INCIDENT_HOURS)
+    bad = [ReleaseStatus.ROLLED_BACK, ReleaseStatus.FAILED]
+    incidents = releases.filter(Q(status__in=bad) | Q(kind="rollback"), ended_at__gte=since)
+    ended = releases.filter(ended_at__gte=since)
+    return Overview(
+        waiting=waiting_for_me(actor),
+        active=list(releases.filter(status__in=LIVE)),
+        pending=list(releases.filter(status__in=set(OPEN) - set(LIVE))),
+        incidents=list(incidents[:20]),
+        endpoints=list(endpoints_visible_to(actor).prefetch_related("arms__version")),
+        counts={
+            "succeeded": ended.filter(status=ReleaseStatus.SUCCEEDED, kind="release").count(),
+            "rolled_back": ended.filter(status=ReleaseStatus.ROLLED_BACK).count(),
+            "rollbacks": ended.filter(kind="rollback").count(),
+        },
+    )
+
+
+def serving_arms(environment: str, model: str) -> QuerySet[EndpointArm]:
+    """Return the arms that serve a model in an environment."""
+    return EndpointArm.objects.filter(endpoint__environment__name=environment, version__model__name=model).select_related(
+        "endpoint__environment", "version", "release"
+    )

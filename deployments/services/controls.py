@@ -1,0 +1,228 @@
+"""What people do with a rollout: pause, resume, promote, abort, roll back."""
+
+from django.db import transaction
+
+from deployments import limits, selectors
+from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
+from deployments.models import Endpoint, Release, Rollout
+from deployments.rollout.reconcile import reconcile_now
+from deployments.rollout.starting import rollout_begin
+from deployments.rollout.strategies import first_release_steps
+from deployments.services.endpoints import endpoint_subject, serving_config_of
+from deployments.services.moves import announce, event_add, release_move, release_subject
+from mlorch_site import audit
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
+from mlorch_site.lib.hashing import content_hash
+from registry.approvals.services import approval_withdraw
+from registry.lifecycle import ApprovalStatus
+from registry.selectors import current_policy
+
+
+@transaction.atomic
+def release_pause(*, actor: Actor, release: Release, reason: str = "") -> Release:
+    """Hold the rollout where it is: step timers stand still, judging goes on, and a harmful verdict still takes it back.
+
+    Pausing twice is harmless. Raises Conflict when nothing is rolling out.
+    """
+    actor.require(Action.RELEASE_PAUSE, release.scopes)
+    release, rollout = _locked(release)
+    if release.status == ReleaseStatus.PAUSED:
+        return release
+    _require_moving(release, rollout, "paused")
+    now = clock.now()
+    sentence = f"Paused by {actor.name}." + (f" {reason}" if reason else "")
+    if release_move(release, ReleaseStatus.PAUSED, actor=actor, reason=sentence, now=now):
+        Rollout.objects.filter(pk=rollout.pk).update(paused_at=now, row_version=rollout.row_version + 1)
+    return _fresh(release)
+
+
+@transaction.atomic
+def release_resume(*, actor: Actor, release: Release, reason: str = "") -> Release:
+    """Let a paused rollout go on; the time it was paused does not count. Resuming one that moves is harmless."""
+    actor.require(Action.RELEASE_PAUSE, release.scopes)
+    release, rollout = _locked(release)
+    if release.status == ReleaseStatus.ROLLING_OUT:
+        return release
+    if release.status != ReleaseStatus.PAUSED:
+        raise Conflict(f"This release is {release.status.replace('_', ' ')}; only a paused one can be resumed.")
+    now = clock.now()
+    paused_s = (now - rollout.paused_at).total_seconds() if rollout.paused_at else 0.0
+    deadline = rollout.deadline_at and rollout.deadline_at + (now - (rollout.paused_at or now))
+    sentence = f"Resumed by {actor.name}." + (f" {reason}" if reason else "")
+    if release_move(release, ReleaseStatus.ROLLING_OUT, actor=actor, reason=sentence, now=now):
+        Rollout.objects.filter(pk=rollout.pk).update(
+            paused_at=None, paused_s=rollout.paused_s + paused_s, deadline_at=deadline, row_version=rollout.row_version + 1
+        )
+    return _fresh(release)
+
+
+@transaction.atomic
+def release_promote(*, actor: Actor, release: Release, reason: str = "") -> Release:
+    """Skip the rest of the plan and give all traffic to the candidate as soon as it is ready. Asking twice is harmless.
+
+    Raises Conflict when nothing is rolling out or the rollout is on its way back, Invalid without a reason while the candidate is still compared.
+    """
+    actor.require(Action.RELEASE_PROMOTE, release.scopes)
+    release, rollout = _locked(release)
+    if rollout is not None and rollout.wish == "promote":
+        return release
+    _require_moving(release, rollout, "promoted")
+    if rollout.phase != "holding" and not reason.strip():
+        raise Invalid("Say why the rest of the plan is skipped.", details={"reason": "needed to skip steps"})
+    _wish(actor, release, rollout, "promote", reason)
+    return _reconciled(release)
+
+
+@transaction.atomic
+def release_abort(*, actor: Actor, release: Release, reason: str = "") -> Release:
+    """End the release: before its rollout at once, during it by sending all traffic back first. Aborting twice is harmless.
+
+    Raises Conflict when it has ended otherwise or is being promoted for good.
+    """
+    _require_abort(actor, release)
+    release, rollout = _locked(release)
+    if release.status == ReleaseStatus.ABORTED or (rollout and rollout.phase == "reverting"):
+        return release
+    if ReleaseStatus(release.status) not in OPEN_STATUSES:
+        raise Conflict(f"This release is {release.status.replace('_', ' ')}; there is nothing left to abort.")
+    if rollout is None:
+        return _abort_before_rollout(actor, release, reason)
+    if rollout.wish != "abort":
+        _wish(actor, release, rollout, "abort", reason)
+    return _reconciled(release)
+
+
+@transaction.atomic
+def endpoint_rollback(*, actor: Actor, endpoint: Endpoint, reason: str) -> Release:
+    """Take the endpoint back to the version before. Returns the release that is taken back, or the rollback's own.
+
+    During a rollout: that release is reverted (status `rolled_back`). Otherwise a release of kind `rollback` restores what the stable one had
+    replaced, without approval. Asking again while it is under way is harmless. Raises Conflict when there is nothing to go back to.
+    """
+    actor.require(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
+    endpoint = Endpoint.objects.select_for_update(of=("self",)).select_related("environment", "model").get(pk=endpoint.pk)
+    live = selectors.live_release(endpoint)
+    if live is not None and live.kind == "rollback":
+        return live
+    if live is not None:
+        return _revert_by_hand(actor, live, reason)
+    return _reconciled(_rollback_release(actor, endpoint, reason))
+
+
+def _revert_by_hand(actor: Actor, live: Release, reason: str) -> Release:
+    release, rollout = _locked(live)
+    if rollout is None:
+        raise Conflict("The rollout is just beginning; try again.")
+    if rollout.phase != "reverting" and rollout.wish != "rollback":
+        if release.replaces_id is None:
+            raise Conflict(
+                f"{release.endpoint} has no version to go back to: this is its first release. Abort it to take it out of service."
+            )
+        _wish(actor, release, rollout, "rollback", reason)
+    return _reconciled(release)
+
+
+def _rollback_release(actor: Actor, endpoint: Endpoint, reason: str) -> Release:
+    target = selectors.rollback_target(endpoint)
+    stable = endpoint.stable_release
+    if target is None or stable is None:
+        raise Conflict(f"{endpoint} has no version to go back to.", code="no_rollback_target")
+    if target.version.digest != target.digest:
+        raise Conflict(f"The artifacts of {target.version} are not those that were approved; it cannot be restored.")
+    if actor.user is None:
+        raise Forbidden("A rollback by hand is made by a person.")
+    now = clock.now()
+    plan = {"steps": [step.to_dict() for step in first_release_steps()], "guardrails": [], "judge_deadline_s": 0}
+    release = Release.objects.create(
+        kind="rollback",
+        endpoint=endpoint,
+        version=target.version,
+        digest=target.digest,
+        restores=target,
+        requester=actor.user,
+        reason=reason[: limits.REASON_MAX_CHARS],
+        strategy={"kind": "immediate"},
+        plan=plan,
+        content_hash=content_hash({"restores": str(target.pk), "digest": target.digest, "plan": plan}),
+        policy=current_policy(endpoint.environment),
+        serving_config=serving_config_of(endpoint),
+        status=ReleaseStatus.ROLLING_OUT,
+        created_at=now,
+        started_at=now,
+        due_at=now,
+    )
+    sentence = f"{actor.name} rolled {endpoint} back from version {stable.version.number} to {target.version.number}."
+    event_add(release, "endpoint.rolled_back", sentence, actor=actor, now=now, new=release.status)
+    audit.record(
+        actor,
+        "endpoint.rolled_back",
+        endpoint_subject(endpoint),
+        reason=reason,
+        data={"release": str(release.pk), "from": stable.version.number, "to": target.version.number},
+    )
+    rollout_begin(release, actor=actor, now=now)
+    announce(release)
+    return release
+
+
+def _wish(actor: Actor, release: Release, rollout: Rollout, wish: str, reason: str) -> None:
+    """Note what a person asked for; the engine does it at its next look, which follows at once."""
+    now = clock.now()
+    Rollout.objects.filter(pk=rollout.pk).update(
+        wish=wish, wish_by=actor.name, wish_reason=reason[: limits.REASON_MAX_CHARS], row_version=rollout.row_version + 1
+    )
+    sentence = {
+        "promote": f"{actor.name} asked to promote without the rest of the plan.",
+        "abort": f"{actor.name} aborted the release.",
+        "rollback": f"{actor.name} rolled the endpoint back.",
+    }[wish]
+    event_add(release, f"wish.{wish}", f"{sentence} {reason}".strip(), actor=actor, now=now)
+    audit.record(
+        actor, f"release.{wish}_ordered", release_subject(release), reason=reason, data={"phase": rollout.phase}
+    )
+    announce(release)
+
+
+def _abort_before_rollout(actor: Actor, release: Release, reason: str) -> Release:
+    if release.approval is not None and release.approval.status == ApprovalStatus.OPEN:
+        approval_withdraw(actor=actor, request=release.approval, reason=reason or "The release was aborted.")
+    sentence = f"Aborted by {actor.name} before its rollout." + (f" {reason}" if reason else "")
+    if not release_move(release, ReleaseStatus.ABORTED, actor=actor, reason=sentence, now=clock.now()):
+        raise Conflict("The release changed at the same moment; try again.")
+    return release
+
+
+def _require_abort(actor: Actor, release: Release) -> None:
+    """The requester may take the own release back before its rollout; otherwise the role decides."""
+    own = actor.user is not None and actor.user.pk == release.requester_id
+    if not (own and ReleaseStatus(release.status) not in LIVE_STATUSES and actor.may(Action.RELEASE_REQUEST, release.scopes)):
+        actor.require(Action.RELEASE_ABORT, release.scopes)
+
+
+def _require_moving(release: Release, rollout: Rollout | None, verb: str) -> None:
+    if rollout is None or ReleaseStatus(release.status) not in LIVE_STATUSES:
+        raise Conflict(f"This release is {release.status.replace('_', ' ')}; it cannot be {verb}.")
+    if rollout.phase in ("reverting", "done") or rollout.wish in ("abort", "rollback"):
+        raise Conflict(f"This rollout is on its way back; it cannot be {verb}.")
+
+
+def _locked(release: Release) -> tuple[Release, Rollout]:
+    """Return the rows as they are now, locked until the end of the transaction."""
+    rows = Release.objects.select_for_update(of=("self",)).select_related(
+        "endpoint__environment", "endpoint__model", "version__model", "approval", "policy", "serving_config"
+    )
+    fresh = rows.get(pk=release.pk)
+    return fresh, Rollout.objects.select_for_update().filter(release=fresh).first()  # type: ignore[return-value]
+
+
+def _reconciled(release: Release) -> Release:
+    """Do now what needs no waiting, in the same transaction: old weights go out with the decision to roll back."""
+    reconcile_now(str(release.pk), now=clock.now())
+    return _fresh(release)
+
+
+def _fresh(release: Release) -> Release:
+    return selectors.releases_visible_to(Actor.controller("rollout")).get(pk=release.pk)

@@ -1,0 +1,130 @@
+"""Endpoints and how they are served."""
+
+import re
+from dataclasses import fields as fields_of
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from django.db import transaction
+
+from deployments.models import Endpoint, ServingConfig
+from deployments.models.endpoints import ENDPOINT_NAME_PATTERN
+from mlorch_site import audit
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Conflict, Invalid
+from mlorch_site.live import outbox
+from registry.models import Environment, Model
+
+
+@dataclass(frozen=True)
+class ServingWish:
+    """How an endpoint should be served; the fields of `ServingConfig`."""
+
+    replicas: int = 1
+    timeout_ms: int = 10_000
+    max_in_flight: int = 256
+    max_body_bytes: int = 8 * 1024 * 1024
+    memory_limit_mb: int = 2048
+    cpu_threads: int = 1
+    start_timeout_s: int = 300
+    drain_s: int = 10
+    max_restarts: int = 3
+    keep_previous_s: int = 600
+    cost_per_replica_hour: Decimal = Decimal(0)
+
+
+SERVING_BOUNDS: dict[str, tuple[int, int]] = {
+    "replicas": (1, 64),
+    "timeout_ms": (10, 600_000),
+    "max_in_flight": (1, 100_000),
+    "max_body_bytes": (1024, 64 * 1024 * 1024),
+    "memory_limit_mb": (64, 1024 * 1024),
+    "cpu_threads": (1, 256),
+    "start_timeout_s": (1, 3600),
+    "drain_s": (0, 600),
+    "max_restarts": (0, 100),
+    "keep_previous_s": (0, 7 * 24 * 3600),
+    "cost_per_replica_hour": (0, 9999),
+}
+
+
+@transaction.atomic
+def endpoint_create(*, actor: Actor, environment: Environment, name: str, model: Model) -> Endpoint:
+    """Create an endpoint that serves nothing yet, with serving config revision 1.
+
+    Needs the right to request releases or to manage endpoints in the environment. Raises Invalid for the name, Conflict when it is taken.
+    """
+    scopes = [environment.scope, model.scope]
+    if not actor.may(Action.ENDPOINT_MANAGE, scopes):
+        actor.require(Action.RELEASE_REQUEST, scopes)
+    if not re.match(ENDPOINT_NAME_PATTERN, name):
+        sentence = "lower-case letters, digits and hyphens, 63 at most, no hyphen at either end"
+        raise Invalid(f"An endpoint's name has {sentence}.", details={"endpoint": sentence})
+    if Endpoint.objects.filter(environment=environment, name=name).exists():
+        raise Conflict(f"There is an endpoint {environment.name}/{name} already.")
+    now = clock.now()
+    endpoint = Endpoint.objects.create(environment=environment, name=name, model=model, created_at=now)
+    ServingConfig.objects.create(endpoint=endpoint, revision=1, created_at=now, created_by=actor.name)
+    audit.record(actor, "endpoint.created", endpoint_subject(endpoint), data={"model": model.name})
+    announce(endpoint)
+    return endpoint
+
+
+@transaction.atomic
+def serving_config_revise(*, actor: Actor, endpoint: Endpoint, reason: str = "", **changes: int | Decimal) -> ServingConfig:
+    """Add the next revision with `changes` to the newest one. It takes effect with the endpoint's next release.
+
+    Returns the newest revision unchanged when nothing would change. Raises Invalid for unknown fields or values out of bounds.
+    """
+    actor.require(Action.ENDPOINT_MANAGE, endpoint.scopes)
+    Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+    newest = serving_config_of(endpoint)
+    old = ServingWish(**{field.name: getattr(newest, field.name) for field in fields_of(ServingWish)})
+    _check_serving(changes)
+    new = replace(old, **changes)  # type: ignore[arg-type]
+    if new == old:
+        return newest
+    values = {field.name: getattr(new, field.name) for field in fields_of(ServingWish)}
+    config = ServingConfig.objects.create(
+        endpoint=endpoint, revision=newest.revision + 1, created_at=clock.now(), created_by=actor.name, **values
+    )
+    audit.record(
+        actor,
+        "serving_config.revised",
+        endpoint_subject(endpoint),
+        reason=reason,
+        data={"revision": config.revision, "changes": {name: str(value) for name, value in changes.items()}},
+    )
+    announce(endpoint)
+    return config
+
+
+def serving_config_of(endpoint: Endpoint) -> ServingConfig:
+    """Return the newest serving config (reads the database)."""
+    return endpoint.configs.order_by("-revision")[0]
+
+
+def announce(endpoint: Endpoint) -> None:
+    """Publish that the endpoint changed."""
+    topic = f"endpoint.{endpoint.environment.name}.{endpoint.name}"
+    outbox.publish(topic, "endpoint.changed", {"environment": endpoint.environment.name, "endpoint": endpoint.name})
+
+
+def endpoint_subject(endpoint: Endpoint) -> audit.Subject:
+    """Return how the audit record names an endpoint."""
+    return audit.Subject("endpoint", str(endpoint.pk), str(endpoint))
+
+
+def _check_serving(changes: dict[str, int | Decimal]) -> None:
+    problems = {}
+    for name, value in changes.items():
+        if name not in SERVING_BOUNDS:
+            problems[name] = "unknown field"
+            continue
+        low, high = SERVING_BOUNDS[name]
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not low <= value <= high:
+            problems[name] = f"from {low} to {high}"
+    if problems:
+        raise Invalid("The serving config cannot be like this; see details.", details=problems)

@@ -1,0 +1,154 @@
+"""Requesting a release, previewing one, deciding about one."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from deployments import limits
+from deployments.models import Endpoint, Release
+from deployments.rollout.steps import steps_from_plan
+from deployments.services.commands import Preview, ReleaseCommand
+from deployments.services.draft import Draft, draft_of
+from deployments.services.endpoints import endpoint_create, serving_config_of
+from deployments.services.hints import hint
+from deployments.services.moves import announce, event_add, release_subject
+from deployments.services.preview import preview_of
+from mlorch_site import audit
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
+from mlorch_site.lib.hashing import content_hash
+from registry.approvals.services import approval_decide
+
+
+def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
+    """Return what the release would do and need; nothing is written. Raises NotFound only for what hides everything else."""
+    return preview_of(actor, draft_of(actor, command))
+
+
+@transaction.atomic
+def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
+    """Request a release and return it with status `checking`; its gates run in the background.
+
+    The endpoint is created when it does not exist. Calling twice makes one release: the second call is a Conflict that names the first.
+    Raises Invalid (details name the fields), Forbidden, Conflict.
+    """
+    draft = draft_of(actor, command)
+    if draft.forbidden:
+        raise Forbidden(draft.forbidden)
+    if draft.problems:
+        raise Invalid(" ".join(draft.problems.values()), details=draft.problems)
+    if actor.user is None:
+        raise Forbidden("A release is requested by a person.")
+    endpoint = draft.endpoint or endpoint_create(
+        actor=actor, environment=draft.environment, name=command.endpoint, model=draft.model
+    )
+    _check_free(endpoint)
+    release = _create(actor, endpoint, draft, command)
+    announce(release)
+    _check_soon(release)
+    return release
+
+
+def release_decide(*, actor: Actor, release: Release, decision: str, comment: str = "") -> Release:
+    """Approve, reject or ask for changes. The last approval that is needed lets the rollout start by itself.
+
+    Raises Conflict when the release does not wait for decisions, and whatever the approval itself refuses.
+    """
+    from deployments.services.progress import release_look
+
+    if release.approval is None or release.status != "awaiting_approval":
+        raise Conflict(f"This release is {release.status.replace('_', ' ')}; it does not wait for a decision.")
+    with transaction.atomic():
+        approval_decide(actor=actor, request=release.approval, kind=decision, comment=comment)
+        event_add(
+            release, f"decision.{decision}", comment or decision.replace("_", " "), actor=actor, now=clock.now()
+        )
+        announce(release)
+    release_look(release_id=str(release.pk), now=clock.now())
+    release.refresh_from_db()
+    return release
+
+
+def content_of(release: Release) -> dict[str, Any]:
+    """Return what an approval of this release covers (as the rows are now)."""
+    return {
+        "model": release.version.model.name,
+        "version": release.version.number,
+        "digest": release.version.digest,
+        "endpoint": str(release.endpoint),
+        "plan": release.plan,
+        "policy": release.policy.revision,
+        "serving_config": release.serving_config.revision,
+    }
+
+
+def _check_free(endpoint: Endpoint) -> None:
+    """Raise Conflict, naming it, when a release of the endpoint is open."""
+    from deployments.selectors import open_release
+
+    busy = open_release(endpoint)
+    if busy is None:
+        return
+    raise Conflict(
+        f"{endpoint} is busy: the release of version {busy.version.number} is {busy.status.replace('_', ' ')}. "
+        "Wait until it has ended, or abort it.",
+        code="endpoint_busy",
+        details={"release": str(busy.pk), "status": busy.status},
+    )
+
+
+def _create(actor: Actor, endpoint: Endpoint, draft: Draft, command: ReleaseCommand) -> Release:
+    now = clock.now()
+    config = serving_config_of(endpoint)
+    release = Release(
+        endpoint=endpoint,
+        version=draft.version,
+        digest=draft.version.digest,
+        requester=actor.user,
+        reason=command.reason[: limits.REASON_MAX_CHARS],
+        strategy=command.strategy,
+        guardrails=draft.guardrails,
+        plan=draft.plan,
+        policy=draft.policy,
+        serving_config=config,
+        created_at=now,
+        due_at=now,
+    )
+    release.content_hash = content_hash(content_of(release))
+    try:
+        with transaction.atomic():
+            release.save(force_insert=True)
+    except IntegrityError:
+        _check_free(endpoint)
+        raise
+    steps = len(steps_from_plan(release.plan))
+    sentence = f"{actor.name} requested version {draft.version.number} for {endpoint} ({steps} steps)."
+    event_add(release, "release.requested", sentence, actor=actor, now=now, new="checking")
+    audit.record(
+        actor,
+        "release.requested",
+        release_subject(release),
+        reason=release.reason,
+        data={
+            "endpoint": str(endpoint),
+            "version": draft.version.number,
+            "digest": draft.version.digest,
+            "plan": draft.plan,
+            "content_hash": release.content_hash,
+            "policy": draft.policy.revision,
+        },
+    )
+    return release
+
+
+def _check_soon(release: Release) -> None:
+    from deployments.tasks import check_release
+
+    hint(check_release, str(release.pk))
+
+
+def may_request(actor: Actor, endpoint: Endpoint) -> str:
+    """Return why this actor may not request a release for the endpoint, or an empty string."""
+    return actor.why_not(Action.RELEASE_REQUEST, endpoint.scopes)

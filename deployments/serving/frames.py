@@ -1,0 +1,38 @@
+"""Frames between gateway and worker (docs/wire.md section 6): lengths, a JSON header, a raw body."""
+
+import asyncio
+import json
+import struct
+from typing import Any
+
+HEADER_MAX_BYTES = 64 * 1024
+BODY_MAX_BYTES = 64 * 1024 * 1024
+_LENGTHS = struct.Struct(">II")
+
+
+class FrameError(Exception):
+    """The stream does not hold a valid frame; the connection must be closed."""
+
+
+def encode_frame(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """Return one frame as bytes. Raises FrameError over the limits."""
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    if len(raw) > HEADER_MAX_BYTES or len(body) > BODY_MAX_BYTES:
+        raise FrameError("frame over its limit")
+    return _LENGTHS.pack(len(raw), len(body)) + raw + body
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
+    """Read one frame. Raises FrameError when it is malformed, asyncio.IncompleteReadError at the end of the stream."""
+    header_length, body_length = _LENGTHS.unpack(await reader.readexactly(_LENGTHS.size))
+    if header_length > HEADER_MAX_BYTES or body_length > BODY_MAX_BYTES:
+        raise FrameError("frame over its limit")
+    raw = await reader.readexactly(header_length)
+    body = await reader.readexactly(body_length) if body_length else b""
+    try:
+        header = json.loads(raw)
+    except ValueError as error:
+        raise FrameError("the header is not JSON") from error
+    if not isinstance(header, dict):
+        raise FrameError("the header is not an object")
+    return header, body
