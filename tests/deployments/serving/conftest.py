@@ -28,12 +28,13 @@ class Worker:
     async def ask(self, op: str, body: bytes = b"", **header: Any) -> tuple[dict[str, Any], bytes]:
         reader, writer = await asyncio.open_unix_connection(str(self._socket))
         self._number += 1
-        writer.write(encode_frame({"id": self._number, "op": op, **header}, body))
+        number = self._number
+        writer.write(encode_frame({"id": number, "op": op, **header}, body))
         try:
             answer = await asyncio.wait_for(read_frame(reader), 30)
         finally:
             writer.close()
-        assert answer[0]["id"] == self._number
+        assert answer[0]["id"] == number
         return answer
 
 
