@@ -25,7 +25,10 @@ async def run(data_dir: Path) -> None:
         for environment, rate in RATES_PER_S.items():
             url = f"{credentials['gateway']}/{environment}/endpoints/{ENDPOINT}/invocations"
             traffic = Traffic(session, url, credentials["gateway_key"], rate)
-            tasks += [asyncio.create_task(traffic.run()), asyncio.create_task(traffic.report(f"{environment}/{ENDPOINT}"))]
+            tasks += [
+                asyncio.create_task(traffic.run()),
+                asyncio.create_task(traffic.report(f"{environment}/{ENDPOINT}")),
+            ]
         await asyncio.gather(*tasks)
 
 

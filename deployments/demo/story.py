@@ -78,7 +78,9 @@ async def releases(people: People, environment: str, version: int) -> list[dict[
     return [row for row in answer["results"] if int(row["version"]) == version]
 
 
-async def request(people: People, environment: str, version: int, strategy: dict[str, Any], reason: str) -> dict[str, Any]:
+async def request(
+    people: People, environment: str, version: int, strategy: dict[str, Any], reason: str
+) -> dict[str, Any]:
     """Return the release of a version to an environment, requesting it when there is none yet."""
     known = await releases(people, environment, version)
     if known:
@@ -102,7 +104,9 @@ async def reach(people: People, release: dict[str, Any], statuses: set[str]) -> 
     deadline = asyncio.get_running_loop().time() + STEP_TIMEOUT_S
     while release["status"] not in statuses:
         if release["status"] in ENDED or asyncio.get_running_loop().time() > deadline:
-            raise CallFailed(f"release of version {release['version']} is {release['status']}: {release['status_reason']}")
+            raise CallFailed(
+                f"release of version {release['version']} is {release['status']}: {release['status_reason']}"
+            )
         await asyncio.sleep(POLL_S)
         release = await people.engineer.get(f"/releases/{release['id']}")
     return release
@@ -113,7 +117,9 @@ async def approve(people: People, release: dict[str, Any], deciders: list[Site],
     release = await reach(people, release, {"awaiting_approval", *until, *ENDED})
     if release["status"] == "awaiting_approval":
         for decider in deciders:
-            await decider.post(f"/releases/{release['id']}/decisions", {"decision": "approve", "comment": "Offline metrics hold."})
+            await decider.post(
+                f"/releases/{release['id']}/decisions", {"decision": "approve", "comment": "Offline metrics hold."}
+            )
     return await reach(people, release, until)
 
 

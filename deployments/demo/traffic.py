@@ -24,7 +24,8 @@ def bodies() -> list[bytes]:
     frame = load_breast_cancer(as_frame=True).data
     columns = list(frame.columns)
     return [
-        json.dumps({"dataframe_split": {"columns": columns, "data": [row]}}).encode() for row in frame.to_numpy().tolist()
+        json.dumps({"dataframe_split": {"columns": columns, "data": [row]}}).encode()
+        for row in frame.to_numpy().tolist()
     ]
 
 

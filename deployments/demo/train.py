@@ -39,7 +39,12 @@ def git_commit() -> str:
     """Return the commit this code is at, or an empty string outside a checkout."""
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -52,7 +57,9 @@ def split() -> tuple[pd.DataFrame, pd.DataFrame, pd.Series, pd.Series]:
     return tuple(train_test_split(data.data, data.target, test_size=0.3, random_state=7, stratify=data.target))  # type: ignore[return-value]
 
 
-def log_run(name: str, params: dict[str, Any], metrics: dict[str, float], rows: pd.DataFrame, log: Callable[[], None]) -> None:
+def log_run(
+    name: str, params: dict[str, Any], metrics: dict[str, float], rows: pd.DataFrame, log: Callable[[], None]
+) -> None:
     """Log one run with dataset and git information, and register what `log` logs."""
     with mlflow.start_run(run_name=name):
         mlflow.log_params(params)
@@ -111,7 +118,9 @@ def train_bands() -> None:
             pip_requirements=requirements(),
         )
 
-    log_run("risk bands by area", {"largest_area": LARGEST_AREA_SEEN}, metrics, x_train[x_train["worst area"] <= 700], log)
+    log_run(
+        "risk bands by area", {"largest_area": LARGEST_AREA_SEEN}, metrics, x_train[x_train["worst area"] <= 700], log
+    )
 
 
 def registered(client: MlflowClient) -> int:

@@ -5,7 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from deployments.lifecycle import OPEN_STATUSES, Phase, ReleaseStatus
+from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, Phase, ReleaseStatus
 from deployments.models.endpoints import Endpoint, ServingConfig
 from registry.models import ApprovalRequest, Policy, Version
 
@@ -49,9 +49,15 @@ class Release(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["endpoint"],
-                condition=models.Q(status__in=sorted(s.value for s in OPEN_STATUSES)),
+                condition=models.Q(status__in=sorted(s.value for s in OPEN_STATUSES), kind="release"),
                 name="one_open_release_per_endpoint",
-            )
+            ),
+            # A rollback by hand may begin while another release waits for approval; two may never move traffic together.
+            models.UniqueConstraint(
+                fields=["endpoint"],
+                condition=models.Q(status__in=sorted(s.value for s in LIVE_STATUSES)),
+                name="one_live_rollout_per_endpoint",
+            ),
         ]
         indexes = [models.Index(fields=["due_at"], name="release_due", condition=models.Q(due_at__isnull=False))]
 
@@ -72,8 +78,9 @@ class Rollout(models.Model):
     """The execution of a release's plan. The engine alone writes it, fenced by `row_version`.
 
     `step` is the index into `plan["steps"]`. `step_began_at` is when the step was entered, `applied_at` when every gateway had acknowledged
-    `route_revision`: only requests after it count. `judge` is the folded state of `monitoring.analysis.judge`, `judge_cursor` the last window id
-    in it, `step_candidate_requests` the candidate's requests since `applied_at`. `assessment` is the last assessment as shown.
+    `route_revision`: only requests after it count. `watched_at` is when the first weight above zero was acknowledged: the judge counts from then.
+    `judge` is the folded state of `monitoring.analysis.judge`, `judge_cursor` the last window id
+    in it, `step_candidate_requests` and `step_stable_requests` the arms' requests since `applied_at`. `assessment` is the last assessment as shown.
     `wish` is what a person asked for and the engine has not done yet: `""`, `promote`, `abort`, `rollback`.
     """
 
@@ -84,6 +91,7 @@ class Rollout(models.Model):
     began_at = models.DateTimeField()
     step_began_at = models.DateTimeField()
     applied_at = models.DateTimeField(null=True, blank=True)
+    watched_at = models.DateTimeField(null=True, blank=True)
     deadline_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_s = models.FloatField(default=0)
@@ -91,6 +99,7 @@ class Rollout(models.Model):
     judge = models.JSONField(default=dict)
     judge_cursor = models.BigIntegerField(default=0)
     step_candidate_requests = models.PositiveIntegerField(default=0)
+    step_stable_requests = models.PositiveIntegerField(default=0)
     assessment = models.JSONField(default=dict)
     waiting_for = models.CharField(max_length=500, blank=True)
     wish = models.CharField(max_length=10, blank=True)

@@ -9,7 +9,8 @@ from registry.models import Environment, Version
 class Replica(models.Model):
     """A replica that should run (goal). Deleted only after it is observed stopped or its agent is gone.
 
-    `wanted` False means: drain, then stop after `stop_at`. `keep_until` keeps a replaced version warm for an instant rollback.
+    `agent` is the agent that took it over; empty while nobody has. A replica leaves in this order: out of the route table
+    (`removed_from_routes_at`, acknowledged as `removal_revision`), warm until `keep_until` for an instant rollback, drained, `wanted` False.
     """
 
     id = models.CharField(max_length=20, primary_key=True)
@@ -17,6 +18,7 @@ class Replica(models.Model):
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="replicas")
     serving_config = models.ForeignKey(ServingConfig, on_delete=models.PROTECT)
     platform = models.CharField(max_length=20, default="local")
+    agent = models.CharField(max_length=80, blank=True)
     generation = models.PositiveIntegerField(default=1)
     wanted = models.BooleanField(default=True)
     created_at = models.DateTimeField()

@@ -8,8 +8,8 @@ from deployments.models import Endpoint, Release, Rollout
 from deployments.rollout.reconcile import reconcile_now
 from deployments.rollout.starting import rollout_begin
 from deployments.rollout.strategies import first_release_steps
-from deployments.services.endpoints import endpoint_subject, serving_config_of
-from deployments.services.moves import announce, event_add, release_move, release_subject
+from deployments.services.endpoints import serving_config_of
+from deployments.records import announce, endpoint_subject, event_add, release_move, release_subject
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action

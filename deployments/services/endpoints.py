@@ -9,12 +9,12 @@ from django.db import transaction
 
 from deployments.models import Endpoint, ServingConfig
 from deployments.models.endpoints import ENDPOINT_NAME_PATTERN
+from deployments.records import announce_endpoint, endpoint_subject
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
-from mlorch_site.live import outbox
 from registry.models import Environment, Model
 
 
@@ -68,7 +68,7 @@ def endpoint_create(*, actor: Actor, environment: Environment, name: str, model:
     endpoint = Endpoint.objects.create(environment=environment, name=name, model=model, created_at=now)
     ServingConfig.objects.create(endpoint=endpoint, revision=1, created_at=now, created_by=actor.name)
     audit.record(actor, "endpoint.created", endpoint_subject(endpoint), data={"model": model.name})
-    announce(endpoint)
+    announce_endpoint(endpoint)
     return endpoint
 
 
@@ -97,24 +97,13 @@ def serving_config_revise(*, actor: Actor, endpoint: Endpoint, reason: str = "",
         reason=reason,
         data={"revision": config.revision, "changes": {name: str(value) for name, value in changes.items()}},
     )
-    announce(endpoint)
+    announce_endpoint(endpoint)
     return config
 
 
 def serving_config_of(endpoint: Endpoint) -> ServingConfig:
     """Return the newest serving config (reads the database)."""
     return endpoint.configs.order_by("-revision")[0]
-
-
-def announce(endpoint: Endpoint) -> None:
-    """Publish that the endpoint changed."""
-    topic = f"endpoint.{endpoint.environment.name}.{endpoint.name}"
-    outbox.publish(topic, "endpoint.changed", {"environment": endpoint.environment.name, "endpoint": endpoint.name})
-
-
-def endpoint_subject(endpoint: Endpoint) -> audit.Subject:
-    """Return how the audit record names an endpoint."""
-    return audit.Subject("endpoint", str(endpoint.pk), str(endpoint))
 
 
 def _check_serving(changes: dict[str, int | Decimal]) -> None:

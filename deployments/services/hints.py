@@ -11,10 +11,11 @@ log = structlog.get_logger(__name__)
 
 def hint(task: Any, *args: str) -> None:
     """Send `task` to its queue once the transaction is committed; a broker that is away is only logged."""
-    transaction.on_commit(partial(_send, task, *args), robust=True)
+    transaction.on_commit(partial(send, task, *args), robust=True)
 
 
-def _send(task: Any, *args: str) -> None:
+def send(task: Any, *args: str) -> None:
+    """Send `task` to its queue now; a broker that is away is only logged."""
     try:
         task.delay(*args)
     except Exception as error:  # whatever the broker's client raises: the tick does the work a second later

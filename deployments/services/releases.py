@@ -1,17 +1,16 @@
 """Requesting a release, previewing one, deciding about one."""
 
-from typing import Any
-
 from django.db import IntegrityError, transaction
 
 from deployments import limits
 from deployments.models import Endpoint, Release
 from deployments.rollout.steps import steps_from_plan
 from deployments.services.commands import Preview, ReleaseCommand
+from deployments.services.contents import content_of
 from deployments.services.draft import Draft, draft_of
 from deployments.services.endpoints import endpoint_create, serving_config_of
 from deployments.services.hints import hint
-from deployments.services.moves import announce, event_add, release_subject
+from deployments.records import announce, event_add, release_subject
 from deployments.services.preview import preview_of
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
@@ -69,19 +68,6 @@ def release_decide(*, actor: Actor, release: Release, decision: str, comment: st
     release_look(release_id=str(release.pk), now=clock.now())
     release.refresh_from_db()
     return release
-
-
-def content_of(release: Release) -> dict[str, Any]:
-    """Return what an approval of this release covers (as the rows are now)."""
-    return {
-        "model": release.version.model.name,
-        "version": release.version.number,
-        "digest": release.version.digest,
-        "endpoint": str(release.endpoint),
-        "plan": release.plan,
-        "policy": release.policy.revision,
-        "serving_config": release.serving_config.revision,
-    }
 
 
 def _check_free(endpoint: Endpoint) -> None:

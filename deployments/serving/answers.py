@@ -1,7 +1,7 @@
 """What a worker answers: an HTTP status for the client, a body, and whose fault an error is."""
 
 import json
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 JSON = "application/json"
 CLIENT_ERROR = "client_error"
@@ -14,7 +14,7 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     content_type: str = JSON
-    outcome: Optional[str] = None
+    outcome: str | None = None
 
     def header(self, request_id: Any) -> "dict[str, Any]":
         """Return the frame header of this answer."""
@@ -28,6 +28,6 @@ class BadInput(Exception):
     """The client's request cannot be understood; the text says what to change."""
 
 
-def json_answer(status: int, value: Any, outcome: Optional[str] = None) -> Answer:
+def json_answer(status: int, value: Any, outcome: str | None = None) -> Answer:
     """Return `value` as a JSON answer."""
     return Answer(status, json.dumps(value).encode(), JSON, outcome)

@@ -38,7 +38,9 @@ class EchoScorer:
         return json_answer(200, {"model_name": model_name, "model_version": self._version, "outputs": []})
 
     def metadata(self, model_name: str) -> Answer:
-        return json_answer(200, {"name": model_name, "versions": [self._version], "platform": "echo", "inputs": [], "outputs": []})
+        return json_answer(
+            200, {"name": model_name, "versions": [self._version], "platform": "echo", "inputs": [], "outputs": []}
+        )
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ tensor per input. MLflow type → datatype: boolean BOOL, integer INT32, long IN
 """
 
 import json
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,9 @@ def parse_request(body: bytes) -> "dict[str, Any]":
     if not isinstance(request.get("parameters", {}), dict):
         raise BadInput('"parameters" must be an object')
     outputs = request.get("outputs", [])
-    if not isinstance(outputs, list) or not all(isinstance(o, dict) and isinstance(o.get("name"), str) for o in outputs):
+    if not isinstance(outputs, list) or not all(
+        isinstance(o, dict) and isinstance(o.get("name"), str) for o in outputs
+    ):
         raise BadInput('"outputs" must be a list of objects with a "name"')
     return request
 
@@ -86,7 +88,7 @@ def decode_tensor(tensor: "dict[str, Any]") -> "tuple[str, np.ndarray]":
 def _flatten(name: str, data: Any) -> "list[Any]":
     if not isinstance(data, list):
         raise BadInput(f'tensor "{name}": "data" must be a list')
-    flat: "list[Any]" = []
+    flat: list[Any] = []
     pending = [iter(data)]
     while pending:
         for item in pending[-1]:
@@ -243,7 +245,7 @@ def _specs(schema: Any, fallback: str) -> "list[dict[str, Any]]":
     for number, column in enumerate(schema.inputs):
         name = column.name or (fallback if len(schema.inputs) == 1 else f"{fallback}-{number}")
         if schema.is_tensor_spec():
-            datatype: Optional[str] = next((k for k, kind in DATATYPES.items() if column.type == kind), "BYTES")
+            datatype: str | None = next((k for k, kind in DATATYPES.items() if column.type == kind), "BYTES")
             shape = list(column.shape)
         else:
             datatype, shape = OF_MLFLOW.get(_type_name(column), "BYTES"), [-1]

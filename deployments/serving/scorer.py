@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import mlflow.pyfunc
 from mlflow.exceptions import MlflowException
@@ -34,10 +34,12 @@ class Scorer:
             return False
         answer = self.invocations(example, "application/json")
         if answer.status != 200:
-            raise RuntimeError(f"the input example was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}")
+            raise RuntimeError(
+                f"the input example was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}"
+            )
         return True
 
-    def _example(self) -> Optional[bytes]:
+    def _example(self) -> bytes | None:
         stored = self._artifacts / SERVING_EXAMPLE
         if stored.is_file():
             return stored.read_bytes()
@@ -85,14 +87,14 @@ class Scorer:
             answer["id"] = request["id"]
         return json_answer(200, answer)
 
-    def _params(self, request: "dict[str, Any]") -> "Optional[dict[str, Any]]":
+    def _params(self, request: "dict[str, Any]") -> "dict[str, Any] | None":
         schema = self.model.metadata.get_params_schema()
         if schema is None:
             return None
         known = {param.name for param in schema.params}
         return {name: value for name, value in request.get("parameters", {}).items() if name in known} or None
 
-    def _predict(self, data: Any, params: "Optional[dict[str, Any]]") -> Any:
+    def _predict(self, data: Any, params: "dict[str, Any] | None") -> Any:
         return self.model.predict(data, params=params) if params else self.model.predict(data)
 
     def metadata(self, model_name: str) -> Answer:

@@ -32,7 +32,7 @@ class WorkerServer:
         self._scorer = scorer
         self._socket = socket
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
-        self._open: "set[asyncio.Task[None]]" = set()
+        self._open: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
 
     async def serve(self, on_listening: "Any" = None) -> None:
@@ -56,7 +56,7 @@ class WorkerServer:
         self._socket.unlink(missing_ok=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        waiting: "dict[Any, asyncio.Task[None]]" = {}
+        waiting: dict[Any, asyncio.Task[None]] = {}
         try:
             while True:
                 header, body = await read_frame(reader)

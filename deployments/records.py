@@ -1,4 +1,4 @@
-"""The one way a release changes its status: compare-and-swap, history, audit record, event, and the report when it ends."""
+"""What every change to a release or endpoint leaves behind: compare-and-swap, history, audit record, event, and the report at the end."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from django.db.models import F
 
 from deployments import limits
 from deployments.lifecycle import ENDED_STATUSES, ReleaseStatus, check_release_move
-from deployments.models import Release, ReleaseEvent
+from deployments.models import Endpoint, Release, ReleaseEvent
 from deployments.reports.document import report_create
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
@@ -75,6 +75,17 @@ def announce(release: Release) -> None:
     data = {"release": str(release.pk), "status": release.status}
     outbox.publish(f"release.{release.pk}", "release.changed", data)
     outbox.publish("releases", "release.changed", data)
+
+
+def announce_endpoint(endpoint: Endpoint) -> None:
+    """Publish that the endpoint changed."""
+    topic = f"endpoint.{endpoint.environment.name}.{endpoint.name}"
+    outbox.publish(topic, "endpoint.changed", {"environment": endpoint.environment.name, "endpoint": endpoint.name})
+
+
+def endpoint_subject(endpoint: Endpoint) -> audit.Subject:
+    """Return how the audit record names an endpoint."""
+    return audit.Subject("endpoint", str(endpoint.pk), str(endpoint))
 
 
 def release_subject(release: Release) -> audit.Subject:

@@ -1,0 +1,168 @@
+"""Python environments of versions: ours when it satisfies the version, otherwise an isolated one built with uv and cached by key."""
+
+import asyncio
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+LINES_MAX = 500
+LINE_MAX_CHARS = 300
+BUILD_TIMEOUT_S = 1800
+RETRY_AFTER_S = 60
+LOG_TAIL_CHARS = 4000
+_LINE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._\-]*(\[[A-Za-z0-9._,\- ]+\])?\s*([<>=!~][^;@/\\]*)?(;[^@/\\]*)?$")
+
+
+class BadRequirement(Exception):
+    """A requirement line that mlorch will not install; the text names it."""
+
+
+class BuildFailed(Exception):
+    """The environment could not be built; the text is the installer's last sentence."""
+
+
+def parse(lines: list[str]) -> list[Requirement]:
+    """Return the requirements of a version. Raises BadRequirement for URLs, paths, options and anything that is no name with versions."""
+    if len(lines) > LINES_MAX:
+        raise BadRequirement(f"more than {LINES_MAX} requirement lines")
+    requirements = []
+    for raw in lines:
+        line = raw.split("#", 1)[0].strip()
+        if not line:
+            continue
+        if len(line) > LINE_MAX_CHARS or not _LINE.match(line):
+            raise BadRequirement(
+                f"'{line[:80]}' is not a package name with versions; URLs, paths and options are refused"
+            )
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            raise BadRequirement(f"'{line[:80]}': {error}") from error
+        if requirement.url:
+            raise BadRequirement(f"'{line[:80]}': URLs are refused")
+        requirements.append(requirement)
+    return requirements
+
+
+def key_of(lines: list[str], python: str) -> str:
+    """Return the cache key: SHA-256 over the sorted, normalised lines and the Python version (major and minor)."""
+    normal = sorted(str(requirement).lower() for requirement in parse(lines))
+    minor = ".".join(python.split(".")[:2])
+    return hashlib.sha256("\n".join([minor, *normal]).encode()).hexdigest()
+
+
+def satisfied_here(lines: list[str]) -> bool:
+    """Return whether this process's own environment meets every requirement."""
+    for requirement in parse(lines):
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            return False
+        if not requirement.specifier.contains(version, prereleases=True):
+            return False
+    return True
+
+
+@dataclass
+class Build:
+    """What is known of one environment: `state` is building, ready or failed."""
+
+    key: str
+    state: str = "building"
+    progress: str = "waiting"
+    log: str = ""
+    failed_at: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def report(self) -> dict[str, str]:
+        """Return the build as the sync reports it."""
+        return {"key": self.key, "state": self.state, "progress": self.progress, "log_tail": self.log[-LOG_TAIL_CHARS:]}
+
+
+class Environments:
+    """Finds or builds the interpreter that a version runs in."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.builds: dict[str, Build] = {}
+
+    async def python_for(self, lines: list[str], python: str) -> Path:
+        """Return the interpreter for these requirements, building its environment first when there is none.
+
+        Raises BadRequirement or BuildFailed. A failed build is tried again after `RETRY_AFTER_S` at the earliest.
+        """
+        if satisfied_here(lines):
+            return Path(sys.executable)
+        key = key_of(lines, python)
+        target = self._root / key
+        interpreter = target / "bin" / "python"
+        build = self.builds.setdefault(key, Build(key))
+        async with build.lock:
+            if interpreter.exists():
+                build.state, build.progress = "ready", "ready"
+                return interpreter
+            if build.state == "failed" and time.monotonic() - build.failed_at < RETRY_AFTER_S:
+                raise BuildFailed(build.progress)
+            build.state, build.log = "building", ""
+            try:
+                await self._build(build, target, lines)
+            except (BuildFailed, OSError) as error:
+                build.state, build.progress, build.failed_at = "failed", str(error)[:300], time.monotonic()
+                raise BuildFailed(str(error)) from error
+            build.state, build.progress = "ready", "ready"
+        return interpreter
+
+    async def _build(self, build: Build, target: Path, lines: list[str]) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with open(self._root / f".{build.key}.lock", "w") as lock:
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            if target.exists():
+                return
+            temporary = self._root / f".{build.key}.{os.getpid()}"
+            shutil.rmtree(temporary, ignore_errors=True)
+            try:
+                build.progress = "making the environment"
+                await self._uv(build, "venv", "--relocatable", "--python", sys.executable, str(temporary))
+                wanted = [str(requirement) for requirement in parse(lines)]
+                build.progress = f"installing {len(wanted)} requirements"
+                await self._uv(build, "pip", "install", "--python", str(temporary / "bin" / "python"), "--", *wanted)
+                temporary.rename(target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    async def _uv(self, build: Build, *arguments: str) -> None:
+        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+        if uv is None:
+            raise BuildFailed("uv is not installed beside the agent")
+        process = await asyncio.create_subprocess_exec(
+            uv, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        assert process.stderr is not None
+        try:
+            async with asyncio.timeout(BUILD_TIMEOUT_S):
+                async for raw in process.stderr:
+                    line = raw.decode(errors="replace").strip()
+                    build.log = (build.log + line + "\n")[-4 * LOG_TAIL_CHARS :]
+                    if line and not line.startswith(("+", "-", "~")):
+                        build.progress = line[:200]
+                code = await process.wait()
+        except TimeoutError:
+            process.kill()
+            raise BuildFailed(f"the environment was not built within {BUILD_TIMEOUT_S} s") from None
+        if code != 0:
+            last = [line for line in build.log.splitlines() if line.strip()]
+            raise BuildFailed(
+                "the environment could not be built: "
+                + (" ".join(last[-3:])[:250] if last else f"uv ended with {code}")
+            )

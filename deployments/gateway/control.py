@@ -1,0 +1,124 @@
+"""The loops that speak with the site: poll and acknowledge route tables, push windows. Neither ever stops the serving."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import aiohttp
+import structlog
+
+from deployments.gateway.config import (
+    BACKOFF_FIRST_S,
+    BACKOFF_MAX_S,
+    CLOSE_DELAY_S,
+    POLL_TIMEOUT_S,
+    POLL_WAIT_DRAINING_S,
+    POLL_WAIT_S,
+    PUSH_TIMEOUT_S,
+)
+from deployments.gateway.state import State
+
+log = structlog.get_logger(__name__)
+
+UNREACHABLE = (aiohttp.ClientError, TimeoutError, ValueError, KeyError)
+
+
+def poll_body(state: State) -> dict[str, Any]:
+    """Return what the gateway says of itself; `have` is the acknowledgement."""
+    in_flight = dict(state.workers.in_flight)
+    draining = set(in_flight) - state.routed_replicas()
+    return {
+        "boot": state.boot,
+        "have": {name: table.revision for name, table in state.tables.items()},
+        "refused": state.refused,
+        "in_flight": in_flight,
+        "wait_s": POLL_WAIT_DRAINING_S if draining else POLL_WAIT_S,
+        "stats": {
+            "requests_total": state.requests_total,
+            "spooled_batches": len(state.spool.waiting()),
+            "dropped_windows": state.spool.dropped_windows,
+        },
+    }
+
+
+async def poll_forever(state: State, session: aiohttp.ClientSession) -> None:
+    """Poll for newer tables for ever, acknowledging by the next poll."""
+    url = f"{state.config.control_url}/internal/v1/gateways/{state.config.gateway_id}/poll"
+    timeout = aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
+    backoff_s = BACKOFF_FIRST_S
+    while True:
+        try:
+            async with session.post(url, json=poll_body(state), timeout=timeout) as response:
+                if response.status != 200:
+                    raise aiohttp.ClientError(f"HTTP {response.status}")
+                answer = json.loads(await response.read())
+            for document in answer["tables"]:
+                state.apply(document)
+            state.forget_all_but(answer["environments"])
+            await state.workers.keep_only(state.routed_paths())
+            backoff_s = _said(state, True, "")
+        except UNREACHABLE as error:
+            _said(state, False, str(error) or type(error).__name__)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+
+def _said(state: State, connected: bool, why: str) -> float:
+    before = state.metrics.connected._value.get()
+    state.metrics.connected.set(connected)
+    if bool(before) != connected:
+        log.info("control.connected") if connected else log.warning("control.lost", why=why)
+    return BACKOFF_FIRST_S
+
+
+async def windows_forever(state: State) -> None:
+    """Close the windows of each second shortly after it is over, and spool them."""
+    while True:
+        await asyncio.sleep(1 - time.time() % 1 + CLOSE_DELAY_S)
+        spool_windows(state, everything=False)
+
+
+def spool_windows(state: State, *, everything: bool) -> None:
+    """Put the closed windows into the spool."""
+    if windows := state.windows.take(everything=everything):
+        state.spool.add(windows)
+
+
+async def push_forever(state: State, session: aiohttp.ClientSession) -> None:
+    """Send spooled batches in order, those of earlier boots first; each is deleted when the site has it."""
+    backoff_s = BACKOFF_FIRST_S
+    while True:
+        waiting = state.spool.waiting()
+        state.metrics.spooled.set(len(waiting))
+        state.metrics.dropped.set(state.spool.dropped_windows)
+        if not waiting:
+            await asyncio.sleep(0.1)
+            continue
+        try:
+            await _push(state, session, waiting)
+            backoff_s = BACKOFF_FIRST_S
+        except UNREACHABLE:
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+
+async def _push(state: State, session: aiohttp.ClientSession, waiting: list[Any]) -> None:
+    url = f"{state.config.control_url}/internal/v1/gateways/{state.config.gateway_id}/windows"
+    timeout = aiohttp.ClientTimeout(total=PUSH_TIMEOUT_S)
+    for path in waiting:
+        batch = state.spool.read(path)
+        if not batch:
+            state.spool.done(path)
+            continue
+        async with session.post(url, json=batch, timeout=timeout) as response:
+            if response.status == 409:
+                # The batch the site expects was dropped for want of room: say so with this one.
+                async with session.post(url, json={**batch, "gap": True}, timeout=timeout) as again:
+                    if again.status != 200:
+                        raise aiohttp.ClientError(f"HTTP {again.status}")
+            elif response.status == 400:
+                log.error("windows.refused", batch=str(path.name), why=(await response.text())[:300])
+            elif response.status != 200:
+                raise aiohttp.ClientError(f"HTTP {response.status}")
+        state.spool.done(path)

@@ -1,0 +1,93 @@
+"""What the gateway knows: tables, connections, windows. One per process."""
+
+import time
+import uuid
+from typing import Any
+
+import structlog
+
+from deployments.gateway import tables
+from deployments.gateway.config import SPOOL_MAX_BATCHES, Config
+from deployments.gateway.metrics import Metrics
+from deployments.gateway.tables import InvalidTable, Table
+from deployments.gateway.windows import Spool, Windows
+from deployments.gateway.workers import Workers
+
+log = structlog.get_logger(__name__)
+
+
+class State:
+    """The process's state; the tables are swapped as a whole between two requests."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.boot = str(uuid.uuid4())
+        self.metrics = Metrics()
+        self.workers = Workers()
+        self.windows = Windows(time.time)
+        self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES)
+        self.tables: dict[str, Table] = {}
+        self.refused: dict[str, dict[str, Any]] = {}
+        self.open_requests: dict[tuple[str, str], int] = {}
+        self.requests_total = 0
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self.tables)
+
+    def load_from_disk(self) -> None:
+        """Begin with the last good tables, so that requests are answered while the site is away."""
+        good, refused = tables.load_all(self.config.folder / "routes")
+        for table in good.values():
+            self._use(table)
+        for environment, why in refused.items():
+            log.error("table.refused", environment=environment, why=why, source="disk")
+            self.metrics.tables_refused.labels(environment).inc()
+
+    def apply(self, document: dict[str, Any]) -> None:
+        """Use a table from the site, and keep it on disk; an invalid one is refused whole and the old one stays."""
+        environment = str(document.get("environment", "?")) if isinstance(document, dict) else "?"
+        try:
+            table = tables.parse(document)
+        except InvalidTable as error:
+            log.error("table.refused", environment=environment, why=str(error), source="site")
+            self.refused[environment] = {
+                "revision": document.get("revision") if isinstance(document, dict) else None,
+                "error": str(error),
+            }
+            self.metrics.tables_refused.labels(environment).inc()
+            return
+        self.refused.pop(environment, None)
+        self._use(table)
+        tables.save(self.config.folder / "routes", table)
+
+    def _use(self, table: Table) -> None:
+        self.tables[table.environment] = table
+        self.metrics.revision.labels(table.environment).set(table.revision)
+        log.info("table.applied", environment=table.environment, revision=table.revision)
+
+    def forget_all_but(self, environments: list[str]) -> None:
+        """Forget environments that the site does not have any more."""
+        for environment in [name for name in self.tables if name not in environments]:
+            del self.tables[environment]
+            tables.forget(self.config.folder / "routes", environment)
+
+    def routed_paths(self) -> set[str]:
+        """Return the sockets that some table names."""
+        return {
+            target.socket
+            for table in self.tables.values()
+            for route in table.endpoints.values()
+            for arm in route.arms
+            for target in arm.replicas
+        }
+
+    def routed_replicas(self) -> set[str]:
+        """Return the ids of the replicas that some table names."""
+        return {
+            target.id
+            for table in self.tables.values()
+            for route in table.endpoints.values()
+            for arm in route.arms
+            for target in arm.replicas
+        }

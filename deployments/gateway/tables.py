@@ -1,0 +1,192 @@
+"""Route tables: what makes one valid, and the last good one of each environment on disk (docs/wire.md section 2)."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+NAME = re.compile(r"^[a-z0-9][a-z0-9\-]{0,62}$")
+STABLE = "stable"
+
+
+class InvalidTable(Exception):
+    """The table must not be used; the text says why."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What one gateway key opens. `expires_at` is Unix time or None."""
+
+    prefix: str
+    endpoints: frozenset[str]
+    expires_at: float | None
+
+    def opens(self, endpoint: str) -> bool:
+        return "*" in self.endpoints or endpoint in self.endpoints
+
+
+@dataclass(frozen=True)
+class Target:
+    """One replica: its id and the path of its socket."""
+
+    id: str
+    socket: str
+
+
+@dataclass(frozen=True)
+class ArmRoute:
+    """One arm of an endpoint. The pair (first, last) is its range of buckets, last excluded."""
+
+    arm: str
+    version: str
+    weight_pct: int
+    release: str
+    replicas: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class EndpointRoute:
+    """One endpoint with its limits."""
+
+    name: str
+    release: str
+    salt: str
+    timeout_ms: int
+    max_body_bytes: int
+    max_in_flight: int
+    arms: tuple[ArmRoute, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One environment's routes, immutable."""
+
+    environment: str
+    revision: int
+    keys: dict[str, Key]
+    endpoints: dict[str, EndpointRoute]
+    document: dict[str, Any]
+
+
+def parse(document: Any) -> Table:
+    """Return the table of a document. Raises InvalidTable for anything that docs/wire.md does not allow."""
+    try:
+        return _table(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidTable(f"malformed: {type(error).__name__} {error}") from error
+
+
+def _table(document: dict[str, Any]) -> Table:
+    if document["format"] != FORMAT:
+        raise InvalidTable(f"format {document['format']!r} is not {FORMAT}")
+    revision = document["revision"]
+    if type(revision) is not int or revision < 1:
+        raise InvalidTable("the revision is not a positive integer")
+    environment = _name(document["environment"])
+    endpoints = {_name(name): _endpoint(name, route) for name, route in document["endpoints"].items()}
+    keys = {key["digest"]: _key(key) for key in document["keys"]}
+    return Table(environment, revision, keys, endpoints, document)
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not NAME.match(value):
+        raise InvalidTable(f"{value!r} is not a name")
+    return value
+
+
+def _key(key: dict[str, Any]) -> Key:
+    expires_at = key.get("expires_at")
+    return Key(str(key["prefix"]), frozenset(key["endpoints"]), None if expires_at is None else float(expires_at))
+
+
+def _positive(route: dict[str, Any], name: str, default: int) -> int:
+    value = route.get(name, default)
+    if type(value) is not int or value < 1:
+        raise InvalidTable(f"{name} is not a positive integer")
+    return value
+
+
+def _endpoint(name: str, route: dict[str, Any]) -> EndpointRoute:
+    arms = tuple(_arm(name, arm) for arm in route["arms"])
+    if not arms:
+        raise InvalidTable(f"{name} has no arm")
+    if len({arm.arm for arm in arms}) != len(arms):
+        raise InvalidTable(f"{name} names an arm twice")
+    total = sum(arm.weight_pct for arm in arms)
+    if total != 100:
+        raise InvalidTable(f"weights of {name} sum to {total}")
+    return EndpointRoute(
+        name=name,
+        release=str(route["release"]),
+        salt=str(route["salt"]),
+        timeout_ms=_positive(route, "timeout_ms", 10_000),
+        max_body_bytes=_positive(route, "max_body_bytes", 8 * 1024 * 1024),
+        max_in_flight=_positive(route, "max_in_flight", 256),
+        arms=arms,
+    )
+
+
+def _arm(endpoint: str, arm: dict[str, Any]) -> ArmRoute:
+    weight = arm["weight_pct"]
+    if type(weight) is not int or not 0 <= weight <= 100:
+        raise InvalidTable(f"weight {weight!r} of {endpoint} is not an integer from 0 to 100")
+    replicas = tuple(_target(replica) for replica in arm["replicas"])
+    if weight > 0 and not replicas:
+        raise InvalidTable(f"the {arm['arm']} arm of {endpoint} has weight and no replica")
+    return ArmRoute(_name(arm["arm"]), str(arm["version"]), weight, str(arm["release"]), replicas)
+
+
+def _target(replica: dict[str, Any]) -> Target:
+    kind, _, path = str(replica["address"]).partition(":")
+    if kind != "unix" or not path.startswith("/"):
+        raise InvalidTable(f"address {replica['address']!r} is not a unix: absolute path")
+    return Target(str(replica["id"]), path)
+
+
+def save(folder: Path, table: Table) -> None:
+    """Keep `table` as the last good one: written aside, synced, renamed, with its own hash in the first line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(table.document, sort_keys=True).encode()
+    temporary = folder / f".{table.environment}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / f"{table.environment}.json")
+
+
+def forget(folder: Path, environment: str) -> None:
+    """Remove the kept table of an environment that is no more."""
+    (folder / f"{environment}.json").unlink(missing_ok=True)
+
+
+def load(path: Path) -> Table:
+    """Return the table kept in `path`. Raises InvalidTable when it is torn, changed or not valid."""
+    try:
+        digest, _, content = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise InvalidTable(f"cannot be read: {error}") from error
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise InvalidTable("torn: the content does not match its hash")
+    try:
+        return parse(json.loads(content))
+    except ValueError as error:
+        raise InvalidTable(f"not JSON: {error}") from error
+
+
+def load_all(folder: Path) -> tuple[dict[str, Table], dict[str, str]]:
+    """Return the good tables in `folder`, and why each other file was refused."""
+    good: dict[str, Table] = {}
+    refused: dict[str, str] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            table = load(path)
+            good[table.environment] = table
+        except InvalidTable as error:
+            refused[path.stem] = str(error)
+    return good, refused

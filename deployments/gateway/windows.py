@@ -1,0 +1,128 @@
+"""One-second windows per arm, and their spool on disk until the site has them (docs/wire.md section 4)."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from monitoring.telemetry.histogram import Histogram
+
+OUTCOMES = ("ok", "client_errors", "server_errors", "timeouts")
+
+
+class WindowKey(NamedTuple):
+    """What a window is about."""
+
+    environment: str
+    endpoint: str
+    arm: str
+    version: str
+    release: str
+
+
+class OpenWindow:
+    """Counts of one arm in one second."""
+
+    __slots__ = ("counts", "drawn", "latency", "rejected")
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(OUTCOMES, 0)
+        self.rejected = 0
+        self.drawn = 0
+        self.latency = Histogram()
+
+    def row(self, key: WindowKey, start: int) -> dict[str, Any]:
+        """Return the window as it is pushed."""
+        requests = sum(self.counts.values())
+        fields = {"start": start, "seconds": 1, "requests": requests, "rejected": self.rejected, "drawn": self.drawn}
+        return {**key._asdict(), **fields, **self.counts, "latency": self.latency.to_dict()}
+
+
+class Windows:
+    """The windows that are still open or not yet taken. `clock` gives Unix time in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._open: dict[tuple[int, WindowKey], OpenWindow] = {}
+
+    def _window(self, key: WindowKey) -> OpenWindow:
+        place = (int(self._clock()), key)
+        window = self._open.get(place)
+        if window is None:
+            window = self._open[place] = OpenWindow()
+        return window
+
+    def record(self, key: WindowKey, outcome: str, latency_ms: float, drawn: bool) -> None:
+        """Count one answered request; `outcome` is one of `OUTCOMES`."""
+        window = self._window(key)
+        window.counts[outcome] += 1
+        window.drawn += drawn
+        window.latency.add(latency_ms)
+
+    def reject(self, key: WindowKey) -> None:
+        """Count one request that was turned away before any worker was asked."""
+        self._window(key).rejected += 1
+
+    def take(self, *, everything: bool = False) -> list[dict[str, Any]]:
+        """Return and forget the windows of past seconds; with `everything` also the open one."""
+        now = int(self._clock())
+        done = [place for place in self._open if everything or place[0] < now]
+        return [self._open.pop(place).row(place[1], place[0]) for place in sorted(done)]
+
+
+class Spool:
+    """Batches on disk in order, bounded: beyond the bound the oldest is dropped and counted."""
+
+    def __init__(self, folder: Path, boot: str, max_batches: int) -> None:
+        self._folder = folder
+        self._boot = boot
+        self._max = max_batches
+        self._sequence = 0
+        self.dropped_windows = 0
+
+    def add(self, windows: list[dict[str, Any]]) -> None:
+        """Write one batch of this boot."""
+        self._sequence += 1
+        folder = self._folder / self._boot
+        folder.mkdir(parents=True, exist_ok=True)
+        batch = {
+            "boot": self._boot,
+            "sequence": self._sequence,
+            "windows": windows,
+            "dropped_windows": self.dropped_windows,
+        }
+        temporary = folder / f".{self._sequence}.tmp"
+        temporary.write_text(json.dumps(batch, separators=(",", ":")))
+        temporary.replace(folder / f"{self._sequence:012d}.json")
+        self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        waiting = self.waiting()
+        for path in waiting[: max(0, len(waiting) - self._max)]:
+            self.dropped_windows += len(self.read(path).get("windows", []))
+            path.unlink(missing_ok=True)
+
+    def waiting(self) -> list[Path]:
+        """Return the batches that the site does not have yet, those of earlier boots first."""
+        if not self._folder.exists():
+            return []
+        boots = [path for path in self._folder.iterdir() if path.is_dir()]
+        boots.sort(key=lambda path: (path.name == self._boot, path.stat().st_mtime))
+        return [batch for boot in boots for batch in sorted(boot.glob("*.json"))]
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """Return a batch; an unreadable one gives an empty dict."""
+        try:
+            batch: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return batch
+
+    def done(self, path: Path) -> None:
+        """Forget a batch that the site has."""
+        path.unlink(missing_ok=True)
+        if path.parent.name != self._boot and not any(path.parent.glob("*.json")):
+            for rest in path.parent.iterdir():
+                rest.unlink()
+            os.rmdir(path.parent)

@@ -1,0 +1,55 @@
+"""An agent and a gateway inside this process, over the same services the real ones call. For tests and for trying strategies out."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from deployments.models import Replica
+from deployments.services.agents import agent_report
+from deployments.services.gateways import gateway_report, newer_tables
+
+
+@dataclass
+class FakePlatform:
+    """Replicas become ready at the sync after they are wanted, tables are applied when they are fetched, unless told otherwise.
+
+    `broken` maps a version number to the state its replicas report instead of `ready`; with `online` False the gateway does not speak.
+    """
+
+    name: str = "fake"
+    gateway: str = "fake-gateway"
+    online: bool = True
+    broken: dict[int, str] = field(default_factory=dict)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    in_flight: dict[str, int] = field(default_factory=dict)
+    running: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def sync(self, now: datetime) -> None:
+        """Let the agent report and obey once, then the gateway acknowledge and fetch twice (so that new tables are acknowledged)."""
+        for _ in range(2):
+            self._agent(now)
+        if self.online:
+            for _ in range(2):
+                self._poll(now)
+
+    def weights(self, environment: str, endpoint: str) -> dict[str, int]:
+        """Return version → share of traffic, as the gateway obeys it now."""
+        entry = self.tables.get(environment, {}).get("endpoints", {}).get(endpoint, {"arms": []})
+        return {arm["version"]: arm["weight_pct"] for arm in entry["arms"]}
+
+    def _agent(self, now: datetime) -> None:
+        wanted = agent_report(agent=self.name, report={"host": "fake", "replicas": list(self.running.values())}, now=now)
+        self.running = {replica.pk: self._replica(replica, now) for replica in wanted}
+
+    def _replica(self, replica: Replica, now: datetime) -> dict[str, Any]:
+        state = self.broken.get(replica.version.number, "ready")
+        row = {"id": replica.pk, "generation": replica.generation, "state": state, "message": "" if state == "ready" else "It was told to."}
+        if state == "ready":
+            row |= {"address": f"unix:/fake/{replica.pk}.sock", "ready_at": now.timestamp()}
+        return row
+
+    def _poll(self, now: datetime) -> None:
+        have = {name: table["revision"] for name, table in self.tables.items()}
+        gateway_report(gateway=self.gateway, report={"boot": "fake", "have": have, "in_flight": self.in_flight}, now=now)
+        for table in newer_tables(have):
+            self.tables[table["environment"]] = table

@@ -1,0 +1,92 @@
+"""Read everything the plan needs about one rollout, at one moment. Writes nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from deployments import routes
+from deployments.lifecycle import LIVE_STATUSES, Phase, ReleaseStatus
+from deployments.models import Release, Replica, ReplicaState, Rollout
+from deployments.rollout.judgement import Watch, watch
+from deployments.rollout.seen import ReplicasSeen, Seen
+from deployments.rollout.steps import steps_from_plan
+
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The rows as read (their `row_version` fences the write) and the facts for the plan."""
+
+    release: Release
+    rollout: Rollout
+    watch: Watch
+    facts: Seen
+
+
+def observe(release_id: str, now: datetime) -> Observation | None:
+    """Return what is to be seen of a live rollout, or None when the release has none."""
+    rows = Release.objects.select_related(
+        "rollout", "endpoint__environment", "endpoint__model", "version__model", "serving_config", "replaces__version"
+    )
+    release = rows.filter(pk=release_id, status__in=LIVE_STATUSES, rollout__isnull=False).first()
+    if release is None:
+        return None
+    rollout = release.rollout
+    watched = watch(release, rollout)
+    return Observation(release, rollout, watched, _facts(release, rollout, watched, now))
+
+
+def _facts(release: Release, rollout: Rollout, watched: Watch, now: datetime) -> Seen:
+    environment = release.endpoint.environment
+    gateways = routes.live_gateways(now)
+    return Seen(
+        phase=Phase(rollout.phase),
+        step=rollout.step,
+        steps=steps_from_plan(release.plan),
+        weight_pct=rollout.weight_pct,
+        candidate=replicas_seen(release),
+        has_stable=release.replaces_id is not None,
+        guarded=bool(release.guardrails) and release.replaces_id is not None,
+        judge_deadline_s=int(release.plan.get("judge_deadline_s", 0)),
+        gateways_live=len(gateways),
+        unacknowledged=routes.why_unacknowledged(environment, rollout.route_revision, gateways),
+        step_began_at=rollout.step_began_at,
+        applied_at=rollout.applied_at,
+        deadline_at=rollout.deadline_at,
+        paused_at=rollout.paused_at,
+        paused_s=rollout.paused_s,
+        step_requests=rollout.step_candidate_requests + watched.step_candidate,
+        judged=watched.judged,
+        wish=rollout.wish,
+        wish_by=rollout.wish_by,
+        wish_reason=rollout.wish_reason,
+        outcome=ReleaseStatus(rollout.outcome) if rollout.outcome else None,
+        outcome_reason=rollout.outcome_reason,
+    )
+
+
+def replicas_seen(release: Release) -> ReplicasSeen:
+    """Return how the replicas of the release's version stand."""
+    replicas = Replica.objects.filter(
+        endpoint=release.endpoint_id, version=release.version_id, wanted=True, removed_from_routes_at=None
+    )
+    names = list(replicas.values_list("pk", flat=True))
+    states = ReplicaState.objects.in_bulk(names)
+    ready = sum(1 for state in states.values() if state.state == routes.READY)
+    failed = [state for state in states.values() if state.state == FAILED]
+    return ReplicasSeen(
+        wanted=len(names),
+        ready=ready,
+        failed=f"Replica {failed[0].replica_id} failed: {failed[0].message}" if failed else "",
+        waiting=_waiting(names, states),
+    )
+
+
+def _waiting(names: list[str], states: dict[str, ReplicaState]) -> str:
+    for name in names:
+        state = states.get(name)
+        if state is None:
+            return f"Replica {name} waits for an agent."
+        if state.state != routes.READY:
+            return f"Replica {name} is {state.state}." + (f" {state.message}" if state.message else "")
+    return ""

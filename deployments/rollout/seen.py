@@ -1,0 +1,66 @@
+"""What the plan looks at: facts about one rollout, all read at one moment. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from deployments.lifecycle import Phase, ReleaseStatus
+from deployments.rollout.steps import Step
+
+
+@dataclass(frozen=True)
+class ReplicasSeen:
+    """Replicas of the candidate. `failed` says why one can never become ready; `waiting` what they are doing now."""
+
+    wanted: int
+    ready: int
+    failed: str = ""
+    waiting: str = ""
+
+    @property
+    def all_ready(self) -> bool:
+        return self.wanted > 0 and self.ready >= self.wanted
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judge's newest word: `verdict` is `healthy`, `harmful`, `inconclusive` or `no_data`; `waiting` says what it still needs."""
+
+    verdict: str
+    sentence: str
+    waiting: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One rollout as it stands.
+
+    `unacknowledged` is empty when every live gateway serves the newest weights, else the sentence that says who does not. `guarded` means
+    that there are guardrails and a stable arm to compare with. `step_requests` are the candidate's since `applied_at`.
+    """
+
+    phase: Phase
+    step: int
+    steps: tuple[Step, ...]
+    weight_pct: int
+    candidate: ReplicasSeen
+    step_began_at: datetime
+    has_stable: bool = True
+    guarded: bool = False
+    judge_deadline_s: int = 900
+    gateways_live: int = 1
+    unacknowledged: str = ""
+    applied_at: datetime | None = None
+    deadline_at: datetime | None = None
+    paused_at: datetime | None = None
+    paused_s: float = 0.0
+    step_requests: int = 0
+    judged: Judged | None = None
+    wish: str = ""
+    wish_by: str = ""
+    wish_reason: str = ""
+    outcome: ReleaseStatus | None = None
+    outcome_reason: str = ""
+
+    @property
+    def current(self) -> Step:
+        return self.steps[self.step]

@@ -1,0 +1,63 @@
+"""Begin a rollout: its row, its replicas, what it replaces, and the challenger alias. Runs inside the caller's transaction."""
+
+import secrets
+from datetime import datetime, timedelta
+
+from deployments import limits
+from deployments.lifecycle import Phase
+from deployments.models import Release, Replica, Rollout
+from mlorch_site.accounts.actor import Actor
+from registry.services import alias_want
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+
+def rollout_begin(release: Release, *, actor: Actor, now: datetime) -> Rollout:
+    """Create the rollout in phase `starting` and let the candidate's replicas start (warm ones are taken back instead)."""
+    endpoint = release.endpoint
+    Release.objects.filter(pk=release.pk).update(replaces=endpoint.stable_release_id)
+    release.replaces = endpoint.stable_release
+    replicas_want(release, now)
+    config = release.serving_config
+    start_s = config.start_timeout_s * (config.max_restarts + 1) + limits.START_SLACK_S
+    if endpoint.environment.aliases and release.replaces is not None and release.kind == "release":
+        alias_want(
+            actor=actor,
+            model=endpoint.model,
+            name=CHALLENGER,
+            version_number=release.version.number,
+            reason=f"Rolling out to {endpoint}",
+        )
+    return Rollout.objects.create(
+        release=release,
+        phase=Phase.STARTING,
+        began_at=now,
+        step_began_at=now,
+        deadline_at=now + timedelta(seconds=start_s),
+    )
+
+
+def replicas_want(release: Release, now: datetime) -> None:
+    """Want as many replicas of the release's version as its serving config says, taking back those kept warm first."""
+    known = Replica.objects.filter(endpoint=release.endpoint, version=release.version, wanted=True)
+    known.update(keep_until=None, removed_from_routes_at=None, removal_revision=0)
+    for _ in range(release.serving_config.replicas - known.count()):
+        Replica.objects.create(
+            id=f"r-{secrets.token_hex(6)}",
+            endpoint=release.endpoint,
+            version=release.version,
+            serving_config=release.serving_config,
+            platform=release.endpoint.environment.platform,
+            created_at=now,
+        )
+
+
+def quota_left(release: Release) -> str:
+    """Return why the environment has no room for the release's replicas, or an empty string."""
+    environment = release.endpoint.environment
+    running = Replica.objects.filter(endpoint__environment=environment, wanted=True)
+    others = running.exclude(endpoint=release.endpoint, version=release.version).count()
+    wanted = release.serving_config.replicas
+    if others + wanted <= environment.replica_quota:
+        return ""
+    return f"{environment.name} has room for {environment.replica_quota} replicas; {others} run, and {wanted} more are needed."

@@ -1,0 +1,18 @@
+"""What an approval of a release covers."""
+
+from typing import Any
+
+from deployments.models import Release
+
+
+def content_of(release: Release) -> dict[str, Any]:
+    """Return the content an approval is bound to, as the rows are now. Reads the version's digest, not the one noted at the request."""
+    return {
+        "model": release.version.model.name,
+        "version": release.version.number,
+        "digest": release.version.digest,
+        "endpoint": str(release.endpoint),
+        "plan": release.plan,
+        "policy": release.policy.revision,
+        "serving_config": release.serving_config.revision,
+    }

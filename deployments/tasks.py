@@ -1,0 +1,65 @@
+"""The engine's clockwork. A message carries an id at most; running anything twice, late or at the same time is harmless."""
+
+from datetime import datetime, timedelta
+
+import structlog
+from celery import shared_task
+from django.db.models import Q
+
+from deployments import limits, routes
+from deployments.lifecycle import ReleaseStatus
+from deployments.models import Release
+from deployments.services.checks import release_check
+from deployments.services.hints import send
+from deployments.services.progress import release_look
+from deployments.services.replicas import replicas_reap
+from mlorch_site.lib import clock
+from registry.models import Environment
+
+log = structlog.get_logger(__name__)
+
+DUE_PER_TICK = 200
+
+
+@shared_task(name="deployments.tick", queue="control", expires=5)
+def tick() -> None:
+    """Look at every release that is due, publish tables whose content changed, and let go of replicas nobody needs."""
+    now = clock.now()
+    for release_id, status in _due(now):
+        try:
+            _look(release_id, status, now)
+        except Exception:  # one release that cannot be looked at must not stop the others
+            log.exception("release.look_failed", release=release_id)
+            Release.objects.filter(pk=release_id).update(due_at=now + timedelta(seconds=limits.LOOK_IDLE_S))
+    routes.publish_changed(Environment.objects.order_by("pk"), reason="replicas or keys changed", now=now)
+    replicas_reap(now=now)
+
+
+@shared_task(name="deployments.reconcile_release", queue="control")
+def reconcile_release(release_id: str) -> None:
+    """Look at one release now; a hint, the tick does the same."""
+    release_look(release_id=release_id, now=clock.now())
+
+
+@shared_task(name="deployments.check_release", queue="work")
+def check_release(release_id: str) -> None:
+    """Run the gates of one release and go on as far as it goes."""
+    release_check(release_id=release_id, now=clock.now())
+    release_look(release_id=release_id, now=clock.now())
+
+
+def _due(now: datetime) -> list[tuple[str, str]]:
+    rows = Release.objects.filter(Q(due_at__lte=now)).order_by("due_at").values_list("pk", "status")
+    return [(str(pk), status) for pk, status in rows[:DUE_PER_TICK]]
+
+
+def _look(release_id: str, status: str, now: datetime) -> None:
+    if status != ReleaseStatus.CHECKING:
+        release_look(release_id=release_id, now=now)
+        return
+    # Pushed back first: were the queue long, every tick would add one more message for the same release.
+    later = now + timedelta(seconds=limits.CHECK_LEASE_S)
+    if Release.objects.filter(pk=release_id, due_at__lte=now).update(due_at=later):
+        send(check_release, release_id)
+
+
