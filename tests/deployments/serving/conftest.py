@@ -38,7 +38,9 @@ class Worker:
         return answer
 
 
-def start_worker(artifacts: Path, folder: Path, *, wanted: str = "", module: str = "deployments.serving") -> tuple[Worker, list[str]]:
+def start_worker(
+    artifacts: Path, folder: Path, *, wanted: str = "", module: str = "deployments.serving"
+) -> tuple[Worker, list[str]]:
     """Start a worker and wait until it says ready or failed; return it with the lines it said."""
     socket = folder / "w.sock"
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}

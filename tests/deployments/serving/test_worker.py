@@ -32,8 +32,12 @@ def forms() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", list(forms()))
-async def test_invocations__each_json_form__equals_pyfunc(cancer_worker: Worker, expected: list[int], form: str) -> None:
-    header, body = await cancer_worker.ask("invocations", json.dumps(forms()[form]).encode(), content_type="application/json")
+async def test_invocations__each_json_form__equals_pyfunc(
+    cancer_worker: Worker, expected: list[int], form: str
+) -> None:
+    header, body = await cancer_worker.ask(
+        "invocations", json.dumps(forms()[form]).encode(), content_type="application/json"
+    )
 
     assert header["status"] == 200
     assert json.loads(body) == {"predictions": expected}
@@ -47,7 +51,8 @@ async def test_invocations__csv__equals_pyfunc(cancer_worker: Worker, expected: 
 
 def columns_of(frame: pd.DataFrame, shape: list[int] | None = None) -> list[dict[str, Any]]:
     return [
-        {"name": name, "shape": shape or [len(frame)], "datatype": "FP64", "data": frame[name].tolist()} for name in frame
+        {"name": name, "shape": shape or [len(frame)], "datatype": "FP64", "data": frame[name].tolist()}
+        for name in frame
     ]
 
 
@@ -104,7 +109,14 @@ async def asgi_post(app: Any, path: str, body: bytes) -> tuple[int, bytes]:
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
-BAD_INVOCATIONS = [b"{", b"[]", b"{}", b'{"inputs": {"x": [1]}}', b'{"dataframe_split": 3}', b'{"instances": [], "inputs": []}']
+BAD_INVOCATIONS = [
+    b"{",
+    b"[]",
+    b"{}",
+    b'{"inputs": {"x": [1]}}',
+    b'{"dataframe_split": 3}',
+    b'{"instances": [], "inputs": []}',
+]
 
 
 @pytest.mark.parametrize("body", BAD_INVOCATIONS)
@@ -143,7 +155,9 @@ def doubling_worker(tmp_path_factory: pytest.TempPathFactory):
     path = tmp_path_factory.mktemp("doubling") / "model"
     frame = pd.DataFrame({"x": [1.0, 2.0]})
     signature = infer_signature(frame, np.array([2.0, 4.0]), params={"factor": 2.0})
-    mlflow.pyfunc.save_model(path, python_model=Doubling(), signature=signature, input_example=frame, pip_requirements=["mlflow"])
+    mlflow.pyfunc.save_model(
+        path, python_model=Doubling(), signature=signature, input_example=frame, pip_requirements=["mlflow"]
+    )
     worker, lines = start_worker(path, tmp_path_factory.mktemp("dw"))
     assert '"ready"' in lines[-1], lines
     yield worker
@@ -158,7 +172,9 @@ async def test_invocations__params__reach_the_model(doubling_worker: Worker) -> 
 
 
 async def test_model_raises__invocations__mlflows_status_but_the_models_fault(doubling_worker: Worker) -> None:
-    header, answer = await doubling_worker.ask("invocations", b'{"inputs": {"x": [-1.0]}}', content_type="application/json")
+    header, answer = await doubling_worker.ask(
+        "invocations", b'{"inputs": {"x": [-1.0]}}', content_type="application/json"
+    )
 
     assert (header["status"], header["outcome"]) == (400, "server_error")
     assert "stack_trace" not in json.loads(answer)

@@ -1,0 +1,1 @@
+"""Statistics of rollouts. Pure: no Django, no I/O; the inputs are counts."""

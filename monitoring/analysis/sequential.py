@@ -1,0 +1,119 @@
+"""Anytime-valid inference for proportions: looking after every request costs nothing in false alarms.
+
+By Ville's inequality an e-process E under the null satisfies P(some t: E_t ≥ 1/α) ≤ α.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PRIOR_REQUESTS = 12.0  # how many requests the candidate's assumed excess weighs before its own counts speak
+EXCESS_MIN = 0.02  # the smallest excess the bet starts with, so that a tiny margin does not make it timid
+BASELINE_MIN_REQUESTS = 10  # no bet before the baseline's share has been seen at all
+_BISECTIONS = 60
+
+
+def _log_likelihood(successes: float, trials: float, share: float) -> float:
+    value = 0.0
+    if successes:
+        value += successes * math.log(share)
+    if trials - successes:
+        value += (trials - successes) * math.log1p(-share)
+    return value
+
+
+def block_log_e(candidate: tuple[int, int], baseline: tuple[int, int], share_c: float, share_b: float) -> float:
+    """Return the log of the factor by which one block multiplies the 2×2 e-process.
+
+    `candidate` and `baseline` are (requests, events) of the block; `share_c` and `share_b` are the bet, made from past blocks only. The
+    null is "the candidate's share is not larger"; the worst null for the bet is θ₀ = (n_c θ_c + n_b θ_b) / n.
+    Source: Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests", arXiv 2106.02693.
+    """
+    (n_c, k_c), (n_b, k_b) = candidate, baseline
+    if not n_c or not n_b or share_c <= share_b:
+        return 0.0
+    pooled = (n_c * share_c + n_b * share_b) / (n_c + n_b)
+    return (
+        _log_likelihood(k_c, n_c, share_c)
+        + _log_likelihood(k_b, n_b, share_b)
+        - _log_likelihood(k_c + k_b, n_c + n_b, pooled)
+    )
+
+
+def bet(candidate: tuple[int, int], baseline: tuple[int, int], margin: float) -> tuple[float, float] | None:
+    """Return (share_c, share_b) to bet on in the next block, from the totals of all past blocks; None for no bet.
+
+    The baseline's share is smoothed by a Beta(½, ½) prior. The candidate's starts at the baseline's plus an excess and follows its own
+    counts as they come (a Beta prior of `PRIOR_REQUESTS` requests).
+    """
+    (n_c, k_c), (n_b, k_b) = candidate, baseline
+    if n_b < BASELINE_MIN_REQUESTS:
+        return None
+    share_b = (k_b + 0.5) / (n_b + 1)
+    assumed = min(share_b + max(2 * margin, EXCESS_MIN), 0.99)
+    share_c = (k_c + PRIOR_REQUESTS * assumed) / (n_c + PRIOR_REQUESTS)
+    return (min(share_c, 0.999), share_b) if share_c > share_b else None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A closed interval of shares or of differences of shares."""
+
+    low: float
+    high: float
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def share_interval(trials: int, events: int, alpha: float) -> Interval:
+    """Return the confidence sequence of a share: the p at which the beta-binomial mixture martingale stays below 1/α.
+
+    The mixture is Beta(½, ½) (Krichevsky–Trofimov): E(p) = B(k+½, n−k+½) / B(½, ½) / (p^k (1−p)^(n−k)). It covers the true share at all
+    times at once with probability 1 − α. Without trials it is [0, 1].
+    """
+    if trials == 0:
+        return Interval(0.0, 1.0)
+    mixture = _log_beta(events + 0.5, trials - events + 0.5) - _log_beta(0.5, 0.5)
+    limit = math.log(1 / alpha)
+
+    def excess(share: float) -> float:
+        return mixture - _log_likelihood(events, trials, share) - limit
+
+    middle = events / trials
+    low = 0.0 if events == 0 else _edge(excess, 0.0, middle)
+    high = 1.0 if events == trials else _edge(excess, 1.0, middle)
+    return Interval(low, high)
+
+
+def _edge(excess: Callable[[float], float], outside: float, inside: float) -> float:
+    """Return where `excess` changes its sign between a point outside the interval and one inside, by bisection."""
+    for _ in range(_BISECTIONS):
+        middle = (outside + inside) / 2
+        if middle in (0.0, 1.0) or excess(middle) >= 0:
+            outside = middle
+        else:
+            inside = middle
+    return outside
+
+
+def difference_interval(candidate: tuple[int, int], baseline: tuple[int, int], alpha: float) -> Interval:
+    """Return a confidence sequence of share_c − share_b: each arm's own at α/2, put together by the union bound."""
+    one = share_interval(*candidate, alpha / 2)
+    other = share_interval(*baseline, alpha / 2)
+    return Interval(one.low - other.high, one.high - other.low)
+
+
+def normal_mixture_boundary(variance: float, rho: float, alpha: float) -> float:
+    """Return Robbins' normal-mixture boundary u(v) = √((v+ρ)(ln(1+v/ρ) + 2 ln(1/α))).
+
+    Howard, Ramdas, McAuliffe, Sekhon, Ann. Stat. 49(2), 2021.
+    """
+    return math.sqrt((variance + rho) * (math.log1p(variance / rho) + 2 * math.log(1 / alpha)))
+
+
+def normal_mixture_rho(optimal_variance: float, alpha: float) -> float:
+    """Return the ρ that makes the normal-mixture boundary tightest near `optimal_variance` (approximation of the same paper)."""
+    log_inverse = 2 * math.log(1 / alpha)
+    return optimal_variance / (log_inverse + math.log1p(log_inverse))

@@ -1,0 +1,225 @@
+"""Reference numbers, oracles, degenerate cases, and simulations of the judge."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from monitoring.analysis import fixed, planning, sequential
+from monitoring.analysis.judge import (
+    ArmCounts,
+    Block,
+    Guardrail,
+    JudgeState,
+    SafetyLimits,
+    Tally,
+    assess,
+    fold,
+    initial_state,
+)
+from monitoring.analysis.verdicts import Verdict, worst_of
+
+ERRORS = Guardrail("error_rate", 0.01)
+SLOW = Guardrail("latency_over_slo", 0.05, 100)
+
+
+def counts(requests: int, errors: int = 0, client_errors: int = 0, slow: int = 0) -> ArmCounts:
+    return ArmCounts(requests, errors, client_errors, {"100": slow})
+
+
+def state_after(*blocks: Block, guardrails: list[Guardrail] | None = None) -> JudgeState:
+    state = initial_state(guardrails or [ERRORS])
+    for block in blocks:
+        state = fold(state, block)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("base", "excess", "ratio", "needed"),
+    [(0.01, 0.01, 1, 2318.16), (0.05, 0.05, 1, 434.43), (0.01, 0.01, 9, 1132.83)],
+)
+def test_sample_size__reference_cases__are_reproduced(base: float, excess: float, ratio: float, needed: float) -> None:
+    assert planning.candidate_requests_to_detect(base, excess, ratio) == pytest.approx(needed, abs=0.006)
+
+
+@pytest.mark.parametrize(("quantile", "n"), [(0.95, 59), (0.99, 299)])
+def test_finite_bound__reference_cases__are_reproduced(quantile: float, n: int) -> None:
+    assert planning.finite_bound_requests(quantile) == n
+
+
+def test_z_test_and_newcombe__reference_case__are_reproduced() -> None:
+    result = fixed.two_proportion_z(1000, 30, 1000, 15)
+    interval = fixed.newcombe(1000, 30, 1000, 15)
+
+    assert (result.z, result.p) == pytest.approx((2.261656, 0.0237186), abs=1e-6)
+    assert (interval.low, interval.high) == pytest.approx((0.0019042, 0.0288209), abs=1e-6)
+
+
+def test_wilson__reference_case__agrees_with_scipy() -> None:
+    interval = fixed.wilson(1000, 15)
+    theirs = stats.binomtest(15, 1000).proportion_ci(0.95, method="wilson")
+
+    assert (interval.low, interval.high) == pytest.approx((0.0091110, 0.0246010), abs=1e-6)
+    assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_ks_critical__five_percent__is_the_known_factor() -> None:
+    assert fixed.ks_critical(50, 50) / math.sqrt(100 / 2500) == pytest.approx(1.358099, abs=1e-5)
+
+
+def test_sample_ratio__split__agrees_with_scipy() -> None:
+    theirs = stats.chisquare([120, 880], [100, 900]).pvalue
+
+    assert fixed.sample_ratio_p((120, 880), (10, 90)) == pytest.approx(theirs, rel=1e-9)
+    assert fixed.is_sample_ratio_off((200, 800), (10, 90))
+    assert not fixed.is_sample_ratio_off((105, 895), (10, 90))
+
+
+def test_share_interval__zero_events__upper_end_solves_the_mixture() -> None:
+    interval = sequential.share_interval(500, 0, 0.05)
+    mixture = math.lgamma(0.5) + math.lgamma(500.5) - math.lgamma(501) - 2 * math.lgamma(0.5)
+
+    assert interval.low == 0
+    assert mixture - 500 * math.log1p(-interval.high) == pytest.approx(math.log(20), abs=1e-6)
+
+
+@given(st.integers(1, 400), st.data())
+def test_share_interval__any_counts__holds_the_observed_share(trials: int, data: st.DataObject) -> None:
+    events = data.draw(st.integers(0, trials))
+    interval = sequential.share_interval(trials, events, 0.05)
+
+    assert 0 <= interval.low <= events / trials <= interval.high <= 1
+
+
+def test_worst_of__two_causes_at_once__harmful_wins_and_nothing_is_no_data() -> None:
+    assert worst_of([Verdict.HEALTHY, Verdict.NO_DATA, Verdict.HARMFUL]) is Verdict.HARMFUL
+    assert worst_of([Verdict.INCONCLUSIVE, Verdict.NO_DATA]) is Verdict.NO_DATA
+    assert worst_of([]) is Verdict.NO_DATA
+
+
+@pytest.mark.parametrize(
+    "block", [Block(counts(0), counts(0)), Block(counts(0), counts(90)), Block(counts(10), counts(0))]
+)
+def test_assess__an_arm_is_empty__no_data_never_a_pass(block: Block) -> None:
+    assert assess(state_after(block), bake_done=True).verdict is Verdict.NO_DATA
+
+
+def test_assess__no_errors_in_either_arm__healthy_only_with_enough_requests() -> None:
+    few = state_after(Block(counts(200), counts(200)))
+    many = state_after(Block(counts(900), counts(900)))
+
+    assert assess(few, bake_done=True).verdict is Verdict.INCONCLUSIVE
+    assert assess(many, bake_done=True).verdict is Verdict.HEALTHY
+    assert assess(many, bake_done=False).verdict is Verdict.INCONCLUSIVE
+    assert assess(many, bake_done=True, min_requests=901).verdict is Verdict.INCONCLUSIVE
+
+
+def test_assess__all_errors_in_twenty__stops_at_once_with_a_sentence() -> None:
+    result = assess(state_after(Block(counts(20, errors=20), counts(0))))
+
+    assert result.verdict is Verdict.HARMFUL
+    assert "Error share 100.0 % of 20" in result.sentence or "Error share" in result.sentence
+
+
+def test_assess__nineteen_errors__safety_does_not_act_yet() -> None:
+    assert (
+        assess(state_after(Block(counts(19, errors=19), counts(0))), safety=SafetyLimits()).verdict is Verdict.NO_DATA
+    )
+
+
+def test_assess__slow_candidate__is_harmful_by_latency() -> None:
+    blocks = [Block(counts(3, slow=2), counts(27)) for _ in range(20)]
+    result = assess(state_after(*blocks, guardrails=[ERRORS, SLOW]))
+
+    assert result.verdict is Verdict.HARMFUL
+    assert "slower than 100 ms" in result.sentence
+
+
+def test_assess__bad_stable_good_candidate__is_not_harmful() -> None:
+    blocks = [Block(counts(10), counts(90, errors=45)) for _ in range(30)]
+
+    assert assess(state_after(*blocks), bake_done=True).verdict is Verdict.HEALTHY
+
+
+def test_assess__client_errors_alike_in_both_arms__do_not_count() -> None:
+    blocks = [Block(counts(50, client_errors=15), counts(50, client_errors=15)) for _ in range(20)]
+
+    assert assess(state_after(*blocks)).verdict is not Verdict.HARMFUL
+
+
+def test_assess__client_errors_only_of_the_candidate__are_harmful() -> None:
+    blocks = [Block(counts(5, client_errors=4), counts(45)) for _ in range(20)]
+
+    assert assess(state_after(*blocks)).verdict is Verdict.HARMFUL
+
+
+def test_assess__proven_but_inside_the_margin__is_not_harmful() -> None:
+    wide = Guardrail("error_rate", 0.2)
+    blocks = [Block(counts(100, errors=10), counts(100)) for _ in range(30)]
+    result = assess(state_after(*blocks, guardrails=[wide]), bake_done=True)
+
+    assert result.guardrails[0].e_value > result.guardrails[0].threshold
+    assert result.verdict is Verdict.HEALTHY
+
+
+def test_assess__all_traffic_on_the_candidate__earlier_baseline_decides() -> None:
+    before = Block(counts(0), counts(2000))
+
+    assert assess(state_after(before, Block(counts(900, errors=90), counts(0)))).verdict is Verdict.HARMFUL
+    assert assess(state_after(before, Block(counts(900), counts(0))), bake_done=True).verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize("bad", [(-1, 0), (1, 2), (float("nan"), 0)])
+def test_arm_counts__impossible_counts__are_refused(bad: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="counts"):
+        ArmCounts(*bad)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 60), st.integers(0, 60)), max_size=20))
+def test_state__round_trip_through_json__changes_nothing(rows: list[tuple[int, int, int, int]]) -> None:
+    blocks = [Block(counts(max(a, b), min(a, b)), counts(max(c, d), min(c, d))) for a, b, c, d in rows]
+    state = state_after(*blocks, guardrails=[ERRORS, SLOW])
+
+    assert JudgeState.from_dict(state.to_dict()) == state
+
+
+def test_forecast__little_traffic__says_that_the_plan_cannot_conclude() -> None:
+    result = planning.forecast([(10, 300)], [ERRORS], request_rate_per_s=2, base=0.01, deadline_s=900)
+
+    assert result.steps[0].sentence == "10 % for 5 min sees about 60 requests; detecting +1 pp needs 1,133."
+    assert not result.can_conclude
+
+
+def simulate(
+    share_c: float, share_b: float, limit: int, margin: float, rng: np.random.Generator, pct: int = 10
+) -> int | None:
+    """Return after how many candidate requests the e-process calls harm, None when it does not within `limit`."""
+    tally, threshold = Tally(), math.log(20)
+    n_b = (100 - pct) // pct
+    while tally.candidate_n < limit:
+        tally = tally.folded((1, int(rng.binomial(1, share_c))), (n_b, int(rng.binomial(n_b, share_b))), margin)
+        if tally.log_e >= threshold:
+            return tally.candidate_n
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.01, 0.1])
+def test_simulation__ten_thousand_equal_arms__rolls_back_at_most_alpha(share: float) -> None:
+    rng = np.random.default_rng(5)
+    rollouts = 10_000
+    alarms = sum(simulate(share, share, 100, 0.01, rng) is not None for _ in range(rollouts))
+
+    assert stats.binomtest(alarms, rollouts).proportion_ci(0.99).high <= 1.2 * 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "median"), [(0.05, 150), (0.02, 1100)])
+def test_simulation__one_percent_grows__is_found_in_time(share: float, median: int) -> None:
+    rng = np.random.default_rng(6)
+    found = [simulate(share, 0.01, 10 * median, 0.01, rng) or 10 * median for _ in range(400)]
+
+    assert np.median(found) <= median
