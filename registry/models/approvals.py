@@ -27,7 +27,9 @@ class ApprovalRequest(models.Model):
     scopes = models.JSONField(default=list)
     excluded = models.JSONField(default=list)
     requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approval_requests")
-    status = models.CharField(max_length=10, choices=[(s.value, s.value) for s in ApprovalStatus], default=ApprovalStatus.OPEN)
+    status = models.CharField(
+        max_length=10, choices=[(s.value, s.value) for s in ApprovalStatus], default=ApprovalStatus.OPEN
+    )
     status_reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()

@@ -11,7 +11,9 @@ class Environment(models.Model):
     position = models.PositiveSmallIntegerField(default=0)
     platform = models.CharField(max_length=20, default="local")
     description = models.CharField(max_length=300, blank=True)
-    aliases = models.BooleanField(default=False, help_text="Promotions move champion, challenger and previous in MLflow.")
+    aliases = models.BooleanField(
+        default=False, help_text="Promotions move champion, challenger and previous in MLflow."
+    )
     replica_quota = models.PositiveSmallIntegerField(default=20, help_text="Replicas that may run at the same time.")
 
     class Meta:

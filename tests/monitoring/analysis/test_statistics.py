@@ -139,7 +139,7 @@ def test_assess__slow_candidate__is_harmful_by_latency() -> None:
 
 
 def test_assess__bad_stable_good_candidate__is_not_harmful() -> None:
-    blocks = [Block(counts(10), counts(90, errors=45)) for _ in range(30)]
+    blocks = [Block(counts(10), counts(90, errors=45)) for _ in range(120)]
 
     assert assess(state_after(*blocks), bake_done=True).verdict is Verdict.HEALTHY
 

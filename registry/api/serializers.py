@@ -1,0 +1,75 @@
+"""How the registry looks over REST."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from registry.models import Environment, Model, Policy, Version
+
+
+class ModelSerializer(serializers.ModelSerializer[Model]):
+    aliases = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Model
+        fields = ["name", "description", "tags", "risk_tier", "owner", "aliases", "created_at", "updated_at"]
+
+    def get_aliases(self, model: Model) -> dict[str, int]:
+        return {alias.name: alias.version_number for alias in model.aliases.all()}
+
+
+class VersionSerializer(serializers.ModelSerializer[Version]):
+    model = serializers.CharField(source="model.name")
+    version = serializers.IntegerField(source="number")
+    metrics = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Version
+        fields = [
+            "model",
+            "version",
+            "status",
+            "status_message",
+            "run_id",
+            "description",
+            "tags",
+            "signature",
+            "metrics",
+            "digest",
+            "digest_status",
+            "digest_error",
+            "size_bytes",
+            "created_at",
+            "updated_at",
+        ]
+
+    def get_metrics(self, version: Version) -> dict[str, Any]:
+        metrics: dict[str, Any] = version.evidence.get("metrics", {})
+        return metrics
+
+
+class EnvironmentSerializer(serializers.ModelSerializer[Environment]):
+    class Meta:
+        model = Environment
+        fields = ["name", "position", "platform", "description", "aliases", "replica_quota"]
+
+
+class PolicySerializer(serializers.ModelSerializer[Policy]):
+    environment = serializers.CharField(source="environment.name")
+
+    class Meta:
+        model = Policy
+        fields = [
+            "environment",
+            "revision",
+            "approval_rules",
+            "approval_days",
+            "gates",
+            "guardrails_required",
+            "default_guardrails",
+            "allowed_strategies",
+            "max_first_weight_pct",
+            "judge_deadline_s",
+            "note",
+            "created_at",
+        ]

@@ -1,0 +1,14 @@
+"""REST addresses of the registry, under /api/v1/."""
+
+from django.urls import path
+
+from registry.api import views
+
+urlpatterns = [
+    path("models", views.ModelList.as_view(), name="api-models"),
+    path("models/<str:name>", views.ModelDetail.as_view(), name="api-model"),
+    path("models/<str:name>/versions", views.VersionList.as_view(), name="api-versions"),
+    path("models/<str:name>/versions/<int:number>", views.VersionDetail.as_view(), name="api-version"),
+    path("environments", views.EnvironmentList.as_view(), name="api-environments"),
+    path("policies", views.PolicyList.as_view(), name="api-policies"),
+]

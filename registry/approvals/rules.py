@@ -1,0 +1,71 @@
+"""When are approval rules met? Pure. All rules are required; one person counts once over all of them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from mlorch_site.accounts.roles import Role
+
+
+@dataclass(frozen=True)
+class RuleProgress:
+    """One rule "count of role", and who counts for it."""
+
+    role: str
+    needed: int
+    given_by: list[str] = field(default_factory=list)
+
+    @property
+    def met(self) -> bool:
+        return len(self.given_by) >= self.needed
+
+    @property
+    def label(self) -> str:
+        return f"{self.needed} {Role(self.role).label}{'s' if self.needed > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a request stands: met or not, rule by rule, and what is missing in one sentence."""
+
+    met: bool
+    rules: list[RuleProgress]
+    missing: str
+
+
+def evaluate(rules: list[dict[str, object]], approvals: dict[str, Collection[str]]) -> Progress:
+    """Return the progress of `rules` given `approvals`: person → roles held. Excluded people must not be in it.
+
+    Which person counts for which rule is found by maximum bipartite matching, so that neither the order of approvals nor of rules matters:
+    somebody with two roles counts where it helps.
+    """
+    seats = [str(rule["role"]) for rule in rules for _ in range(int(str(rule["count"])))]
+    taken: dict[int, str] = {}
+
+    def seat(person: str, tried: set[int]) -> bool:
+        for number, role in enumerate(seats):
+            if role not in approvals[person] or number in tried:
+                continue
+            tried.add(number)
+            if number not in taken or seat(taken[number], tried):
+                taken[number] = person
+                return True
+        return False
+
+    for person in sorted(approvals):
+        seat(person, set())
+    progress = [
+        RuleProgress(
+            str(rule["role"]), int(str(rule["count"])), [taken[n] for n in sorted(taken) if seats[n] == rule["role"]]
+        )
+        for rule in rules
+    ]
+    return Progress(all(rule.met for rule in progress), progress, _missing(progress))
+
+
+def _missing(progress: list[RuleProgress]) -> str:
+    lacking = []
+    for rule in progress:
+        count = rule.needed - len(rule.given_by)
+        if count > 0:
+            lacking.append(f"{count} more {Role(rule.role).label}{'s' if count > 1 else ''}")
+    return f"Needs {' and '.join(lacking)}." if lacking else ""

@@ -1,0 +1,91 @@
+"""Reads of approval requests, for people and for the engine."""
+
+from django.db.models import QuerySet
+
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import User
+from mlorch_site.accounts.roles import Action, Role
+from mlorch_site.accounts.selectors import actor_for_user
+from mlorch_site.lib.errors import NotFound
+from registry.approvals.rules import Progress, evaluate
+from registry.lifecycle import ApprovalStatus, DecisionKind
+from registry.models import ApprovalRequest, Decision
+
+WAITING_MAX = 200
+
+
+def approvals_visible_to(actor: Actor) -> QuerySet[ApprovalRequest]:
+    """Return the requests an actor may see: those whose scopes it has a binding in (reads the scopes of all for a scoped actor)."""
+    requests = ApprovalRequest.objects.select_related("requester", "policy__environment")
+    scopes = actor.visible_scopes()
+    if scopes is None:
+        return requests
+    visible = [pk for pk, own in ApprovalRequest.objects.values_list("pk", "scopes") if scopes & set(own)]
+    return requests.filter(pk__in=visible)
+
+
+def approval_for(actor: Actor, pk: object, *, action: Action = Action.VIEW) -> ApprovalRequest:
+    """Return a request the actor may do `action` on. Raises NotFound or Forbidden."""
+    request = approvals_visible_to(actor).filter(pk=pk).first()
+    if request is None:
+        raise NotFound("There is no such approval request.")
+    actor.require(action, request.scopes)
+    return request
+
+
+def counting_decisions(request: ApprovalRequest) -> dict[int, Decision]:
+    """Return the newest decision of each person, by user id (reads the decisions)."""
+    newest: dict[int, Decision] = {}
+    for decision in request.decisions.select_related("person").order_by("at", "pk"):
+        newest[decision.person_id] = decision
+    return newest
+
+
+def progress_of(request: ApprovalRequest) -> Progress:
+    """Return how far the request's rules are met, by the roles people held when they decided."""
+    approvals = {
+        decision.person.username: decision.roles
+        for user_id, decision in counting_decisions(request).items()
+        if decision.kind == DecisionKind.APPROVE
+        and user_id not in request.excluded
+        and decision.content_hash == request.content_hash
+    }
+    return evaluate(request.rules, approvals)
+
+
+def why_cannot_decide(actor: Actor, request: ApprovalRequest) -> str:
+    """Return why this actor cannot decide on the request, empty when it can."""
+    if request.status != ApprovalStatus.OPEN:
+        return f"The request is {request.status}; nothing is to be decided."
+    if actor.user is None:
+        return "Only a person can decide."
+    if actor.user.pk in request.excluded:
+        return "You asked for this release, so somebody else has to decide."
+    if reason := actor.why_not(Action.RELEASE_DECIDE, request.scopes):
+        return reason
+    wanted = {str(rule["role"]) for rule in request.rules}
+    if not wanted & {role.value for role in actor.roles_in(request.scopes)}:
+        names = " or ".join(sorted(Role(role).label for role in wanted))
+        return (
+            f"The policy asks for {names}, and you are neither."
+            if len(wanted) > 1
+            else f"The policy asks for {names}, which you are not."
+        )
+    return ""
+
+
+def waiting_for(actor: Actor) -> list[ApprovalRequest]:
+    """Return the open requests this actor can decide on and has not approved yet, oldest first."""
+    waiting = []
+    requests = approvals_visible_to(actor).filter(status=ApprovalStatus.OPEN).order_by("created_at")
+    for request in requests.prefetch_related("decisions")[:WAITING_MAX]:
+        newest: dict[int, str] = {decision.person_id: decision.kind for decision in request.decisions.all()}
+        decided = actor.user is not None and newest.get(actor.user.pk) == DecisionKind.APPROVE
+        if not decided and not why_cannot_decide(actor, request):
+            waiting.append(request)
+    return waiting
+
+
+def roles_now(user: User, scopes: list[str]) -> list[str]:
+    """Return the roles a person holds in `scopes` today; none when disabled."""
+    return sorted(role.value for role in actor_for_user(user).roles_in(scopes))

@@ -1,0 +1,69 @@
+"""What mlorch needs of a model registry."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class BackendDown(Exception):
+    """The registry does not answer; the text says how. Nothing was changed."""
+
+
+class BackendRefused(Exception):
+    """The registry answered that it will not do this; trying again will not help."""
+
+
+@dataclass(frozen=True)
+class SeenModel:
+    """A registered model as the registry shows it."""
+
+    name: str
+    description: str
+    tags: dict[str, str]
+    aliases: dict[str, int]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class SeenVersion:
+    """A model version as the registry shows it."""
+
+    model: str
+    number: int
+    status: str
+    status_message: str
+    source: str
+    run_id: str
+    description: str
+    tags: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of how a version was made; keys as in `registry.models.Version.evidence`."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """A model registry. Every method raises BackendDown when it does not answer."""
+
+    def ping(self) -> None: ...
+
+    def models(self) -> list[SeenModel]: ...
+
+    def versions(self) -> list[SeenVersion]: ...
+
+    def evidence(self, version: SeenVersion) -> Evidence: ...
+
+    def set_alias(self, model: str, alias: str, number: int) -> None: ...
+
+    def delete_alias(self, model: str, alias: str) -> None: ...
+
+    def download(self, model: str, number: int, target: Path) -> None: ...
+
+    def ensure_webhook(self, url: str, secret: str) -> bool: ...

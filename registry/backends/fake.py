@@ -1,0 +1,91 @@
+"""A registry in memory, shipped for fast tests and trials. State is per process."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mlorch_site.lib import clock
+from registry.backends.base import BackendDown, Evidence, SeenModel, SeenVersion
+from registry.lifecycle import VersionStatus
+
+
+class FakeBackend:
+    """Holds models, versions and artifacts in class attributes; `reset` empties it, `down` makes every call raise."""
+
+    down: ClassVar[bool] = False
+    _models: ClassVar[dict[str, SeenModel]] = {}
+    _versions: ClassVar[dict[tuple[str, int], SeenVersion]] = {}
+    _files: ClassVar[dict[tuple[str, int], dict[str, bytes]]] = {}
+    _evidence: ClassVar[dict[tuple[str, int], dict[str, Any]]] = {}
+
+    @classmethod
+    def reset(cls) -> None:
+        cls.down = False
+        for part in (cls._models, cls._versions, cls._files, cls._evidence):
+            part.clear()
+
+    @classmethod
+    def add(
+        cls, model: str, *, files: dict[str, bytes] | None = None, status: str = VersionStatus.READY, **evidence: Any
+    ) -> int:
+        """Register one more version of `model` and return its number."""
+        now = clock.now()
+        cls._models.setdefault(model, SeenModel(model, "", {}, {}, now, now))
+        number = 1 + sum(1 for name, _ in cls._versions if name == model)
+        cls._versions[model, number] = SeenVersion(
+            model, number, status, "", f"fake:/{model}/{number}", "", "", {}, now, now
+        )
+        content = {"MLmodel": json.dumps({"version": number}).encode(), **(files or {})}
+        cls._files[model, number] = content
+        cls._evidence[model, number] = {"metrics": {"accuracy": 0.9 + number / 100}, "params": {}, **evidence}
+        return number
+
+    @classmethod
+    def change_file(cls, model: str, number: int, name: str, content: bytes) -> None:
+        """Change an artifact behind the registry's back."""
+        cls._files[model, number][name] = content
+
+    @classmethod
+    def remove(cls, model: str, number: int) -> None:
+        """Delete a version, and the aliases that point to it."""
+        del cls._versions[model, number]
+        seen = cls._models[model]
+        cls._models[model] = replace(seen, aliases={name: n for name, n in seen.aliases.items() if n != number})
+
+    def ping(self) -> None:
+        if self.down:
+            raise BackendDown("the fake registry was switched off")
+
+    def models(self) -> list[SeenModel]:
+        self.ping()
+        return list(self._models.values())
+
+    def versions(self) -> list[SeenVersion]:
+        self.ping()
+        return list(self._versions.values())
+
+    def evidence(self, version: SeenVersion) -> Evidence:
+        self.ping()
+        return Evidence(dict(self._evidence[version.model, version.number]))
+
+    def set_alias(self, model: str, alias: str, number: int) -> None:
+        self.ping()
+        seen = self._models[model]
+        self._models[model] = replace(seen, aliases={**seen.aliases, alias: number})
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        self.ping()
+        seen = self._models[model]
+        self._models[model] = replace(seen, aliases={name: n for name, n in seen.aliases.items() if name != alias})
+
+    def download(self, model: str, number: int, target: Path) -> None:
+        self.ping()
+        for name, content in self._files[model, number].items():
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def ensure_webhook(self, url: str, secret: str) -> bool:
+        self.ping()
+        return False

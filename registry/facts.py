@@ -1,0 +1,80 @@
+"""What the files of a version say about it: signature, flavours, requirements, input example. Reads text, never loads a model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TEXT_MAX_BYTES = 256 * 1024
+EXAMPLE_MAX_BYTES = 64 * 1024
+REQUIREMENTS_MAX = 500
+
+
+def read_text(path: Path, limit: int = TEXT_MAX_BYTES) -> str:
+    """Return a small text file, empty when it is missing, too large or not UTF-8."""
+    try:
+        if path.stat().st_size > limit:
+            return ""
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def mlmodel_of(root: Path) -> dict[str, Any]:
+    """Return the MLmodel file as data, empty when it is not a mapping."""
+    try:
+        value = yaml.safe_load(read_text(root / "MLmodel")) or {}
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def facts_of(root: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return (facts for `Version.evidence`, signature or None) of the artifacts under `root`."""
+    mlmodel = mlmodel_of(root)
+    flavors = mlmodel.get("flavors") if isinstance(mlmodel.get("flavors"), dict) else {}
+    python = flavors.get("python_function", {}) if isinstance(flavors.get("python_function"), dict) else {}
+    facts = {
+        "flavors": sorted(str(name)[:60] for name in flavors),
+        "requirements": _requirements(root),
+        "python": str(python.get("python_version", ""))[:20],
+        "input_example": _input_example(root, mlmodel),
+        "mlflow_version": str(mlmodel.get("mlflow_version", ""))[:20],
+    }
+    return facts, _signature(mlmodel)
+
+
+def _requirements(root: Path) -> list[str]:
+    lines = [line.strip() for line in read_text(root / "requirements.txt").splitlines()]
+    return [line[:300] for line in lines if line and not line.startswith("#")][:REQUIREMENTS_MAX]
+
+
+def _input_example(root: Path, mlmodel: dict[str, Any]) -> Any:
+    """Return the payload a client would send for the version's input example, None when it has none."""
+    for name in ("serving_input_example.json", "input_example.json"):
+        text = read_text(root / name, EXAMPLE_MAX_BYTES)
+        if not text:
+            continue
+        try:
+            value = json.loads(text)
+        except ValueError:
+            continue
+        if name == "input_example.json":
+            value = {"dataframe_split": value} if isinstance(value, dict) and "data" in value else {"inputs": value}
+        return value
+    return None
+
+
+def _signature(mlmodel: dict[str, Any]) -> dict[str, Any] | None:
+    raw = mlmodel.get("signature")
+    if not isinstance(raw, dict):
+        return None
+    signature: dict[str, Any] = {}
+    for part in ("inputs", "outputs", "params"):
+        value = raw.get(part)
+        try:
+            signature[part] = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            signature[part] = None
+    return signature

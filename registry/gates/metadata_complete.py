@@ -1,0 +1,17 @@
+"""It is known where the version comes from: run, metrics, data set, code."""
+
+from registry.gates.base import Found, GateInput, failed, passed, warned
+
+WANTED = {"datasets": "a data set (mlflow.log_input)", "git_commit": "a code commit"}
+
+
+def check(given: GateInput) -> Found:
+    version = given.version
+    if not version.run_id:
+        return failed("The version does not come from an MLflow run, so nobody can tell how it was made.")
+    if not version.evidence.get("metrics"):
+        return failed("The version's run has no metrics; reviewers would have nothing to judge by.")
+    missing = [text for key, text in WANTED.items() if not version.evidence.get(key)]
+    if missing:
+        return warned(f"The run lacks {' and '.join(missing)}.", missing=missing)
+    return passed("Run, metrics, data set and code commit are known.", metrics=len(version.evidence["metrics"]))

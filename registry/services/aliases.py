@@ -1,0 +1,121 @@
+"""Aliases: where mlorch wants them, what was written to MLflow, and what others moved."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from mlorch_site import audit
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Conflict, Invalid
+from mlorch_site.live.outbox import publish
+from registry import subjects
+from registry.models import Alias, AliasIntent, Finding, Model
+
+RETRY_FIRST_S = 2
+RETRY_MAX_S = 60
+ALIAS_MOVED = "alias_moved"
+
+
+@transaction.atomic
+def alias_want(*, actor: Actor, model: Model, name: str, version_number: int | None, reason: str) -> AliasIntent:
+    """Want an alias of `model` at a version (None: nowhere). The registry's worker writes it; wanting the same again is harmless."""
+    now = clock.now()
+    intent = AliasIntent.objects.select_for_update().filter(model=model, name=name).first()
+    if intent is not None and intent.version_number == version_number:
+        return intent
+    before = intent.version_number if intent else None
+    wanted = {"version_number": version_number, "reason": reason[:300], "wanted_at": now, "applied_at": None}
+    intent, _ = AliasIntent.objects.update_or_create(
+        model=model, name=name, defaults={**wanted, "last_error": "", "due_at": now}
+    )
+    data = {"alias": name, "from": before, "to": version_number}
+    audit.record(actor, "alias.wanted", subjects.of_model(model), reason=reason, data=data)
+    publish("registry", "model.changed", {"model": model.name})
+    return intent
+
+
+@transaction.atomic
+def alias_applied(*, actor: Actor, intent: AliasIntent, version_number: int | None) -> None:
+    """Note that MLflow has the alias where it was wanted. Ignored when another wish came in between."""
+    now = clock.now()
+    done = AliasIntent.objects.filter(pk=intent.pk, version_number=version_number, applied_at=None)
+    if not done.update(applied_at=now, last_error="", due_at=None):
+        return
+    if version_number is None:
+        Alias.objects.filter(model=intent.model, name=intent.name).delete()
+    else:
+        seen = {"version_number": version_number, "seen_at": now}
+        Alias.objects.update_or_create(model=intent.model, name=intent.name, defaults=seen)
+    data = {"alias": intent.name, "to": version_number}
+    audit.record(actor, "alias.written", subjects.of_model(intent.model), reason=intent.reason, data=data)
+    publish("registry", "model.changed", {"model": intent.model.name})
+
+
+def alias_failed(*, intent: AliasIntent, error: str, now: datetime) -> None:
+    """Note why MLflow did not take the alias, and when to try again."""
+    waited_s = max(RETRY_FIRST_S, min(RETRY_MAX_S, (now - intent.wanted_at).total_seconds()))
+    due_at = now + timedelta(seconds=waited_s)
+    AliasIntent.objects.filter(pk=intent.pk, applied_at=None).update(last_error=error[:500], due_at=due_at)
+
+
+def note_alias_moves(*, actor: Actor, model: Model, seen: dict[str, int], now: datetime) -> None:
+    """Mirror the aliases of a model; an alias that mlorch had placed and somebody else moved becomes a finding."""
+    known = {alias.name: alias for alias in model.aliases.all()}
+    intents = {intent.name: intent for intent in model.alias_intents.all()}
+    for name in known.keys() | seen.keys():
+        before = known[name].version_number if name in known else None
+        after = seen.get(name)
+        if before == after:
+            continue
+        _mirror_alias(model, name, after, now)
+        intent = intents.get(name)
+        if intent is not None and intent.applied_at is not None and intent.version_number != after:
+            _found_moved(actor, model, name, before, after, now)
+        elif intent is None or intent.version_number != after:
+            data = {"alias": name, "from": before, "to": after}
+            audit.record(actor, "alias.seen", subjects.of_model(model), data=data)
+
+
+def _mirror_alias(model: Model, name: str, number: int | None, now: datetime) -> None:
+    if number is None:
+        Alias.objects.filter(model=model, name=name).delete()
+    else:
+        Alias.objects.update_or_create(model=model, name=name, defaults={"version_number": number, "seen_at": now})
+
+
+def _found_moved(actor: Actor, model: Model, name: str, before: int | None, after: int | None, now: datetime) -> None:
+    was = f"version {before}" if before else "nowhere"
+    to = f"version {after}" if after else "nowhere"
+    summary = f"Alias {name} of {model.name} was moved from {was} to {to} outside mlorch."
+    data = {"alias": name, "from": before, "to": after}
+    Finding.objects.create(model=model, kind=ALIAS_MOVED, summary=summary, data=data, found_at=now)
+    audit.record(actor, "alias.moved_outside", subjects.of_model(model), data=data)
+    publish("registry", "model.changed", {"model": model.name})
+
+
+@transaction.atomic
+def finding_resolve(*, actor: Actor, finding: Finding, how: str) -> Finding:
+    """Resolve a finding: `adopt` takes what was found as wanted, `revert` writes back what mlorch wants, `note` only closes it.
+
+    Raises Conflict when it is resolved already, Invalid for another word.
+    """
+    actor.require(Action.MODEL_EDIT, [finding.model.scope])
+    if how not in ("adopt", "revert", "note"):
+        raise Invalid("A finding is resolved by adopt, revert or note.")
+    now = clock.now()
+    words = {"adopt": "Adopted", "revert": "Reverted", "note": "Noted"}
+    resolution = f"{words[how]} by {actor.name}"
+    if not Finding.objects.filter(pk=finding.pk, resolved_at=None).update(resolved_at=now, resolution=resolution):
+        raise Conflict("This finding is resolved already.")
+    if finding.kind == ALIAS_MOVED and how != "note":
+        intents = AliasIntent.objects.filter(model=finding.model, name=finding.data["alias"])
+        if how == "adopt":
+            intents.update(version_number=finding.data["to"], applied_at=now, due_at=None)
+        else:
+            intents.update(applied_at=None, due_at=now, wanted_at=now)
+    audit.record(actor, "finding.resolved", subjects.of_finding(finding), data={"how": how})
+    publish("registry", "model.changed", {"model": finding.model.name})
+    finding.refresh_from_db()
+    return finding

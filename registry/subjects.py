@@ -1,0 +1,28 @@
+"""How the audit record names what the registry holds."""
+
+from mlorch_site.audit import Subject
+from registry.models import ApprovalRequest, Environment, Finding, Model, Policy, Version
+
+
+def of_model(model: Model) -> Subject:
+    return Subject("model", str(model.pk), model.name)
+
+
+def of_version(version: Version) -> Subject:
+    return Subject("version", str(version.pk), str(version))
+
+
+def of_environment(environment: Environment) -> Subject:
+    return Subject("environment", str(environment.pk), environment.name)
+
+
+def of_policy(policy: Policy) -> Subject:
+    return Subject("policy", str(policy.pk), str(policy))
+
+
+def of_approval(request: ApprovalRequest) -> Subject:
+    return Subject("approval", str(request.pk), request.title)
+
+
+def of_finding(finding: Finding) -> Subject:
+    return Subject("finding", str(finding.pk), finding.summary)
