@@ -1,0 +1,37 @@
+"""One log stream for all processes, each line with the process's name in front, and one bounded file per process."""
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+FILE_MAX_BYTES = 10 * 1024 * 1024
+FILES_KEPT = 2
+COLOURS = (36, 32, 33, 35, 34, 96, 92, 93)
+NAME_WIDTH = 8
+
+
+class LogBook:
+    """Writes lines to standard output and to `<folder>/<name>.log`."""
+
+    def __init__(self, folder: Path, *, colour: bool | None = None) -> None:
+        self._folder = folder
+        self._colour = sys.stdout.isatty() if colour is None else colour
+        self._files: dict[str, logging.Handler] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def line(self, name: str, text: str) -> None:
+        """Write one line of the process `name`."""
+        if name not in self._files:
+            path = self._folder / f"{name}.log"
+            handler = logging.handlers.RotatingFileHandler(path, maxBytes=FILE_MAX_BYTES, backupCount=FILES_KEPT)
+            self._files[name] = handler
+        record = logging.LogRecord(name, logging.INFO, "", 0, text, None, None)
+        self._files[name].emit(record)
+        label = f"{name:<{NAME_WIDTH}}"
+        if self._colour:
+            label = f"\x1b[{COLOURS[sum(name.encode()) % len(COLOURS)]}m{label}\x1b[0m"
+        try:
+            print(f"{label} | {text}", flush=True)
+        except BrokenPipeError:
+            self._colour = False

@@ -1,0 +1,29 @@
+"""The installation's secrets: made once, at random, readable by their owner only."""
+
+import base64
+import json
+import os
+import secrets
+from pathlib import Path
+
+FILE_NAME = "secrets.json"
+
+
+def load_or_make(data_dir: Path) -> dict[str, str]:
+    """Return the secrets of this data directory, making those that are missing."""
+    path = data_dir / FILE_NAME
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    fresh = {
+        "django": secrets.token_urlsafe(48),
+        "control": secrets.token_urlsafe(32),
+        "mlflow_webhook": secrets.token_urlsafe(32),
+        "mlflow_encryption": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+    }
+    complete = {**fresh, **known}
+    if complete != known:
+        temporary = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(complete, file)
+        temporary.replace(path)
+    return complete
