@@ -19,5 +19,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Exception as error:
-        return JsonResponse({"status": "unready", "reason": f"The database does not answer ({type(error).__name__})."}, status=503)
+        return JsonResponse(
+            {"status": "unready", "reason": f"The database does not answer ({type(error).__name__})."}, status=503
+        )
     return JsonResponse({"status": "ok"})

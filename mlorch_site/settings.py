@@ -16,7 +16,9 @@ DATA_DIR = Path(env.str("MLORCH_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 DEBUG = False
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", "" if IN_PRODUCTION else "development-only-" + "x" * 40)
 if IN_PRODUCTION and (len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
-    raise environ.ImproperlyConfigured("DJANGO_SECRET_KEY must be random and at least 50 characters long in production.")
+    raise environ.ImproperlyConfigured(
+        "DJANGO_SECRET_KEY must be random and at least 50 characters long in production."
+    )
 
 WEB_URL = env.str("MLORCH_WEB_URL", "http://127.0.0.1:8000")
 GATEWAY_URL = env.str("MLORCH_GATEWAY_URL", "http://127.0.0.1:8080")
@@ -92,7 +94,11 @@ SQLITE_BUSY_TIMEOUT_S = 20
 def _database() -> dict:
     """Return the database from DATABASE_URL, or SQLite in the data directory."""
     url = env.str("DATABASE_URL", "")
-    config = env.db_url_config(url) if url else {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "mlorch.sqlite3")}
+    config = (
+        env.db_url_config(url)
+        if url
+        else {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "mlorch.sqlite3")}
+    )
     if config["ENGINE"].endswith("sqlite3"):
         # Correctness under several writers comes from IMMEDIATE: a deferred transaction that turns into a writer can
         # fail at once with SQLITE_BUSY_SNAPSHOT whatever the busy timeout is.
@@ -137,7 +143,10 @@ CELERY_TIMEZONE = "UTC"
 CONTROL_TOKEN = env.str("MLORCH_CONTROL_TOKEN", "")
 MLFLOW_WEBHOOK_SECRET = env.str("MLORCH_MLFLOW_WEBHOOK_SECRET", "")
 MLFLOW_TIMEOUT_S = env.int("MLORCH_MLFLOW_TIMEOUT_S", 10)
-REGISTRY_BACKEND = env.str("MLORCH_REGISTRY_BACKEND", "registry.backends.fake.FakeBackend" if IN_TESTS else "registry.backends.mlflow.MlflowBackend")
+REGISTRY_BACKEND = env.str(
+    "MLORCH_REGISTRY_BACKEND",
+    "registry.backends.fake.FakeBackend" if IN_TESTS else "registry.backends.mlflow.MlflowBackend",
+)
 SYNC_INTERVAL_S = env.int("MLORCH_SYNC_INTERVAL_S", 5)
 
 AUTH_PASSWORD_VALIDATORS = [

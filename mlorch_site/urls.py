@@ -1,7 +1,7 @@
 """The index of every address of the site."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import path
 
 from mlorch_site import health
 

@@ -27,7 +27,9 @@ def person_create(*, actor: Actor, username: str, password: str, full_name: str 
     if User.objects.filter(username__iexact=username).exists():
         raise Invalid(f"There is a person called {username} already.", details={"username": "taken"})
     first, _, last = full_name.partition(" ")
-    user = User.objects.create_user(username=username, password=password, first_name=first, last_name=last, is_staff=staff)
+    user = User.objects.create_user(
+        username=username, password=password, first_name=first, last_name=last, is_staff=staff
+    )
     audit.record(actor, "person.created", user_subject(user))
     return user
 

@@ -45,4 +45,6 @@ def handle_exception(exc: Exception, context: dict[str, Any]) -> Response | None
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status == 503:
         headers["Retry-After"] = "5"
-    return Response(error_body(code, message, details, request_id_of(context["request"])), status=status, headers=headers)
+    return Response(
+        error_body(code, message, details, request_id_of(context["request"])), status=status, headers=headers
+    )

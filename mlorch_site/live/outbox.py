@@ -49,7 +49,13 @@ def group_of(topic: str) -> str:
 
 def nudge(event: Event) -> None:
     """Tell websockets that `event` happened. Best effort."""
-    message = {"type": "live.event", "sequence": event.sequence, "topic": event.topic, "kind": event.kind, "data": event.data}
+    message = {
+        "type": "live.event",
+        "sequence": event.sequence,
+        "topic": event.topic,
+        "kind": event.kind,
+        "data": event.data,
+    }
     layer = get_channel_layer()
     if layer is not None:
         async_to_sync(layer.group_send)(group_of(event.topic), message)

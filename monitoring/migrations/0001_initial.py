@@ -4,50 +4,52 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='GatewayCursor',
+            name="GatewayCursor",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('gateway', models.CharField(max_length=80)),
-                ('boot', models.CharField(max_length=36)),
-                ('sequence', models.BigIntegerField(default=0)),
-                ('dropped_windows', models.BigIntegerField(default=0)),
-                ('updated_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("gateway", models.CharField(max_length=80)),
+                ("boot", models.CharField(max_length=36)),
+                ("sequence", models.BigIntegerField(default=0)),
+                ("dropped_windows", models.BigIntegerField(default=0)),
+                ("updated_at", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('gateway', 'boot'), name='one_cursor_per_boot')],
+                "constraints": [models.UniqueConstraint(fields=("gateway", "boot"), name="one_cursor_per_boot")],
             },
         ),
         migrations.CreateModel(
-            name='Window',
+            name="Window",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('environment', models.CharField(max_length=40)),
-                ('endpoint', models.CharField(max_length=80)),
-                ('arm', models.CharField(max_length=20)),
-                ('version', models.PositiveIntegerField()),
-                ('release', models.CharField(max_length=36)),
-                ('gateway', models.CharField(blank=True, max_length=80)),
-                ('seconds', models.PositiveIntegerField(default=1)),
-                ('start', models.DateTimeField()),
-                ('requests', models.PositiveIntegerField()),
-                ('ok', models.PositiveIntegerField()),
-                ('client_errors', models.PositiveIntegerField(default=0)),
-                ('server_errors', models.PositiveIntegerField(default=0)),
-                ('timeouts', models.PositiveIntegerField(default=0)),
-                ('rejected', models.PositiveIntegerField(default=0)),
-                ('drawn', models.PositiveIntegerField(default=0)),
-                ('latency', models.JSONField(default=dict)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("environment", models.CharField(max_length=40)),
+                ("endpoint", models.CharField(max_length=80)),
+                ("arm", models.CharField(max_length=20)),
+                ("version", models.PositiveIntegerField()),
+                ("release", models.CharField(max_length=36)),
+                ("gateway", models.CharField(blank=True, max_length=80)),
+                ("seconds", models.PositiveIntegerField(default=1)),
+                ("start", models.DateTimeField()),
+                ("requests", models.PositiveIntegerField()),
+                ("ok", models.PositiveIntegerField()),
+                ("client_errors", models.PositiveIntegerField(default=0)),
+                ("server_errors", models.PositiveIntegerField(default=0)),
+                ("timeouts", models.PositiveIntegerField(default=0)),
+                ("rejected", models.PositiveIntegerField(default=0)),
+                ("drawn", models.PositiveIntegerField(default=0)),
+                ("latency", models.JSONField(default=dict)),
             ],
             options={
-                'indexes': [models.Index(fields=['environment', 'endpoint', 'seconds', 'start'], name='window_by_endpoint'), models.Index(fields=['environment', 'endpoint', 'id'], name='window_by_arrival'), models.Index(fields=['seconds', 'start'], name='window_by_age')],
+                "indexes": [
+                    models.Index(fields=["environment", "endpoint", "seconds", "start"], name="window_by_endpoint"),
+                    models.Index(fields=["environment", "endpoint", "id"], name="window_by_arrival"),
+                    models.Index(fields=["seconds", "start"], name="window_by_age"),
+                ],
             },
         ),
     ]

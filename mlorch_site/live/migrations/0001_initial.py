@@ -4,33 +4,34 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='EventHead',
+            name="EventHead",
             fields=[
-                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('sequence', models.BigIntegerField(default=0)),
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("sequence", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('sequence', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_index=True)),
-                ('topic', models.CharField(db_index=True, max_length=120)),
-                ('kind', models.CharField(max_length=64)),
-                ('data', models.JSONField(default=dict)),
-                ('relayed_at', models.DateTimeField(null=True)),
+                ("sequence", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField(db_index=True)),
+                ("topic", models.CharField(db_index=True, max_length=120)),
+                ("kind", models.CharField(max_length=64)),
+                ("data", models.JSONField(default=dict)),
+                ("relayed_at", models.DateTimeField(null=True)),
             ],
             options={
-                'ordering': ['sequence'],
-                'indexes': [models.Index(fields=['topic', 'sequence'], name='event_by_topic'), models.Index(condition=models.Q(('relayed_at', None)), fields=['sequence'], name='event_unrelayed')],
+                "ordering": ["sequence"],
+                "indexes": [
+                    models.Index(fields=["topic", "sequence"], name="event_by_topic"),
+                    models.Index(condition=models.Q(("relayed_at", None)), fields=["sequence"], name="event_unrelayed"),
+                ],
             },
         ),
     ]

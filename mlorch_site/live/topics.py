@@ -1,0 +1,37 @@
+"""Who may listen to what. A topic is `<prefix>` or `<prefix>.<rest>`; apps register a check per prefix; an unknown prefix is refused."""
+
+from collections.abc import Callable
+
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+
+TOPICS_MAX = 10
+TOPIC_MAX_CHARS = 120
+
+type_Check = Callable[[Actor, str], bool]
+_checks: dict[str, type_Check] = {}
+
+
+def register(prefix: str, check: type_Check) -> None:
+    """Let `check(actor, rest)` decide who may join topics of `prefix`."""
+    _checks[prefix] = check
+
+
+def anybody_who_views(actor: Actor, rest: str) -> bool:
+    """The check of topics that carry only ids: everybody with some role may listen, and fetches what it may see."""
+    return actor.may_anywhere(Action.VIEW)
+
+
+def may_join(actor: Actor, topic: str) -> bool:
+    """Return whether the actor may listen to `topic`."""
+    prefix, _, rest = topic.partition(".")
+    check = _checks.get(prefix)
+    return check is not None and actor.user is not None and actor.user.is_active and check(actor, rest)
+
+
+def parse(text: str) -> list[str]:
+    """Return the topics of a comma-separated list, without doubles. Raises ValueError beyond the limits."""
+    topics = list(dict.fromkeys(part for part in text.split(",") if part))
+    if len(topics) > TOPICS_MAX or any(len(topic) > TOPIC_MAX_CHARS for topic in topics):
+        raise ValueError(f"at most {TOPICS_MAX} topics of {TOPIC_MAX_CHARS} characters")
+    return topics

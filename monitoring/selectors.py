@@ -1,0 +1,209 @@
+"""Reads of telemetry. Endpoints are named by environment and name; whether somebody may see them is the caller's question."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Max, Sum
+
+from mlorch_site.lib import clock
+from monitoring.analysis.judge import ArmCounts, Block, slo_key
+from monitoring.models import Window
+from monitoring.telemetry.histogram import Histogram, merged
+
+CANDIDATE = "candidate"
+STABLE = "stable"
+BLOCK_WINDOWS_MAX = 20_000
+SERIES_ROWS_MAX = 5_000
+RATE_SPAN_S = 30
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def errors_of(window: Window) -> int:
+    """Return the requests that failed by the version's fault."""
+    return window.server_errors + window.timeouts
+
+
+def arm_counts_since(
+    *, environment: str, endpoint: str, release: str, after_id: int, not_before: datetime, slos_ms: list[float]
+) -> tuple[list[Block], int]:
+    """Return the blocks of windows that arrived after the window `after_id`, and the newest id seen.
+
+    One block per second, over all gateways. The candidate's windows must be of `release`; the stable arm's may be of any. Windows that
+    started before `not_before` are passed over. A late window makes a block of its own, which the e-process allows.
+    """
+    rows = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1, id__gt=after_id)
+    seconds: dict[datetime, dict[str, list[Window]]] = defaultdict(lambda: defaultdict(list))
+    newest = after_id
+    for window in rows.order_by("id")[:BLOCK_WINDOWS_MAX]:
+        newest = max(newest, window.pk)
+        if window.start < not_before or window.arm not in (CANDIDATE, STABLE):
+            continue
+        if window.arm == STABLE or window.release == release:
+            seconds[window.start][window.arm].append(window)
+    blocks = [
+        Block(_arm_counts(arms.get(CANDIDATE, []), slos_ms), _arm_counts(arms.get(STABLE, []), slos_ms))
+        for _, arms in sorted(seconds.items())
+    ]
+    return blocks, newest
+
+
+def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
+    windows = list(windows)
+    over = dict.fromkeys((slo_key(slo) for slo in slos_ms), 0)
+    for window in windows:
+        histogram = Histogram.from_dict(window.latency)
+        for slo in slos_ms:
+            over[slo_key(slo)] += histogram.count_over(slo)
+    return ArmCounts(
+        requests=sum(window.requests for window in windows),
+        errors=sum(errors_of(window) for window in windows),
+        client_errors=sum(window.client_errors for window in windows),
+        over_slo=over,
+    )
+
+
+def newest_window_id(environment: str, endpoint: str) -> int:
+    """Return the id of the newest window of an endpoint, 0 without any."""
+    newest = Window.objects.filter(environment=environment, endpoint=endpoint).aggregate(newest=Max("id"))["newest"]
+    return int(newest or 0)
+
+
+def candidate_requests_since(*, environment: str, endpoint: str, release: str, since: datetime) -> int:
+    """Return how many requests the candidate of a release has answered in windows that began at `since` or later."""
+    rows = Window.objects.filter(
+        environment=environment, endpoint=endpoint, seconds=1, arm=CANDIDATE, release=release, start__gte=since
+    )
+    return int(rows.aggregate(total=Sum("requests"))["total"] or 0)
+
+
+def traffic_rate(environment: str, endpoint: str) -> float:
+    """Return the endpoint's requests per second over the last `RATE_SPAN_S` full seconds."""
+    until = clock.now() - timedelta(seconds=2)
+    rows = Window.objects.filter(
+        environment=environment,
+        endpoint=endpoint,
+        seconds=1,
+        start__gte=until - timedelta(seconds=RATE_SPAN_S),
+        start__lt=until,
+    )
+    return float(rows.aggregate(total=Sum("requests"))["total"] or 0) / RATE_SPAN_S
+
+
+@dataclass(frozen=True)
+class Point:
+    """One arm over one span: rates per second, quantiles in ms (None without requests), share of errors."""
+
+    start: datetime
+    seconds: int
+    arm: str
+    version: int
+    requests: int
+    errors: int
+    client_errors: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+    @property
+    def error_share(self) -> float | None:
+        return self.errors / self.requests if self.requests else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the point as charts get it; `t` is Unix time in seconds."""
+        return {
+            "t": int(self.start.timestamp()),
+            "arm": self.arm,
+            "version": self.version,
+            "rate": round(self.rate, 2),
+            "requests": self.requests,
+            "errors": self.errors,
+            "error_share": None if self.error_share is None else round(self.error_share, 5),
+            **{name: None if (value := getattr(self, name)) is None else round(value, 2) for name in QUANTILES},
+        }
+
+
+def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
+    """Merge windows of several gateways into points of `seconds`, in time order."""
+    groups: dict[tuple[int, str, int], list[Window]] = defaultdict(list)
+    for window in windows:
+        groups[int(window.start.timestamp()) // seconds * seconds, window.arm, window.version].append(window)
+    points = []
+    for (start, arm, version), parts in sorted(groups.items()):
+        histogram = merged([part.latency for part in parts])
+        quantiles = {name: histogram.quantile(share) for name, share in QUANTILES.items()}
+        counts = {
+            "requests": sum(part.requests for part in parts),
+            "errors": sum(errors_of(part) for part in parts),
+            "client_errors": sum(part.client_errors for part in parts),
+        }
+        points.append(Point(clock.from_unix(start), seconds, arm, version, **counts, **quantiles))
+    return points
+
+
+def series(
+    environment: str, endpoint: str, *, since: datetime, until: datetime | None = None, seconds: int = 1
+) -> list[Point]:
+    """Return the points of all arms in a span; wider points are read from the roll-up that fits."""
+    source = max(width for width in (1, 10, 60, 600) if width <= seconds)
+    rows = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=source, start__gte=since)
+    if until is not None:
+        rows = rows.filter(start__lt=until)
+    return points_of(rows.order_by("start")[:SERIES_ROWS_MAX], seconds)
+
+
+def series_after(environment: str, endpoint: str, *, after_id: int) -> tuple[list[Point], int]:
+    """Return the one-second points touched by windows that arrived after `after_id`, whole, and the newest id."""
+    fresh = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1, id__gt=after_id)
+    found = list(fresh.order_by("id").values_list("id", "start")[:SERIES_ROWS_MAX])
+    if not found:
+        return [], after_id
+    newest = found[-1][0]
+    starts = {start for _, start in found}
+    rows = Window.objects.filter(
+        environment=environment, endpoint=endpoint, seconds=1, start__in=starts, id__lte=newest
+    )
+    return points_of(rows, 1), newest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an arm (or all together) did over the last minutes."""
+
+    arm: str
+    requests: int
+    rate: float
+    errors: int
+    error_share: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
+    """Return one summary per arm, and one with the arm `all`, over the last `minutes`."""
+    since = clock.now() - timedelta(minutes=minutes)
+    rows = list(
+        Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1, start__gte=since)
+        if minutes <= 60
+        else Window.objects.filter(environment=environment, endpoint=endpoint, seconds=60, start__gte=since)
+    )
+    arms = sorted({window.arm for window in rows})
+    return [
+        _summary("all", rows, minutes),
+        *(_summary(arm, [row for row in rows if row.arm == arm], minutes) for arm in arms),
+    ]
+
+
+def _summary(arm: str, rows: list[Window], minutes: int) -> Summary:
+    histogram = merged([row.latency for row in rows])
+    requests, errors = sum(row.requests for row in rows), sum(errors_of(row) for row in rows)
+    share = errors / requests if requests else None
+    quantiles = {name: histogram.quantile(value) for name, value in QUANTILES.items()}
+    return Summary(arm, requests, requests / (minutes * 60), errors, share, **quantiles)

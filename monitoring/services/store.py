@@ -1,0 +1,120 @@
+"""Take in batches of windows: each exactly once, in order, or not at all (docs/wire.md section 4)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Conflict, Invalid
+from mlorch_site.live.outbox import publish
+from monitoring.models import GatewayCursor, Window
+from monitoring.telemetry.histogram import Histogram
+
+WINDOWS_MAX_PER_BATCH = 5000
+TEXT_MAX_CHARS = {"environment": 40, "endpoint": 80, "arm": 20, "release": 36}
+COUNTS = ("ok", "client_errors", "server_errors", "timeouts")
+BUCKETS_MAX = 2500
+FUTURE_MAX_S = 60
+AGE_MAX_S = 7 * 24 * 3600
+
+
+class BatchGap(Conflict):
+    """An earlier batch of this boot is missing; `details["expected"]` is its sequence."""
+
+    code = "batch_gap"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A validated batch of one gateway's boot."""
+
+    boot: str
+    sequence: int
+    dropped_windows: int
+    gap: bool
+    windows: list[Window]
+
+
+def parse_batch(gateway: str, body: Any, now: datetime) -> Batch:
+    """Return the batch of a request body. Raises Invalid with a sentence for anything that docs/wire.md does not allow."""
+    if not isinstance(body, dict):
+        raise Invalid("A batch is a JSON object.")
+    boot, sequence, rows = body.get("boot"), body.get("sequence"), body.get("windows")
+    if not isinstance(boot, str) or not 1 <= len(boot) <= 36:
+        raise Invalid("boot must be a text of 1 to 36 characters.")
+    if type(sequence) is not int or sequence < 1:
+        raise Invalid("sequence must be a positive integer.")
+    if not isinstance(rows, list) or len(rows) > WINDOWS_MAX_PER_BATCH:
+        raise Invalid(f"windows must be a list of at most {WINDOWS_MAX_PER_BATCH}.")
+    dropped = body.get("dropped_windows", 0)
+    windows = [parse_window(gateway, row, now) for row in rows]
+    return Batch(boot, sequence, dropped if type(dropped) is int else 0, body.get("gap") is True, windows)
+
+
+def parse_window(gateway: str, row: Any, now: datetime) -> Window:
+    """Return the unsaved window of a row. Raises Invalid."""
+    if not isinstance(row, dict):
+        raise Invalid("A window is a JSON object.")
+    texts = {name: _text(row, name, limit) for name, limit in TEXT_MAX_CHARS.items()}
+    counts = {name: _count(row, name) for name in (*COUNTS, "requests", "rejected", "drawn")}
+    if counts["requests"] != sum(counts[name] for name in COUNTS):
+        raise Invalid("requests must be the sum of ok, client_errors, server_errors and timeouts.")
+    version = str(row.get("version", ""))
+    if not version.isdigit() or len(version) > 9:
+        raise Invalid("version must be a number.")
+    start = _count(row, "start")
+    if not now.timestamp() - AGE_MAX_S <= start <= now.timestamp() + FUTURE_MAX_S:
+        raise Invalid("start is too far from the site's clock.")
+    latency = row.get("latency")
+    try:
+        histogram = Histogram.from_dict(latency if isinstance(latency, dict) else {})
+    except ValueError as error:
+        raise Invalid(f"latency: {error}") from error
+    if len(histogram.buckets) > BUCKETS_MAX or histogram.count != counts["requests"]:
+        raise Invalid("latency must count every request once.")
+    moment = clock.from_unix(start)
+    return Window(
+        gateway=gateway, seconds=1, start=moment, version=int(version), latency=histogram.to_dict(), **texts, **counts
+    )
+
+
+def _text(row: dict[str, Any], name: str, limit: int) -> str:
+    value = row.get(name)
+    if not isinstance(value, str) or not 1 <= len(value) <= limit:
+        raise Invalid(f"{name} must be a text of 1 to {limit} characters.")
+    return value
+
+
+def _count(row: dict[str, Any], name: str) -> int:
+    value = row.get(name, 0)
+    if type(value) is not int or not 0 <= value <= 2**31 - 1:
+        raise Invalid(f"{name} must be a non-negative integer.")
+    return value
+
+
+@transaction.atomic
+def windows_store(*, gateway: str, body: Any, now: datetime) -> int:
+    """Store a batch and return its sequence. A batch that is known already is accepted again without effect.
+
+    Raises Invalid for a malformed batch and BatchGap when an earlier one is missing and the gateway does not say that it lost it.
+    """
+    batch = parse_batch(gateway, body, now)
+    cursor, _ = GatewayCursor.objects.select_for_update().get_or_create(
+        gateway=gateway, boot=batch.boot, defaults={"updated_at": now}
+    )
+    if batch.sequence <= cursor.sequence:
+        return batch.sequence
+    if batch.sequence != cursor.sequence + 1 and not batch.gap:
+        expected = cursor.sequence + 1
+        raise BatchGap(f"Batch {expected} is missing.", details={"expected": expected})
+    Window.objects.bulk_create(batch.windows)
+    GatewayCursor.objects.filter(pk=cursor.pk).update(
+        sequence=batch.sequence, dropped_windows=batch.dropped_windows, updated_at=now
+    )
+    for environment, endpoint in sorted({(window.environment, window.endpoint) for window in batch.windows}):
+        publish(
+            f"endpoint.{environment}.{endpoint}", "windows.stored", {"environment": environment, "endpoint": endpoint}
+        )
+    return batch.sequence

@@ -1,0 +1,32 @@
+"""The polling twin of the chart websocket."""
+
+from datetime import timedelta
+
+from django.http import HttpRequest, JsonResponse
+
+from mlorch_site.accounts.access import requires
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Invalid, NotFound
+from mlorch_site.live import topics as topic_rules
+from monitoring.selectors import newest_window_id, series, series_after
+
+FIRST_SPAN = timedelta(minutes=10)
+
+
+@requires(Action.VIEW)
+def points(request: HttpRequest, environment: str, endpoint: str) -> JsonResponse:
+    """Return points that arrived after the window id `since`; without it, those of the last ten minutes."""
+    if not topic_rules.may_join(actor_of(request), f"endpoint.{environment}.{endpoint}"):
+        raise NotFound("There is no such endpoint.")
+    try:
+        since = int(request.GET.get("since", "0"))
+    except ValueError as error:
+        raise Invalid("since must be a number.") from error
+    if since > 0:
+        found, newest = series_after(environment, endpoint, after_id=since)
+    else:
+        newest = newest_window_id(environment, endpoint)
+        found = series(environment, endpoint, since=clock.now() - FIRST_SPAN)
+    return JsonResponse({"type": "points", "sequence": newest, "points": [point.to_dict() for point in found]})
