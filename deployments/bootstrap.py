@@ -58,7 +58,9 @@ def _first_person(actor: Actor, username: str, full_name: str, role: Role) -> di
         User.objects.filter(pk=user.pk).update(is_superuser=True)
     role_bind(actor=actor, user=user, role=role)
     expires_at = clock.now() + timedelta(days=TOKEN_MAX_DAYS - 1)
-    _, token = token_create(actor=actor, user=user, name="first token", scopes=list(TOKEN_SCOPES), expires_at=expires_at)
+    _, token = token_create(
+        actor=actor, user=user, name="first token", scopes=list(TOKEN_SCOPES), expires_at=expires_at
+    )
     return {"username": username, "password": password, "token": token}
 
 

@@ -15,7 +15,14 @@ from mlorch_site.live import outbox
 
 
 def release_move(
-    release: Release, to: ReleaseStatus, *, actor: Actor, reason: str, now: datetime, on_behalf_of: str = "", **changes: Any
+    release: Release,
+    to: ReleaseStatus,
+    *,
+    actor: Actor,
+    reason: str,
+    now: datetime,
+    on_behalf_of: str = "",
+    **changes: Any,
 ) -> bool:
     """Move `release` to a status and return True, or return False when somebody was first. Belongs into a transaction.
 

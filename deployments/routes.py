@@ -143,7 +143,9 @@ def _replicas(endpoint: Endpoint, row: EndpointArm) -> list[dict[str, str]]:
     ).order_by("pk")
     states = ReplicaState.objects.in_bulk([replica.pk for replica in replicas])
     known = [
-        state for replica in replicas if (state := states.get(replica.pk)) and state.address and state.ready_at is not None
+        state
+        for replica in replicas
+        if (state := states.get(replica.pk)) and state.address and state.ready_at is not None
     ]
     chosen = [state for state in known if state.state == READY] or known
     return [{"id": state.replica_id, "address": state.address} for state in chosen]

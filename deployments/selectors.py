@@ -31,7 +31,9 @@ def _in_scopes(actor: Actor, prefix: str = "") -> Q:
     for scope in scopes:
         kind, _, name = scope.partition(":")
         names.setdefault(kind, []).append(name)
-    return Q(**{f"{prefix}environment__name__in": names["environment"]}) | Q(**{f"{prefix}model__name__in": names["model"]})
+    return Q(**{f"{prefix}environment__name__in": names["environment"]}) | Q(
+        **{f"{prefix}model__name__in": names["model"]}
+    )
 
 
 def endpoints_visible_to(actor: Actor) -> QuerySet[Endpoint]:
@@ -52,7 +54,13 @@ def endpoint_for(actor: Actor, environment: str, name: str, *, action: Action = 
 def releases_visible_to(actor: Actor) -> QuerySet[Release]:
     """Return the releases this actor may see, newest first, with what a list shows."""
     rows = Release.objects.select_related(
-        "endpoint__environment", "endpoint__model", "version__model", "requester", "rollout", "replaces__version", "approval"
+        "endpoint__environment",
+        "endpoint__model",
+        "version__model",
+        "requester",
+        "rollout",
+        "replaces__version",
+        "approval",
     )
     return rows.filter(_in_scopes(actor, "endpoint__")) if actor.may_anywhere(Action.VIEW) else rows.none()
 
@@ -219,6 +227,6 @@ def overview(actor: Actor) -> Overview:
 
 def serving_arms(environment: str, model: str) -> QuerySet[EndpointArm]:
     """Return the arms that serve a model in an environment."""
-    return EndpointArm.objects.filter(endpoint__environment__name=environment, version__model__name=model).select_related(
-        "endpoint__environment", "version", "release"
-    )
+    return EndpointArm.objects.filter(
+        endpoint__environment__name=environment, version__model__name=model
+    ).select_related("endpoint__environment", "version", "release")

@@ -61,5 +61,3 @@ def _look(release_id: str, status: str, now: datetime) -> None:
     later = now + timedelta(seconds=limits.CHECK_LEASE_S)
     if Release.objects.filter(pk=release_id, due_at__lte=now).update(due_at=later):
         send(check_release, release_id)
-
-

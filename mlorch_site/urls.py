@@ -1,12 +1,25 @@
 """The index of every address of the site."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from mlorch_site import health
+from registry import webhooks
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
+    path("webhooks/mlflow", webhooks.mlflow_webhook, name="mlflow-webhook"),
+    path("internal/v1/", include("deployments.internal_urls")),
+    path("internal/v1/", include("monitoring.internal_urls")),
+    path("api/v1/", include("deployments.api.urls")),
+    path("api/v1/", include("registry.api.urls")),
+    path("api/v1/", include("mlorch_site.api.urls")),
+    path("live/", include("mlorch_site.live.urls")),
+    path("live/charts/", include("monitoring.urls")),
+    path("", include("registry.urls")),
+    path("", include("deployments.urls")),
+    path("", include("mlorch_site.accounts.urls")),
+    path("", include("mlorch_site.audit.urls")),
 ]

@@ -34,12 +34,14 @@ def arm_counts_since(
     One block per second, over all gateways. The candidate's windows must be of `release`; the stable arm's may be of any. Windows that
     started before `not_before` are passed over. A late window makes a block of its own, which the e-process allows.
     """
-    rows = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1, id__gt=after_id)
+    rows = Window.objects.filter(
+        environment=environment, endpoint=endpoint, seconds=1, id__gt=after_id, start__gte=not_before
+    )
     seconds: dict[datetime, dict[str, list[Window]]] = defaultdict(lambda: defaultdict(list))
     newest = after_id
     for window in rows.order_by("id")[:BLOCK_WINDOWS_MAX]:
         newest = max(newest, window.pk)
-        if window.start < not_before or window.arm not in (CANDIDATE, STABLE):
+        if window.arm not in (CANDIDATE, STABLE):
             continue
         if window.arm == STABLE or window.release == release:
             seconds[window.start][window.arm].append(window)

@@ -5,39 +5,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('deployments', '0001_initial'),
-        ('registry', '0002_backend_state'),
+        ("deployments", "0001_initial"),
+        ("registry", "0002_backend_state"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='release',
-            name='one_open_release_per_endpoint',
+            model_name="release",
+            name="one_open_release_per_endpoint",
         ),
         migrations.AddField(
-            model_name='replica',
-            name='agent',
+            model_name="replica",
+            name="agent",
             field=models.CharField(blank=True, max_length=80),
         ),
         migrations.AddField(
-            model_name='rollout',
-            name='step_stable_requests',
+            model_name="rollout",
+            name="step_stable_requests",
             field=models.PositiveIntegerField(default=0),
         ),
         migrations.AddField(
-            model_name='rollout',
-            name='watched_at',
+            model_name="rollout",
+            name="watched_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AddConstraint(
-            model_name='release',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'release'), ('status__in', ['approved', 'awaiting_approval', 'checking', 'paused', 'rolling_out'])), fields=('endpoint',), name='one_open_release_per_endpoint'),
+            model_name="release",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("kind", "release"),
+                    ("status__in", ["approved", "awaiting_approval", "checking", "paused", "rolling_out"]),
+                ),
+                fields=("endpoint",),
+                name="one_open_release_per_endpoint",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='release',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['paused', 'rolling_out'])), fields=('endpoint',), name='one_live_rollout_per_endpoint'),
+            model_name="release",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ["paused", "rolling_out"])),
+                fields=("endpoint",),
+                name="one_live_rollout_per_endpoint",
+            ),
         ),
     ]

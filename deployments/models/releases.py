@@ -33,9 +33,14 @@ class Release(models.Model):
     content_hash = models.CharField(max_length=80)
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT)
     serving_config = models.ForeignKey(ServingConfig, on_delete=models.PROTECT)
-    approval = models.OneToOneField(ApprovalRequest, null=True, blank=True, on_delete=models.PROTECT, related_name="release")
+    approval = models.OneToOneField(
+        ApprovalRequest, null=True, blank=True, on_delete=models.PROTECT, related_name="release"
+    )
     status = models.CharField(
-        max_length=20, choices=[(s.value, s.value) for s in ReleaseStatus], default=ReleaseStatus.CHECKING, db_index=True
+        max_length=20,
+        choices=[(s.value, s.value) for s in ReleaseStatus],
+        default=ReleaseStatus.CHECKING,
+        db_index=True,
     )
     status_reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(db_index=True)

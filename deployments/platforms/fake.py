@@ -38,18 +38,27 @@ class FakePlatform:
         return {arm["version"]: arm["weight_pct"] for arm in entry["arms"]}
 
     def _agent(self, now: datetime) -> None:
-        wanted = agent_report(agent=self.name, report={"host": "fake", "replicas": list(self.running.values())}, now=now)
+        wanted = agent_report(
+            agent=self.name, report={"host": "fake", "replicas": list(self.running.values())}, now=now
+        )
         self.running = {replica.pk: self._replica(replica, now) for replica in wanted}
 
     def _replica(self, replica: Replica, now: datetime) -> dict[str, Any]:
         state = self.broken.get(replica.version.number, "ready")
-        row = {"id": replica.pk, "generation": replica.generation, "state": state, "message": "" if state == "ready" else "It was told to."}
+        row = {
+            "id": replica.pk,
+            "generation": replica.generation,
+            "state": state,
+            "message": "" if state == "ready" else "It was told to.",
+        }
         if state == "ready":
             row |= {"address": f"unix:/fake/{replica.pk}.sock", "ready_at": now.timestamp()}
         return row
 
     def _poll(self, now: datetime) -> None:
         have = {name: table["revision"] for name, table in self.tables.items()}
-        gateway_report(gateway=self.gateway, report={"boot": "fake", "have": have, "in_flight": self.in_flight}, now=now)
+        gateway_report(
+            gateway=self.gateway, report={"boot": "fake", "have": have, "in_flight": self.in_flight}, now=now
+        )
         for table in newer_tables(have):
             self.tables[table["environment"]] = table

@@ -10,10 +10,10 @@ from django.db.models import F
 from deployments import limits, routes
 from deployments.lifecycle import Arm, Phase, check_phase_move
 from deployments.models import EndpointArm, Release, RouteTable
+from deployments.records import announce, event_add, release_subject
 from deployments.rollout.ending import end
 from deployments.rollout.observe import Observation
 from deployments.rollout.plan import Decision, Enter, Finish, Revert, Wait
-from deployments.records import announce, event_add, release_subject
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 
@@ -57,7 +57,14 @@ def _note_verdict(seen: Observation, now: datetime) -> None:
     if new and new != old:
         sentence = seen.watch.assessment.get("sentence", new)
         event_add(
-            seen.release, "rollout.verdict", sentence, actor=ENGINE, now=now, old=old, new=new, data=seen.watch.assessment
+            seen.release,
+            "rollout.verdict",
+            sentence,
+            actor=ENGINE,
+            now=now,
+            old=old,
+            new=new,
+            data=seen.watch.assessment,
         )
         announce(seen.release)
 
@@ -127,7 +134,12 @@ def _(decision: Finish, seen: Observation, now: datetime) -> bool:
 
 
 def _go(
-    seen: Observation, phase: Phase, sentence: str, now: datetime, values: dict[str, Any], data: dict[str, Any] | None = None
+    seen: Observation,
+    phase: Phase,
+    sentence: str,
+    now: datetime,
+    values: dict[str, Any],
+    data: dict[str, Any] | None = None,
 ) -> None:
     """Enter a phase: the row, history, audit record, event."""
     rollout = seen.rollout
@@ -135,7 +147,12 @@ def _go(
     check_phase_move(old, phase)
     _swap(seen, now, phase=phase, **values)
     Release.objects.filter(pk=seen.release.pk).update(due_at=now)
-    facts = {"step": rollout.step, "weight_pct": rollout.weight_pct, "route_revision": rollout.route_revision, **(data or {})}
+    facts = {
+        "step": rollout.step,
+        "weight_pct": rollout.weight_pct,
+        "route_revision": rollout.route_revision,
+        **(data or {}),
+    }
     event_add(seen.release, "rollout.step", sentence, actor=ENGINE, now=now, old=old, new=phase.value, data=facts)
     if "route_revision" in values:
         audit.record(ENGINE, "rollout.weights_set", release_subject(seen.release), reason=sentence, data=facts)

@@ -7,8 +7,8 @@ from django.db.models import F, QuerySet
 from deployments import routes, selectors
 from deployments.lifecycle import Arm, ReleaseStatus
 from deployments.models import Endpoint, EndpointArm, Release, Replica
-from deployments.rollout.starting import CHALLENGER, CHAMPION, PREVIOUS
 from deployments.records import announce_endpoint, release_move
+from deployments.rollout.starting import CHALLENGER, CHAMPION, PREVIOUS
 from mlorch_site.accounts.actor import Actor
 from registry.services import alias_want
 
@@ -72,4 +72,6 @@ def _aliases(release: Release, status: ReleaseStatus, actor: Actor) -> None:
         target = selectors.rollback_target(endpoint)
         wanted |= {CHAMPION: release.version.number, PREVIOUS: target.version.number if target else None}
     for name, number in wanted.items():
-        alias_want(actor=actor, model=endpoint.model, name=name, version_number=number, reason=f"{release}: {status.value}")
+        alias_want(
+            actor=actor, model=endpoint.model, name=name, version_number=number, reason=f"{release}: {status.value}"
+        )

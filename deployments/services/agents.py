@@ -63,7 +63,11 @@ def _store(agent: str, host: str, row: dict[str, Any], now: datetime) -> bool:
     if row["state"] == "ready" and values["ready_at"] is None:
         values["ready_at"] = now
     ReplicaState.objects.update_or_create(pk=row["id"], defaults=values)
-    return old is None or (old.state, old.message, old.address) != (values["state"], values["message"], values["address"])
+    return old is None or (old.state, old.message, old.address) != (
+        values["state"],
+        values["message"],
+        values["address"],
+    )
 
 
 def _store_build(agent: str, build: dict[str, Any], now: datetime) -> None:
@@ -82,10 +86,10 @@ def _goal(agent: str, now: datetime) -> list[Replica]:
     """Return the wanted replicas of this agent, after it took over those that nobody runs."""
     wanted = Replica.objects.filter(wanted=True, platform=PLATFORM)
     silent = now - timedelta(seconds=limits.AGENT_LEASE_S)
-    heard = set(ReplicaState.objects.filter(reported_at__gt=silent).exclude(agent=agent).values_list("agent", flat=True))
-    wanted.exclude(Q(agent=agent) | Q(agent__in=heard)).filter(Q(agent="") | Q(created_at__lt=silent)).update(agent=agent)
-    return list(
-        wanted.filter(agent=agent).select_related(
-            "endpoint__environment", "version__model", "serving_config"
-        )
+    heard = set(
+        ReplicaState.objects.filter(reported_at__gt=silent).exclude(agent=agent).values_list("agent", flat=True)
     )
+    wanted.exclude(Q(agent=agent) | Q(agent__in=heard)).filter(Q(agent="") | Q(created_at__lt=silent)).update(
+        agent=agent
+    )
+    return list(wanted.filter(agent=agent).select_related("endpoint__environment", "version__model", "serving_config"))

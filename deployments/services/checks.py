@@ -27,7 +27,13 @@ def release_check(*, release_id: str, now: datetime) -> None:
     While the version's digest is not known yet the release waits with that reason.
     """
     rows = Release.objects.select_related(
-        "endpoint__environment", "endpoint__model", "version__model", "policy", "serving_config", "requester", "replaces__version"
+        "endpoint__environment",
+        "endpoint__model",
+        "version__model",
+        "policy",
+        "serving_config",
+        "requester",
+        "replaces__version",
     )
     release = rows.filter(pk=release_id, status=ReleaseStatus.CHECKING).first()
     if release is None:
@@ -85,7 +91,14 @@ def _checked(release: Release, results: list[GateOutcomeRow], now: datetime) -> 
     )
     passed = sum(1 for row in results if row.outcome not in REFUSING)
     sentence = f"{passed} of {len(results)} checks did not object."
-    event_add(release, "release.checked", sentence, actor=ENGINE, now=now, data={row.gate: str(row.outcome) for row in results})
+    event_add(
+        release,
+        "release.checked",
+        sentence,
+        actor=ENGINE,
+        now=now,
+        data={row.gate: str(row.outcome) for row in results},
+    )
     refusing = [row for row in results if row.outcome in REFUSING]
     if refusing:
         reason = "; ".join(f"{row.gate.replace('_', ' ')}: {row.sentence}" for row in refusing)

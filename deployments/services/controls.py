@@ -5,11 +5,11 @@ from django.db import transaction
 from deployments import limits, selectors
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, Release, Rollout
+from deployments.records import announce, endpoint_subject, event_add, release_move, release_subject
 from deployments.rollout.reconcile import reconcile_now
 from deployments.rollout.starting import rollout_begin
 from deployments.rollout.strategies import first_release_steps
 from deployments.services.endpoints import serving_config_of
-from deployments.records import announce, endpoint_subject, event_add, release_move, release_subject
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
@@ -54,7 +54,10 @@ def release_resume(*, actor: Actor, release: Release, reason: str = "") -> Relea
     sentence = f"Resumed by {actor.name}." + (f" {reason}" if reason else "")
     if release_move(release, ReleaseStatus.ROLLING_OUT, actor=actor, reason=sentence, now=now):
         Rollout.objects.filter(pk=rollout.pk).update(
-            paused_at=None, paused_s=rollout.paused_s + paused_s, deadline_at=deadline, row_version=rollout.row_version + 1
+            paused_at=None,
+            paused_s=rollout.paused_s + paused_s,
+            deadline_at=deadline,
+            row_version=rollout.row_version + 1,
         )
     return _fresh(release)
 
@@ -103,7 +106,9 @@ def endpoint_rollback(*, actor: Actor, endpoint: Endpoint, reason: str) -> Relea
     replaced, without approval. Asking again while it is under way is harmless. Raises Conflict when there is nothing to go back to.
     """
     actor.require(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
-    endpoint = Endpoint.objects.select_for_update(of=("self",)).select_related("environment", "model").get(pk=endpoint.pk)
+    endpoint = (
+        Endpoint.objects.select_for_update(of=("self",)).select_related("environment", "model").get(pk=endpoint.pk)
+    )
     live = selectors.live_release(endpoint)
     if live is not None and live.kind == "rollback":
         return live
@@ -172,7 +177,10 @@ def _wish(actor: Actor, release: Release, rollout: Rollout, wish: str, reason: s
     """Note what a person asked for; the engine does it at its next look, which follows at once."""
     now = clock.now()
     Rollout.objects.filter(pk=rollout.pk).update(
-        wish=wish, wish_by=actor.name, wish_reason=reason[: limits.REASON_MAX_CHARS], row_version=rollout.row_version + 1
+        wish=wish,
+        wish_by=actor.name,
+        wish_reason=reason[: limits.REASON_MAX_CHARS],
+        row_version=rollout.row_version + 1,
     )
     sentence = {
         "promote": f"{actor.name} asked to promote without the rest of the plan.",
@@ -198,7 +206,9 @@ def _abort_before_rollout(actor: Actor, release: Release, reason: str) -> Releas
 def _require_abort(actor: Actor, release: Release) -> None:
     """The requester may take the own release back before its rollout; otherwise the role decides."""
     own = actor.user is not None and actor.user.pk == release.requester_id
-    if not (own and ReleaseStatus(release.status) not in LIVE_STATUSES and actor.may(Action.RELEASE_REQUEST, release.scopes)):
+    if not (
+        own and ReleaseStatus(release.status) not in LIVE_STATUSES and actor.may(Action.RELEASE_REQUEST, release.scopes)
+    ):
         actor.require(Action.RELEASE_ABORT, release.scopes)
 
 

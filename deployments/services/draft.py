@@ -85,7 +85,9 @@ def _check_endpoint(draft: Draft) -> None:
     rows = Endpoint.objects.select_related("environment", "model", "stable_release__version")
     draft.endpoint = rows.filter(environment=environment, name=name).first()
     if draft.endpoint is not None and draft.endpoint.model_id != draft.model.pk:
-        draft.problems["endpoint"] = f"{draft.endpoint} serves the model {draft.endpoint.model.name}, not {draft.model.name}."
+        draft.problems["endpoint"] = (
+            f"{draft.endpoint} serves the model {draft.endpoint.model.name}, not {draft.model.name}."
+        )
 
 
 def _check_version(draft: Draft) -> None:
@@ -96,7 +98,11 @@ def _check_version(draft: Draft) -> None:
         draft.problems["version"] = f"{version} was deleted in MLflow."
     elif not version.is_ready:
         draft.problems["version"] = f"{version} is not ready yet: MLflow says {version.status}."
-    elif endpoint is not None and endpoint.stable_release is not None and endpoint.stable_release.version_id == version.pk:
+    elif (
+        endpoint is not None
+        and endpoint.stable_release is not None
+        and endpoint.stable_release.version_id == version.pk
+    ):
         draft.problems["version"] = f"{endpoint} already serves version {version.number}."
 
 
@@ -105,7 +111,7 @@ def _check_guardrails(draft: Draft) -> None:
     try:
         draft.guardrails = read_guardrails(draft.policy.default_guardrails if wished is None else wished)
     except Invalid as error:
-        draft.problems |= {name: error.message for name in error.details} or {"guardrails": error.message}
+        draft.problems |= dict.fromkeys(error.details, error.message) or {"guardrails": error.message}
         return
     if draft.policy.guardrails_required and not draft.guardrails:
         draft.problems["guardrails"] = f"{draft.environment.name} needs at least one guardrail."
@@ -116,7 +122,7 @@ def _check_strategy(draft: Draft) -> None:
     try:
         draft.steps = compile_strategy(strategy)
     except Invalid as error:
-        draft.problems |= {name: error.message for name in error.details} or {"strategy": error.message}
+        draft.problems |= dict.fromkeys(error.details, error.message) or {"strategy": error.message}
         return
     if draft.is_first:
         draft.steps = first_release_steps()

@@ -1,8 +1,8 @@
 """Endpoints and how they are served."""
 
 import re
-from dataclasses import fields as fields_of
 from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
 from decimal import Decimal
 
 from django.db import transaction
@@ -73,7 +73,9 @@ def endpoint_create(*, actor: Actor, environment: Environment, name: str, model:
 
 
 @transaction.atomic
-def serving_config_revise(*, actor: Actor, endpoint: Endpoint, reason: str = "", **changes: int | Decimal) -> ServingConfig:
+def serving_config_revise(
+    *, actor: Actor, endpoint: Endpoint, reason: str = "", **changes: int | Decimal
+) -> ServingConfig:
     """Add the next revision with `changes` to the newest one. It takes effect with the endpoint's next release.
 
     Returns the newest revision unchanged when nothing would change. Raises Invalid for unknown fields or values out of bounds.

@@ -20,7 +20,9 @@ def gateway_report(*, gateway: str, report: dict[str, Any], now: datetime) -> bo
     values = _read(report)
     known = GatewayState.objects.select_for_update().filter(gateway=gateway).first()
     GatewayState.objects.update_or_create(
-        gateway=gateway, defaults={**values, "last_seen_at": now}, create_defaults={**values, "last_seen_at": now, "first_seen_at": now}
+        gateway=gateway,
+        defaults={**values, "last_seen_at": now},
+        create_defaults={**values, "last_seen_at": now, "first_seen_at": now},
     )
     changed = known is None or any(getattr(known, name) != values[name] for name in ("boot", "applied", "refused"))
     if changed:

@@ -44,7 +44,10 @@ def gateway_key_create(
         expires_at=expires_at,
     )
     audit.record(
-        actor, "gateway_key.created", key_subject(key), data={"environments": key.environments, "endpoints": key.endpoints}
+        actor,
+        "gateway_key.created",
+        key_subject(key),
+        data={"environments": key.environments, "endpoints": key.endpoints},
     )
     routes.publish_changed(environments_of(key), reason=f"key {key.prefix} created", now=now)
     return key, secret
@@ -82,7 +85,9 @@ def _tidy(names: list[str]) -> list[str]:
     return ALL if "*" in names else sorted(set(names))
 
 
-def _check(name: str, environments: list[str], endpoints: list[str], expires_at: datetime | None, now: datetime) -> None:
+def _check(
+    name: str, environments: list[str], endpoints: list[str], expires_at: datetime | None, now: datetime
+) -> None:
     problems = {}
     if not name.strip() or len(name) > limits.KEY_NAME_MAX_CHARS:
         problems["name"] = f"1 to {limits.KEY_NAME_MAX_CHARS} characters"

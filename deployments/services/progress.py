@@ -42,7 +42,9 @@ def _look_at_approval(release: Release, now: datetime) -> None:
     if request is None:
         return
     if request.status == ApprovalStatus.APPROVED:
-        release_move(release, ReleaseStatus.APPROVED, actor=ENGINE, reason="Every approval that is needed was given.", now=now)
+        release_move(
+            release, ReleaseStatus.APPROVED, actor=ENGINE, reason="Every approval that is needed was given.", now=now
+        )
     elif request.status in ENDED_APPROVALS:
         status, sentence = ENDED_APPROVALS[request.status]
         release_move(release, status, actor=ENGINE, reason=request.status_reason or sentence, now=now)
@@ -54,7 +56,9 @@ def _look_at_approval(release: Release, now: datetime) -> None:
 def _look_at_start(release: Release, now: datetime) -> None:
     """Check once more what was approved, then begin the rollout; what only lacks room or a turn waits with the reason."""
     if refusal := _why_not_valid(release, now):
-        status = ReleaseStatus.EXPIRED if release.approval and release.approval.expires_at <= now else ReleaseStatus.REJECTED
+        status = (
+            ReleaseStatus.EXPIRED if release.approval and release.approval.expires_at <= now else ReleaseStatus.REJECTED
+        )
         if release_move(release, status, actor=ENGINE, reason=refusal, now=now) and release.approval is not None:
             approval_void(actor=ENGINE, request=release.approval, reason=refusal)
         return

@@ -4,13 +4,13 @@ from django.db import IntegrityError, transaction
 
 from deployments import limits
 from deployments.models import Endpoint, Release
+from deployments.records import announce, event_add, release_subject
 from deployments.rollout.steps import steps_from_plan
 from deployments.services.commands import Preview, ReleaseCommand
 from deployments.services.contents import content_of
 from deployments.services.draft import Draft, draft_of
 from deployments.services.endpoints import endpoint_create, serving_config_of
 from deployments.services.hints import hint
-from deployments.records import announce, event_add, release_subject
 from deployments.services.preview import preview_of
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
@@ -61,9 +61,7 @@ def release_decide(*, actor: Actor, release: Release, decision: str, comment: st
         raise Conflict(f"This release is {release.status.replace('_', ' ')}; it does not wait for a decision.")
     with transaction.atomic():
         approval_decide(actor=actor, request=release.approval, kind=decision, comment=comment)
-        event_add(
-            release, f"decision.{decision}", comment or decision.replace("_", " "), actor=actor, now=clock.now()
-        )
+        event_add(release, f"decision.{decision}", comment or decision.replace("_", " "), actor=actor, now=clock.now())
         announce(release)
     release_look(release_id=str(release.pk), now=clock.now())
     release.refresh_from_db()

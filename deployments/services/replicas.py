@@ -14,7 +14,9 @@ def replicas_reap(*, now: datetime) -> int:
     """Stop wanting replicas that are out of the routes, no longer kept, and drained; forget those that are gone. Returns how many."""
     gateways = routes.live_gateways(now)
     leaving = Replica.objects.filter(wanted=True, removed_from_routes_at__isnull=False)
-    over = leaving.filter(Q(keep_until=None) | Q(keep_until__lte=now)).select_related("serving_config", "endpoint__environment")
+    over = leaving.filter(Q(keep_until=None) | Q(keep_until__lte=now)).select_related(
+        "serving_config", "endpoint__environment"
+    )
     drained = [replica.pk for replica in over if _is_drained(replica, gateways, now)]
     Replica.objects.filter(pk__in=drained, wanted=True, removed_from_routes_at__isnull=False).update(wanted=False)
     return len(drained) + _forget(now)

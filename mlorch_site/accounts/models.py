@@ -58,3 +58,20 @@ class ApiToken(models.Model):
     def is_live(self, now: datetime) -> bool:
         """Return whether the token can be used at `now`."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+class IdempotentCall(models.Model):
+    """A write that was made with an `Idempotency-Key`, and its answer. `status` is null while it is under way."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=100)
+    fingerprint = models.CharField(max_length=80)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_call_per_key")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -6,10 +6,11 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psutil
 
+from mlorch_site.supervisor.family import descendants, kill_group
 from mlorch_site.supervisor.logs import LogBook
 
 PROBE_EVERY_S = 0.1
@@ -17,7 +18,9 @@ BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 20.0
 STEADY_AFTER_S = 30.0
 STOP_GRACE_S = 15.0
+LAST_LINES_WITHIN_S = 2.0
 LINE_LIMIT_BYTES = 256 * 1024
+EXIT_CANNOT_START = 127
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,13 @@ class Spec:
 
 @dataclass
 class Status:
-    """What is told of a process in `run/processes.json`."""
+    """What is told of a process in `run/processes.json`. `state` is waiting, starting, ready, backoff, stopping or stopped."""
 
     name: str
     pid: int | None = None
     state: str = "waiting"
     started_at: float | None = None
     restarts: int = 0
-    log: str = field(default="")
 
 
 class Supervised:
@@ -56,6 +58,7 @@ class Supervised:
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending = False
 
     def begin(self) -> None:
         """Start, and from now on start again whenever it dies."""
@@ -70,29 +73,40 @@ class Supervised:
 
     async def _run(self) -> None:
         backoff_s = BACKOFF_FIRST_S
-        while True:
+        while not self._ending:
             began = time.monotonic()
             code = await self._once()
+            if self._ending:
+                return
             if time.monotonic() - began > STEADY_AFTER_S:
                 backoff_s = BACKOFF_FIRST_S
             self.is_ready.clear()
             self.status.restarts += 1
+            self.status.pid = None
             self._set("backoff")
             self._say(f"{self.spec.name} ended ({_how(code)}); starting it again in {backoff_s:g} s")
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 
+    async def _start(self) -> asyncio.subprocess.Process | None:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *self.spec.command,
+                env=dict(self.spec.env),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                limit=LINE_LIMIT_BYTES,
+            )
+        except OSError as error:
+            self._say(f"{self.spec.name} cannot be started: {error}")
+            return None
+
     async def _once(self) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *self.spec.command,
-            env=dict(self.spec.env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            limit=LINE_LIMIT_BYTES,
-        )
-        self._process = process
+        process = self._process = await self._start()
+        if process is None:
+            return EXIT_CANNOT_START
         self.status.pid, self.status.started_at = process.pid, time.time()
         self._set("starting")
         reading = asyncio.create_task(self._read(process))
@@ -103,7 +117,7 @@ class Supervised:
             probing.cancel()
         kill_group(process.pid)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(reading, 2)
+            await asyncio.wait_for(reading, LAST_LINES_WITHIN_S)
         return code
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
@@ -111,57 +125,59 @@ class Supervised:
         while True:
             try:
                 line = await process.stdout.readline()
-            except ValueError:
+            except ValueError:  # a line longer than the limit; what was read of it is dropped
                 continue
             if not line:
                 return
             self._book.line(self.spec.name, line.decode(errors="replace").rstrip())
 
     async def _probe(self) -> None:
-        began = time.monotonic()
+        first = began = time.monotonic()
         while self.spec.ready is not None and not await self.spec.ready():
             await asyncio.sleep(PROBE_EVERY_S)
             if time.monotonic() - began > self.spec.ready_timeout_s:
                 began = time.monotonic()
-                self._say(f"{self.spec.name} is not ready after {self.spec.ready_timeout_s:.0f} s; still waiting")
+                self._say(f"{self.spec.name} is not ready after {began - first:.0f} s; still waiting")
         self.is_ready.set()
         self._set("ready")
+        if self.spec.ready and (self.status.restarts or not self.spec.waited_for):
+            self._say(f"{self.spec.name} is ready after {time.monotonic() - first:.1f} s")
+
+    def kill(self) -> None:
+        """End the process group at once; `stop` then has nothing to wait for."""
+        if self._process and self._process.returncode is None:
+            kill_group(self._process.pid)
 
     async def stop(self) -> None:
-        """End the process and its whole group: SIGTERM, a grace time, SIGKILL."""
+        """End the process and its whole group: SIGTERM, a grace time, SIGKILL. Doing it twice is harmless."""
+        self._ending = True
         process, task = self._process, self._task
         members = descendants(process.pid) if process else []
         if process and process.returncode is None:
             self._set("stopping")
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(process.wait(), self.spec.stop_grace_s)
+            except TimeoutError:
+                self._say(f"{self.spec.name} did not end within {self.spec.stop_grace_s:g} s and is killed")
+                kill_group(process.pid)
         if task:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        if process:
-            kill_group(process.pid)
+            await self._finish(task)
         for member in members:
             with contextlib.suppress(psutil.Error):
                 member.kill()
         self._set("stopped")
 
+    async def _finish(self, task: asyncio.Task[None]) -> None:
+        """Give the task the time to write the last lines, unless it is waiting for a restart."""
+        if self.status.state == "backoff":
+            task.cancel()
+        await asyncio.wait({task}, timeout=LAST_LINES_WITHIN_S + 1)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
 
 def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def descendants(pid: int) -> list[psutil.Process]:
-    """Return all processes that came from `pid`, also those in groups of their own."""
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
-        return []
-
-
-def kill_group(pid: int) -> None:
-    """End what is left of a process group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)

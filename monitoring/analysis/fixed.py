@@ -18,24 +18,30 @@ class ZTest:
 
 
 def two_proportion_z(n_1: int, k_1: int, n_2: int, k_2: int) -> ZTest:
-    """Return the pooled two-proportion z-test of k_1/n_1 against k_2/n_2. Raises ValueError for an empty sample."""
-    if n_1 <= 0 or n_2 <= 0:
-        raise ValueError("both samples need at least one request")
+    """Return the pooled two-proportion z-test of k_1/n_1 against k_2/n_2. Raises ValueError for an empty sample or impossible counts."""
+    _check_counts(n_1, k_1)
+    _check_counts(n_2, k_2)
     pooled = (k_1 + k_2) / (n_1 + n_2)
     error = math.sqrt(pooled * (1 - pooled) * (1 / n_1 + 1 / n_2))
     if error == 0:
         return ZTest(0.0, 1.0)
     z = (k_1 / n_1 - k_2 / n_2) / error
-    return ZTest(z, 2 * (1 - NormalDist().cdf(abs(z))))
+    return ZTest(z, math.erfc(abs(z) / math.sqrt(2)))
+
+
+def _check_counts(n: int, k: int) -> None:
+    if n <= 0 or not 0 <= k <= n:
+        raise ValueError(f"a sample has at least one request and at most as many events: {k} of {n}")
 
 
 def wilson(n: int, k: int, confidence: float = 0.95) -> Interval:
-    """Return Wilson's score interval of a share."""
+    """Return Wilson's score interval of a share. Raises ValueError for an empty sample or impossible counts."""
+    _check_counts(n, k)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = k / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(centre - half, centre + half)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
 def newcombe(n_1: int, k_1: int, n_2: int, k_2: int, confidence: float = 0.95) -> Interval:
@@ -50,6 +56,8 @@ def newcombe(n_1: int, k_1: int, n_2: int, k_2: int, confidence: float = 0.95) -
 
 def ks_critical(n: int, m: int, alpha: float = 0.05) -> float:
     """Return the asymptotic critical value of the two-sample Kolmogorov–Smirnov distance."""
+    if n <= 0 or m <= 0:
+        raise ValueError("both samples need at least one value")
     return math.sqrt(-math.log(alpha / 2) / 2) * math.sqrt((n + m) / (n * m))
 
 

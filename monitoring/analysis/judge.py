@@ -1,22 +1,34 @@
 """The judge: folds blocks of counts into a state, and says what the evidence is worth.
 
-Harmful when, for any guardrail, the 2×2 e-process that the candidate is worse reaches K/α (K guardrails, Bonferroni) and the observed difference is
-beyond the margin: a proven but tolerable difference is not harmful. Absolute safety stops act at once. Healthy only when the bake is done, the minimum of requests
-is reached and the upper end of the anytime-valid interval of the difference lies below the margin for every guardrail. Everything else is inconclusive, and
-an empty arm is no data. Without a concurrent baseline (all traffic on the candidate) the interval against the earlier baseline decides.
+Harmful, at any look, in one of three ways:
+
+* the 2×2 e-process against "the candidate's share is not larger" reaches its threshold and the observed difference is beyond the margin. The null is the plain
+  one, because it finds 1 % → 5 % on a tenth of the traffic in a median of about 130 candidate requests; the null "larger by the margin at most"
+  (`block_log_e` knows it) needs 250. The price: a real difference inside the margin can be called harmful when noise lifts the observed one beyond it
+  (1 % → 1.5 % with a margin of 1 point: about one rollout in six).
+* the interval of the difference lies above the margin. It needs no concurrent baseline, so it also watches a candidate that has all the traffic.
+* an absolute safety stop.
+
+The probability to call a candidate harmful that is not worse, over all looks and guardrails, is at most α: the e-processes of the K guardrails share 0.8 α, the
+check on client errors has 0.1 α, the intervals share 0.1 α.
+
+Healthy only when the bake is done, the minimum of requests is reached and the upper end of the anytime-valid interval of the difference (1 − α over all guardrails)
+lies below the margin for every guardrail. An empty arm is no data. Everything else is inconclusive.
 """
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from monitoring.analysis.sequential import bet, block_log_e, difference_interval
 from monitoring.analysis.verdicts import Verdict, worst_of
 
 METHOD = "2x2 e-process with beta-binomial confidence sequences"
-METHOD_VERSION = "1"
+METHOD_VERSION = "2"
 DEFAULT_ALPHA = 0.05
 CLIENT_ERRORS = "client_error_rate"
+GUARDRAILS_ALPHA, CLIENT_ERRORS_ALPHA, INTERVALS_ALPHA = 0.8, 0.1, 0.1  # how the three ways to harmful share α
+OPEN_MAX = 20  # candidate requests that wait for a block with a baseline; more are too old to be compared
 LOG_E_MAX = 700.0  # exp of more is not a float
 
 
@@ -33,6 +45,8 @@ class Guardrail:
             raise ValueError(f"a margin is a share between 0 and 1, not {self.margin}")
         if (self.metric == "latency_over_slo") != (self.slo_ms is not None):
             raise ValueError("latency_over_slo needs slo_ms, and nothing else has it")
+        if self.slo_ms is not None and not 0 < self.slo_ms < math.inf:
+            raise ValueError(f"slo_ms is a positive number of milliseconds, not {self.slo_ms}")
 
     @property
     def key(self) -> str:
@@ -64,11 +78,16 @@ class ArmCounts:
         counts = (self.requests, self.errors, self.client_errors, *self.over_slo.values())
         if any(type(count) is not int or count < 0 or count > self.requests for count in counts):
             raise ValueError(f"counts are non-negative integers, none above the requests: {counts}")
+        if self.errors + self.client_errors > self.requests:
+            raise ValueError(f"counts of errors and client errors exclude each other: {counts}")
 
     def events(self, guardrail: Guardrail) -> int:
-        """Return the count that a guardrail looks at."""
+        """Return the count that a guardrail looks at. Raises ValueError when its SLO was not counted: unknown is not zero."""
         if guardrail.slo_ms is not None:
-            return self.over_slo.get(slo_key(guardrail.slo_ms), 0)
+            key = slo_key(guardrail.slo_ms)
+            if self.requests and key not in self.over_slo:
+                raise ValueError(f"nothing was counted for an SLO of {key} ms")
+            return self.over_slo.get(key, 0)
         return self.client_errors if guardrail.metric == CLIENT_ERRORS else self.errors
 
 
@@ -82,7 +101,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Tally:
-    """What is folded for one guardrail: totals, and the e-process as its log with its running maximum."""
+    """What is folded for one guardrail: totals, and the e-process as its log with its running maximum.
+
+    `open_n` and `open_k` are candidate counts of the newest blocks without a baseline: they are in the totals, and join the next
+    block that has one, so that thin traffic loses no evidence.
+    """
 
     candidate_n: int = 0
     candidate_k: int = 0
@@ -90,14 +113,18 @@ class Tally:
     baseline_k: int = 0
     log_e: float = 0.0
     log_e_max: float = 0.0
-    concurrent_n: int = 0  # candidate requests in blocks that had a baseline too
+    open_n: int = 0
+    open_k: int = 0
 
     def folded(self, candidate: tuple[int, int], baseline: tuple[int, int], margin: float) -> "Tally":
-        """Return the tally after one more block; the bet was made from the blocks before it."""
-        log_e = self.log_e
-        shares = bet((self.candidate_n, self.candidate_k), (self.baseline_n, self.baseline_k), margin)
-        if shares is not None:
-            log_e += block_log_e(candidate, baseline, *shares)
+        """Return the tally after one more block of (requests, events); the bet is made only from what was compared before it."""
+        log_e, waiting = self.log_e, (self.open_n + candidate[0], self.open_k + candidate[1])
+        if baseline[0]:
+            past = (self.candidate_n - self.open_n, self.candidate_k - self.open_k)
+            shares = bet(past, (self.baseline_n, self.baseline_k), margin)
+            if shares is not None:
+                log_e += block_log_e(waiting, baseline, *shares)
+        is_kept = not baseline[0] and waiting[0] <= OPEN_MAX
         return Tally(
             candidate_n=self.candidate_n + candidate[0],
             candidate_k=self.candidate_k + candidate[1],
@@ -105,7 +132,8 @@ class Tally:
             baseline_k=self.baseline_k + baseline[1],
             log_e=log_e,
             log_e_max=max(self.log_e_max, log_e),
-            concurrent_n=self.concurrent_n + (candidate[0] if baseline[0] else 0),
+            open_n=waiting[0] if is_kept else 0,
+            open_k=waiting[1] if is_kept else 0,
         )
 
 
@@ -179,13 +207,13 @@ class Assessment:
 def initial_state(guardrails: list[Guardrail]) -> JudgeState:
     """Return the state before any block.
 
-    With a guardrail on errors comes one on client errors with the same margin: a 4xx caused by the client's input does not count against a version, but
-    when the arms differ in them, the version is the cause.
+    With a guardrail on errors comes a check on client errors with the same margin: a 4xx caused by the client's input does not count against a version, but
+    when the arms differ in them, the version is the cause. The check can call a version harmful; it never keeps one from being healthy.
     """
     judged = list(guardrails)
     errors = next((guardrail for guardrail in guardrails if guardrail.metric == "error_rate"), None)
     if errors is not None and not any(guardrail.metric == CLIENT_ERRORS for guardrail in guardrails):
-        judged.append(Guardrail(CLIENT_ERRORS, errors.margin))
+        judged.append(Guardrail("client_error_rate", errors.margin))
     keys = [guardrail.key for guardrail in judged]
     if len(set(keys)) != len(keys):
         raise ValueError("two guardrails look at the same thing")
@@ -216,10 +244,8 @@ def assess(
     """Return what the evidence says now. `bake_done` and `min_requests` are conditions of healthy, not of harmful."""
     if not state.guardrails:
         return _without_guardrails(bake_done)
-    results = [
-        _assess_one(state.tallies[g.key], g, alpha, len(state.guardrails), safety or SafetyLimits())
-        for g in state.guardrails
-    ]
+    limits = safety or SafetyLimits()
+    results = [_assess_one(state.tallies[g.key], g, _level(state, g, alpha), limits) for g in state.guardrails]
     verdict = worst_of(result.verdict for result in results)
     deciding = [result for result in results if result.verdict == verdict]
     sentence = deciding[0].sentence
@@ -239,25 +265,29 @@ def _without_guardrails(bake_done: bool) -> Assessment:
     return Assessment(Verdict.INCONCLUSIVE, "The plan has no guardrail; the bake is not over.", [])
 
 
-def _assess_one(tally: Tally, guardrail: Guardrail, alpha: float, count: int, safety: SafetyLimits) -> GuardrailResult:
+@dataclass(frozen=True)
+class _Level:
+    """One guardrail's part of α: the e-value that proves harm, and the levels of the two intervals."""
+
+    threshold: float
+    promote_alpha: float
+    harm_alpha: float
+
+
+def _level(state: JudgeState, guardrail: Guardrail, alpha: float) -> _Level:
+    limiting = sum(other.metric != CLIENT_ERRORS for other in state.guardrails)
+    harm_alpha = INTERVALS_ALPHA * alpha / len(state.guardrails)
+    if guardrail.metric == CLIENT_ERRORS:
+        return _Level(1 / (CLIENT_ERRORS_ALPHA * alpha), alpha, harm_alpha)
+    return _Level(limiting / (GUARDRAILS_ALPHA * alpha), alpha / limiting, harm_alpha)
+
+
+def _assess_one(tally: Tally, guardrail: Guardrail, level: _Level, safety: SafetyLimits) -> GuardrailResult:
     candidate, baseline = (tally.candidate_n, tally.candidate_k), (tally.baseline_n, tally.baseline_k)
-    threshold = count / alpha
-    interval = difference_interval(candidate, baseline, alpha / count)
+    interval = difference_interval(candidate, baseline, level.promote_alpha)
     share_c = tally.candidate_k / tally.candidate_n if tally.candidate_n else None
     share_b = tally.baseline_k / tally.baseline_n if tally.baseline_n else None
     difference = share_c - share_b if share_c is not None and share_b is not None else None
-    e_value = math.exp(min(tally.log_e_max, LOG_E_MAX))
-    verdict = Verdict.INCONCLUSIVE
-    if _is_unsafe(tally, guardrail, safety):
-        verdict = Verdict.HARMFUL
-    elif difference is None:
-        verdict = Verdict.NO_DATA
-    elif (e_value >= threshold and difference > guardrail.margin) or (
-        not tally.concurrent_n and interval.low > guardrail.margin
-    ):
-        verdict = Verdict.HARMFUL
-    elif interval.high < guardrail.margin:
-        verdict = Verdict.HEALTHY
     result = GuardrailResult(
         metric=guardrail.metric,
         label=guardrail.label,
@@ -272,12 +302,27 @@ def _assess_one(tally: Tally, guardrail: Guardrail, alpha: float, count: int, sa
         difference=difference,
         interval_low=interval.low,
         interval_high=interval.high,
-        e_value=e_value,
-        threshold=threshold,
-        verdict=verdict,
+        e_value=math.exp(min(tally.log_e_max, LOG_E_MAX)),
+        threshold=level.threshold,
+        verdict=Verdict.INCONCLUSIVE,
         sentence="",
     )
-    return GuardrailResult(**{**result.__dict__, "sentence": sentence_of(result)})
+    is_above = difference_interval(candidate, baseline, level.harm_alpha).low > guardrail.margin
+    verdict = _verdict_of(result, is_above, _is_unsafe(tally, guardrail, safety))
+    result = replace(result, verdict=verdict)
+    return replace(result, sentence=sentence_of(result))
+
+
+def _verdict_of(result: GuardrailResult, is_above: bool, is_unsafe: bool) -> Verdict:
+    if is_unsafe:
+        return Verdict.HARMFUL
+    if result.difference is None:
+        return Verdict.NO_DATA
+    if is_above or (result.e_value >= result.threshold and result.difference > result.margin):
+        return Verdict.HARMFUL
+    if result.interval_high < result.margin or result.metric == CLIENT_ERRORS:
+        return Verdict.HEALTHY
+    return Verdict.INCONCLUSIVE
 
 
 def _is_unsafe(tally: Tally, guardrail: Guardrail, safety: SafetyLimits) -> bool:
@@ -290,18 +335,27 @@ def sentence_of(result: GuardrailResult) -> str:
     """Return one plain sentence with the numbers that a verdict rests on."""
     if result.candidate_share is None:
         return f"{result.label}: the candidate has answered no request yet."
+    is_harmful, margin = result.verdict is Verdict.HARMFUL, f"the margin of {result.margin * 100:g} points"
+    text = f"{result.label} {_pct(result.candidate_share)} of {result.candidate_n:,} requests"
     if result.baseline_share is None or result.difference is None:
+        if is_harmful:
+            return f"{text}: so many that nothing needs to be compared."
         return f"{result.label}: the stable arm has answered no request yet, so there is nothing to compare with."
-    text = (
-        f"{result.label} {_pct(result.candidate_share)} of {result.candidate_n:,} requests against "
-        f"{_pct(result.baseline_share)} of {result.baseline_n:,}: {_points(result.difference)}, "
+    text += (
+        f" against {_pct(result.baseline_share)} of {result.baseline_n:,}: {_points(result.difference)}, "
         f"interval {result.interval_low * 100:+.1f} to {result.interval_high * 100:+.1f} points"
     )
-    if result.verdict is Verdict.HARMFUL:
-        return f"{text}; evidence {_odds(result.e_value)} against {result.threshold:,.0f} needed, margin {result.margin * 100:g} points."
-    if result.verdict is Verdict.HEALTHY:
-        return f"{text}, below the margin of {result.margin * 100:g} points."
-    return f"{text}; the margin of {result.margin * 100:g} points is not yet decided."
+    if is_harmful and result.e_value >= result.threshold and result.difference > result.margin:
+        return f"{text}; evidence {_odds(result.e_value)} exceeds {result.threshold:,.0f} to 1, beyond {margin}."
+    if is_harmful:
+        return (
+            f"{text}; {'wholly above ' + margin if result.interval_low > result.margin else 'above the safety limit'}."
+        )
+    if result.interval_high < result.margin:
+        return f"{text}, below {margin}."
+    if result.metric == CLIENT_ERRORS:
+        return f"{text}; no proof that the version causes them, so they do not count."
+    return f"{text}; {margin} is not yet decided."
 
 
 def _pct(share: float) -> str:

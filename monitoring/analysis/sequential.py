@@ -22,22 +22,40 @@ def _log_likelihood(successes: float, trials: float, share: float) -> float:
     return value
 
 
-def block_log_e(candidate: tuple[int, int], baseline: tuple[int, int], share_c: float, share_b: float) -> float:
-    """Return the log of the factor by which one block multiplies the 2×2 e-process.
+def block_log_e(
+    candidate: tuple[int, int], baseline: tuple[int, int], share_c: float, share_b: float, margin: float = 0.0
+) -> float:
+    """Return the log of the factor by which one block multiplies the 2×2 e-process against "share_c ≤ share_b + margin".
 
-    `candidate` and `baseline` are (requests, events) of the block; `share_c` and `share_b` are the bet, made from past blocks only. The
-    null is "the candidate's share is not larger"; the worst null for the bet is θ₀ = (n_c θ_c + n_b θ_b) / n.
+    `candidate` and `baseline` are (requests, events) of the block; `share_c` and `share_b` are the bet, made from past blocks only. The denominator
+    is the null's point (q_b + margin, q_b) nearest to the bet in Kullback–Leibler divergence; without a margin that is q = (n_c θ_c + n_b θ_b) / n.
+    The factor's mean is at most 1 under all of the null: it falls away from the boundary, and on it n_c log(1 + dA) + n_b log(1 − dB) ≤ n log 1,
+    because at that point n_c A = n_b B, A = (θ_c − q_c) / (q_c (1 − q_c)), B = (q_b − θ_b) / (q_b (1 − q_b)).
     Source: Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests", arXiv 2106.02693.
     """
     (n_c, k_c), (n_b, k_b) = candidate, baseline
-    if not n_c or not n_b or share_c <= share_b:
+    if not n_c or not n_b or share_c <= share_b + margin:
         return 0.0
-    pooled = (n_c * share_c + n_b * share_b) / (n_c + n_b)
+    null_b = (n_c * share_c + n_b * share_b) / (n_c + n_b)
+    if margin:
+        null_b = _nearest_null(n_c * share_c, n_c, n_b * share_b, n_b, margin)
     return (
         _log_likelihood(k_c, n_c, share_c)
         + _log_likelihood(k_b, n_b, share_b)
-        - _log_likelihood(k_c + k_b, n_c + n_b, pooled)
+        - _log_likelihood(k_c, n_c, null_b + margin)
+        - _log_likelihood(k_b, n_b, null_b)
     )
+
+
+def _nearest_null(k_c: float, n_c: int, k_b: float, n_b: int, margin: float) -> float:
+    """Return q with (k_c − n_c q_c) / (q_c (1 − q_c)) + (k_b − n_b q) / (q (1 − q)) = 0 for q_c = q + margin, by bisection."""
+    low, high = k_b / n_b, k_c / n_c - margin
+    for _ in range(_BISECTIONS):
+        share = (low + high) / 2
+        raised = share + margin
+        slope = (k_c - n_c * raised) / (raised * (1 - raised)) + (k_b - n_b * share) / (share * (1 - share))
+        low, high = (share, high) if slope > 0 else (low, share)
+    return (low + high) / 2
 
 
 def bet(candidate: tuple[int, int], baseline: tuple[int, int], margin: float) -> tuple[float, float] | None:
@@ -67,19 +85,29 @@ def _log_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
+def share_log_e(trials: int, events: int, share: float) -> float:
+    """Return the log of the mixture martingale against "the share is `share`" (0 < share < 1): B(k+½, n−k+½) / B(½, ½) / (p^k (1−p)^(n−k)).
+
+    With the events "assigned to the candidate" and its weight as `share` it is a sample-ratio test that may be looked at any time.
+    """
+    mixture = _log_beta(events + 0.5, trials - events + 0.5) - _log_beta(0.5, 0.5)
+    return mixture - _log_likelihood(events, trials, share)
+
+
 def share_interval(trials: int, events: int, alpha: float) -> Interval:
     """Return the confidence sequence of a share: the p at which the beta-binomial mixture martingale stays below 1/α.
 
-    The mixture is Beta(½, ½) (Krichevsky–Trofimov): E(p) = B(k+½, n−k+½) / B(½, ½) / (p^k (1−p)^(n−k)). It covers the true share at all
-    times at once with probability 1 − α. Without trials it is [0, 1].
+    The mixture is Beta(½, ½) (Krichevsky–Trofimov), see `share_log_e`. It covers the true share at all times at once with
+    probability 1 − α. Without trials it is [0, 1]. Raises ValueError for impossible counts.
     """
+    if not 0 <= events <= trials or not 0 < alpha < 1:
+        raise ValueError(f"{events} events of {trials} trials at level {alpha} make no interval")
     if trials == 0:
         return Interval(0.0, 1.0)
-    mixture = _log_beta(events + 0.5, trials - events + 0.5) - _log_beta(0.5, 0.5)
     limit = math.log(1 / alpha)
 
     def excess(share: float) -> float:
-        return mixture - _log_likelihood(events, trials, share) - limit
+        return share_log_e(trials, events, share) - limit
 
     middle = events / trials
     low = 0.0 if events == 0 else _edge(excess, 0.0, middle)
@@ -117,3 +145,19 @@ def normal_mixture_rho(optimal_variance: float, alpha: float) -> float:
     """Return the ρ that makes the normal-mixture boundary tightest near `optimal_variance` (approximation of the same paper)."""
     log_inverse = 2 * math.log(1 / alpha)
     return optimal_variance / (log_inverse + math.log1p(log_inverse))
+
+
+def msprt_log_ratio(pairs: int, share_1: float, share_2: float, tau: float) -> float:
+    """Return the log likelihood ratio of the mixture SPRT for the difference of two shares after `pairs` observations of each arm.
+
+    Λ = √(V / (V + nτ²)) exp(n²τ²δ² / (2V (V + nτ²))), V = the sum of both x̄(1 − x̄), τ the standard deviation of the mixed-in difference (Johari, Pekelis,
+    Walsh, "Always valid inference"). V is estimated, so it is only asymptotically valid: a reference, not what decides. Without any variance it is 0.
+    """
+    if pairs < 0 or not 0 <= share_1 <= 1 or not 0 <= share_2 <= 1 or tau <= 0:
+        raise ValueError("pairs must not be negative, shares lie between 0 and 1, tau is above 0")
+    variance = share_1 * (1 - share_1) + share_2 * (1 - share_2)
+    if variance == 0 or pairs == 0:
+        return 0.0
+    spread = variance + pairs * tau**2
+    gap = (pairs * tau * (share_1 - share_2)) ** 2
+    return 0.5 * math.log(variance / spread) + gap / (2 * variance * spread)

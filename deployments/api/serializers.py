@@ -1,0 +1,242 @@
+"""How releases, endpoints and keys look over REST, and how requests are read."""
+
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from rest_framework import serializers
+
+from deployments import routes, selectors
+from deployments.models import Endpoint, GatewayKey, Release, ReleaseEvent, Rollout
+from deployments.services import ReleaseCommand
+from mlorch_site.lib import clock
+from registry.approvals.selectors import progress_of
+
+NAME_MAX = 256
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know: a misspelt field must not be ignored in silence."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
+            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), "This field is not known."))
+        return super().to_internal_value(data)
+
+
+class ReleaseRequestSerializer(StrictSerializer):
+    """The body of `POST /releases`."""
+
+    model = serializers.CharField(max_length=NAME_MAX)
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    environment = serializers.CharField(max_length=40)
+    endpoint = serializers.RegexField(r"^[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?$")
+    reason = serializers.CharField(max_length=2000, allow_blank=True, default="")
+    strategy = serializers.DictField()
+    guardrails = serializers.ListField(child=serializers.DictField(), required=False, allow_null=True, default=None)
+    ticket = serializers.CharField(max_length=200, allow_blank=True, default="")
+
+    def command(self) -> ReleaseCommand:
+        """Return the validated body as a command."""
+        return ReleaseCommand(**self.validated_data)
+
+
+class ReasonSerializer(StrictSerializer):
+    """A body that holds only a reason."""
+
+    reason = serializers.CharField(max_length=2000, allow_blank=True, default="")
+
+
+class DecisionSerializer(StrictSerializer):
+    """The body of `POST /releases/{id}/decisions`."""
+
+    decision = serializers.CharField(max_length=20)
+    comment = serializers.CharField(max_length=4000, allow_blank=True, default="")
+
+
+class KeyRequestSerializer(StrictSerializer):
+    """The body of `POST /gateway-keys`."""
+
+    name = serializers.CharField(max_length=80)
+    environments = serializers.ListField(child=serializers.CharField(max_length=40), default=lambda: ["*"])
+    endpoints = serializers.ListField(child=serializers.CharField(max_length=63), default=lambda: ["*"])
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class RolloutSerializer(serializers.ModelSerializer[Rollout]):
+    class Meta:
+        model = Rollout
+        fields = [
+            "phase",
+            "step",
+            "weight_pct",
+            "waiting_for",
+            "assessment",
+            "began_at",
+            "deadline_at",
+            "outcome",
+            "outcome_reason",
+        ]
+
+
+class ReleaseSerializer(serializers.ModelSerializer[Release]):
+    model = serializers.CharField(source="version.model.name")
+    version = serializers.IntegerField(source="version.number")
+    environment = serializers.CharField(source="endpoint.environment.name")
+    endpoint = serializers.CharField(source="endpoint.name")
+    requester = serializers.CharField(source="requester.username")
+    plan_hash = serializers.CharField(source="content_hash")
+    policy = serializers.SerializerMethodField()
+    replaces = serializers.SerializerMethodField()
+    url = serializers.SerializerMethodField()
+    rollout = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Release
+        fields = [
+            "id",
+            "kind",
+            "status",
+            "status_reason",
+            "model",
+            "version",
+            "environment",
+            "endpoint",
+            "digest",
+            "strategy",
+            "guardrails",
+            "plan",
+            "plan_hash",
+            "policy",
+            "requester",
+            "reason",
+            "replaces",
+            "rollout",
+            "created_at",
+            "started_at",
+            "ended_at",
+            "url",
+        ]
+
+    def get_policy(self, release: Release) -> int:
+        return release.policy.revision
+
+    def get_replaces(self, release: Release) -> int | None:
+        return release.replaces.version.number if release.replaces else None
+
+    def get_url(self, release: Release) -> str:
+        return settings.WEB_URL + reverse("release", args=[release.pk])
+
+    def get_rollout(self, release: Release) -> dict[str, Any] | None:
+        rollout = getattr(release, "rollout", None)
+        return dict(RolloutSerializer(rollout).data) if rollout else None
+
+
+class ReleaseDetailSerializer(ReleaseSerializer):
+    """A release with its approval, its rollback target and its history."""
+
+    approval = serializers.SerializerMethodField()
+    rollback_target = serializers.SerializerMethodField()
+    events = serializers.SerializerMethodField()
+
+    class Meta(ReleaseSerializer.Meta):
+        fields = [*ReleaseSerializer.Meta.fields, "approval", "rollback_target", "events"]
+
+    def get_approval(self, release: Release) -> dict[str, Any] | None:
+        request = release.approval
+        if request is None:
+            return None
+        progress = progress_of(request)
+        return {
+            "status": request.status,
+            "missing": progress.missing,
+            "expires_at": request.expires_at,
+            "rules": [{"role": r.role, "count": r.needed, "given_by": r.given_by} for r in progress.rules],
+            "decisions": [
+                {"person": d.person.username, "decision": d.kind, "comment": d.comment, "at": d.at}
+                for d in request.decisions.select_related("person")
+            ],
+        }
+
+    def get_rollback_target(self, release: Release) -> dict[str, Any]:
+        target = selectors.original_of(release.replaces) if release.replaces else None
+        if target is None:
+            return {"version": None, "sentence": "First release of this endpoint: there is no version to roll back to."}
+        return {"version": target.version.number, "sentence": f"A rollback returns to version {target.version.number}."}
+
+    def get_events(self, release: Release) -> list[dict[str, Any]]:
+        return [dict(EventSerializer(event).data) for event in release.events.all()]
+
+
+class EventSerializer(serializers.ModelSerializer[ReleaseEvent]):
+    class Meta:
+        model = ReleaseEvent
+        fields = ["at", "kind", "old", "new", "sentence", "actor", "data"]
+
+
+class EndpointSerializer(serializers.ModelSerializer[Endpoint]):
+    environment = serializers.CharField(source="environment.name")
+    model = serializers.CharField(source="model.name")
+    stable_version = serializers.SerializerMethodField()
+    arms = serializers.SerializerMethodField()
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Endpoint
+        fields = ["environment", "name", "model", "stable_version", "arms", "created_at", "url"]
+
+    def get_stable_version(self, endpoint: Endpoint) -> int | None:
+        return endpoint.stable_release.version.number if endpoint.stable_release else None
+
+    def get_arms(self, endpoint: Endpoint) -> list[dict[str, Any]]:
+        arms = endpoint.arms.all()
+        return [
+            {"arm": a.arm, "version": a.version.number, "weight_pct": a.weight_pct, "release": str(a.release_id)}
+            for a in arms
+        ]
+
+    def get_url(self, endpoint: Endpoint) -> str:
+        return f"{settings.GATEWAY_URL}/{endpoint.environment.name}/endpoints/{endpoint.name}/invocations"
+
+
+class EndpointDetailSerializer(EndpointSerializer):
+    """An endpoint with its replicas, routes and rollback target."""
+
+    replicas = serializers.SerializerMethodField()
+    routes = serializers.SerializerMethodField()
+    rollback_target = serializers.SerializerMethodField()
+
+    class Meta(EndpointSerializer.Meta):
+        fields = [*EndpointSerializer.Meta.fields, "replicas", "routes", "rollback_target"]
+
+    def get_replicas(self, endpoint: Endpoint) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": row.replica.pk,
+                "version": row.replica.version.number,
+                "purpose": row.purpose,
+                "state": row.state,
+                "message": row.message,
+                "restarts": row.observed.restarts if row.observed else 0,
+                "memory_mb": row.observed.memory_mb if row.observed else 0,
+            }
+            for row in selectors.replicas_of(endpoint)
+        ]
+
+    def get_routes(self, endpoint: Endpoint) -> dict[str, Any]:
+        gateways = routes.live_gateways(clock.now())
+        name = endpoint.environment.name
+        return {
+            "wanted": routes.wanted_revision(endpoint.environment),
+            "applied": {gateway.gateway: gateway.applied.get(name, 0) for gateway in gateways},
+        }
+
+    def get_rollback_target(self, endpoint: Endpoint) -> int | None:
+        target = selectors.rollback_target(endpoint)
+        return target.version.number if target else None
+
+
+class KeySerializer(serializers.ModelSerializer[GatewayKey]):
+    class Meta:
+        model = GatewayKey
+        fields = ["id", "name", "prefix", "environments", "endpoints", "created_at", "expires_at", "revoked_at"]

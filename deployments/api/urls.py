@@ -1,0 +1,28 @@
+"""REST addresses of releases, endpoints and gateway keys, under /api/v1/."""
+
+from django.urls import path
+
+from deployments.api import views
+
+urlpatterns = [
+    path("releases", views.ReleaseList.as_view(), name="api-releases"),
+    path("releases/<uuid:pk>", views.ReleaseDetail.as_view(), name="api-release"),
+    path("releases/<uuid:pk>/report", views.ReleaseReport.as_view(), name="api-release-report"),
+    path("releases/<uuid:pk>/decisions", views.ReleaseDecisions.as_view(), name="api-release-decisions"),
+    path("releases/<uuid:pk>/pause", views.ReleasePause.as_view(), name="api-release-pause"),
+    path("releases/<uuid:pk>/resume", views.ReleaseResume.as_view(), name="api-release-resume"),
+    path("releases/<uuid:pk>/promote", views.ReleasePromote.as_view(), name="api-release-promote"),
+    path("releases/<uuid:pk>/abort", views.ReleaseAbort.as_view(), name="api-release-abort"),
+    path("endpoints", views.EndpointList.as_view(), name="api-endpoints"),
+    path("endpoints/<str:environment>/<str:name>", views.EndpointDetail.as_view(), name="api-endpoint"),
+    path(
+        "endpoints/<str:environment>/<str:name>/rollback",
+        views.EndpointRollback.as_view(),
+        name="api-endpoint-rollback",
+    ),
+    path(
+        "endpoints/<str:environment>/<str:name>/metrics", views.EndpointMetrics.as_view(), name="api-endpoint-metrics"
+    ),
+    path("gateway-keys", views.KeyList.as_view(), name="api-gateway-keys"),
+    path("gateway-keys/<uuid:pk>/revoke", views.KeyRevoke.as_view(), name="api-gateway-key-revoke"),
+]

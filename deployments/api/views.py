@@ -1,0 +1,229 @@
+"""REST resources of releases, endpoints and gateway keys. Each view: get by policy, serializer, service, answer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from deployments import selectors, services
+from deployments.api.serializers import (
+    DecisionSerializer,
+    EndpointDetailSerializer,
+    EndpointSerializer,
+    KeyRequestSerializer,
+    KeySerializer,
+    ReasonSerializer,
+    ReleaseDetailSerializer,
+    ReleaseRequestSerializer,
+    ReleaseSerializer,
+)
+from deployments.models import Endpoint, GatewayKey, Release
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.errors import Invalid, NotFound
+from monitoring.selectors import summary
+
+MINUTES_MAX = 24 * 60
+FILTERS = {
+    "status": "status",
+    "environment": "endpoint__environment__name",
+    "endpoint": "endpoint__name",
+    "model": "version__model__name",
+    "kind": "kind",
+}
+
+
+def actor(request: Request) -> Actor:
+    """Return who asks."""
+    return actor_of(request._request)
+
+
+class ReleaseList(generics.ListAPIView[Release]):
+    """Releases, newest first; filters: status, environment, endpoint, model, kind."""
+
+    permission_action = Action.VIEW
+    serializer_class = ReleaseSerializer
+    queryset = Release.objects.none()
+
+    def get_queryset(self) -> QuerySet[Release]:
+        rows = selectors.releases_visible_to(actor(self.request)).select_related("policy")
+        wanted = {field: value for name, field in FILTERS.items() if (value := self.request.query_params.get(name))}
+        return rows.filter(**wanted)
+
+    @extend_schema(parameters=[OpenApiParameter(name, str) for name in FILTERS])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=ReleaseRequestSerializer, responses={201: ReleaseDetailSerializer})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Request a release: 201 with its id and status, which is `checking`."""
+        body = ReleaseRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        release = services.release_request(actor=actor(request), command=body.command())
+        return Response(ReleaseDetailSerializer(release).data, status=status.HTTP_201_CREATED)
+
+
+class ReleaseDetail(generics.RetrieveAPIView[Release]):
+    """One release with approval, rollout and history."""
+
+    permission_action = Action.VIEW
+    serializer_class = ReleaseDetailSerializer
+
+    def get_object(self) -> Release:
+        return selectors.release_for(actor(self.request), self.kwargs["pk"])
+
+
+class ReleaseReport(APIView):
+    """The report of an ended release."""
+
+    permission_action = Action.VIEW
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request, pk: str) -> Response:
+        release = selectors.release_for(actor(request), pk)
+        report = getattr(release, "report", None)
+        if report is None:
+            raise NotFound("The report is written when the release has ended.")
+        return Response({"digest": report.digest, "created_at": report.created_at, "document": report.document})
+
+
+class ReleaseDecisions(APIView):
+    """Approve, reject or request changes."""
+
+    permission_action = Action.RELEASE_DECIDE
+
+    @extend_schema(request=DecisionSerializer, responses={200: ReleaseDetailSerializer})
+    @idempotent
+    def post(self, request: Request, pk: str) -> Response:
+        body = DecisionSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        release = selectors.release_for(actor(request), pk, action=Action.RELEASE_DECIDE)
+        release = services.release_decide(actor=actor(request), release=release, **body.validated_data)
+        return Response(ReleaseDetailSerializer(release).data)
+
+
+class ReleaseControl(APIView):
+    """One control of a rollout; which, its address says."""
+
+    permission_action = Action.RELEASE_PAUSE
+    service: Callable[..., Release] = staticmethod(services.release_pause)
+
+    @extend_schema(request=ReasonSerializer, responses={200: ReleaseDetailSerializer})
+    @idempotent
+    def post(self, request: Request, pk: str) -> Response:
+        body = ReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        release = selectors.release_for(actor(request), pk, action=self.permission_action)
+        self.service(actor=actor(request), release=release, **body.validated_data)
+        return Response(ReleaseDetailSerializer(selectors.release_for(actor(request), pk)).data)
+
+
+class ReleasePause(ReleaseControl):
+    """Hold the steps; harm still takes the release back."""
+
+
+class ReleaseResume(ReleaseControl):
+    """Let a paused rollout go on."""
+
+    service = staticmethod(services.release_resume)
+
+
+class ReleasePromote(ReleaseControl):
+    """Skip the rest of the plan."""
+
+    permission_action = Action.RELEASE_PROMOTE
+    service = staticmethod(services.release_promote)
+
+
+class ReleaseAbort(ReleaseControl):
+    """Send the traffic back and end the release."""
+
+    permission_action = Action.RELEASE_ABORT
+    service = staticmethod(services.release_abort)
+
+
+class EndpointList(generics.ListAPIView[Endpoint]):
+    """Endpoints with their arms."""
+
+    permission_action = Action.VIEW
+    serializer_class = EndpointSerializer
+    queryset = Endpoint.objects.none()
+
+    def get_queryset(self) -> QuerySet[Endpoint]:
+        return selectors.endpoints_visible_to(actor(self.request)).prefetch_related("arms__version")
+
+
+class EndpointDetail(generics.RetrieveAPIView[Endpoint]):
+    """One endpoint with arms, replicas, routes."""
+
+    permission_action = Action.VIEW
+    serializer_class = EndpointDetailSerializer
+
+    def get_object(self) -> Endpoint:
+        return selectors.endpoint_for(actor(self.request), self.kwargs["environment"], self.kwargs["name"])
+
+
+class EndpointRollback(APIView):
+    """Return to the last fully promoted release before the present one, or end the rollout under way."""
+
+    permission_action = Action.ENDPOINT_ROLLBACK
+
+    @extend_schema(request=ReasonSerializer, responses={200: ReleaseDetailSerializer})
+    @idempotent
+    def post(self, request: Request, environment: str, name: str) -> Response:
+        body = ReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
+        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        return Response(ReleaseDetailSerializer(release).data)
+
+
+class EndpointMetrics(APIView):
+    """Requests, error share and latency quantiles per arm over the last minutes."""
+
+    permission_action = Action.VIEW
+
+    @extend_schema(parameters=[OpenApiParameter("minutes", int)], responses={200: dict})
+    def get(self, request: Request, environment: str, name: str) -> Response:
+        endpoint = selectors.endpoint_for(actor(request), environment, name)
+        text = request.query_params.get("minutes", "10")
+        if not text.isdigit() or not 1 <= int(text) <= MINUTES_MAX:
+            raise Invalid(f"minutes is a whole number from 1 to {MINUTES_MAX}.", details={"minutes": "out of range"})
+        rows = summary(endpoint.environment.name, endpoint.name, minutes=int(text))
+        return Response({"minutes": int(text), "arms": [row.__dict__ for row in rows]})
+
+
+class KeyList(generics.ListAPIView[GatewayKey]):
+    """Gateway keys; the keys themselves are shown once, when they are made."""
+
+    permission_action = Action.KEY_MANAGE
+    serializer_class = KeySerializer
+    queryset = GatewayKey.objects.none()
+
+    def get_queryset(self) -> QuerySet[GatewayKey]:
+        return selectors.gateway_keys_visible_to(actor(self.request))
+
+    @extend_schema(request=KeyRequestSerializer, responses={201: dict})
+    def post(self, request: Request) -> Response:
+        body = KeyRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        key, secret = services.gateway_key_create(actor=actor(request), **body.validated_data)
+        return Response({**KeySerializer(key).data, "key": secret}, status=status.HTTP_201_CREATED)
+
+
+class KeyRevoke(APIView):
+    """Revoke a gateway key; gateways refuse it within seconds."""
+
+    permission_action = Action.KEY_MANAGE
+
+    @extend_schema(request=None, responses={200: KeySerializer})
+    def post(self, request: Request, pk: str) -> Response:
+        return Response(KeySerializer(services.gateway_key_revoke(actor=actor(request), key_id=pk)).data)

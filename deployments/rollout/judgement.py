@@ -1,0 +1,106 @@
+"""Fold what the gateways counted since the last look into the judge's state, and ask it for its word. Reads only."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from deployments.lifecycle import Phase
+from deployments.models import Release, Rollout
+from deployments.rollout.seen import Judged
+from deployments.rollout.steps import StepKind, steps_from_plan
+from monitoring.analysis.judge import (
+    Assessment,
+    Block,
+    Guardrail,
+    GuardrailResult,
+    JudgeState,
+    assess,
+    fold,
+    initial_state,
+)
+from monitoring.analysis.planning import candidate_requests_to_promote
+from monitoring.analysis.verdicts import Verdict
+from monitoring.selectors import arm_counts_since
+
+# When all traffic moves at once there is no concurrent stable arm; its last minutes before the move stand for it.
+REFERENCE_SPAN = timedelta(minutes=10)
+COUNTING = (Phase.BAKING, Phase.JUDGING)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What was counted since the last look, and the judge's state with it. `judged` is None when nothing is judged."""
+
+    judge: dict[str, Any]
+    cursor: int
+    step_candidate: int
+    step_stable: int
+    assessment: dict[str, Any]
+    old_verdict: str
+    judged: Judged | None = None
+
+    @property
+    def verdict(self) -> str:
+        return str(self.assessment.get("verdict", ""))
+
+
+def watch(release: Release, rollout: Rollout) -> Watch:
+    """Return the counts and the verdict of a rollout now. Before the first weight is acknowledged nothing is looked at."""
+    before = str(rollout.assessment.get("verdict", ""))
+    if rollout.watched_at is None:
+        return Watch(rollout.judge, rollout.judge_cursor, 0, 0, rollout.assessment, before)
+    guardrails = guardrails_of(release)
+    blocks, cursor = _blocks(release, rollout, guardrails)
+    counts = Phase(rollout.phase) in COUNTING
+    candidate = sum(block.candidate.requests for block in blocks) if counts else 0
+    stable = sum(block.baseline.requests for block in blocks) if counts else 0
+    if not guardrails or release.replaces_id is None:
+        return Watch(rollout.judge, cursor, candidate, stable, rollout.assessment, before)
+    state = JudgeState.from_dict(rollout.judge) if rollout.judge else initial_state(guardrails)
+    for block in blocks:
+        state = fold(state, block)
+    assessment = assess(state, bake_done=rollout.phase == Phase.JUDGING)
+    judged = Judged(assessment.verdict.value, assessment.sentence, _still_needed(assessment))
+    return Watch(state.to_dict(), cursor, candidate, stable, assessment.to_dict(), before, judged)
+
+
+def guardrails_of(release: Release) -> list[Guardrail]:
+    """Return the release's guardrails as the judge takes them."""
+    return [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in release.guardrails]
+
+
+def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail]) -> tuple[list[Block], int]:
+    assert rollout.watched_at is not None
+    not_before = rollout.watched_at
+    if not _is_concurrent(release) and not rollout.judge:
+        not_before -= REFERENCE_SPAN
+    return arm_counts_since(
+        environment=release.endpoint.environment.name,
+        endpoint=release.endpoint.name,
+        release=str(release.pk),
+        after_id=rollout.judge_cursor,
+        not_before=not_before,
+        slos_ms=[guardrail.slo_ms for guardrail in guardrails if guardrail.slo_ms is not None],
+    )
+
+
+def _is_concurrent(release: Release) -> bool:
+    """Return whether some step of the plan lets both arms answer at the same time."""
+    return any(step.kind is StepKind.WEIGHT and 0 < step.weight_pct < 100 for step in steps_from_plan(release.plan))
+
+
+def _still_needed(assessment: Assessment) -> str:
+    """Return what the verdict still waits for: the sentence of the undecided guardrail, and about how many requests it takes."""
+    undecided = [result for result in assessment.guardrails if result.verdict is Verdict.INCONCLUSIVE]
+    if assessment.verdict is not Verdict.INCONCLUSIVE or not undecided:
+        return assessment.sentence
+    needed = max(_needed(result, len(assessment.guardrails)) for result in undecided)
+    seen = undecided[0].candidate_n
+    if needed <= seen:
+        return assessment.sentence
+    return f"{assessment.sentence} About {needed - seen:,} more requests of the new version are needed."
+
+
+def _needed(result: GuardrailResult, count: int) -> int:
+    ratio = max(result.baseline_n, 1) / max(result.candidate_n, 1)
+    return candidate_requests_to_promote(result.margin, result.baseline_share or 0.0, ratio, count)

@@ -1,0 +1,91 @@
+"""What a release would do and need, told before it is requested. Reads only."""
+
+from deployments import selectors
+from deployments.lifecycle import StrategyKind
+from deployments.rollout.guardrails import sentence_of
+from deployments.rollout.judgement import Guardrail
+from deployments.rollout.steps import Step, StepKind
+from deployments.services.commands import Preview, PreviewStep
+from deployments.services.draft import Draft
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Role
+from monitoring.analysis.planning import Forecast, duration, forecast
+from monitoring.selectors import summary, traffic_rate
+
+BASE_MINUTES = 10
+DETAILS = {
+    StepKind.START: "Replicas of the new version start and answer its input example.",
+    StepKind.WEIGHT: "Every gateway has to acknowledge it before the clock starts.",
+    StepKind.MIRROR: "Answers of the new version are thrown away.",
+    StepKind.JUDGE: "Every guardrail must be inside its margin; otherwise the rollout waits, and goes back at the deadline.",
+    StepKind.HOLD: "A release manager has to promote.",
+    StepKind.PROMOTE: "All traffic; the new version becomes the stable one.",
+}
+
+
+def preview_of(actor: Actor, draft: Draft) -> Preview:
+    """Return the preview of a draft; with problems it is as full as they allow."""
+    problems = dict(draft.problems)
+    if draft.forbidden:
+        problems["permission"] = draft.forbidden
+    if draft.endpoint is not None and (busy := selectors.open_release(draft.endpoint)) is not None:
+        status = busy.status.replace("_", " ")
+        problems["endpoint"] = f"{draft.endpoint} is busy: the release of version {busy.version.number} is {status}."
+    rows = _steps(draft.steps)
+    told = _forecast(draft)
+    return Preview(
+        steps=rows,
+        shortest_s=sum(step.duration_s for step in draft.steps),
+        approvers=_approvers(draft),
+        gates=list(draft.policy.gates) if draft.policy else [],
+        guardrails=[{**row, "sentence": sentence_of(row)} for row in draft.guardrails],
+        forecast=[*(step.sentence for step in told.steps), told.sentence] if told else [],
+        warnings=[told.sentence] if told and not told.can_conclude else [],
+        problems=problems,
+        rollback_target=_rollback_target(draft),
+        plan_hash=draft.plan_hash,
+    )
+
+
+def _steps(steps: list[Step]) -> list[PreviewStep]:
+    rows, elapsed_s = [], 0
+    for step in steps:
+        weight = step.weight_pct if step.kind is StepKind.WEIGHT else None
+        rows.append(PreviewStep(step.kind.value, step.title, _detail(step), weight, elapsed_s))
+        elapsed_s += step.duration_s
+    return rows
+
+
+def _detail(step: Step) -> str:
+    if step.kind is StepKind.BAKE:
+        wanted = f", and until {step.min_requests:,} requests have come" if step.min_requests else ""
+        return f"At least {duration(step.duration_s)}{wanted}. Harm takes the release back at once."
+    return DETAILS[step.kind]
+
+
+def _approvers(draft: Draft) -> list[str]:
+    rules = draft.policy.approval_rules if draft.policy else []
+    return [f"{rule['count']} {Role(rule['role']).label}{'s' if rule['count'] > 1 else ''}" for rule in rules]
+
+
+def _rollback_target(draft: Draft) -> str:
+    if draft.is_first or draft.endpoint is None or draft.endpoint.stable_release is None:
+        return "This is the endpoint's first release: there is nothing to roll back to."
+    stable = selectors.original_of(draft.endpoint.stable_release)
+    return f"A rollback returns to version {stable.version.number}."
+
+
+def _forecast(draft: Draft) -> Forecast | None:
+    """Return what the plan can conclude with the endpoint's traffic of now, None when nothing is compared."""
+    is_canary = draft.command.strategy.get("kind") == StrategyKind.CANARY
+    if draft.endpoint is None or draft.is_first or not is_canary or not draft.guardrails or not draft.steps:
+        return None
+    environment, name = draft.endpoint.environment.name, draft.endpoint.name
+    share = summary(environment, name, minutes=BASE_MINUTES)[0].error_share or 0.0
+    pairs: list[tuple[int, float]] = []
+    for weight, bake in zip(draft.steps[1:-2:2], draft.steps[2:-2:2], strict=False):
+        pairs.append((weight.weight_pct, float(bake.duration_s)))
+    guardrails = [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in draft.guardrails]
+    return forecast(
+        pairs, guardrails, traffic_rate(environment, name), min(share, 0.9), float(draft.policy.judge_deadline_s)
+    )

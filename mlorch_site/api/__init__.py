@@ -1,0 +1,1 @@
+"""REST resources of the site itself: tokens and the audit record; and idempotent writes."""

@@ -1,0 +1,30 @@
+"""REST addresses of the site itself, under /api/v1/."""
+
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from mlorch_site.accounts.roles import Action
+from mlorch_site.api import views
+
+
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI 3.1 schema."""
+
+    permission_action = Action.VIEW
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    """The schema as pages, without anything from elsewhere."""
+
+    permission_action = Action.VIEW
+    url_name = "api-schema"
+
+
+urlpatterns = [
+    path("tokens", views.TokenList.as_view(), name="api-tokens"),
+    path("tokens/<uuid:pk>/revoke", views.TokenRevoke.as_view(), name="api-token-revoke"),
+    path("audit/events", views.AuditList.as_view(), name="api-audit"),
+    path("audit/verify", views.AuditVerify.as_view(), name="api-audit-verify"),
+    path("schema/", SchemaView.as_view(), name="api-schema"),
+    path("docs/", DocsView.as_view(), name="api-docs"),
+]

@@ -1,0 +1,118 @@
+"""REST: the caller's own tokens, and the audit record."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mlorch_site.accounts.models import ApiToken
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.accounts.services import token_create, token_revoke
+from mlorch_site.audit.chain import verify
+from mlorch_site.audit.models import AuditRecord
+from mlorch_site.lib.errors import Forbidden
+
+AUDIT_FILTERS = ("actor", "action", "subject_kind", "subject_id")
+
+
+class TokenSerializer(serializers.ModelSerializer[ApiToken]):
+    class Meta:
+        model = ApiToken
+        fields = ["id", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
+
+
+class TokenRequestSerializer(serializers.Serializer[Any]):
+    """The body of `POST /tokens`."""
+
+    name = serializers.CharField(max_length=80)
+    scopes = serializers.ListField(child=serializers.CharField(max_length=20))
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class TokenList(generics.ListAPIView[ApiToken]):
+    """The caller's own tokens."""
+
+    permission_action = Action.VIEW
+    serializer_class = TokenSerializer
+    queryset = ApiToken.objects.none()
+
+    def get_queryset(self) -> QuerySet[ApiToken]:
+        return ApiToken.objects.filter(user=actor_of(self.request._request).user)
+
+    @extend_schema(request=TokenRequestSerializer, responses={201: dict})
+    def post(self, request: Request) -> Response:
+        """Make a token; the secret in the answer is shown only now."""
+        actor = actor_of(request._request)
+        if actor.token_scopes is not None and "write" not in actor.token_scopes:
+            raise Forbidden("This token may only read.")
+        body = TokenRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        assert actor.user is not None
+        token, secret = token_create(actor=actor, user=actor.user, **body.validated_data)
+        return Response({**TokenSerializer(token).data, "token": secret}, status=status.HTTP_201_CREATED)
+
+
+class TokenRevoke(APIView):
+    """Revoke one of the caller's own tokens."""
+
+    permission_action = Action.VIEW
+
+    @extend_schema(request=None, responses={200: TokenSerializer})
+    def post(self, request: Request, pk: str) -> Response:
+        return Response(TokenSerializer(token_revoke(actor=actor_of(request._request), token_id=pk)).data)
+
+
+class AuditSerializer(serializers.ModelSerializer[AuditRecord]):
+    class Meta:
+        model = AuditRecord
+        fields = [
+            "sequence",
+            "at",
+            "actor_kind",
+            "actor",
+            "on_behalf_of",
+            "address",
+            "request_id",
+            "action",
+            "subject_kind",
+            "subject_id",
+            "subject_label",
+            "reason",
+            "data",
+            "previous_hash",
+            "hash",
+        ]
+
+
+class AuditList(generics.ListAPIView[AuditRecord]):
+    """Audit records, newest first; filters: actor, action, subject_kind, subject_id."""
+
+    permission_action = Action.AUDIT_VIEW
+    serializer_class = AuditSerializer
+    queryset = AuditRecord.objects.none()
+
+    def get_queryset(self) -> QuerySet[AuditRecord]:
+        params = self.request.query_params
+        return AuditRecord.objects.filter(**{name: params[name] for name in AUDIT_FILTERS if params.get(name)})
+
+    @extend_schema(parameters=[OpenApiParameter(name, str) for name in AUDIT_FILTERS])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class AuditVerify(APIView):
+    """Walk the whole chain."""
+
+    permission_action = Action.AUDIT_VIEW
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request) -> Response:
+        result = verify()
+        return Response(
+            {"holds": result.holds, "checked": result.checked, "head": result.head, "problem": result.problem}
+        )

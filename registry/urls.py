@@ -1,0 +1,5 @@
+"""Addresses of the registry's pages."""
+
+from typing import Any
+
+urlpatterns: list[Any] = []
