@@ -5,6 +5,8 @@ class DeploymentsConfig(AppConfig):
     name = "deployments"
 
     def ready(self) -> None:
+        from deployments.hearing import hear_approvals
         from deployments.topics import register_topics
 
         register_topics()
+        hear_approvals()

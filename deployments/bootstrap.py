@@ -15,9 +15,11 @@ from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import Role
 from mlorch_site.accounts.services import TOKEN_MAX_DAYS, TOKEN_SCOPES, person_create, role_bind, token_create
 from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Unavailable
 from registry.services.defaults import defaults_create
 
 FILE_NAME = "credentials.json"
+SITE_KEY_FILE = "site-gateway-key"
 PASSWORD_BYTES = 12
 FIRST_PEOPLE: dict[str, tuple[str, Role]] = {
     "viewer": ("Vera Viewer", Role.VIEWER),
@@ -43,6 +45,10 @@ def bootstrap(data_dir: Path, *, web: str, gateway: str, mlflow: str) -> dict[st
             _refresh_addresses(data_dir / FILE_NAME, addresses)
             return None
         people = {name: _first_person(actor, name, full_name, role) for name, (full_name, role) in FIRST_PEOPLE.items()}
+        _, own_key = gateway_key_create(
+            actor=actor, name="the site itself", environments=["*"], endpoints=["*"], expires_at=None
+        )
+        _write_private(data_dir / SITE_KEY_FILE, own_key + "\n")
         _, key = gateway_key_create(actor=actor, name="first key", environments=["*"], endpoints=["*"], expires_at=None)
         credentials = {**addresses, "gateway_key": key, "people": people}
         _write(data_dir / FILE_NAME, credentials)
@@ -73,12 +79,23 @@ def _refresh_addresses(path: Path, addresses: dict[str, str]) -> None:
         _write(path, {**credentials, **addresses})
 
 
+def site_key(data_dir: Path) -> str:
+    """Return the key with which the site itself asks the gateway. Raises Unavailable when there is none."""
+    try:
+        return (data_dir / SITE_KEY_FILE).read_text().strip()
+    except OSError as error:
+        raise Unavailable("The site has no gateway key of its own; run manage.py bootstrap.") from error
+
+
 def _write(path: Path, credentials: dict[str, Any]) -> None:
+    _write_private(path, json.dumps(credentials, indent=2) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
     """Replace the file as a whole; it is never readable by others, not even for a moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(credentials, file, indent=2)
-        file.write("\n")
+        file.write(text)
     temporary.replace(path)

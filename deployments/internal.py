@@ -42,8 +42,8 @@ async def gateway_poll(request: HttpRequest, gateway: str) -> JsonResponse:
         await _in_thread(_report)(gateway, report)
     except DomainError as error:
         return error_response(error, request)
-    have = report.get("have", {})
-    wait_s = min(max(float(report.get("wait_s", 0)), 0.0), limits.GATEWAY_POLL_MAX_S)
+    have = _known(report)
+    wait_s = _wait_s(report)
     await _wait_for_news(gateway, str(report["boot"]), have, wait_s)
     return JsonResponse(await _in_thread(_answer)(have))
 
@@ -54,6 +54,17 @@ def agent_sync(request: HttpRequest, agent: str) -> JsonResponse:
     """Store what the agent observes and answer its goal."""
     replicas = agent_report(agent=agent, report=read_object(request), now=clock.now())
     return JsonResponse({"replicas": goals_of(replicas)})
+
+
+def _known(report: dict[str, Any]) -> dict[str, int]:
+    """Return environment → the revision the gateway needs no more of: what it obeys, or the newer one it refused."""
+    refused = {name: row["revision"] for name, row in report.get("refused", {}).items() if "revision" in row}
+    return {**report.get("have", {}), **refused}
+
+
+def _wait_s(report: dict[str, Any]) -> float:
+    wanted = report.get("wait_s", 0)
+    return min(max(float(wanted), 0.0), limits.GATEWAY_POLL_MAX_S) if isinstance(wanted, int | float) else 0.0
 
 
 async def _wait_for_news(gateway: str, boot: str, have: dict[str, int], wait_s: float) -> None:

@@ -60,6 +60,7 @@ RELEASE_MOVES: dict[ReleaseStatus, frozenset[ReleaseStatus]] = {
     S.EXPIRED: frozenset(),
     S.FAILED: frozenset(),
 }
+RELEASE_STATUS_CHOICES = [(status.value, status.value) for status in ReleaseStatus]
 OPEN_STATUSES: frozenset[ReleaseStatus] = frozenset(status for status, moves in RELEASE_MOVES.items() if moves)
 ENDED_STATUSES: frozenset[ReleaseStatus] = frozenset(ReleaseStatus) - OPEN_STATUSES
 LIVE_STATUSES: frozenset[ReleaseStatus] = frozenset({S.ROLLING_OUT, S.PAUSED})

@@ -1,20 +1,23 @@
-"""Addresses of the pages of releases and endpoints."""
+"""Addresses of the pages of releases, approvals and endpoints."""
 
-from typing import Any
-
-from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from mlorch_site.accounts.access import public
-
-
-@public
-def placeholder(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    return HttpResponse("")
-
+from deployments.views import approvals, endpoints, overview, releases, system
 
 urlpatterns = [
-    path("releases/<uuid:pk>/", placeholder, name="release"),
-    path("", placeholder, name="overview"),
-    path("sign-in/", placeholder, name="sign-in"),
+    path("", overview.overview, name="overview"),
+    path("approvals/", approvals.approvals, name="approvals"),
+    path("approvals/<uuid:pk>/", approvals.approval, name="approval"),
+    path("approvals/<uuid:pk>/decide/", approvals.approval_decide, name="approval-decide"),
+    path("releases/", releases.releases, name="releases"),
+    path("releases/new/", releases.release_new, name="release-new"),
+    path("releases/preview/", releases.release_preview, name="release-preview"),
+    path("releases/<uuid:pk>/", releases.release, name="release"),
+    path("releases/<uuid:pk>/report/", releases.release_report, name="release-report"),
+    path("releases/<uuid:pk>/<slug:action>/", releases.release_action, name="release-action"),
+    path("endpoints/", endpoints.endpoints, name="endpoints"),
+    path("endpoints/<str:environment>/<str:name>/", endpoints.endpoint, name="endpoint"),
+    path("endpoints/<str:environment>/<str:name>/rollback/", endpoints.endpoint_rollback, name="endpoint-rollback"),
+    path("endpoints/<str:environment>/<str:name>/try/", endpoints.endpoint_try, name="endpoint-try"),
+    path("system/", system.system, name="system"),
 ]

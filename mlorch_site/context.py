@@ -4,10 +4,26 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.live.selectors import newest_sequence
+
+NAVIGATION = (
+    ("overview", "Overview", "home"),
+    ("models", "Models", "box"),
+    ("approvals", "Approvals", "user-check"),
+    ("releases", "Releases", "rocket"),
+    ("endpoints", "Endpoints", "server"),
+    ("audit", "Audit", "shield"),
+)
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """Return the actor and the addresses that pages show."""
-    return {"actor": actor_of(request), "gateway_url": settings.GATEWAY_URL, "mlflow_url": settings.MLFLOW_TRACKING_URI}
+    """Return the actor, the navigation, the addresses pages show, and the position live news go on from."""
+    actor = actor_of(request)
+    known = {"actor": actor, "gateway_url": settings.GATEWAY_URL, "mlflow_url": settings.MLFLOW_TRACKING_URI}
+    if actor.user is None:
+        return known
+    links = [(name, reverse(name), label, symbol) for name, label, symbol in NAVIGATION]
+    return {**known, "navigation": links, "live_since": newest_sequence()}

@@ -242,6 +242,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "ENUM_NAME_OVERRIDES": {"ReleaseStatusEnum": "deployments.lifecycle.RELEASE_STATUS_CHOICES"},
 }
 
 LOGGING = {

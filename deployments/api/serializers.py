@@ -125,7 +125,7 @@ class ReleaseSerializer(serializers.ModelSerializer[Release]):
         return release.replaces.version.number if release.replaces else None
 
     def get_url(self, release: Release) -> str:
-        return settings.WEB_URL + reverse("release", args=[release.pk])
+        return f"{settings.WEB_URL}{reverse('release', args=[release.pk])}"
 
     def get_rollout(self, release: Release) -> dict[str, Any] | None:
         rollout = getattr(release, "rollout", None)

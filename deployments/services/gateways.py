@@ -68,4 +68,6 @@ def _read(report: dict[str, Any]) -> dict[str, Any]:
             raise Invalid(f"{name} must be an object.", details={name: "an object"})
     if not all(isinstance(revision, int) and revision >= 0 for revision in have.values()):
         raise Invalid("have maps environments to revisions.", details={"have": "whole numbers"})
+    if not all(isinstance(row, dict) and isinstance(row.get("revision", 0), int) for row in refused.values()):
+        raise Invalid("refused maps environments to a revision and an error.", details={"refused": "objects"})
     return {"boot": boot, "applied": have, "refused": refused, "in_flight": in_flight, "stats": stats}

@@ -3,12 +3,12 @@
 from deployments import selectors
 from deployments.lifecycle import StrategyKind
 from deployments.rollout.guardrails import sentence_of
-from deployments.rollout.judgement import Guardrail
 from deployments.rollout.steps import Step, StepKind
 from deployments.services.commands import Preview, PreviewStep
 from deployments.services.draft import Draft
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Role
+from monitoring.analysis.judge import Guardrail
 from monitoring.analysis.planning import Forecast, duration, forecast
 from monitoring.selectors import summary, traffic_rate
 

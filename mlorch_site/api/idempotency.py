@@ -55,6 +55,7 @@ def _fingerprint(request: Request) -> str:
 
 def _claim(request: Request, key: str) -> tuple[IdempotentCall, bool]:
     user = actor_of(request._request).user
+    assert user is not None  # the permission check of every view comes first
     now = clock.now()
     IdempotentCall.objects.filter(user=user, at__lt=now - KEPT).delete()
     try:

@@ -3,6 +3,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from mlorch_site.accounts.authentication import IsSignedIn
 from mlorch_site.accounts.roles import Action
 from mlorch_site.api import views
 
@@ -10,12 +11,14 @@ from mlorch_site.api import views
 class SchemaView(SpectacularAPIView):
     """The OpenAPI 3.1 schema."""
 
+    permission_classes = [IsSignedIn]
     permission_action = Action.VIEW
 
 
 class DocsView(SpectacularSwaggerSplitView):
     """The schema as pages, without anything from elsewhere."""
 
+    permission_classes = [IsSignedIn]
     permission_action = Action.VIEW
     url_name = "api-schema"
 

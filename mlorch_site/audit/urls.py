@@ -1,5 +1,11 @@
-"""Addresses of the pages."""
+"""Addresses of the audit log."""
 
-from typing import Any
+from django.urls import path
 
-urlpatterns: list[Any] = []
+from mlorch_site.audit import views
+
+urlpatterns = [
+    path("audit/", views.audit_log, name="audit"),
+    path("audit/verify/", views.audit_verify, name="audit-verify"),
+    path("audit/export.jsonl", views.audit_export, name="audit-export"),
+]

@@ -138,15 +138,13 @@ class Up:
         )
         if options.demo:
             await self._start(plan.demo(), title="demo (in the background; the overview shows its progress)")
-        self._begin_step(
-            f"mlorch is up: {options.web_url}  (people and passwords: {options.data_dir / 'credentials.json'})"
-        )
+        people = options.data_dir / "credentials.json"
+        self._say(f"{self._total}/{self._total} mlorch is up: {options.web_url}  (people and passwords: {people})")
 
     async def _stop_all(self) -> None:
         self._say("ending …")
         for names in STOP_ORDER:
             await asyncio.gather(*(process.stop() for process in self._running if process.spec.name in names))
-        await asyncio.to_thread(family.end_rest)
         self._say("everything has ended")
 
 
@@ -194,6 +192,8 @@ def main() -> None:
         asyncio.run(Up(options, plan, LogBook(options.data_dir / "logs")).run())
     except (CannotStart, OSError) as error:
         sys.exit(f"mlorch cannot start: {error}")
+    finally:
+        family.end_rest()
 
 
 if __name__ == "__main__":

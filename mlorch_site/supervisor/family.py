@@ -52,9 +52,10 @@ async def reap_forever(own: Callable[[], set[int]]) -> None:
 def descendants(pid: int) -> list[psutil.Process]:
     """Return all processes that came from `pid`, also those in groups of their own."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
     except psutil.Error:
         return []
+    return found
 
 
 def kill_group(pid: int) -> None:

@@ -30,6 +30,9 @@ SITE_NAMES = {"DATABASE_URL", "BROKER_URL", "DJANGO_SECRET_KEY"}
 SITE_PREFIXES = ("MLORCH_", "MLFLOW_TRACKING_")
 GATEWAY_PREFIXES = ("MLORCH_GATEWAY_",)
 AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
+# A trial on one machine runs as whoever starts it, also as root; Celery's advice against that would be eight lines in every start.
+QUIET = ("-W", "ignore:You're running the worker with superuser privileges")
+CELERY = (sys.executable, *QUIET, "-m", "celery", "--quiet", "-A", "mlorch_site.celery")
 MLFLOW_CLIENT_PREFIXES = ("MLFLOW_TRACKING_",)
 
 
@@ -122,25 +125,13 @@ class Plan:
         return Spec("web", command, self.site_env, probes.http(f"{self._options.web_url}/healthz"))
 
     def celery(self, name: str, queue: str, concurrency: int) -> Spec:
-        command = [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "mlorch_site.celery",
-            "worker",
-            "-Q",
-            queue,
-            "-n",
-            f"{name}@%h",
-        ]
-        command += ["--concurrency", str(concurrency), "--loglevel", "warning", "--without-gossip", "--without-mingle"]
+        command = [*CELERY, "worker", "-Q", queue, "-n", f"{name}@%h", "--concurrency", str(concurrency)]
+        command += ["--loglevel", "warning", "--without-gossip", "--without-mingle"]
         return Spec(name, command, self.site_env, stop_grace_s=10)
 
     def beat(self) -> Spec:
         schedule = self._options.data_dir / "run" / "beat"
-        command = [sys.executable, "-m", "celery", "-A", "mlorch_site.celery", "beat"]
-        command += ["--schedule", str(schedule), "--pidfile=", "--loglevel", "warning"]
+        command = [*CELERY, "beat", "--schedule", str(schedule), "--pidfile=", "--loglevel", "warning"]
         return Spec("beat", command, self.site_env)
 
     def gateway(self) -> Spec:
@@ -165,6 +156,7 @@ class Plan:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
         command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
         command += ["--artifacts-destination", str(folder / "artifacts")]
+        command += ["--uvicorn-opts", "--no-access-log"]
         env = {
             **self._base,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -88,28 +88,34 @@ class Supervised:
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 
-    async def _start(self) -> asyncio.subprocess.Process | None:
+    async def _start(self, output: int) -> asyncio.subprocess.Process | None:
+        """Start the command with its output going to the descriptor `output`."""
         try:
             return await asyncio.create_subprocess_exec(
                 *self.spec.command,
                 env=dict(self.spec.env),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
-                limit=LINE_LIMIT_BYTES,
             )
         except OSError as error:
             self._say(f"{self.spec.name} cannot be started: {error}")
             return None
 
     async def _once(self) -> int:
-        process = self._process = await self._start()
+        # A pipe of our own: with asyncio's, a dead process counts as running for as long as a descendant holds its output open.
+        readable, writable = os.pipe()
+        try:
+            process = self._process = await self._start(writable)
+        finally:
+            os.close(writable)
+        reading = asyncio.create_task(self._read(readable))
         if process is None:
+            await reading
             return EXIT_CANNOT_START
         self.status.pid, self.status.started_at = process.pid, time.time()
         self._set("starting")
-        reading = asyncio.create_task(self._read(process))
         probing = asyncio.create_task(self._probe())
         try:
             code = await process.wait()
@@ -120,16 +126,22 @@ class Supervised:
             await asyncio.wait_for(reading, LAST_LINES_WITHIN_S)
         return code
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        while True:
-            try:
-                line = await process.stdout.readline()
-            except ValueError:  # a line longer than the limit; what was read of it is dropped
-                continue
-            if not line:
-                return
-            self._book.line(self.spec.name, line.decode(errors="replace").rstrip())
+    async def _read(self, readable: int) -> None:
+        """Pass the lines on until all who write have gone, or until cancelled."""
+        stream = asyncio.StreamReader(limit=LINE_LIMIT_BYTES)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(readable, "rb", buffering=0)
+        )
+        try:
+            while not stream.at_eof():
+                try:
+                    line = await stream.readline()
+                except ValueError:  # a line longer than the limit; what was read of it is dropped
+                    continue
+                if line:
+                    self._book.line(self.spec.name, line.decode(errors="replace").rstrip())
+        finally:
+            transport.close()
 
     async def _probe(self) -> None:
         first = began = time.monotonic()
@@ -162,11 +174,11 @@ class Supervised:
             except TimeoutError:
                 self._say(f"{self.spec.name} did not end within {self.spec.stop_grace_s:g} s and is killed")
                 kill_group(process.pid)
-        if task:
-            await self._finish(task)
         for member in members:
             with contextlib.suppress(psutil.Error):
                 member.kill()
+        if task:
+            await self._finish(task)
         self._set("stopped")
 
     async def _finish(self, task: asyncio.Task[None]) -> None:

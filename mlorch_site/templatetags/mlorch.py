@@ -1,5 +1,75 @@
 """Template tags of the site: display only."""
 
+from typing import Any
+
 from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Return an icon of our sprite, hidden from screen readers: the text beside it says it."""
+    sprite = static("img/sprite.svg")
+    return format_html('<svg class="icon-sprite" aria-hidden="true"><use href="{}#{}"/></svg>', sprite, name)
+
+
+@register.simple_tag
+def badge(look: Any) -> SafeString:
+    """Return a state as a badge with icon and word."""
+    return format_html(
+        '<span class="badge bg-{}-lt text-{}-lt-fg">{} {}</span>', look.colour, look.colour, icon(look.icon), look.label
+    )
+
+
+@register.filter
+def pct(share: float | None) -> str:
+    """Return a share (0–1) in percent."""
+    return "–" if share is None else f"{share * 100:.1f} %"
+
+
+@register.filter
+def ms(value: float | None) -> str:
+    """Return a latency in ms."""
+    return "–" if value is None else f"{value:.1f} ms"
+
+
+@register.filter
+def points(share: float | None) -> str:
+    """Return a difference of shares in percentage points."""
+    return "–" if share is None else f"{share * 100:+.1f}"
+
+
+@register.filter
+def short(digest: str) -> str:
+    """Return the first characters of a digest."""
+    return digest.removeprefix("sha256:")[:12] if digest else "–"
+
+
+@register.filter
+def words(name: str) -> str:
+    """Return an identifier as words."""
+    return str(name).replace("_", " ")
+
+
+@register.filter
+def get(mapping: dict[str, Any], key: str) -> Any:
+    """Return `mapping[key]`, or an empty string."""
+    return mapping.get(key, "") if mapping else ""
+
+
+@register.simple_tag(takes_context=True)
+def page_url(context: dict[str, Any], number: int) -> str:
+    """Return the present address with another page number; filters stay."""
+    query = context["request"].GET.copy()
+    query["page"] = str(number)
+    return f"?{query.urlencode()}"
+
+
+@register.filter
+def subtract(left: int, right: int) -> int:
+    """Return left − right."""
+    return int(left) - int(right)

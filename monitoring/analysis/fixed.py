@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from monitoring.analysis.sequential import Interval
+from monitoring.analysis.sequential import Interval, share_log_e
 
 SRM_ALARM_P = 0.001
 
@@ -74,5 +74,12 @@ def sample_ratio_p(observed: tuple[int, int], weights_pct: tuple[int, int]) -> f
 
 
 def is_sample_ratio_off(observed: tuple[int, int], weights_pct: tuple[int, int]) -> bool:
-    """Return whether the split is so unlikely (p < .001) that the counts must not be compared."""
-    return sample_ratio_p(observed, weights_pct) < SRM_ALARM_P
+    """Return whether the split is so unlikely (p < .001) that the counts must not be compared.
+
+    The χ² alone, asked every second of ten minutes, would accuse one correct split in thirty; so the anytime-valid evidence must agree. The
+    counts are of one step: the weights were the same for all of them.
+    """
+    if sample_ratio_p(observed, weights_pct) >= SRM_ALARM_P:
+        return False
+    share = weights_pct[0] / sum(weights_pct)
+    return share_log_e(sum(observed), observed[0], share) >= math.log(1 / SRM_ALARM_P)

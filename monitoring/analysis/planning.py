@@ -45,7 +45,9 @@ def candidate_requests_to_promote(
 
 
 def _is_inside(candidate: int, baseline: int, margin: float, base: float, alpha: float) -> bool:
-    """Return whether both arms at share `base` put the harm interval below the margin."""
+    """Return whether both arms at share `base` put the harm interval below the margin; without a baseline nothing is judged."""
+    if not baseline:
+        return False
     interval = difference_interval((candidate, round(candidate * base)), (baseline, round(baseline * base)), alpha)
     return interval.high < margin
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-PRIOR_REQUESTS = 12.0  # how many requests the candidate's assumed excess weighs before its own counts speak
+PRIOR_REQUESTS = 100.0  # how many requests the assumed excess weighs against the candidate's own counts; tuned by simulation, any value is valid
 EXCESS_MIN = 0.02  # the smallest excess the bet starts with, so that a tiny margin does not make it timid
 BASELINE_MIN_REQUESTS = 10  # no bet before the baseline's share has been seen at all
 _BISECTIONS = 60

@@ -1,5 +1,5 @@
 // Draws every [data-chart] on the page from one stream of points, and keeps its table twin and its sentence right.
-// <div data-chart="rate|latency|errors" data-environment data-endpoint data-limit data-markers='[{"t":…,"text":…}]' data-table="id">
+// <div data-chart="rate|latency|errors" data-environment data-endpoint data-table="id">; markers and limits are in #chart-facts
 (function () {
   "use strict";
   const SPAN_S = 600, POLL_MS = 2000, RETRY_MAX_MS = 15000, DRAW_MS = 500, TABLE_ROWS = 60;
@@ -57,16 +57,18 @@
   function layout(box) {
     const text = css("--tblr-body-color", "#182433"), grid = css("--tblr-border-color", "#dadfe5");
     const shapes = [], notes = [];
-    JSON.parse(box.dataset.markers || "[]").forEach(function (marker) {
+    const facts = document.getElementById("chart-facts");
+    const limit = facts ? (box.dataset.chart === "errors" ? facts.dataset.limitErrors : box.dataset.chart === "latency" ? facts.dataset.limitLatency : "") : "";
+    JSON.parse((facts && facts.dataset.markers) || "[]").forEach(function (marker) {
       const x = new Date(marker.t * 1000);
       if (x.getTime() / 1000 < Date.now() / 1000 - SPAN_S) return;
       shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: text, width: 1, dash: "dot" } });
       notes.push({ x: x, yref: "paper", y: 1.02, text: marker.text, showarrow: false, xanchor: "left", yanchor: "bottom", font: { size: 10, color: text } });
     });
-    if (box.dataset.limit) {
-      const y = Number(box.dataset.limit);
+    if (limit) {
+      const y = Number(limit);
       shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: css("--mlorch-limit", "#c92a2a"), width: 1.5, dash: "longdash" } });
-      notes.push({ xref: "paper", x: 1, y: y, text: box.dataset.limitText || "guardrail", showarrow: false, xanchor: "right", yanchor: "bottom", font: { size: 10, color: css("--mlorch-limit", "#c92a2a") } });
+      notes.push({ xref: "paper", x: 1, y: y, text: box.dataset.chart === "latency" ? "SLO" : "guardrail", showarrow: false, xanchor: "right", yanchor: "bottom", font: { size: 10, color: css("--mlorch-limit", "#c92a2a") } });
     }
     return {
       autosize: true, height: 240, margin: { l: 44, r: 12, t: 22, b: 46 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",

@@ -54,7 +54,7 @@ class World:
             name="production",
             position=0,
             aliases=True,
-            gates=["version_ready", "digest_known"],
+            gates=["version_ready"],
             approval_rules=self.rules,
             guardrails_required=self.guardrails_required,
             judge_deadline_s=60,

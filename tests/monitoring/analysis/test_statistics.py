@@ -1,8 +1,7 @@
-"""Reference numbers, oracles, degenerate cases, and simulations of the judge."""
+"""Reference numbers, oracles, and degenerate cases of the judge."""
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +14,6 @@ from monitoring.analysis.judge import (
     Guardrail,
     JudgeState,
     SafetyLimits,
-    Tally,
     assess,
     fold,
     initial_state,
@@ -121,7 +119,7 @@ def test_assess__all_errors_in_twenty__stops_at_once_with_a_sentence() -> None:
     result = assess(state_after(Block(counts(20, errors=20), counts(0))))
 
     assert result.verdict is Verdict.HARMFUL
-    assert "Error share 100.0 % of 20" in result.sentence or "Error share" in result.sentence
+    assert result.sentence == "Error share 100.0 % of 20 requests: so many that nothing needs to be compared."
 
 
 def test_assess__nineteen_errors__safety_does_not_act_yet() -> None:
@@ -191,35 +189,3 @@ def test_forecast__little_traffic__says_that_the_plan_cannot_conclude() -> None:
 
     assert result.steps[0].sentence == "10 % for 5 min sees about 60 requests; detecting +1 pp needs 1,133."
     assert not result.can_conclude
-
-
-def simulate(
-    share_c: float, share_b: float, limit: int, margin: float, rng: np.random.Generator, pct: int = 10
-) -> int | None:
-    """Return after how many candidate requests the e-process calls harm, None when it does not within `limit`."""
-    tally, threshold = Tally(), math.log(20)
-    n_b = (100 - pct) // pct
-    while tally.candidate_n < limit:
-        tally = tally.folded((1, int(rng.binomial(1, share_c))), (n_b, int(rng.binomial(n_b, share_b))), margin)
-        if tally.log_e >= threshold:
-            return tally.candidate_n
-    return None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("share", [0.01, 0.1])
-def test_simulation__ten_thousand_equal_arms__rolls_back_at_most_alpha(share: float) -> None:
-    rng = np.random.default_rng(5)
-    rollouts = 10_000
-    alarms = sum(simulate(share, share, 100, 0.01, rng) is not None for _ in range(rollouts))
-
-    assert stats.binomtest(alarms, rollouts).proportion_ci(0.99).high <= 1.2 * 0.05
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("share", "median"), [(0.05, 150), (0.02, 1100)])
-def test_simulation__one_percent_grows__is_found_in_time(share: float, median: int) -> None:
-    rng = np.random.default_rng(6)
-    found = [simulate(share, 0.01, 10 * median, 0.01, rng) or 10 * median for _ in range(400)]
-
-    assert np.median(found) <= median

@@ -1,0 +1,108 @@
+"""Reading what people fill in. What it means is for the services to judge."""
+
+from typing import Any
+
+from django import forms
+
+from deployments.services import ReleaseCommand
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib.errors import Invalid
+from registry.selectors import environments_visible_to, models_visible_to
+
+STEP_ROWS = 5
+DEFAULT_STEPS = [(10, 60, 100), (25, 60, 200), (50, 60, 400)]
+KINDS = [
+    ("canary", "Canary: step by step"),
+    ("blue_green", "Blue-green: all at once, the old one stays warm"),
+    ("immediate", "Immediate: no comparison"),
+]
+
+
+class ReleaseForm(forms.Form):
+    """The wish for a release. Steps and guardrails are rows of plain fields; empty rows do not count."""
+
+    model = forms.ChoiceField()
+    version = forms.IntegerField(min_value=1, label="Version")
+    environment = forms.ChoiceField()
+    endpoint = forms.SlugField(max_length=63, help_text="An existing endpoint of the environment, or a new name.")
+    kind = forms.ChoiceField(choices=KINDS, label="Strategy", initial="canary")
+    bake_s = forms.IntegerField(min_value=1, required=False, initial=60, label="Watch for (s), blue-green")
+    error_margin = forms.FloatField(
+        required=False, min_value=0, max_value=100, initial=1, label="Errors: at most this many points more (%)"
+    )
+    slo_ms = forms.FloatField(required=False, min_value=0, initial=100, label="Slow means longer than (ms)")
+    slo_margin = forms.FloatField(
+        required=False, min_value=0, max_value=100, initial=5, label="Slow requests: at most this many points more (%)"
+    )
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
+    ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["model"].choices = [(m.name, m.name) for m in models_visible_to(actor)]  # type: ignore[attr-defined]
+        self.fields["environment"].choices = [(e.name, e.name) for e in environments_visible_to(actor)]  # type: ignore[attr-defined]
+        for row in range(STEP_ROWS):
+            default = DEFAULT_STEPS[row] if row < len(DEFAULT_STEPS) else (None, None, None)
+            for name, initial in zip(("weight", "bake", "requests"), default, strict=True):
+                self.fields[f"{name}_{row}"] = forms.IntegerField(required=False, initial=initial, min_value=0)
+        for bound in self.fields.values():
+            bound.widget.attrs["class"] = "form-select" if isinstance(bound, forms.ChoiceField) else "form-control"
+
+    @property
+    def step_rows(self) -> list[tuple[Any, Any, Any]]:
+        """The step editor's rows as bound fields."""
+        return [tuple(self[f"{name}_{row}"] for name in ("weight", "bake", "requests")) for row in range(STEP_ROWS)]  # type: ignore[misc]
+
+    @property
+    def what(self) -> list[Any]:
+        """The fields that say what goes where."""
+        return [self[name] for name in ("model", "version", "environment", "endpoint")]
+
+    @property
+    def guards(self) -> list[Any]:
+        """The fields of the guardrails."""
+        return [self[name] for name in ("error_margin", "slo_ms", "slo_margin")]
+
+    def strategy(self) -> dict[str, Any]:
+        """Return the strategy that was filled in."""
+        data = self.cleaned_data
+        kind = data["kind"]
+        if kind == "immediate":
+            return {"kind": kind}
+        if kind == "blue_green":
+            return {"kind": kind, "bake_s": data.get("bake_s") or 60}
+        steps = []
+        for row in range(STEP_ROWS):
+            weight, bake, requests = (data.get(f"{name}_{row}") for name in ("weight", "bake", "requests"))
+            if weight is not None:
+                steps.append({"weight": weight, "bake_s": bake or 1, "min_requests": requests or 0})
+        return {"kind": kind, "steps": steps}
+
+    def guardrails(self) -> list[dict[str, Any]]:
+        """Return the guardrails that were filled in; an empty margin leaves one out."""
+        data = self.cleaned_data
+        found: list[dict[str, Any]] = []
+        if data.get("error_margin"):
+            found.append({"metric": "error_rate", "margin": data["error_margin"] / 100})
+        if data.get("slo_margin") and data.get("slo_ms"):
+            found.append({"metric": "latency_over_slo", "slo_ms": data["slo_ms"], "margin": data["slo_margin"] / 100})
+        return found
+
+    def command(self) -> ReleaseCommand:
+        """Return the wish as a command. Only after `is_valid`."""
+        data = self.cleaned_data
+        return ReleaseCommand(
+            model=data["model"],
+            version=data["version"],
+            environment=data["environment"],
+            endpoint=data["endpoint"],
+            strategy=self.strategy(),
+            guardrails=self.guardrails(),
+            reason=data["reason"],
+            ticket=data["ticket"],
+        )
+
+    def add_problems(self, error: Invalid) -> None:
+        """Put the service's problems beside the fields they are about; what has no field goes to the top."""
+        for name, text in (error.details or {"": error.message}).items():
+            self.add_error(name if name in self.fields else None, str(text))

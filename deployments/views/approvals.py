@@ -1,0 +1,106 @@
+"""The reviewers' inbox, and the page on which they decide."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from deployments import services
+from deployments.models import Release
+from deployments.rollout.guardrails import sentence_of
+from deployments.rollout.steps import steps_from_plan
+from mlorch_site.accounts.access import requires
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
+from mlorch_site.lib.htmx import redirect_to, render_page
+from registry.approvals.selectors import approval_for, approvals_visible_to, progress_of, waiting_for, why_cannot_decide
+from registry.comparison import compare
+from registry.models import ApprovalRequest, GateResult
+
+PAGE_SIZE = 25
+DONE = {"approve": "Approved.", "reject": "Rejected.", "request_changes": "Changes were requested."}
+
+
+@requires(Action.VIEW)
+def approvals(request: HttpRequest) -> HttpResponse:
+    """List approval requests: those that wait for this person, all open ones, or the ended ones."""
+    actor = actor_of(request)
+    tab = request.GET.get("tab", "mine")
+    mine = waiting_for(actor)
+    if tab == "mine":
+        rows: Any = mine
+    elif tab == "open":
+        rows = approvals_visible_to(actor).filter(status="open")
+    else:
+        rows = approvals_visible_to(actor).exclude(status="open")
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": [(row, progress_of(row)) for row in page],
+        "tab": tab,
+        "tabs": [("mine", f"Waiting for me ({len(mine)})"), ("open", "All open"), ("ended", "Ended")],
+        "now": clock.now(),
+    }
+    return render_page(request, "deployments/approvals.html", "deployments/_approvals.html", context)
+
+
+def _release_of(request_row: ApprovalRequest) -> Release:
+    release = Release.objects.select_related(
+        "endpoint__environment",
+        "endpoint__model",
+        "endpoint__stable_release__version",
+        "version__model",
+        "requester",
+        "policy",
+        "serving_config",
+    ).filter(approval=request_row)
+    found = release.first()
+    if found is None:
+        raise NotFound("The release this approval was about is gone.")
+    return found
+
+
+@requires(Action.VIEW)
+def approval(request: HttpRequest, pk: str) -> HttpResponse:
+    """Show what changes, on what evidence, and who has to decide."""
+    actor = actor_of(request)
+    row = approval_for(actor, pk)
+    release = _release_of(row)
+    stable = release.endpoint.stable_release
+    context = {
+        "approval": row,
+        "release": release,
+        "from_version": stable.version if stable else None,
+        "comparison": compare(stable.version if stable else None, release.version),
+        "steps": steps_from_plan(release.plan),
+        "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
+        "gates": GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk)),
+        "progress": progress_of(row),
+        "decisions": row.decisions.select_related("person"),
+        "why_not": why_cannot_decide(actor, row),
+        "is_open": row.status == "open",
+    }
+    return render_page(request, "deployments/approval.html", "deployments/_approval.html", context)
+
+
+@requires(Action.RELEASE_DECIDE)
+@require_POST
+def approval_decide(request: HttpRequest, pk: str) -> HttpResponse:
+    """Note this person's decision."""
+    actor = actor_of(request)
+    row = approval_for(actor, pk, action=Action.RELEASE_DECIDE)
+    kind, comment = request.POST.get("decision", ""), request.POST.get("comment", "")
+    release = _release_of(row)
+    try:
+        release = services.release_decide(actor=actor, release=release, decision=kind, comment=comment)
+    except (Invalid, Conflict, Forbidden) as error:
+        messages.error(request, error.message)
+        return redirect_to(request, reverse("approval", args=[pk]))
+    messages.success(request, DONE[kind])
+    started = release.status not in ("awaiting_approval", "rejected")
+    return redirect_to(request, reverse("release", args=[release.pk]) if started else reverse("approval", args=[pk]))

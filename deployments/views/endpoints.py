@@ -1,0 +1,148 @@
+"""Pages of endpoints: list, detail, rollback by hand, "try it", gateway keys."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from deployments import routes, selectors, services
+from deployments.bootstrap import site_key
+from deployments.models import Endpoint
+from mlorch_site.accounts.access import requires
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Conflict, DomainError, Invalid
+from mlorch_site.lib.htmx import redirect_to, render_page
+from monitoring.selectors import summary
+
+TRY_TIMEOUT_S = 15
+TRY_BODY_MAX_CHARS = 100_000
+ANSWER_MAX_CHARS = 20_000
+SHOWN_HEADERS = ("X-Mlorch-Version", "X-Mlorch-Arm", "X-Mlorch-Release", "X-Request-Id", "Content-Type")
+MINUTES = 10
+
+
+@requires(Action.VIEW)
+def endpoints(request: HttpRequest) -> HttpResponse:
+    """List endpoints with what they serve and how they do."""
+    rows = []
+    for endpoint in selectors.endpoints_visible_to(actor_of(request)).prefetch_related("arms__version"):
+        arms = list(endpoint.arms.all())
+        candidate = next((arm for arm in arms if arm.arm == "candidate"), None)
+        stable = next((arm for arm in arms if arm.arm == "stable"), None)
+        total = summary(endpoint.environment.name, endpoint.name, minutes=MINUTES)[0]
+        rows.append((endpoint, stable, candidate, total))
+    return render_page(
+        request, "deployments/endpoints.html", "deployments/_endpoints.html", {"rows": rows, "minutes": MINUTES}
+    )
+
+
+def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
+    actor = actor_of(request)
+    arms = list(endpoint.arms.select_related("version", "release"))
+    target = selectors.rollback_target(endpoint)
+    live = selectors.live_release(endpoint)
+    gateways = routes.live_gateways(clock.now())
+    why_not = actor.why_not(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
+    if not why_not and target is None and not (live and live.replaces_id):
+        why_not = "There is no earlier version to roll back to."
+    stable = endpoint.stable_release
+    example = stable.version.evidence.get("input_example") if stable else None
+    return {
+        "endpoint": endpoint,
+        "arms": arms,
+        "candidate_weight": sum(arm.weight_pct for arm in arms if arm.arm == "candidate"),
+        "replicas": selectors.replicas_of(endpoint),
+        "wanted": routes.wanted_revision(endpoint.environment),
+        "gateways": [(gateway, gateway.applied.get(endpoint.environment.name, 0)) for gateway in gateways],
+        "history": selectors.served_history(endpoint),
+        "config": endpoint.configs.order_by("-revision").first(),
+        "target": target,
+        "live": live,
+        "why_not_rollback": why_not,
+        "why_not_try": actor.why_not(Action.ENDPOINT_TRY, endpoint.scopes),
+        "example": json.dumps(example, indent=1) if example is not None else '{"inputs": {}}',
+        "charts": [("rate", "Requests per second"), ("latency", "Latency in ms"), ("errors", "Share of errors in %")],
+        "summary": summary(endpoint.environment.name, endpoint.name, minutes=MINUTES),
+        "minutes": MINUTES,
+        "invocations_url": f"{settings.GATEWAY_URL}/{endpoint.environment.name}/endpoints/{endpoint.name}/invocations",
+        "oip_url": f"{settings.GATEWAY_URL}/{endpoint.environment.name}/v2/models/{endpoint.name}/infer",
+    }
+
+
+@requires(Action.VIEW)
+def endpoint(request: HttpRequest, environment: str, name: str) -> HttpResponse:
+    """Show one endpoint."""
+    found = selectors.endpoint_for(actor_of(request), environment, name)
+    return render_page(request, "deployments/endpoint.html", "deployments/_endpoint.html", _context(request, found))
+
+
+@requires(Action.ENDPOINT_ROLLBACK)
+@require_POST
+def endpoint_rollback(request: HttpRequest, environment: str, name: str) -> HttpResponse:
+    """Go back to the version before."""
+    found = selectors.endpoint_for(actor_of(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
+    try:
+        release = services.endpoint_rollback(
+            actor=actor_of(request), endpoint=found, reason=request.POST.get("reason", "")
+        )
+    except (Conflict, Invalid) as error:
+        messages.error(request, error.message)
+        return redirect_to(request, reverse("endpoint", args=[environment, name]))
+    messages.success(request, "The endpoint goes back.")
+    return redirect_to(request, reverse("release", args=[release.pk]))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What the gateway answered."""
+
+    status: int
+    body: str
+    milliseconds: float
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+@requires(Action.ENDPOINT_TRY)
+@require_POST
+def endpoint_try(request: HttpRequest, environment: str, name: str) -> HttpResponse:
+    """Send a body to the gateway as a client would, and show the answer."""
+    found = selectors.endpoint_for(actor_of(request), environment, name, action=Action.ENDPOINT_TRY)
+    body = request.POST.get("body", "")
+    context: dict[str, object] = {"endpoint": found}
+    try:
+        if len(body) > TRY_BODY_MAX_CHARS:
+            raise Invalid(f"The body has at most {TRY_BODY_MAX_CHARS} characters here.")
+        context["tried"] = ask_gateway(found, body, request.POST.get("unit", ""))
+    except DomainError as error:
+        context["problem"] = error.message
+    return render(request, "deployments/_tried.html", context)
+
+
+def ask_gateway(endpoint: Endpoint, body: str, unit: str) -> Tried:
+    """Return the gateway's answer to one invocation. Raises Conflict when it cannot be reached."""
+    url = f"{settings.GATEWAY_URL}/{endpoint.environment.name}/endpoints/{endpoint.name}/invocations"
+    headers = {"Authorization": f"Bearer {site_key(settings.DATA_DIR)}", "Content-Type": "application/json"}
+    if unit and unit.isascii() and unit.isprintable():
+        headers["X-Mlorch-Unit"] = unit[:200]
+    call = urllib.request.Request(url, data=body.encode(), headers=headers, method="POST")  # noqa: S310 - the configured gateway
+    began = time.perf_counter()
+    try:
+        with urllib.request.urlopen(call, timeout=TRY_TIMEOUT_S) as answer:  # noqa: S310
+            status, content, told = answer.status, answer.read(), answer.headers
+    except urllib.error.HTTPError as error:
+        status, content, told = error.code, error.read(), error.headers
+    except OSError as error:
+        raise Conflict(f"The gateway does not answer ({type(error).__name__}).") from error
+    milliseconds = (time.perf_counter() - began) * 1000
+    shown = [(header, told[header]) for header in SHOWN_HEADERS if told.get(header)]
+    return Tried(status, content.decode(errors="replace")[:ANSWER_MAX_CHARS], milliseconds, shown)

@@ -1,0 +1,66 @@
+"""The first page."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.timezone import now
+
+from deployments import selectors
+from deployments.demo import progress
+from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
+from deployments.models import Release
+from mlorch_site.accounts.access import requires
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib.htmx import render_page
+from registry.selectors import backend_state, models_visible_to, open_findings
+
+
+@dataclass(frozen=True)
+class Moving:
+    """An active rollout as the overview shows it."""
+
+    release: Release
+    step_number: int
+    step_count: int
+    weight_pct: int
+    waiting_for: str
+    verdict: str
+    look: object
+
+
+def moving(release: Release) -> Moving:
+    """Return what is shown of a rollout in one row."""
+    rollout = getattr(release, "rollout", None)
+    return Moving(
+        release=release,
+        step_number=(rollout.step if rollout else 0) + 1,
+        step_count=len(release.plan["steps"]),
+        weight_pct=rollout.weight_pct if rollout else 0,
+        waiting_for=(rollout.waiting_for if rollout else "") or release.status_reason,
+        verdict=str(rollout.assessment.get("verdict", "")).replace("_", " ") if rollout else "",
+        look=RELEASE_LOOKS[ReleaseStatus(release.status)],
+    )
+
+
+@requires(Action.VIEW)
+def overview(request: HttpRequest) -> HttpResponse:
+    """Show what waits, what moves, what went wrong, what serves."""
+    actor = actor_of(request)
+    seen = selectors.overview(actor)
+    ended = seen.counts["succeeded"] + seen.counts["rolled_back"]
+    context = {
+        "seen": seen,
+        "moving": [moving(release) for release in seen.active],
+        "pending": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.pending],
+        "incidents": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.incidents],
+        "backend": backend_state(),
+        "findings": list(open_findings()[:5]),
+        "demo": progress.read(settings.DATA_DIR),
+        "has_models": models_visible_to(actor).exists(),
+        "promotion_rate": seen.counts["succeeded"] / ended if ended else None,
+        "ended": ended,
+        "now": now(),
+    }
+    return render_page(request, "deployments/overview.html", "deployments/_overview.html", context)

@@ -1,0 +1,133 @@
+"""Pages of releases: list, new, live, report, and the controls."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from deployments import selectors, services
+from deployments.forms import ReleaseForm
+from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
+from deployments.models import Release
+from deployments.views import rollout_page
+from mlorch_site.accounts.access import requires
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib.errors import Conflict, Invalid, NotFound
+from mlorch_site.lib.htmx import redirect_to, render_page
+from registry.models import Environment
+
+PAGE_SIZE = 25
+CONTROLS = {
+    "pause": (Action.RELEASE_PAUSE, services.release_pause, "The rollout is paused."),
+    "resume": (Action.RELEASE_PAUSE, services.release_resume, "The rollout goes on."),
+    "promote": (Action.RELEASE_PROMOTE, services.release_promote, "The new version takes all traffic."),
+    "abort": (Action.RELEASE_ABORT, services.release_abort, "The release is being ended."),
+}
+
+
+@requires(Action.VIEW)
+def releases(request: HttpRequest) -> HttpResponse:
+    """List releases; filters are in the address."""
+    rows = selectors.releases_visible_to(actor_of(request))
+    chosen = {name: request.GET.get(name, "") for name in ("status", "environment", "q")}
+    if chosen["status"]:
+        rows = rows.filter(status=chosen["status"])
+    if chosen["environment"]:
+        rows = rows.filter(endpoint__environment__name=chosen["environment"])
+    if chosen["q"]:
+        rows = rows.filter(version__model__name__icontains=chosen["q"]) | rows.filter(
+            endpoint__name__icontains=chosen["q"]
+        )
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in page],
+        "chosen": chosen,
+        "filtered": any(chosen.values()),
+        "statuses": [(status.value, look.label) for status, look in RELEASE_LOOKS.items()],
+        "environments": Environment.objects.all(),
+        "why_not_request": ""
+        if actor_of(request).may_anywhere(Action.RELEASE_REQUEST)
+        else actor_of(request).why_not(Action.RELEASE_REQUEST),
+    }
+    return render_page(request, "deployments/releases.html", "deployments/_releases.html", context)
+
+
+@requires(Action.RELEASE_REQUEST)
+def release_new(request: HttpRequest) -> HttpResponse:
+    """Ask for a release."""
+    form = ReleaseForm(request.POST or None, actor=actor_of(request), initial=request.GET.dict())
+    if request.method == "POST" and form.is_valid():
+        try:
+            release = services.release_request(actor=actor_of(request), command=form.command())
+        except Invalid as error:
+            form.add_problems(error)
+        except Conflict as error:
+            form.add_error(None, error.message)
+        else:
+            return redirect_to(request, reverse("release", args=[release.pk]))
+    return render(
+        request,
+        "deployments/release_new.html",
+        {"form": form},
+        status=200 if request.method == "GET" else 400 if form.errors else 200,
+    )
+
+
+@requires(Action.RELEASE_REQUEST)
+@require_POST
+def release_preview(request: HttpRequest) -> HttpResponse:
+    """Say what the release in the form would do and need."""
+    form = ReleaseForm(request.POST, actor=actor_of(request))
+    preview = services.release_preview(actor=actor_of(request), command=form.command()) if form.is_valid() else None
+    return render(request, "deployments/_preview.html", {"form": form, "preview": preview})
+
+
+@requires(Action.VIEW)
+def release(request: HttpRequest, pk: str) -> HttpResponse:
+    """Show one release, live."""
+    found = selectors.release_for(actor_of(request), pk)
+    context = rollout_page.context_of(actor_of(request), found)
+    return render_page(request, "deployments/release.html", "deployments/_release.html", context)
+
+
+@requires(Action.VIEW)
+@require_POST
+def release_action(request: HttpRequest, pk: str, action: str) -> HttpResponse:
+    """Carry out one control of a rollout."""
+    if action not in CONTROLS:
+        raise NotFound("There is no such control.")
+    needed, service, done = CONTROLS[action]
+    found = selectors.release_for(actor_of(request), pk, action=needed)
+    _do(request, done, service, release=found, reason=request.POST.get("reason", ""))
+    return redirect_to(request, reverse("release", args=[pk]))
+
+
+def _do(request: HttpRequest, done: str, service: Any, **arguments: Any) -> None:
+    """Call a service and tell the person how it went."""
+    try:
+        service(actor=actor_of(request), **arguments)
+    except (Conflict, Invalid) as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, done)
+
+
+@requires(Action.VIEW)
+def release_report(request: HttpRequest, pk: str) -> HttpResponse:
+    """Show the report of an ended release."""
+    found: Release = selectors.release_for(actor_of(request), pk)
+    report = getattr(found, "report", None)
+    if report is None:
+        raise NotFound("The report is written when the release has ended.")
+    look = RELEASE_LOOKS[ReleaseStatus(found.status)]
+    return render(
+        request,
+        "deployments/report.html",
+        {"release": found, "report": report, "document": report.document, "look": look},
+    )

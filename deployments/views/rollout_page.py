@@ -1,0 +1,163 @@
+"""What the live page of a release shows, put together for its template."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from deployments import selectors
+from deployments.lifecycle import LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
+from deployments.models import EnvironmentBuild, Release, Rollout
+from deployments.rollout.guardrails import sentence_of
+from deployments.rollout.steps import StepKind, steps_from_plan
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+from registry.approvals.selectors import progress_of
+from registry.models import GateResult
+
+EVENTS_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder: `state` is done, current, back or ahead."""
+
+    title: str
+    state: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Control:
+    """A button: `why_not` is the reason it cannot be pressed, empty when it can."""
+
+    name: str
+    label: str
+    icon: str
+    colour: str
+    why_not: str
+
+
+def context_of(actor: Actor, release: Release) -> dict[str, Any]:
+    """Return the template context of a release's page."""
+    rollout = Rollout.objects.filter(release=release).first()
+    is_live = ReleaseStatus(release.status) in LIVE_STATUSES
+    events = list(release.events.order_by("-id")[:EVENTS_SHOWN])
+    return {
+        "release": release,
+        "rollout": rollout,
+        "look": RELEASE_LOOKS[ReleaseStatus(release.status)],
+        "is_live": is_live,
+        "ladder": ladder(release, rollout),
+        "assessment": rollout.assessment if rollout else {},
+        "guardrails": [sentence_of(row) for row in release.guardrails],
+        "waiting_for": (rollout.waiting_for if rollout and is_live else "") or release.status_reason,
+        "controls": controls(actor, release, rollout),
+        "events": events,
+        "replicas": [
+            row for row in selectors.replicas_of(release.endpoint) if row.replica.version_id == release.version_id
+        ],
+        "builds": list(EnvironmentBuild.objects.exclude(state="ready")) if is_live else [],
+        "gates": list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))),
+        "progress": progress_of(release.approval) if release.approval else None,
+        "charts": [("rate", "Requests per second"), ("latency", "Latency in ms"), ("errors", "Share of errors in %")],
+        "rollback_sentence": rollback_sentence(release),
+        "markers": json.dumps(markers(release)),
+        "limits": chart_limits(release, rollout),
+        "report": getattr(release, "report", None),
+    }
+
+
+def ladder(release: Release, rollout: Rollout | None) -> list[Rung]:
+    """Return the plan's steps with where the rollout stands."""
+    rungs = []
+    went_back = release.status in (ReleaseStatus.ROLLED_BACK, ReleaseStatus.ABORTED, ReleaseStatus.FAILED)
+    for index, step in enumerate(steps_from_plan(release.plan)):
+        state, note = "ahead", ""
+        if rollout is not None:
+            if release.status == ReleaseStatus.SUCCEEDED or index < rollout.step:
+                state = "done"
+            elif index == rollout.step:
+                state = "back" if went_back or rollout.phase == Phase.REVERTING else "current"
+                note = rollout.waiting_for if state == "current" else rollout.outcome_reason
+        if step.kind is StepKind.BAKE and step.min_requests and not note:
+            note = f"and {step.min_requests:,} requests"
+        rungs.append(Rung(step.title, state, note))
+    return rungs
+
+
+def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Control]:
+    """Return the buttons of the page with the reason for each that cannot be pressed."""
+    status = ReleaseStatus(release.status)
+    live = status in LIVE_STATUSES
+    leaving = rollout is not None and rollout.phase in (Phase.REVERTING, Phase.PROMOTING, Phase.DONE)
+    ended = "" if release.is_open else f"The release is {status.value.replace('_', ' ')}."
+    not_live = "" if live else ended or "Nothing is rolling out yet."
+    busy = "It is on its way already." if leaving else ""
+    pausing = Control("pause", "Pause", "player-pause", "", "")
+    if status is ReleaseStatus.PAUSED:
+        pausing = Control("resume", "Resume", "player-play", "primary", "")
+    may = {
+        pausing.name: actor.why_not(Action.RELEASE_PAUSE, release.scopes) or not_live or busy,
+        "promote": actor.why_not(Action.RELEASE_PROMOTE, release.scopes) or not_live or busy,
+        "abort": _why_not_abort(actor, release) or ended or busy,
+        "rollback": actor.why_not(Action.ENDPOINT_ROLLBACK, release.scopes) or _why_no_rollback(release),
+    }
+    drawn = [
+        pausing,
+        Control("promote", "Promote now", "player-skip", "", ""),
+        Control("abort", "Abort", "ban", "", ""),
+        Control("rollback", "Roll back now", "arrow-back-up", "danger", ""),
+    ]
+    return [Control(c.name, c.label, c.icon, c.colour, may[c.name]) for c in drawn]
+
+
+def _why_not_abort(actor: Actor, release: Release) -> str:
+    if actor.user is not None and actor.user.pk == release.requester_id:
+        return ""
+    return actor.why_not(Action.RELEASE_ABORT, release.scopes)
+
+
+def _why_no_rollback(release: Release) -> str:
+    live = selectors.live_release(release.endpoint)
+    if live is not None:
+        return "" if live.replaces_id else "It is the first release of this endpoint; there is nothing to roll back to."
+    if release.endpoint.stable_release_id != release.pk:
+        return "This release is not what the endpoint serves now."
+    return "" if selectors.rollback_target(release.endpoint) else "There is no earlier version to roll back to."
+
+
+def rollback_sentence(release: Release) -> str:
+    """Return what a rollback would return to."""
+    target = selectors.original_of(release.replaces) if release.replaces else None
+    if target is None:
+        return "First release of this endpoint: there is no version to roll back to."
+    return f"A rollback returns to version {target.version.number}."
+
+
+def markers(release: Release) -> list[dict[str, Any]]:
+    """Return the moments that charts mark: changes of weight and the way back."""
+    found = []
+    for event in release.events.filter(kind="rollout.step"):
+        if event.new in (Phase.SHIFTING, Phase.PROMOTING):
+            found.append({"t": _unix(event.at), "text": f"{event.data.get('weight_pct', 0)} %"})
+        elif event.new == Phase.REVERTING:
+            found.append({"t": _unix(event.at), "text": "back"})
+    return found
+
+
+def _unix(moment: datetime) -> float:
+    return moment.timestamp()
+
+
+def chart_limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
+    """Return the guardrails' lines: the stable arm's error share plus the margin (in percent), and the SLO (in ms)."""
+    limits: dict[str, float] = {}
+    results = (rollout.assessment if rollout else {}).get("guardrails", [])
+    shares = {row["metric"]: row.get("baseline_share") or 0.0 for row in results}
+    for row in release.guardrails:
+        if row["metric"] == "error_rate":
+            limits["errors"] = round((shares.get("error_rate", 0.0) + row["margin"]) * 100, 3)
+        elif "slo_ms" in row:
+            limits["latency"] = row["slo_ms"]
+    return limits

@@ -1,0 +1,38 @@
+"""How mlorch itself is: processes, gateways, agents, MLflow."""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from deployments.models import GatewayState, ReplicaState
+from mlorch_site.accounts.access import requires
+from mlorch_site.accounts.roles import Action
+from mlorch_site.lib import clock
+from registry.selectors import backend_state
+
+
+def processes() -> list[dict[str, Any]]:
+    """Return what the supervisor of this machine last wrote about its processes; empty when there is none."""
+    try:
+        rows = json.loads((settings.DATA_DIR / "run" / "processes.json").read_text())["processes"]
+    except (OSError, ValueError, KeyError):
+        return []
+    for row in rows:
+        row["since"] = clock.from_unix(row["started_at"]) if row.get("started_at") else None
+    return list(rows)
+
+
+@requires(Action.VIEW)
+def system(request: HttpRequest) -> HttpResponse:
+    """Show the health of every part."""
+    context = {
+        "processes": processes(),
+        "gateways": GatewayState.objects.order_by("-last_seen_at")[:50],
+        "replicas": ReplicaState.objects.order_by("-reported_at")[:100],
+        "backend": backend_state(),
+        "now": clock.now(),
+    }
+    return render(request, "deployments/system.html", context)

@@ -1,0 +1,115 @@
+"""Pages of models and versions."""
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from mlorch_site.accounts.access import requires
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib.errors import Conflict, Invalid, NotFound
+from mlorch_site.lib.htmx import redirect_to, render_page
+from registry import services
+from registry.comparison import compare
+from registry.lifecycle import RiskTier
+from registry.models import GateResult
+from registry.selectors import backend_state, model_for, open_findings, search_models, version_for
+
+PAGE_SIZE = 25
+
+
+@requires(Action.VIEW)
+def models(request: HttpRequest) -> HttpResponse:
+    """List models; the search is in the address."""
+    text = request.GET.get("q", "")
+    rows = search_models(actor_of(request), text).prefetch_related("aliases", "versions")
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    return render_page(
+        request, "registry/models.html", "registry/_models.html", {"page": page, "q": text, "backend": backend_state()}
+    )
+
+
+@requires(Action.VIEW)
+def model(request: HttpRequest, name: str) -> HttpResponse:
+    """Show a model: versions, aliases, where it serves, what was done outside mlorch."""
+    actor = actor_of(request)
+    found = model_for(actor, name)
+    aliases: dict[int, list[str]] = {}
+    for alias in found.aliases.all():
+        aliases.setdefault(alias.version_number, []).append(alias.name)
+    page = Paginator(found.versions.all(), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "model": found,
+        "page": page,
+        "rows": [(version, aliases.get(version.number, [])) for version in page],
+        "intents": found.alias_intents.filter(applied_at=None),
+        "findings": open_findings(found),
+        "endpoints": found.endpoints.select_related("environment", "stable_release__version").prefetch_related(
+            "arms__version"
+        ),
+        "why_not_edit": actor.why_not(Action.MODEL_EDIT, [found.scope]),
+        "tiers": [tier.value for tier in RiskTier],
+    }
+    return render_page(request, "registry/model.html", "registry/_model.html", context)
+
+
+@requires(Action.MODEL_EDIT)
+@require_POST
+def model_edit(request: HttpRequest, name: str) -> HttpResponse:
+    """Set owner and risk tier."""
+    found = model_for(actor_of(request), name, action=Action.MODEL_EDIT)
+    try:
+        services.model_edit(
+            actor=actor_of(request),
+            model=found,
+            owner=request.POST.get("owner", ""),
+            risk_tier=request.POST.get("risk_tier", ""),
+        )
+        messages.success(request, "Saved.")
+    except Invalid as error:
+        messages.error(request, error.message)
+    return redirect_to(request, reverse("model", args=[name]))
+
+
+@requires(Action.MODEL_EDIT)
+@require_POST
+def finding_resolve(request: HttpRequest, name: str, pk: str) -> HttpResponse:
+    """Resolve a finding: adopt, revert or note."""
+    found = model_for(actor_of(request), name, action=Action.MODEL_EDIT)
+    finding = open_findings(found).filter(pk=pk).first()
+    if finding is None:
+        raise NotFound("There is no such open finding.")
+    try:
+        services.finding_resolve(actor=actor_of(request), finding=finding, how=request.POST.get("how", ""))
+        messages.success(request, "The finding is resolved.")
+    except (Invalid, Conflict) as error:
+        messages.error(request, error.message)
+    return redirect_to(request, reverse("model", args=[name]))
+
+
+@requires(Action.VIEW)
+def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Show a version: what is known of it, beside the version that serves."""
+    actor = actor_of(request)
+    found = version_for(actor, name, number)
+    serving = [
+        e.stable_release.version
+        for e in found.model.endpoints.select_related("stable_release__version")
+        if e.stable_release
+    ]
+    other = next((v for v in serving if v.pk != found.pk), None)
+    releases = list(found.releases.select_related("endpoint__environment", "requester")[:20])
+    context = {
+        "version": found,
+        "other": other,
+        "comparison": compare(other, found),
+        "releases": releases,
+        "gates": GateResult.objects.filter(
+            subject_kind="release", subject_id__in=[str(r.pk) for r in releases]
+        ).order_by("-at")[:20],
+        "may_request": actor.may_anywhere(Action.RELEASE_REQUEST),
+    }
+    return render(request, "registry/version.html", context)

@@ -1,0 +1,57 @@
+// Keyboard: "/" search, "g" then a letter to go, "j"/"k"/Enter in lists, "?" help. Off while typing.
+(function () {
+  "use strict";
+  const GO = { o: "/", m: "/models/", a: "/approvals/", r: "/releases/", e: "/endpoints/", l: "/audit/" };
+  let waiting = false, selected = -1;
+
+  function typing(target) {
+    return target.closest("input, textarea, select, [contenteditable]") !== null;
+  }
+
+  function rows() {
+    return Array.from(document.querySelectorAll("[data-rows] tr[data-href]"));
+  }
+
+  function select(step) {
+    const all = rows();
+    if (!all.length) return;
+    selected = Math.min(Math.max(selected + step, 0), all.length - 1);
+    all.forEach(function (row, index) { row.classList.toggle("selected", index === selected); });
+    all[selected].scrollIntoView({ block: "nearest" });
+  }
+
+  document.addEventListener("keydown", function (event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    if (document.documentElement.dataset.shortcuts === "off") return;
+    const key = event.key;
+    if (waiting) {
+      waiting = false;
+      if (GO[key]) { event.preventDefault(); location.href = GO[key]; }
+      return;
+    }
+    if (key === "g") waiting = true;
+    else if (key === "/") { const box = document.querySelector("[data-search]"); if (box) { event.preventDefault(); box.focus(); } }
+    else if (key === "?") { const help = document.getElementById("help-button"); if (help) help.click(); }
+    else if (key === "j") select(1);
+    else if (key === "k") select(-1);
+    else if (key === "Enter" && selected >= 0 && event.target === document.body) { const row = rows()[selected]; if (row) location.href = row.dataset.href; }
+  });
+
+  document.addEventListener("change", function (event) {
+    if (event.target.matches("[data-submit-on-change]")) event.target.form.requestSubmit();
+  });
+
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest("[data-copy]");
+    if (button) navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
+    if (event.target.closest("[data-print]")) window.print();
+  });
+
+  // Focus stays where it was when a live fragment is swapped: elements that keep their id get it back.
+  let focused = "";
+  document.body.addEventListener("htmx:beforeSwap", function () { focused = document.activeElement ? document.activeElement.id : ""; });
+  document.body.addEventListener("htmx:afterSwap", function () {
+    const element = focused && document.getElementById(focused);
+    if (element && document.activeElement === document.body) element.focus({ preventScroll: true });
+  });
+})();

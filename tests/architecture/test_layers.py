@@ -1,0 +1,116 @@
+"""Imports point one way, pure zones stay pure, and the light processes stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("mlorch_site", "registry", "monitoring", "deployments")
+WIRING = {"urls", "asgi", "celery", "routing", "settings", "health", "context", "supervisor", "api", "templatetags"}
+LAYER = {"lib": 0, "accounts": 1, "audit": 1, "live": 1, "registry": 2, "monitoring": 3, "deployments": 4, "wiring": 5}
+PURE = [
+    "deployments/lifecycle.py",
+    "deployments/rollout/plan.py",
+    "deployments/rollout/seen.py",
+    "deployments/rollout/steps.py",
+    "deployments/rollout/guardrails.py",
+    "deployments/rollout/strategies",
+    "monitoring/analysis",
+    "registry/lifecycle.py",
+    "registry/approvals/rules.py",
+]
+HEAVY = ["mlflow", "pandas", "scipy", "sklearn", "kubernetes"]
+
+
+def sources(*roots: str) -> list[Path]:
+    found: list[Path] = []
+    for root in roots:
+        path = ROOT / root
+        found += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    return [path for path in found if "migrations" not in path.parts]
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def layer_of(module: str) -> int | None:
+    parts = module.split(".")
+    if parts[0] not in PACKAGES:
+        return None
+    if parts[0] != "mlorch_site":
+        return LAYER[parts[0]]
+    if (
+        len(parts) == 1 or parts[1] == "api"
+    ):  # the API's shared parts stand beside accounts and audit, for every app to use
+        return None
+    return LAYER["wiring"] if parts[1] in WIRING else LAYER.get(parts[1])
+
+
+def test_layers__every_import__points_down():
+    wrong = []
+    for path in sources(*PACKAGES):
+        own = layer_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for name in imports(path):
+            other = layer_of(name)
+            if own is not None and other is not None and other > own:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("zone", PURE)
+def test_pure_zone__imports_no_django_and_no_rows(zone):
+    forbidden = ("django", "rest_framework", "celery", "channels")
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources(zone)
+        for name in imports(path)
+        if name.split(".")[0] in forbidden or ".models" in name or name.endswith(("services", "selectors"))
+    ]
+    assert wrong == []
+
+
+def test_data_plane__imports_nothing_of_the_site():
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources("deployments/gateway", "deployments/serving", "deployments/agent")
+        for name in imports(path)
+        if name.split(".")[0] in ("django", "mlorch_site", "registry")
+        or name.startswith(("deployments.models", "deployments.services", "monitoring.models"))
+    ]
+    assert wrong == []
+
+
+def test_mlflow__imported_in_its_backend_and_where_models_run_or_train_only():
+    allowed = ("registry/backends/mlflow.py", "deployments/serving/", "deployments/demo/")
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in sources(*PACKAGES)
+        if any(name.split(".")[0] == "mlflow" for name in imports(path))
+        and not str(path.relative_to(ROOT)).startswith(allowed)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", ["mlorch_site.asgi", "deployments.gateway.__main__"])
+def test_light_process__import__pulls_in_nothing_heavy(module, tmp_path):
+    program = f"import {module}, sys; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"MLORCH_DATA_DIR": str(tmp_path)},
+    )
+    assert done.stdout.strip() == "[]", done.stderr[-2000:]

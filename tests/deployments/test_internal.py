@@ -1,0 +1,93 @@
+"""What gateway and agent say to the site and are answered."""
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import Client
+
+from deployments import internal
+from deployments.models import GatewayState, Replica
+from deployments.platforms import local
+from deployments.routes import why_unacknowledged
+from deployments.services import gateway_key_create
+from deployments.tasks import tick
+from mlorch_site.accounts.actor import Actor
+from registry.services.defaults import defaults_create
+
+TOKEN = "control-token"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(autouse=True)
+def _token(settings):
+    settings.CONTROL_TOKEN = TOKEN
+
+
+def sync(body, token=TOKEN):
+    client = Client(headers={"Authorization": f"Bearer {token}"})
+    return client.post("/internal/v1/agents/a1/sync", body, content_type="application/json")
+
+
+def test_sync__wrong_token__401(db):
+    assert sync({}, token="guess").status_code == 401
+
+
+def test_sync__malformed__400(db):
+    assert sync({"replicas": [{"id": 1}]}).status_code == 400
+
+
+def test_sync__wanted_replica__goal_names_artifacts(world, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "artifact_path", lambda version: tmp_path)
+    world.request(1, strategy={"kind": "immediate"})
+    with world.at():
+        tick()
+    goal = sync({"host": "h", "replicas": []}).json()["replicas"]
+
+    assert [row["version"] for row in goal] == ["1"]
+    assert goal[0]["artifacts"] == str(tmp_path)
+    assert Replica.objects.get().agent == "a1"
+    assert sync({"host": "h", "replicas": []}).json()["replicas"] == goal
+
+
+def poll(body):
+    return Client(headers=HEADERS).post("/internal/v1/gateways/g1/poll", body, content_type="application/json")
+
+
+def test_poll__nothing_new__waits_and_answers_when_a_key_is_made(db, monkeypatch):
+    defaults_create(actor=Actor.controller("test"))
+
+    async def meanwhile(_seconds):
+        await sync_to_async(gateway_key_create)(
+            actor=Actor.controller("test"), name="k", environments=["production"], endpoints=["*"], expires_at=None
+        )
+
+    monkeypatch.setattr(internal.asyncio, "sleep", meanwhile)
+    answer = poll({"boot": "b1", "have": {}, "wait_s": 10}).json()
+
+    assert [(table["environment"], table["revision"]) for table in answer["tables"]] == [("production", 1)]
+    assert answer["environments"] == ["development", "staging", "production"]
+    assert GatewayState.objects.get(gateway="g1").boot == "b1"
+
+
+def test_poll__acknowledges__is_not_answered_with_the_same_table(world):
+    world.serve(1)
+    newest = world.platform.tables["production"]["revision"]
+    answer = poll({"boot": "b1", "have": {"production": newest}, "wait_s": 0}).json()
+
+    assert answer["tables"] == []
+    assert GatewayState.objects.get(gateway="g1").applied == {"production": newest}
+
+
+def test_poll__refused_table__is_not_sent_again_and_named_in_the_rollout(world):
+    world.serve(1)
+    newest = world.platform.tables["production"]["revision"]
+    refused = {"production": {"revision": newest, "error": "torn"}}
+    answer = poll({"boot": "b1", "have": {"production": newest - 1}, "refused": refused, "wait_s": 0}).json()
+    state = GatewayState.objects.get(gateway="g1")
+
+    assert answer["tables"] == []
+    assert "refuses" in why_unacknowledged(world.environment, newest, [state])
+
+
+@pytest.mark.parametrize("body", [{}, {"boot": "b", "have": []}, {"boot": "b", "have": {"x": "1"}}, {"boot": "b" * 99}])
+def test_poll__malformed__400(db, body):
+    assert poll(body).status_code == 400

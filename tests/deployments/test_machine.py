@@ -1,0 +1,162 @@
+"""The rollout machine under any order of commands, failures and time: what must hold after every step."""
+
+import time_machine
+from django.db import transaction
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from deployments.lifecycle import ENDED_STATUSES, LIVE_STATUSES
+from deployments.models import Endpoint, Release, ReplicaState, RouteTable
+from deployments.services import endpoint_rollback, release_abort, release_pause, release_promote, release_resume
+from mlorch_site.audit.chain import verify
+from mlorch_site.lib.errors import DomainError
+from tests.deployments.world import CANARY, World
+from tests.factories import make_people
+
+PLANS = [CANARY, {"kind": "blue_green", "bake_s": 5}, {"kind": "immediate"}, {**CANARY, "hold": True}]
+LONGEST_S = 400
+REACHED: set[str] = set()  # statuses that some example came to: a machine that moves nothing proves nothing
+
+
+class Machine(RuleBasedStateMachine):
+    """Commands of people, failures of replicas and gateways, and seconds that pass, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transaction = transaction.atomic()
+        self.transaction.__enter__()
+        self.world = World(make_people())
+
+    def teardown(self) -> None:
+        try:
+            self.ends()
+        finally:
+            transaction.set_rollback(True)
+            self.transaction.__exit__(None, None, None)
+
+    def ends(self) -> None:
+        """Left alone with a gateway that answers, every rollout ends."""
+        self.world.platform.online = True
+        for release in Release.objects.filter(status="paused"):
+            self.command(release_resume, release=release)
+        for _ in range(LONGEST_S):
+            waiting = Release.objects.filter(status__in=LIVE_STATUSES).exclude(rollout__phase="holding")
+            if not waiting.exists():
+                break
+            self.world.tick()
+        assert not waiting.exists(), waiting[0].rollout.waiting_for
+        assert verify().holds
+        REACHED.update(Release.objects.values_list("status", flat=True))
+
+    def command(self, service, **values) -> None:
+        try:
+            with transaction.atomic(), time_machine.travel(self.world.now, tick=False):
+                service(actor=self.world.people.mona.actor, **values)
+        except DomainError:
+            pass
+
+    @initialize()
+    def serve(self):
+        self.world.serve(1)
+
+    @rule(version=st.integers(1, 3), plan=st.sampled_from(PLANS))
+    def request(self, version, plan):
+        try:
+            with transaction.atomic():
+                self.world.request(version, strategy=plan)
+        except DomainError:
+            pass
+
+    @rule(seconds=st.sampled_from([1, 4, 8, 30]))
+    def wait(self, seconds):
+        self.world.tick(seconds)
+
+    @rule(version=st.sampled_from(["1", "2", "3"]), share=st.sampled_from([0.0, 0.9]))
+    def errors(self, version, share):
+        self.world.errors = {version: share}
+
+    @rule(rate=st.sampled_from([0, 60]))
+    def traffic(self, rate):
+        self.world.rate = rate
+
+    @rule(online=st.booleans())
+    def gateway(self, online):
+        self.world.platform.online = online
+
+    @rule(version=st.integers(1, 3), state=st.sampled_from(["ready", "backoff", "failed"]))
+    def replica(self, version, state):
+        self.world.platform.broken = {} if state == "ready" else {version: state}
+
+    @precondition(lambda self: Release.objects.filter(status__in=LIVE_STATUSES).exists())
+    @rule(service=st.sampled_from([release_pause, release_resume, release_abort]), twice=st.booleans())
+    def control(self, service, twice):
+        for _ in range(1 + twice):
+            self.command(service, release=Release.objects.order_by("-created_at")[0], reason="so")
+
+    @precondition(lambda self: Release.objects.filter(status__in=LIVE_STATUSES).exists())
+    @rule()
+    def promote(self):
+        self.command(release_promote, release=Release.objects.order_by("-created_at")[0], reason="so")
+
+    @precondition(lambda self: Endpoint.objects.exists())
+    @rule()
+    def rollback(self):
+        self.command(endpoint_rollback, endpoint=self.world.endpoint, reason="so")
+
+    @invariant()
+    def weights_sum_to_100_and_name_known_replicas(self):
+        for entry in self.newest():
+            assert sum(arm["weight_pct"] for arm in entry["arms"]) == 100
+            for arm in entry["arms"]:
+                assert arm["replicas"] or not arm["weight_pct"]
+                states = ReplicaState.objects.in_bulk([row["id"] for row in arm["replicas"]])
+                assert all(state.ready_at is not None for state in states.values())
+
+    @invariant()
+    def one_rollout_at_a_time(self):
+        assert Release.objects.filter(status__in=LIVE_STATUSES).count() <= 1
+
+    @invariant()
+    def what_went_back_has_no_route(self):
+        gone = Release.objects.filter(status__in=ENDED_STATUSES).exclude(status="succeeded")
+        ended = {str(pk) for pk in gone.values_list("pk", flat=True)}
+        for entry in self.newest():
+            assert not ended & {arm["release"] for arm in entry["arms"]}
+
+    @invariant()
+    def at_rest_one_stable_arm_serves_the_stable_release(self):
+        if Release.objects.filter(status__in=LIVE_STATUSES).exists() or not Release.objects.filter(status="succeeded"):
+            return
+        endpoint = self.world.endpoint
+        assert [(arm.arm, arm.weight_pct) for arm in endpoint.arms.all()] == [("stable", 100)]
+        assert endpoint.arms.get().release_id == endpoint.stable_release_id
+
+    @invariant()
+    def every_ended_release_has_a_report(self):
+        assert not Release.objects.filter(status__in=ENDED_STATUSES, report=None).exists()
+
+    def newest(self) -> list[dict]:
+        table = RouteTable.objects.order_by("-revision").first()
+        return list(table.document["endpoints"].values()) if table else []
+
+
+def test_machine__any_order_of_commands_and_failures__invariants_hold(db):
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=15,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
+        ),
+    )
+    assert {"succeeded", "rolled_back", "aborted", "failed"} <= REACHED

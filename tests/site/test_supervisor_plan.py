@@ -1,0 +1,132 @@
+"""Who gets which secret, and where sockets and files lie."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from mlorch_site.supervisor import secrets_file
+from mlorch_site.supervisor.options import Options, options_from
+from mlorch_site.supervisor.plan import SOCKET_PATH_MAX_BYTES, Plan, run_dir
+
+SECRETS = {name: f"the-{name}-secret" for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
+# Which secrets may be in the environment of which process.
+NEEDED = {
+    "broker": set(),
+    "mlflow": {"mlflow_encryption"},
+    "web": {"django", "control", "mlflow_webhook"},
+    "control": {"django", "control", "mlflow_webhook"},
+    "beat": {"django", "control", "mlflow_webhook"},
+    "gateway": {"control"},
+    "agent": {"control"},
+    "demo": set(),
+}
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    for name in ("REDIS_URL", "MLFLOW_TRACKING_URI", "DATABASE_URL", "BROKER_URL", "DJANGO_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def specs(data_dir):
+    plan = Plan(Options(data_dir, 8000, 8080, 5000, True), SECRETS)
+    made = [plan.broker(), plan.mlflow(), plan.web(), plan.celery("control", "control", 2), plan.beat()]
+    made += [plan.gateway(), plan.agent(), plan.demo()]
+    return {spec.name: spec for spec in made if spec}
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_environment__each_process__has_the_secrets_it_needs_and_no_other(clean, tmp_path, name):
+    values = " ".join(specs(tmp_path)[name].env.values())
+    assert {secret for secret, value in SECRETS.items() if value in values} == NEEDED[name]
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_environment__something_private_in_ours__is_not_passed_on(clean, tmp_path, name):
+    clean.setenv("CLOUD_PASSWORD", "hunter2")
+    assert "CLOUD_PASSWORD" not in specs(tmp_path)[name].env
+
+
+def test_environment__settings_of_the_site__reach_it(clean, tmp_path):
+    clean.setenv("MLORCH_SESSION_IDLE_S", "60")
+    clean.setenv("DATABASE_URL", "postgres://example")
+    made = specs(tmp_path)
+    assert made["web"].env["MLORCH_SESSION_IDLE_S"] == "60"
+    assert made["beat"].env["DATABASE_URL"] == "postgres://example"
+    assert "DATABASE_URL" not in made["gateway"].env
+
+
+def test_environment__data_directory_of_the_shell__does_not_win_over_the_option(clean, tmp_path):
+    clean.setenv("MLORCH_DATA_DIR", "/elsewhere")
+    assert {spec.env["MLORCH_DATA_DIR"] for spec in specs(tmp_path).values()} == {str(tmp_path)}
+
+
+def test_environment__control_token_given__site_gateway_and_agent_agree_on_it(clean, tmp_path):
+    clean.setenv("MLORCH_CONTROL_TOKEN", "a-token-of-their-own")
+    made = specs(tmp_path)
+    assert {made[name].env["MLORCH_CONTROL_TOKEN"] for name in ("web", "gateway", "agent")} == {"a-token-of-their-own"}
+
+
+def test_broker__redis_given__is_not_ours_to_start(clean, tmp_path):
+    clean.setenv("REDIS_URL", "redis://example:6379/0")
+    made = specs(tmp_path)
+    assert "broker" not in made
+    assert made["web"].env["REDIS_URL"] == "redis://example:6379/0"
+
+
+def test_broker__private__listens_on_no_port(clean, tmp_path):
+    command = specs(tmp_path)["broker"].command
+    assert command[command.index("--port") + 1] == "0"
+
+
+def test_mlflow__tracking_server_given__is_not_ours_to_start_and_its_port_not_needed(clean, tmp_path):
+    clean.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
+    assert "mlflow" not in specs(tmp_path)
+    assert "--mlflow-port" not in Options(tmp_path, 8000, 8080, 5000, True).ports()
+
+
+def test_run_dir__deep_data_directory__is_short_and_private(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    folder = run_dir(deep)
+    assert len(os.fsencode(folder / "valkey.sock")) < SOCKET_PATH_MAX_BYTES + 8
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert folder == run_dir(deep) != run_dir(deep / "other")
+
+
+def test_secrets__made_once__are_private_long_and_stay(tmp_path):
+    made = secrets_file.load_or_make(tmp_path)
+    path = tmp_path / secrets_file.FILE_NAME
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert secrets_file.load_or_make(tmp_path) == made
+    assert min(len(value) for value in made.values()) >= 43
+    assert len(set(made.values())) == len(made)
+
+
+def test_secrets__one_is_new__the_others_stay(tmp_path):
+    (tmp_path / secrets_file.FILE_NAME).write_text(json.dumps({"django": "kept"}))
+    made = secrets_file.load_or_make(tmp_path)
+    assert made["django"] == "kept"
+    assert made["control"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--web-port", "0"], "'0' is no port"),
+        (["--gateway-port", "65536"], "'65536' is no port"),
+        (["--mlflow-port", "http"], "'http' is no port"),
+        (["--web-port", "8080"], "need different ports"),
+        (["--data", __file__], "is a file, not a directory"),
+        (["--nodemo"], "unrecognized arguments"),
+    ],
+)
+def test_options__without_sense__are_refused_with_a_reason(clean, capsys, arguments, words):
+    with pytest.raises(SystemExit) as ended:
+        options_from(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
