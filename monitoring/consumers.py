@@ -4,8 +4,9 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 
+from mlorch_site.lib import clock
 from mlorch_site.live.consumers import LiveConsumer
-from monitoring.selectors import series_after
+from monitoring.selectors import CHART_SPAN, series_after
 
 
 class ChartConsumer(LiveConsumer):
@@ -28,7 +29,9 @@ class ChartConsumer(LiveConsumer):
 
     async def _send_new(self) -> None:
         # `sequence` is a window id here: the position in the endpoint's own stream.
-        points, newest = await database_sync_to_async(series_after)(*self._place, after_id=self.sequence)
+        points, newest = await database_sync_to_async(series_after)(
+            *self._place, after_id=self.sequence, not_before=clock.now() - CHART_SPAN
+        )
         if newest > self.sequence:
             self.sequence = newest
             await self.send_json(

@@ -2,6 +2,8 @@
 
 import json
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -11,7 +13,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, TooLarge
 from monitoring.services import BatchGap, windows_store
 
-BATCH_MAX_BYTES = 2 * 1024 * 1024
+GATEWAY_MAX_CHARS = 80
 
 
 @csrf_exempt
@@ -19,14 +21,16 @@ BATCH_MAX_BYTES = 2 * 1024 * 1024
 @require_POST
 def windows(request: HttpRequest, gateway: str) -> JsonResponse:
     """Store one batch: 200 when it is stored or known, 409 with the expected sequence when one is missing."""
-    if len(request.body) > BATCH_MAX_BYTES:
-        raise TooLarge(f"A batch has at most {BATCH_MAX_BYTES} bytes.")
+    if len(gateway) > GATEWAY_MAX_CHARS or not gateway.isprintable():
+        raise Invalid(f"A gateway's name has at most {GATEWAY_MAX_CHARS} printable characters.")
     try:
         body = json.loads(request.body)
-    except ValueError as error:
+    except RequestDataTooBig as error:
+        raise TooLarge(f"A batch has at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.") from error
+    except (ValueError, RecursionError) as error:
         raise Invalid("The body is not JSON.") from error
     try:
-        accepted = windows_store(gateway=gateway[:80], body=body, now=clock.now())
+        accepted = windows_store(gateway=gateway, body=body, now=clock.now())
     except BatchGap as gap:
         return JsonResponse(gap.details, status=409)
     return JsonResponse({"accepted": accepted})

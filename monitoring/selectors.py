@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Max, Sum
+from django.db.models import Max, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from mlorch_site.lib import clock
 from monitoring.analysis.judge import ArmCounts, Block, slo_key
-from monitoring.models import Window
+from monitoring.models import RollUpCursor, Window
 from monitoring.telemetry.histogram import Histogram, merged
 
 CANDIDATE = "candidate"
 STABLE = "stable"
 BLOCK_WINDOWS_MAX = 20_000
 SERIES_ROWS_MAX = 5_000
+ROLLED_UP_FROM = timedelta(minutes=2)  # shorter spans are read from one-second windows alone
+DAY = timedelta(hours=24)
 RATE_SPAN_S = 30
+CHART_SPAN = timedelta(minutes=10)
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -65,12 +69,6 @@ def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
         client_errors=sum(window.client_errors for window in windows),
         over_slo=over,
     )
-
-
-def newest_window_id(environment: str, endpoint: str) -> int:
-    """Return the id of the newest window of an endpoint, 0 without any."""
-    newest = Window.objects.filter(environment=environment, endpoint=endpoint).aggregate(newest=Max("id"))["newest"]
-    return int(newest or 0)
 
 
 def candidate_requests_since(*, environment: str, endpoint: str, release: str, since: datetime) -> int:
@@ -139,39 +137,56 @@ def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
     points = []
     for (start, arm, version), parts in sorted(groups.items()):
         histogram = merged([part.latency for part in parts])
-        quantiles = {name: histogram.quantile(share) for name, share in QUANTILES.items()}
-        counts = {
-            "requests": sum(part.requests for part in parts),
-            "errors": sum(errors_of(part) for part in parts),
-            "client_errors": sum(part.client_errors for part in parts),
-        }
-        points.append(Point(clock.from_unix(start), seconds, arm, version, **counts, **quantiles))
+        points.append(
+            Point(
+                start=clock.from_unix(start),
+                seconds=seconds,
+                arm=arm,
+                version=version,
+                requests=sum(part.requests for part in parts),
+                errors=sum(errors_of(part) for part in parts),
+                client_errors=sum(part.client_errors for part in parts),
+                **{name: histogram.quantile(share) for name, share in QUANTILES.items()},  # type: ignore[arg-type]
+            )
+        )
     return points
+
+
+def _rolled_up(width: int, start: datetime) -> "QuerySet[Window]":
+    """Return the windows from `start` on as roll-ups of `width` seconds, and as themselves those not rolled up yet.
+
+    One statement, so that a roll-up that ends meanwhile counts nothing twice.
+    """
+    if width == 1:
+        return Window.objects.filter(seconds=1, start__gte=start)
+    cursor = Coalesce(Subquery(RollUpCursor.objects.filter(pk=1).values("window_id")), 0)
+    return Window.objects.filter(Q(seconds=width) | Q(seconds=1, id__gt=cursor), start__gte=start)
 
 
 def series(
     environment: str, endpoint: str, *, since: datetime, until: datetime | None = None, seconds: int = 1
 ) -> list[Point]:
     """Return the points of all arms in a span; wider points are read from the roll-up that fits."""
-    source = max(width for width in (1, 10, 60, 600) if width <= seconds)
-    rows = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=source, start__gte=since)
+    width = max(width for width in (1, 10, 60, 600) if width <= seconds)
+    rows = _rolled_up(width, since).filter(environment=environment, endpoint=endpoint)
     if until is not None:
         rows = rows.filter(start__lt=until)
-    return points_of(rows.order_by("start")[:SERIES_ROWS_MAX], seconds)
+    newest_first = rows.order_by("-start", "-id")[:SERIES_ROWS_MAX]
+    return points_of(newest_first, seconds)
 
 
-def series_after(environment: str, endpoint: str, *, after_id: int) -> tuple[list[Point], int]:
-    """Return the one-second points touched by windows that arrived after `after_id`, whole, and the newest id."""
-    fresh = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1, id__gt=after_id)
-    found = list(fresh.order_by("id").values_list("id", "start")[:SERIES_ROWS_MAX])
-    if not found:
+def series_after(environment: str, endpoint: str, *, after_id: int, not_before: datetime) -> tuple[list[Point], int]:
+    """Return the one-second points touched by windows that arrived after `after_id`, whole, and the newest id.
+
+    Points that began before `not_before` are passed over: a chart does not show them any more.
+    """
+    own = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1)
+    newest = own.filter(id__gt=after_id).aggregate(newest=Max("id"))["newest"]
+    if newest is None:
         return [], after_id
-    newest = found[-1][0]
-    starts = {start for _, start in found}
-    rows = Window.objects.filter(
-        environment=environment, endpoint=endpoint, seconds=1, start__in=starts, id__lte=newest
-    )
-    return points_of(rows, 1), newest
+    fresh = own.filter(id__gt=after_id, id__lte=newest, start__gte=not_before)
+    rows = own.filter(start__in=fresh.values("start"), id__lte=newest).order_by("-start", "-id")
+    return points_of(rows[:SERIES_ROWS_MAX], 1), newest
 
 
 @dataclass(frozen=True)
@@ -190,22 +205,22 @@ class Summary:
 
 def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
     """Return one summary per arm, and one with the arm `all`, over the last `minutes`."""
-    since = clock.now() - timedelta(minutes=minutes)
-    rows = list(
-        Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1, start__gte=since)
-        if minutes <= 60
-        else Window.objects.filter(environment=environment, endpoint=endpoint, seconds=60, start__gte=since)
-    )
+    span = timedelta(minutes=minutes)
+    width = 1 if span <= ROLLED_UP_FROM else 10 if span < DAY else 60
+    now = clock.now()
+    since = clock.from_unix(int((now - span).timestamp()) // width * width)
+    rows = list(_rolled_up(width, since).filter(environment=environment, endpoint=endpoint))
+    seconds = (now - since).total_seconds()
     arms = sorted({window.arm for window in rows})
     return [
-        _summary("all", rows, minutes),
-        *(_summary(arm, [row for row in rows if row.arm == arm], minutes) for arm in arms),
+        _summary("all", rows, seconds),
+        *(_summary(arm, [row for row in rows if row.arm == arm], seconds) for arm in arms),
     ]
 
 
-def _summary(arm: str, rows: list[Window], minutes: int) -> Summary:
+def _summary(arm: str, rows: list[Window], seconds: float) -> Summary:
     histogram = merged([row.latency for row in rows])
     requests, errors = sum(row.requests for row in rows), sum(errors_of(row) for row in rows)
     share = errors / requests if requests else None
     quantiles = {name: histogram.quantile(value) for name, value in QUANTILES.items()}
-    return Summary(arm, requests, requests / (minutes * 60), errors, share, **quantiles)
+    return Summary(arm, requests, requests / seconds, errors, share, **quantiles)

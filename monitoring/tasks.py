@@ -9,7 +9,7 @@ from monitoring.services import retention_apply, windows_roll_up
 @shared_task(name="monitoring.rollup", queue="control")
 def rollup() -> None:
     """Roll recent windows up."""
-    windows_roll_up(now=clock.now())
+    windows_roll_up()
 
 
 @shared_task(name="monitoring.retention", queue="work")

@@ -107,5 +107,5 @@ def ensure_assets() -> None:
             return
         say("installing front-end assets …")
         npm, env = npm_with_environment()
-        _run(npm, "ci", "--ignore-scripts", "--loglevel=error", "--no-fund", "--no-audit", env=env)
+        _run(npm, "ci", "--ignore-scripts", "--silent", "--no-update-notifier", "--no-fund", "--no-audit", env=env)
         stamp.write_text(wanted)

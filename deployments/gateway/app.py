@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from deployments.gateway import errors, inference
-from deployments.gateway.config import UNIT_MAX_CHARS, URL_MAX_CHARS
+from deployments.gateway.config import DISCARD_MAX_BYTES, UNIT_MAX_CHARS, URL_MAX_CHARS
 from deployments.gateway.errors import Refusal
 from deployments.gateway.inference import Call
 from deployments.gateway.state import State
@@ -174,10 +174,12 @@ def unit_of(headers: type_Headers) -> str:
 
 
 async def read_body(headers: type_Headers, receive: type_Receive, limit: int) -> bytes:
-    """Return the whole body. Raises Refusal (413) as soon as it is known to be too large, Disconnected when the client went away."""
+    """Return the whole body. Raises Refusal (413) when it is too large, Disconnected when the client went away.
+
+    What is too large is read on for a while and thrown away: a client that is still sending would not see the answer otherwise.
+    """
     told = headers.get(b"content-length", b"")
-    if told.isdigit() and int(told) > limit:
-        raise errors.too_large(limit)
+    is_refused = told.isdigit() and int(told) > limit
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -186,8 +188,13 @@ async def read_body(headers: type_Headers, receive: type_Receive, limit: int) ->
             raise Disconnected
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > limit:
+        is_refused = is_refused or size > limit
+        is_whole = not message.get("more_body", False)
+        if is_refused and (is_whole or size > limit + DISCARD_MAX_BYTES):
             raise errors.too_large(limit)
+        if is_refused:
+            chunks.clear()
+            continue
         chunks.append(chunk)
-        if not message.get("more_body", False):
+        if is_whole:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)

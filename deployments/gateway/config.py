@@ -14,6 +14,7 @@ STOP_TIMEOUT_S = 20
 URL_MAX_CHARS = 2048
 HEADER_MAX_BYTES = 32 * 1024
 UNIT_MAX_CHARS = 256
+DISCARD_MAX_BYTES = 16 * 1024 * 1024  # of a refused body, so that its sender gets to see the refusal
 RETRY_AFTER_S = 1
 SPOOL_MAX_BATCHES = 7200
 PUSH_TIMEOUT_S = 10

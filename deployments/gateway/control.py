@@ -117,7 +117,7 @@ async def _push(state: State, session: aiohttp.ClientSession, waiting: list[Any]
                 async with session.post(url, json={**batch, "gap": True}, timeout=timeout) as again:
                     if again.status != 200:
                         raise aiohttp.ClientError(f"HTTP {again.status}")
-            elif response.status == 400:
+            elif response.status in (400, 413):
                 log.error("windows.refused", batch=str(path.name), why=(await response.text())[:300])
             elif response.status != 200:
                 raise aiohttp.ClientError(f"HTTP {response.status}")

@@ -3,14 +3,13 @@
 import zoneinfo
 from collections.abc import Callable
 
-from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from mlorch_site.accounts.selectors import LAST_SEEN, is_idle
 from mlorch_site.lib import clock
 
-LAST_SEEN = "last_seen"
 LAST_SEEN_RESOLUTION_S = 60
 
 
@@ -31,12 +30,11 @@ class PersonMiddleware:
             timezone.deactivate()
 
     def _end_idle_session(self, request: HttpRequest) -> None:
-        now = clock.now().timestamp()
-        last_seen = request.session.get(LAST_SEEN, now)
-        if now - last_seen > settings.SESSION_IDLE_TIMEOUT_S:
+        now = clock.now()
+        if is_idle(request.session, now):
             logout(request)
-        elif LAST_SEEN not in request.session or now - last_seen > LAST_SEEN_RESOLUTION_S:
-            request.session[LAST_SEEN] = now
+        elif now.timestamp() - request.session.get(LAST_SEEN, 0) > LAST_SEEN_RESOLUTION_S:
+            request.session[LAST_SEEN] = now.timestamp()
 
     def _use_time_zone(self, request: HttpRequest) -> None:
         try:

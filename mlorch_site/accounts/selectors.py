@@ -1,8 +1,12 @@
 """Who is asking: actors out of sessions and tokens (these read the database)."""
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
+from importlib import import_module
 
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
@@ -12,6 +16,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unauthenticated
 
 LAST_USE_RESOLUTION = timedelta(minutes=1)
+LAST_SEEN = "last_seen"
 
 
 def actor_for_user(user: User, *, address: str = "", request_id: str = "", token: ApiToken | None = None) -> Actor:
@@ -26,6 +31,22 @@ def actor_for_user(user: User, *, address: str = "", request_id: str = "", token
         address=address,
         request_id=request_id,
     )
+
+
+def is_idle(session: SessionBase, now: datetime) -> bool:
+    """Return whether a session was last used too long ago."""
+    last_seen = session.get(LAST_SEEN)
+    return last_seen is not None and now.timestamp() - last_seen > settings.SESSION_IDLE_TIMEOUT_S
+
+
+def user_of_session(key: str | None) -> User | None:
+    """Return the active person signed in by a session, as it is in the database now; None when it ended, idled out or never was."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    user = get_user(request)
+    if not isinstance(user, User) or not user.is_active or is_idle(request.session, clock.now()):
+        return None
+    return user
 
 
 def address_of(request: HttpRequest) -> str:

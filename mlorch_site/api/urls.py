@@ -1,6 +1,8 @@
 """REST addresses of the site itself, under /api/v1/."""
 
+from csp.decorators import csp_update
 from django.urls import path
+from django.utils.decorators import method_decorator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from mlorch_site.accounts.authentication import IsSignedIn
@@ -15,6 +17,11 @@ class SchemaView(SpectacularAPIView):
     permission_action = Action.VIEW
 
 
+# The one inline style of the page; its hash is told by the browser when it changes.
+DOCS_STYLE = "'sha256-MMpT0iDxyjALd9PdfepImGX3DBfJPXZ4IlDWdPAgtn0='"
+
+
+@method_decorator(csp_update({"style-src": DOCS_STYLE}), name="dispatch")
 class DocsView(SpectacularSwaggerSplitView):
     """The schema as pages, without anything from elsewhere."""
 

@@ -5,29 +5,29 @@ import contextlib
 from typing import Any
 from urllib.parse import parse_qs
 
+import structlog
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
-from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
-from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.models import User
-from mlorch_site.accounts.selectors import actor_for_user
+from mlorch_site.accounts.selectors import actor_for_user, user_of_session
 from mlorch_site.live import topics as topic_rules
 from mlorch_site.live.outbox import group_of
-from mlorch_site.live.selectors import events_after, newest_sequence
+from mlorch_site.live.selectors import events_after, missed_since, newest_sequence
+
+log = structlog.get_logger(__name__)
 
 RECHECK_S = 4.0
 CLOSE_UNAUTHENTICATED = 4401
 CLOSE_FORBIDDEN = 4403
 CLOSE_MALFORMED = 4400
+CLOSE_UNAVAILABLE = 1011
 
 
-class LiveConsumer(AsyncJsonWebsocketConsumer):
-    """`/ws/live/?topics=a,b&since=N`: first what was missed since N, then every event as it is committed.
+class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+    """`/ws/live/?topics=a,b&since=N`: first what was missed since N, then every event as it is committed, in order and once.
 
-    Rights are looked at again every `RECHECK_S` seconds; who lost them is closed.
+    Rights are looked at again every `RECHECK_S` seconds; who lost them is closed, and so is everybody while they cannot be looked at.
     """
 
     topics: list[str]
@@ -35,14 +35,14 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     _watch: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        query = parse_qs(self.scope["query_string"].decode())
+        query = parse_qs(self.scope["query_string"].decode(errors="replace"))
         try:
             self.topics = self.wanted_topics(query)
-            self.sequence = int(query.get("since", ["0"])[0])
+            self.sequence = topic_rules.position(query.get("since", ["0"])[0])
         except ValueError:
             await self.refuse(CLOSE_MALFORMED)
             return
-        if refusal := await self._refusal():
+        if refusal := await database_sync_to_async(self._refusal)():
             await self.refuse(refusal)
             return
         for topic in self.topics:
@@ -63,60 +63,50 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         await self.accept()
         await self.close(code)
 
-    @database_sync_to_async
-    def _actor(self) -> Actor:
+    def _refusal(self) -> int:
         # The session may have ended or its person been disabled since the socket was opened: both are read again.
-        request = HttpRequest()
-        request.session = SessionStore(self.scope["session"].session_key)
-        user = get_user(request)
-        return actor_for_user(user) if isinstance(user, User) else Actor.anonymous()
-
-    async def _refusal(self) -> int:
-        actor = await self._actor()
-        if actor.user is None:
+        user = user_of_session(self.scope["session"].session_key)
+        if user is None:
             return CLOSE_UNAUTHENTICATED
-        allowed = await database_sync_to_async(
-            lambda: all(topic_rules.may_join(actor, topic) for topic in self.topics)
-        )()
-        return 0 if allowed else CLOSE_FORBIDDEN
+        actor: Actor = actor_for_user(user)
+        return 0 if all(topic_rules.may_join(actor, topic) for topic in self.topics) else CLOSE_FORBIDDEN
 
     async def _watch_rights(self) -> None:
-        while True:
+        refusal = 0
+        while not refusal:
             await asyncio.sleep(RECHECK_S)
-            if refusal := await self._refusal():
-                await self.close(refusal)
-                return
+            try:
+                refusal = await database_sync_to_async(self._refusal)()
+            except Exception as error:
+                log.warning("live.rights_unknown", error=type(error).__name__)
+                refusal = CLOSE_UNAVAILABLE
+        await self.close(refusal)
 
     async def catch_up(self) -> None:
-        """Send what was missed, or ask for a reload when that is too much or the client has no position."""
-        if self.sequence <= 0:
+        """Send what was missed, or ask for a reload when that is too much; without a position, only say where the news stand."""
+        if self.sequence == 0:
             self.sequence = await database_sync_to_async(newest_sequence)()
             await self.send_json({"type": "hello", "sequence": self.sequence})
             return
-        events, too_many = await database_sync_to_async(events_after)(self.topics, self.sequence)
         await self.send_json({"type": "hello", "sequence": self.sequence})
+        await self._tell(*await database_sync_to_async(missed_since)(self.topics, self.sequence))
+
+    async def live_event(self, message: dict[str, Any]) -> None:
+        """A change was committed; messages can overtake each other, so what is missing is read from the table."""
+        if message["sequence"] > self.sequence:
+            await self._tell(*await database_sync_to_async(events_after)(self.topics, self.sequence))
+
+    async def _tell(self, events: list[dict[str, Any]], too_many: bool) -> None:
         if too_many:
             self.sequence = await database_sync_to_async(newest_sequence)()
             await self.send_json({"type": "reload", "sequence": self.sequence})
             return
         for event in events:
-            await self._tell(event)
-
-    async def live_event(self, message: dict[str, Any]) -> None:
-        """A change was committed; messages can overtake each other, so what is missing is read from the table."""
-        if message["sequence"] <= self.sequence:
-            return
-        events, _ = await database_sync_to_async(events_after)(self.topics, self.sequence)
-        for event in events:
-            await self._tell(event)
-
-    async def _tell(self, event: dict[str, Any]) -> None:
-        if event["sequence"] > self.sequence:
             self.sequence = event["sequence"]
             await self.send_json(event)
 
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        """A client's message only keeps the connection alive."""
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        """A client's message only keeps the connection alive; nothing in it is read."""
         await self.send_json({"type": "pong", "sequence": self.sequence})
 
     async def disconnect(self, code: int) -> None:

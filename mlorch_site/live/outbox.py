@@ -43,8 +43,11 @@ def publish(topic: str, kind: str, data: dict[str, Any] | None = None) -> Event:
 
 
 def group_of(topic: str) -> str:
-    """Return the channel-layer group of a topic (groups allow letters, digits, hyphens, underscores and periods)."""
-    return "topic." + "".join(c if c.isalnum() or c in "-_." else "_" for c in topic)[:90]
+    """Return the channel-layer group of a topic (groups allow ASCII letters, digits, hyphens, underscores and periods).
+
+    Two topics may share a group: a message only says that it is time to look, and what is looked up is the topic itself.
+    """
+    return "topic." + "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in topic)[:90]
 
 
 def nudge(event: Event) -> None:

@@ -18,6 +18,19 @@ def events_after(topics: list[str], sequence: int) -> tuple[list[dict[str, Any]]
     return [message_of(event) for event in rows[:MISSED_MAX]], len(rows) > MISSED_MAX
 
 
+def missed_since(topics: list[str], sequence: int) -> tuple[list[dict[str, Any]], bool]:
+    """Return what a client that had reached `sequence` missed, and whether it must load its page again instead.
+
+    It must when there is too much to list, when some of it is not kept any more, and when the client is ahead of the table (which was
+    restored, or begun anew).
+    """
+    newest, oldest = newest_sequence(), Event.objects.order_by("sequence").values_list("sequence", flat=True).first()
+    kept_from = newest + 1 if oldest is None else oldest
+    if sequence > newest or sequence + 1 < kept_from:
+        return [], True
+    return events_after(topics, sequence)
+
+
 def message_of(event: Event) -> dict[str, Any]:
     """Return an event as browsers get it."""
     return {"type": "event", "sequence": event.sequence, "topic": event.topic, "kind": event.kind, "data": event.data}

@@ -6,7 +6,8 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 
 TOPICS_MAX = 10
-TOPIC_MAX_CHARS = 120
+TOPIC_MAX_CHARS = 130
+POSITION_MAX = 2**53  # what a browser counts exactly
 
 type_Check = Callable[[Actor, str], bool]
 _checks: dict[str, type_Check] = {}
@@ -32,6 +33,14 @@ def may_join(actor: Actor, topic: str) -> bool:
 def parse(text: str) -> list[str]:
     """Return the topics of a comma-separated list, without doubles. Raises ValueError beyond the limits."""
     topics = list(dict.fromkeys(part for part in text.split(",") if part))
-    if len(topics) > TOPICS_MAX or any(len(topic) > TOPIC_MAX_CHARS for topic in topics):
-        raise ValueError(f"at most {TOPICS_MAX} topics of {TOPIC_MAX_CHARS} characters")
+    if len(topics) > TOPICS_MAX or any(len(topic) > TOPIC_MAX_CHARS or not topic.isprintable() for topic in topics):
+        raise ValueError(f"at most {TOPICS_MAX} topics of {TOPIC_MAX_CHARS} printable characters")
     return topics
+
+
+def position(text: str) -> int:
+    """Return the position (an event's sequence or a window's id) that a client has reached; 0 for none. Raises ValueError."""
+    number = int(text)
+    if not 0 <= number <= POSITION_MAX:
+        raise ValueError("a position is a number from 0 on")
+    return number

@@ -7,7 +7,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Forbidden, Invalid
 from mlorch_site.live import topics as topic_rules
-from mlorch_site.live.selectors import events_after, newest_sequence
+from mlorch_site.live.selectors import missed_since, newest_sequence
 
 
 @requires(Action.VIEW)
@@ -15,14 +15,14 @@ def events(request: HttpRequest) -> JsonResponse:
     """Return the events of `topics` after `since`; without a position, only the newest sequence."""
     try:
         topics = topic_rules.parse(request.GET.get("topics", ""))
-        since = int(request.GET.get("since", "0"))
+        since = topic_rules.position(request.GET.get("since", "0"))
     except ValueError as error:
         raise Invalid(f"topics or since: {error}") from error
     actor = actor_of(request)
     if not all(topic_rules.may_join(actor, topic) for topic in topics):
         raise Forbidden("You may not listen to one of these topics.")
-    if since <= 0:
+    if since == 0:
         return JsonResponse({"sequence": newest_sequence(), "events": [], "reload": False})
-    found, too_many = events_after(topics, since)
+    found, too_many = missed_since(topics, since)
     sequence = newest_sequence() if too_many else (found[-1]["sequence"] if found else since)
     return JsonResponse({"sequence": sequence, "events": found, "reload": too_many})

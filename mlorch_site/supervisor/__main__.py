@@ -66,7 +66,8 @@ class Up:
         processes = [self._launch(spec) for spec in specs]
         if all(spec.waited_for for spec in specs):
             await asyncio.gather(*(process.is_ready.wait() for process in processes))
-            self._say(f"{step}/{self._total} starting {title} … ready in {time.monotonic() - began:.1f} s")
+            word = "ready" if any(spec.ready for spec in specs) else "started"
+            self._say(f"{step}/{self._total} starting {title} … {word} in {time.monotonic() - began:.1f} s")
 
     async def _command(self, title: str, *arguments: str, keep_output: bool = True) -> None:
         began = self._begin_step(title)
@@ -182,6 +183,8 @@ def check_ports(options: Options) -> None:
 
 def main() -> None:
     options = options_from(sys.argv[1:])
+    # Database, artifacts and logs are nobody else's business on this machine.
+    os.umask(0o077)
     lock(options.data_dir)
     end_leftovers(options.data_dir)
     check_ports(options)

@@ -10,9 +10,12 @@ FILE_NAME = "secrets.json"
 
 
 def load_or_make(data_dir: Path) -> dict[str, str]:
-    """Return the secrets of this data directory, making those that are missing."""
+    """Return the secrets of this data directory, making those that are missing. Raises OSError when the file cannot be read or is damaged."""
     path = data_dir / FILE_NAME
-    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise OSError(f"{path} is damaged ({error}); restore it, or remove it to sign everybody out") from error
     fresh = {
         "django": secrets.token_urlsafe(48),
         "control": secrets.token_urlsafe(32),

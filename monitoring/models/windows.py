@@ -7,7 +7,8 @@ class Window(models.Model):
     """Counts and a latency histogram of one arm over `seconds` from `start`, from one gateway (or rolled up over all).
 
     `requests` = ok + client_errors + server_errors + timeouts. `latency` is the histogram as in docs/wire.md section 4. Ids rise in order of
-    arrival, so a reader with a cursor meets late windows too. Roll-ups (10 s, 60 s, 600 s) have an empty `gateway`.
+    arrival, and of commit, so a reader with a cursor misses none, late ones neither. Roll-ups (10 s, 60 s, 600 s) have an empty `gateway` and hold
+    exactly the one-second windows up to the `RollUpCursor`.
     """
 
     environment = models.CharField(max_length=40)
@@ -52,3 +53,13 @@ class GatewayCursor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gateway} at {self.sequence}"
+
+
+class RollUpCursor(models.Model):
+    """The newest one-second window that is in the roll-ups: the one row that rolling up is serialised by."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    window_id = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"rolled up to #{self.window_id}"

@@ -1,6 +1,11 @@
-"""Roll windows up exactly, and let old ones go, by rule."""
+"""Roll windows up exactly, and let old ones go, by rule.
+
+Each one-second window is added to every roll-up once, in the order of arrival, however late it comes: the cursor moves in the transaction
+that adds it. Only what is rolled up already is let go.
+"""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -8,48 +13,66 @@ from django.db.models import QuerySet
 
 from mlorch_site.lib import clock
 from mlorch_site.live.models import Event
-from monitoring.models import Window
+from monitoring.models import GatewayCursor, RollUpCursor, Window
 from monitoring.telemetry.histogram import merged
 
-# width of a roll-up in seconds → width of what it is made of
-TIERS = {10: 1, 60: 10, 600: 60}
+WIDTHS = (10, 60, 600)
 KEPT = {1: timedelta(hours=2), 10: timedelta(hours=24), 60: timedelta(days=30), 600: timedelta(days=400)}
-LATE = timedelta(minutes=5)  # windows may arrive this late and are still rolled up
 EVENTS_KEPT = timedelta(hours=24)
 NEWS_KEPT = timedelta(minutes=10)  # "windows.stored" comes every second and says little
+CURSORS_KEPT = timedelta(
+    days=14
+)  # longer than a window may be late: what such a boot still sends is refused by its age
+ROLL_UP_BATCH = 500  # holds the lock of writers for some tens of milliseconds
 DELETE_BATCH = 5000
 SUMS = ("requests", "ok", "client_errors", "server_errors", "timeouts", "rejected", "drawn")
 
 type_Key = tuple[str, str, str, int, str, datetime]
 
 
-def windows_roll_up(*, now: datetime) -> int:
-    """Make the roll-ups of the last minutes anew from finer windows; return how many were written. Twice gives the same."""
-    written = 0
-    for width, source in TIERS.items():
-        until = _floor(now, width)
-        since = _floor(now - LATE - timedelta(seconds=width), width)
-        written += _roll_up(width, source, since, until)
-    return written
-
-
-def _floor(moment: datetime, width: int) -> datetime:
-    return clock.from_unix(int(moment.timestamp()) // width * width)
+def windows_roll_up() -> int:
+    """Add every one-second window that arrived since the last time to its roll-ups; return how many there were."""
+    total = 0
+    while done := _roll_up_some():
+        total += done
+    return total
 
 
 @transaction.atomic
-def _roll_up(width: int, source: int, since: datetime, until: datetime) -> int:
+def _roll_up_some() -> int:
+    cursor, _ = RollUpCursor.objects.select_for_update().get_or_create(pk=1)
+    fresh = list(Window.objects.filter(seconds=1, id__gt=cursor.window_id).order_by("id")[:ROLL_UP_BATCH])
+    if not fresh:
+        return 0
+    for width in WIDTHS:
+        _add(width, fresh)
+    RollUpCursor.objects.filter(pk=1).update(window_id=fresh[-1].pk)
+    return len(fresh)
+
+
+def _add(width: int, fresh: list[Window]) -> None:
+    """Add windows to the roll-ups of `width` seconds; those that exist already are replaced by the sum."""
     groups: dict[type_Key, list[Window]] = defaultdict(list)
-    for window in Window.objects.filter(seconds=source, start__gte=since, start__lt=until):
-        start = _floor(window.start, width)
-        key = (window.environment, window.endpoint, window.arm, window.version, window.release, start)
-        groups[key].append(window)
-    Window.objects.filter(seconds=width, start__gte=since, start__lt=until).delete()
+    for window in fresh:
+        groups[_key(window, width)].append(window)
+    starts = {key[-1] for key in groups}
+    endpoints = {key[1] for key in groups}
+    known = Window.objects.filter(seconds=width, start__in=starts, endpoint__in=endpoints)
+    replaced = []
+    for row in known:
+        if _key(row, width) in groups:
+            groups[_key(row, width)].append(row)
+            replaced.append(row.pk)
+    Window.objects.filter(pk__in=replaced).delete()
     Window.objects.bulk_create(_merge(key, width, parts) for key, parts in groups.items())
-    return len(groups)
 
 
-def _merge(key: type_Key, width: int, parts: list[Window]) -> Window:
+def _key(window: Window, width: int) -> type_Key:
+    start = clock.from_unix(int(window.start.timestamp()) // width * width)
+    return window.environment, window.endpoint, window.arm, window.version, window.release, start
+
+
+def _merge(key: type_Key, width: int, parts: Iterable[Window]) -> Window:
     environment, endpoint, arm, version, release, start = key
     return Window(
         environment=environment,
@@ -66,16 +89,18 @@ def _merge(key: type_Key, width: int, parts: list[Window]) -> Window:
 
 
 def retention_apply(*, now: datetime) -> int:
-    """Delete windows and events past their time; return how many rows went."""
-    deleted = 0
-    for width, kept in KEPT.items():
-        deleted += _delete(Window.objects.filter(seconds=width, start__lt=now - kept))
+    """Delete windows, events and cursors past their time; return how many rows went."""
+    cursor = RollUpCursor.objects.filter(pk=1).values_list("window_id", flat=True).first() or 0
+    deleted = _delete(Window.objects.filter(seconds=1, start__lt=now - KEPT[1], id__lte=cursor))
+    for width in WIDTHS:
+        deleted += _delete(Window.objects.filter(seconds=width, start__lt=now - KEPT[width]))
     deleted += _delete(Event.objects.filter(kind="windows.stored", at__lt=now - NEWS_KEPT))
     deleted += _delete(Event.objects.filter(at__lt=now - EVENTS_KEPT).exclude(relayed_at=None))
+    deleted += _delete(GatewayCursor.objects.filter(updated_at__lt=now - CURSORS_KEPT))
     return deleted
 
 
-def _delete(rows: "QuerySet[Window] | QuerySet[Event]") -> int:
+def _delete(rows: "QuerySet[Window] | QuerySet[Event] | QuerySet[GatewayCursor]") -> int:
     """Delete in batches, so that no writer waits long."""
     total = 0
     while True:

@@ -1,7 +1,5 @@
 """The polling twin of the chart websocket."""
 
-from datetime import timedelta
-
 from django.http import HttpRequest, JsonResponse
 
 from mlorch_site.accounts.access import requires
@@ -10,9 +8,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.live import topics as topic_rules
-from monitoring.selectors import newest_window_id, series, series_after
-
-FIRST_SPAN = timedelta(minutes=10)
+from monitoring.selectors import CHART_SPAN, series_after
 
 
 @requires(Action.VIEW)
@@ -21,12 +17,8 @@ def points(request: HttpRequest, environment: str, endpoint: str) -> JsonRespons
     if not topic_rules.may_join(actor_of(request), f"endpoint.{environment}.{endpoint}"):
         raise NotFound("There is no such endpoint.")
     try:
-        since = int(request.GET.get("since", "0"))
+        since = topic_rules.position(request.GET.get("since", "0"))
     except ValueError as error:
-        raise Invalid("since must be a number.") from error
-    if since > 0:
-        found, newest = series_after(environment, endpoint, after_id=since)
-    else:
-        newest = newest_window_id(environment, endpoint)
-        found = series(environment, endpoint, since=clock.now() - FIRST_SPAN)
+        raise Invalid(f"since: {error}") from error
+    found, newest = series_after(environment, endpoint, after_id=since, not_before=clock.now() - CHART_SPAN)
     return JsonResponse({"type": "points", "sequence": newest, "points": [point.to_dict() for point in found]})

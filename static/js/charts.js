@@ -55,7 +55,7 @@
   }
 
   function layout(box) {
-    const text = css("--tblr-body-color", "#182433"), grid = css("--tblr-border-color", "#dadfe5");
+    const text = css("--mlorch-text", "#33404f"), grid = css("--mlorch-grid", "#e3e7ec");
     const shapes = [], notes = [];
     const facts = document.getElementById("chart-facts");
     const limit = facts ? (box.dataset.chart === "errors" ? facts.dataset.limitErrors : box.dataset.chart === "latency" ? facts.dataset.limitLatency : "") : "";

@@ -41,6 +41,12 @@ def test_up__first_start__site_and_gateway_answer_and_credentials_are_private(pr
     assert set(product.credentials["people"]) == {"viewer", "engineer", "reviewer", "risk", "manager", "admin"}
 
 
+def test_up__data_directory__is_readable_by_its_owner_only(product):
+    names = ("mlorch.sqlite3", "secrets.json", "logs", "run", "mlflow", "broker")
+    modes = {name: stat.S_IMODE((product.data_dir / name).stat().st_mode) & 0o077 for name in names}
+    assert modes == dict.fromkeys(names, 0)
+
+
 def test_up__passwords__are_in_the_terminal_and_in_no_log(product):
     password = product.credentials["people"]["engineer"]["password"]
     assert password in product.output

@@ -114,6 +114,14 @@ def test_secrets__one_is_new__the_others_stay(tmp_path):
     assert made["control"]
 
 
+def test_secrets__file_is_damaged__is_told_and_not_replaced(tmp_path):
+    path = tmp_path / secrets_file.FILE_NAME
+    path.write_text('{"django": "half a sec')
+    with pytest.raises(OSError, match="is damaged"):
+        secrets_file.load_or_make(tmp_path)
+    assert path.read_text() == '{"django": "half a sec'
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

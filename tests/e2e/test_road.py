@@ -1,0 +1,151 @@
+"""The whole road on the real product: MLflow → release → approval → canary → promotion, the bad version, and the way back by hand."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import mlflow
+import pytest
+
+from tests.e2e.client import ROWS, Answer, Load, Rest, send
+from tests.support.product import ROOT, Product, wait_until
+
+pytestmark = pytest.mark.e2e
+
+RATE_PER_S = 60
+CANARY = {"kind": "canary", "steps": [{"weight": 20, "bake_s": 5, "min_requests": 30}, {"weight": 50, "bake_s": 5}]}
+SAMPLE = ROWS.iloc[:20]
+
+
+def alias(product: Product, name: str) -> int | None:
+    """Return where MLflow itself says that an alias points."""
+    url = f"{product.mlflow}/api/2.0/mlflow/registered-models/alias?name=breast-cancer&alias={name}"
+    answer = send("GET", url, "", None)
+    return int(answer.body["model_version"]["version"]) if answer.status == 200 else None
+
+
+def infer(product: Product, path: str, body: Any, content_type: str = "application/json", **headers: str) -> Answer:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return send(
+        "POST", f"{product.gateway}{path}", product.credentials["gateway_key"], content, content_type, **headers
+    )
+
+
+def test_1_first_release__approved_by_two_roles__serves_and_has_no_rollback_target(
+    product: Product, rest: Rest
+) -> None:
+    answer = rest.request(1, {"kind": "immediate"})
+    assert answer.status == 201
+    release = answer.body["id"]
+    rest.reach(release, {"awaiting_approval"}, 60)
+
+    refused = rest.call("engineer", "POST", f"/releases/{release}/decisions", {"decision": "approve"})
+    assert (refused.status, refused.body["error"]["code"]) == (403, "forbidden")
+    one = rest.call("reviewer", "POST", f"/releases/{release}/decisions", {"decision": "approve"})
+    assert one.body["status"] == "awaiting_approval"
+    assert one.body["approval"]["missing"] == "Needs 1 more Risk officer."
+    rest.call("risk", "POST", f"/releases/{release}/decisions", {"decision": "approve"})
+
+    done = rest.reach(release, {"succeeded"}, 90)
+    assert done["rollback_target"]["version"] is None
+    assert "no version to roll back to" in done["status_reason"]
+    wait_until(lambda: alias(product, "champion") == 1, within_s=20, saying="champion is version 1 in MLflow")
+    again = rest.call("engineer", "POST", "/endpoints/production/cancer/rollback", {"reason": "try"})
+    assert (again.status, again.body["error"]["code"]) == (409, "no_rollback_target")
+
+
+def test_2_predictions__every_form__equal_pyfunc(product: Product, rest: Rest) -> None:
+    code = "import mlflow, pandas, sys, json; frame = pandas.read_json(sys.stdin, orient='split');"
+    code += "print(json.dumps(mlflow.pyfunc.load_model('models:/breast-cancer/1').predict(frame).tolist()))"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(product.data_dir), "MLFLOW_TRACKING_URI": product.mlflow}
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        input=SAMPLE.to_json(orient="split"),
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = json.loads(told.stdout.splitlines()[-1])
+    path = "/production/endpoints/cancer/invocations"
+    forms: list[Any] = [
+        {"dataframe_split": SAMPLE.to_dict(orient="split", index=False)},
+        {"dataframe_records": SAMPLE.to_dict(orient="records")},
+        {"instances": SAMPLE.to_dict(orient="records")},
+        {"inputs": SAMPLE.to_dict(orient="list")},
+    ]
+    for form in forms:
+        answer = infer(product, path, form)
+        assert (answer.status, answer.body) == (200, {"predictions": expected}), form.keys()
+    csv = infer(product, path, SAMPLE.to_csv(index=False).encode(), "text/csv")
+    assert csv.body == {"predictions": expected}
+    tensors = [
+        {"name": name, "shape": [len(SAMPLE)], "datatype": "FP64", "data": SAMPLE[name].tolist()} for name in SAMPLE
+    ]
+    oip = infer(product, "/production/v2/models/cancer/infer", {"id": "a7", "inputs": tensors})
+    assert (oip.body["id"], oip.body["model_version"]) == ("a7", "1")
+    assert oip.body["outputs"][0]["data"] == expected
+    assert oip.headers["x-mlorch-arm"] == "stable"
+    assert mlflow.__version__
+
+
+def test_3_canary__good_version__weights_are_seen_and_aliases_move(product: Product, rest: Rest) -> None:
+    with Load(product, RATE_PER_S) as load:
+        release = rest.release(2, CANARY)
+
+        def weight() -> int:
+            return int((rest.get(f"/releases/{release}")["rollout"] or {}).get("weight_pct", 0))
+
+        wait_until(lambda: weight() == 20, within_s=60, saying="20 % is published")
+        applied = time.time() + 0.5
+        wait_until(lambda: weight() == 50, within_s=60, saying="50 % is published")
+        seen = [row.version for row in load.since(applied) if row.version]
+        done = rest.reach(release, {"succeeded"}, 240)
+        time.sleep(1)
+    share = seen.count("2") / len(seen)
+    assert 0.1 < share < 0.32, f"{share:.2f} of {len(seen)} answers came from the candidate at 20 %"
+    assert done["rollout"]["assessment"]["verdict"] == "healthy"
+    failed = [row for row in load.answers if row.status != 200]
+    assert not failed, failed[:5]
+    assert load.answers[-1].version == "2"
+    wait_until(lambda: alias(product, "champion") == 2, within_s=20, saying="champion is version 2 in MLflow")
+    assert alias(product, "previous") == 1
+    assert rest.get(f"/releases/{release}/report")["document"]["outcome"]["status"] == "succeeded"
+
+
+def test_4_bad_version__rolled_back_by_itself_with_its_verdict(product: Product, rest: Rest) -> None:
+    with Load(product, RATE_PER_S) as load:
+        release = rest.release(3, CANARY)
+        done = rest.reach(release, {"rolled_back"}, 120)
+        ended = time.time()
+        time.sleep(3)
+    assert done["status_reason"].startswith("Harmful:")
+    assert done["rollout"]["assessment"]["verdict"] == "harmful"
+    assert any(row.version == "3" for row in load.answers)
+    assert [row for row in load.since(ended) if row.version == "3"] == []
+    assert rest.get("/endpoints/production/cancer")["stable_version"] == 2
+    assert alias(product, "champion") == 2
+
+
+def test_5_rollback_by_hand__returns_to_the_version_before(product: Product, rest: Rest) -> None:
+    answer = rest.call(
+        "engineer", "POST", "/endpoints/production/cancer/rollback", {"reason": "the clinic asks for it"}
+    )
+    assert (answer.status, answer.body["kind"]) == (200, "rollback")
+    rest.reach(answer.body["id"], {"succeeded"}, 60)
+
+    sample = {"dataframe_split": SAMPLE.iloc[:1].to_dict(orient="split", index=False)}
+    served = infer(product, "/production/endpoints/cancer/invocations", sample)
+    assert served.headers["x-mlorch-version"] == "1"
+    wait_until(lambda: alias(product, "champion") == 1, within_s=20, saying="champion is version 1 again")
+
+
+def test_6_audit__after_all_of_it__the_chain_holds(rest: Rest) -> None:
+    result = rest.get("/audit/verify", "admin")
+
+    assert result["holds"], result
+    assert result["checked"] > 30
