@@ -59,7 +59,7 @@ def watch(release: Release, rollout: Rollout) -> Watch:
     state = JudgeState.from_dict(rollout.judge) if rollout.judge else initial_state(guardrails)
     for block in blocks:
         state = fold(state, block)
-    assessment = assess(state, bake_done=rollout.phase == Phase.JUDGING)
+    assessment = assess(state, bake_done=rollout.phase in (Phase.JUDGING, Phase.PROMOTING))
     judged = Judged(assessment.verdict.value, assessment.sentence, _still_needed(assessment))
     return Watch(state.to_dict(), cursor, candidate, stable, assessment.to_dict(), before, judged)
 

@@ -1,15 +1,19 @@
 // Tells the page what changed: by websocket, or by polling when that is blocked.
-// <body data-live-topics="release.1,overview" data-live-since="42">; every event becomes a `live` event on <body>, and
-// htmx elements with hx-trigger="live from:body" fetch their fragment again. Connection state is shown in #connection-state.
+// <body data-live-topics="release.1,overview" data-live-since="42">; news become a `live` event on <body> (throttled), and
+// htmx elements with hx-trigger="live from:body" fetch their fragment again. Connection state is shown in #connection-state;
+// #announcer says politely that something changed. Nothing here moves the focus.
 (function () {
   "use strict";
   const body = document.body;
   const topics = body.dataset.liveTopics || "";
   if (!topics) return;
   const state = document.getElementById("connection-state");
-  const POLL_MS = 4000, RETRY_MAX_MS = 15000, THROTTLE_MS = 400, SAY_MS = 1000;
+  const announcer = document.getElementById("announcer");
+  const POLL_MS = 4000, RETRY_FIRST_MS = 500, RETRY_MAX_MS = 15000, THROTTLE_MS = 400, SHOW_MS = 1000, SAY_MS = 5000, PING_MS = 20000;
+  const RELOAD_MIN_MS = 30000, RELOADED_AT = "mlorch-reloaded-at";
+  const UNAUTHENTICATED = 4401, REFUSED = [4400, 4403];
   let since = Number(body.dataset.liveSince || 0);
-  let retry = 500, failures = 0, socket = null, pending = null, lastNews = Date.now(), polling = null, mode = "connecting";
+  let retry = RETRY_FIRST_MS, failures = 0, socket = null, pending = null, saying = null, lastNews = Date.now(), polling = null, mode = "connecting";
 
   function show() {
     if (!state) return;
@@ -21,50 +25,80 @@
     state.dataset.state = mode;
   }
 
+  function reach(sequence) {
+    since = sequence;
+    body.dataset.liveSince = String(since);
+  }
+
   function announce(message) {
-    if (message.sequence > since) { since = message.sequence; body.dataset.liveSince = String(since); }
+    if (message.sequence <= since) return;
+    reach(message.sequence);
     lastNews = Date.now();
-    body.dispatchEvent(new CustomEvent("live-event", { detail: message }));
-    if (message.kind === "windows.stored" || pending) return;
-    pending = setTimeout(function () { pending = null; refresh(); }, THROTTLE_MS);
+    if (message.kind === "windows.stored") return;
+    say(message.kind);
+    if (!pending) pending = setTimeout(function () { pending = null; refresh(); }, THROTTLE_MS);
+  }
+
+  function say(kind) {
+    if (!announcer || saying) return;
+    saying = setTimeout(function () { saying = null; }, SAY_MS);
+    announcer.textContent = kind.replace(/[._]/g, " ") + ", " + new Date().toLocaleTimeString();
   }
 
   function refresh() {
     body.dispatchEvent(new CustomEvent("live"));
   }
 
+  // The server sends whoever is not signed in to the sign-in page; once, lest two opinions about that make a loop.
+  function signInAgain() {
+    const now = Date.now();
+    if (now - Number(sessionStorage.getItem(RELOADED_AT) || 0) < RELOAD_MIN_MS) return false;
+    sessionStorage.setItem(RELOADED_AT, String(now));
+    location.reload();
+    return true;
+  }
+
+  function hear(message) {
+    if (message.type === "hello") {
+      const wasAway = mode !== "connecting";
+      if (!since) reach(message.sequence);
+      mode = "live"; failures = 0; retry = RETRY_FIRST_MS; stopPolling();
+      if (wasAway) refresh();
+    } else if (message.type === "reload") {
+      reach(message.sequence);
+      refresh();
+    } else if (message.type === "event") {
+      announce(message);
+    }
+    lastNews = Date.now();
+    show();
+  }
+
   function connect() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const url = scheme + "//" + location.host + "/ws/live/?topics=" + encodeURIComponent(topics) + "&since=" + since;
     try { socket = new WebSocket(url); } catch (error) { lost(); return; }
-    socket.onmessage = function (event) {
-      const message = JSON.parse(event.data);
-      if (message.type === "hello") {
-        if (!since) since = message.sequence;
-        const wasAway = mode !== "connecting";
-        mode = "live"; failures = 0; retry = 500; lastNews = Date.now(); stopPolling(); show();
-        if (wasAway) refresh();
-      } else if (message.type === "reload") { since = message.sequence; refresh(); }
-      else if (message.type === "event") announce(message);
-    };
+    socket.onmessage = function (event) { hear(JSON.parse(event.data)); };
     socket.onclose = function (event) {
-      if (event.code === 4401) { location.reload(); return; }
-      if (event.code === 4403 || event.code === 4400) { mode = "polling"; startPolling(); show(); return; }
+      if (event.code === UNAUTHENTICATED && signInAgain()) return;
+      if (REFUSED.includes(event.code)) { startPolling(); return; }
       lost();
     };
   }
 
   function lost() {
     failures += 1;
-    mode = failures >= 2 ? "polling" : "reconnecting";
     if (failures >= 2) startPolling();
-    show();
+    else { mode = "reconnecting"; show(); }
     setTimeout(connect, retry);
     retry = Math.min(retry * 2, RETRY_MAX_MS);
   }
 
   function startPolling() {
-    if (!polling) { polling = setInterval(poll, POLL_MS); poll(); }
+    if (polling) return;
+    mode = "reconnecting";
+    polling = setInterval(poll, POLL_MS);
+    poll();
   }
 
   function stopPolling() {
@@ -74,18 +108,22 @@
   async function poll() {
     try {
       const answer = await fetch("/live/events.json?topics=" + encodeURIComponent(topics) + "&since=" + since, { credentials: "same-origin" });
-      if (!answer.ok) return;
+      if (answer.redirected) { signInAgain(); return; }
+      if (!answer.ok) throw new Error(String(answer.status));
       const news = await answer.json();
-      lastNews = Date.now();
+      if (!polling) return;
+      mode = "polling"; lastNews = Date.now();
       news.events.forEach(announce);
-      if (news.sequence > since) since = news.sequence;
+      if (news.reload || !since) reach(news.sequence);
       if (news.reload) refresh();
-    } catch (error) { mode = "reconnecting"; }
+    } catch (error) {
+      if (polling) mode = "reconnecting";
+    }
     show();
   }
 
-  setInterval(show, SAY_MS);
-  setInterval(function () { if (socket && socket.readyState === 1) socket.send("{}"); }, 20000);
+  setInterval(show, SHOW_MS);
+  setInterval(function () { if (socket && socket.readyState === WebSocket.OPEN) socket.send("{}"); }, PING_MS);
   show();
   connect();
 })();

@@ -7,6 +7,7 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deployments.gateway.windows import WindowKey, Windows
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.models import Event
 from monitoring.models import GatewayCursor, Window
@@ -183,8 +184,6 @@ def test_push__impossible_gateway__400(db, gateway):
 
 
 def test_push__gateways_own_windows__are_what_the_site_stores(db):
-    from deployments.gateway.windows import WindowKey, Windows
-
     moment = [NOW.timestamp() - 1.5]
     windows = Windows(lambda: moment[0])
     key = WindowKey("production", "clinic", "candidate", "2", "r2")

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import psutil
 import psycopg
 import pytest
@@ -14,7 +16,13 @@ def postgres(script):
 
 
 def servers() -> set[int]:
-    return {process.pid for process in psutil.Process().children(recursive=True) if process.name() == "postgres"}
+    """Return the servers we have started; their own helpers come and go."""
+    found = set()
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "postgres":
+                found.add(process.pid)
+    return found
 
 
 def test_running__inside__answers_and_afterwards_is_gone(postgres):

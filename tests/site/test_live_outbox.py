@@ -25,9 +25,9 @@ def test_publish__outside_a_transaction__is_refused(monkeypatch):
 
 def test_publish__change_rolled_back__no_event_and_no_hole(db):
     first = publish("releases")
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         outbox.publish("releases", "release.changed")
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     second = publish("releases")
 
     assert second.sequence == first.sequence + 1

@@ -1,0 +1,183 @@
+"""Reads of telemetry: blocks for the judge, points for charts, summaries for pages."""
+
+from datetime import timedelta
+
+import pytest
+
+from monitoring import selectors
+from monitoring.analysis.judge import ArmCounts, slo_key
+from monitoring.models import Window
+from monitoring.services import windows_roll_up
+from tests.monitoring.windows import NOW, PLACE, at, row, store
+
+SLO = 100.0
+CANDIDATE = {"arm": "candidate", "version": "2", "release": "r2"}
+
+
+def blocks(after_id=0, not_before=NOW - timedelta(hours=1), release="r2", slos_ms=(SLO,)):
+    return selectors.arm_counts_since(
+        **PLACE, release=release, after_id=after_id, not_before=not_before, slos_ms=list(slos_ms)
+    )
+
+
+def test_arm_counts__a_second_of_both_arms__one_block_over_all_gateways(db):
+    store(1, row(-2, latencies=[1, 500], errors=1), row(-2, latencies=[200] * 3, **CANDIDATE))
+    store(1, row(-2, latencies=[300], timeouts=1, ok=0), gateway="g2")
+    found, newest = blocks()
+
+    assert len(found) == 1
+    assert found[0].baseline == ArmCounts(requests=3, errors=2, client_errors=0, over_slo={slo_key(SLO): 2})
+    assert found[0].candidate == ArmCounts(requests=3, errors=0, client_errors=0, over_slo={slo_key(SLO): 3})
+    assert newest == Window.objects.latest("id").pk
+
+
+def test_arm_counts__with_the_cursor__each_window_once_and_late_ones_too(db):
+    store(1, row(-2))
+    _, cursor = blocks()
+    store(2, row(-1), row(-30))
+    found, newest = blocks(after_id=cursor)
+
+    assert sum(block.baseline.requests for block in found) == 2
+    assert blocks(after_id=newest) == ([], newest)
+
+
+def test_arm_counts__candidate_of_another_release_or_shadow__left_out_but_passed(db):
+    store(1, row(-2, **{**CANDIDATE, "release": "r9"}), row(-2, arm="shadow"), row(-2, release="r0"))
+    found, newest = blocks()
+
+    assert [(block.candidate.requests, block.baseline.requests) for block in found] == [(0, 1)]
+    assert newest == Window.objects.latest("id").pk
+
+
+def test_arm_counts__before_the_step_began__left_out(db):
+    store(1, row(-5), row(-3))
+
+    assert len(blocks(not_before=NOW - timedelta(seconds=4))[0]) == 1
+
+
+def test_arm_counts__rolled_up_meanwhile__counted_once(db):
+    store(1, row(-30))
+    windows_roll_up()
+
+    assert sum(block.baseline.requests for block in blocks()[0]) == 1
+
+
+def test_candidate_requests__of_the_release_since_then(db):
+    store(
+        1,
+        row(-9, **CANDIDATE),
+        row(-3, latencies=[1, 2], **CANDIDATE),
+        row(-3),
+        row(-3, **{**CANDIDATE, "release": "x"}),
+    )
+    count = selectors.candidate_requests_since(**PLACE, release="r2", since=NOW - timedelta(seconds=5))
+
+    assert count == 2
+
+
+def test_traffic_rate__over_the_last_full_seconds(db):
+    store(1, *(row(-second, latencies=[1] * 6) for second in range(3, 33)), row(-60), row(-1))
+
+    with at():
+        assert selectors.traffic_rate("production", "clinic") == pytest.approx(6.0)
+        assert selectors.traffic_rate("production", "nothing") == 0
+
+
+@pytest.mark.parametrize("rolled_up", ["not at all", "half", "all"])
+def test_summary__however_far_rolled_up__the_same_numbers(db, rolled_up):
+    store(1, *(row(-second, latencies=[10] * 9 + [1000], errors=1) for second in range(100, 200)))
+    if rolled_up != "not at all":
+        windows_roll_up()
+    store(2, row(-50, latencies=[20.0] * 10, **CANDIDATE))
+    if rolled_up == "all":
+        windows_roll_up()
+    with at():
+        total, candidate, stable = selectors.summary("production", "clinic", minutes=10)
+
+    assert (total.arm, candidate.arm, stable.arm) == ("all", "candidate", "stable")
+    assert (total.requests, candidate.requests, stable.requests) == (1010, 10, 1000)
+    assert stable.error_share == pytest.approx(0.1)
+    assert stable.rate == pytest.approx(1000 / 600, rel=0.02)
+    assert (stable.p50, stable.p99) == (pytest.approx(10, rel=0.01), pytest.approx(1000, rel=0.01))
+
+
+@pytest.mark.parametrize("minutes", [1, 10, 3000])
+def test_summary__no_traffic__cannot_say(db, minutes):
+    with at():
+        [total] = selectors.summary("production", "clinic", minutes=minutes)
+
+    assert (total.requests, total.rate, total.error_share, total.p95) == (0, 0, None, None)
+
+
+def test_summary__other_endpoint_of_the_same_name__left_out(db):
+    store(1, row(environment="staging"))
+    with at():
+        assert selectors.summary("production", "clinic", minutes=1)[0].requests == 0
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 30, 60])
+def test_series__any_width__keeps_every_request(db, seconds):
+    store(1, *(row(-second) for second in range(120)))
+    windows_roll_up()
+    store(2, row(-1, **CANDIDATE))
+    points = selectors.series("production", "clinic", since=NOW - timedelta(minutes=10), seconds=seconds)
+
+    assert sum(point.requests for point in points) == 121
+    assert points == sorted(points, key=lambda point: (point.start, point.arm))
+    assert {int(point.start.timestamp()) % seconds for point in points} == {0}
+
+
+def test_series__until__ends_there(db):
+    store(1, row(-5), row(-1))
+    points = selectors.series(
+        "production", "clinic", since=NOW - timedelta(minutes=1), until=NOW - timedelta(seconds=3)
+    )
+
+    assert [point.start for point in points] == [NOW - timedelta(seconds=5)]
+
+
+def after(cursor, not_before=NOW - timedelta(minutes=10)):
+    return selectors.series_after("production", "clinic", after_id=cursor, not_before=not_before)
+
+
+def test_series_after__second_gateway_comes_later__the_point_is_sent_again_whole(db):
+    store(1, row(-2, latencies=[1]))
+    first, cursor = after(0)
+    store(1, row(-2, latencies=[2, 3]), gateway="g2")
+    second, newest = after(cursor)
+
+    assert [point.requests for point in first + second] == [1, 3]
+    assert newest > cursor
+    assert after(newest) == ([], newest)
+
+
+def test_series_after__too_old_to_be_drawn__passed_over(db):
+    store(1, row(-3000), row(-2))
+    points, newest = after(0)
+
+    assert [point.start for point in points] == [NOW - timedelta(seconds=2)]
+    assert newest == Window.objects.latest("id").pk
+
+
+def test_point__as_charts_get_it(db):
+    store(1, row(-2, latencies=[10, 10, 10, 30], errors=1))
+    [point], _ = after(0)
+
+    values = point.to_dict()
+    assert {name: values[name] for name in ("t", "arm", "version", "rate", "requests", "errors", "error_share")} == {
+        "t": int(NOW.timestamp()) - 2,
+        "arm": "stable",
+        "version": 1,
+        "rate": 4.0,
+        "requests": 4,
+        "errors": 1,
+        "error_share": 0.25,
+    }
+    assert values["p50"] == pytest.approx(10, rel=0.01)
+
+
+def test_point__only_rejected_requests__no_share_and_no_quantile(db):
+    store(1, row(-2, latencies=[], rejected=5))
+    [point], _ = after(0)
+
+    assert (point.error_share, point.p95, point.to_dict()["p95"]) == (None, None, None)
