@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import environ
 
@@ -91,7 +92,7 @@ TEMPLATES = [
 SQLITE_BUSY_TIMEOUT_S = 20
 
 
-def _database() -> dict:
+def _database() -> dict[str, Any]:
     """Return the database from DATABASE_URL, or SQLite in the data directory."""
     url = env.str("DATABASE_URL", "")
     config = (

@@ -1,16 +1,74 @@
-"""Rows → plotly figures as plain dicts, with the same numbers as a table and one sentence. Pure."""
+"""Rows → plotly figures as plain dicts, with the same numbers as a table and one sentence. Pure.
 
-from collections.abc import Callable
+`PANELS` says what each chart shows; live pages hand it to static/js/charts.js, which draws the same from points as they arrive.
+"""
+
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from mlorch_site.lib import clock
 from monitoring.selectors import Point
 
-KINDS = ("rate", "latency", "errors")
-TITLES = {"rate": "Requests per second", "latency": "Latency in ms", "errors": "Share of errors in %"}
-DASHES = {"stable": "solid", "candidate": "dash", "baseline": "dot", "shadow": "dashdot"}
-QUANTILE_DASHES = {"p50": "dot", "p95": "solid", "p99": "dash"}
+ARM_DASHES = {"stable": "solid", "candidate": "dash", "baseline": "dot", "shadow": "dashdot"}
+TRANSPARENT = "rgba(0,0,0,0)"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line per arm: the value `key` of a point times `factor`. Without a `dash` of its own it has the arm's."""
+
+    label: str
+    key: str
+    factor: float = 1
+    dash: str = ""
+
+    def value(self, point: Point) -> float | None:
+        raw = getattr(point, self.key)
+        return None if raw is None else raw * self.factor
+
+    def dash_of(self, arm: str) -> str:
+        return self.dash or ARM_DASHES.get(arm, "solid")
+
+    def name_of(self, arm: str) -> str:
+        return f"{arm} {self.label}".strip()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A kind of chart. `spoken` is the line that the one sentence reads out; `limit_text` names the line of the guardrail."""
+
+    kind: str
+    title: str
+    lines: tuple[Line, ...]
+    spoken: int = 0
+    limit_text: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """The head of the table twin."""
+        return ["Time", "Arm", "Version", *(line.label or self.title for line in self.lines)]
+
+    @property
+    def spec(self) -> str:
+        """The panel as JSON for the browser."""
+        lines = [vars(line) for line in self.lines]
+        known = {"title": self.title, "spoken": self.spoken, "limit_text": self.limit_text}
+        return json.dumps({**known, "lines": lines, "dashes": ARM_DASHES})
+
+
+PANELS = (
+    Panel("rate", "Requests per second", (Line("", "rate"),)),
+    Panel(
+        "latency",
+        "Latency in ms",
+        (Line("p50", "p50", dash="dot"), Line("p95", "p95", dash="solid"), Line("p99", "p99", dash="dash")),
+        spoken=1,
+        limit_text="SLO",
+    ),
+    Panel("errors", "Share of errors in %", (Line("", "error_share", 100),), limit_text="stable + margin"),
+)
+BY_KIND = {panel.kind: panel for panel in PANELS}
 
 
 @dataclass(frozen=True)
@@ -25,105 +83,93 @@ class Marker:
 class Chart:
     """A figure for Plotly, and what stands for it where there is no picture."""
 
+    panel: Panel
     figure: dict[str, Any]
-    columns: list[str]
     rows: list[list[str]]
     sentence: str
 
 
-def _values(kind: str) -> list[tuple[str, Callable[[Point], float | None]]]:
-    if kind == "rate":
-        return [("", lambda point: point.rate)]
-    if kind == "errors":
-        return [("", lambda point: None if point.error_share is None else point.error_share * 100)]
-    return [("p50", lambda point: point.p50), ("p95", lambda point: point.p95), ("p99", lambda point: point.p99)]
-
-
 def chart(kind: str, points: list[Point], markers: list[Marker] | None = None, limit: float | None = None) -> Chart:
     """Return the chart of one kind. `limit` is the guardrail's line in the chart's unit."""
-    arms = sorted({point.arm for point in points}, key=lambda arm: (arm != "stable", arm))
-    traces = []
-    for arm in arms:
-        own = [point for point in points if point.arm == arm]
-        for label, value in _values(kind):
-            dash = QUANTILE_DASHES.get(label, DASHES.get(arm, "solid"))
-            traces.append(_trace(arm, label, dash, own, value))
-    figure = {"data": traces, "layout": _layout(kind, markers or [], limit)}
-    columns, rows = table_of(kind, points)
-    return Chart(figure, columns, rows, sentence_of(kind, points))
+    panel = BY_KIND[kind]
+    traces = [
+        _trace(arm, line, [point for point in points if point.arm == arm])
+        for arm in _arms(points)
+        for line in panel.lines
+    ]
+    figure = {"data": traces, "layout": _layout(panel, markers or [], limit)}
+    return Chart(panel, figure, table_rows(kind, points), summary_sentence(kind, points))
 
 
-def _trace(
-    arm: str, label: str, dash: str, points: list[Point], value: Callable[[Point], float | None]
-) -> dict[str, Any]:
+def _arms(points: list[Point]) -> list[str]:
+    """Return the arms, stable first."""
+    return sorted({point.arm for point in points}, key=lambda arm: (arm != "stable", arm))
+
+
+def _trace(arm: str, line: Line, points: list[Point]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": f"{arm} {label}".strip(),
-        "x": [point.start.isoformat() for point in points],
-        "y": [value(point) for point in points],
-        "line": {"dash": dash, "width": 2},
+        "name": line.name_of(arm),
+        "x": [_x(point.start.timestamp()) for point in points],
+        "y": [line.value(point) for point in points],
+        "line": {"dash": line.dash_of(arm), "width": 2},
         "meta": {"arm": arm},
     }
 
 
-def _layout(kind: str, markers: list[Marker], limit: float | None) -> dict[str, Any]:
+def _x(t: float) -> str:
+    """Return a moment as Plotly reads it: UTC, without a zone."""
+    return clock.from_unix(t).replace(tzinfo=None).isoformat()
+
+
+def _layout(panel: Panel, markers: list[Marker], limit: float | None) -> dict[str, Any]:
     shapes: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     for marker in markers:
-        x = clock.from_unix(marker.t).isoformat()
-        shapes.append(
-            {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot", "width": 1}}
-        )
-        notes.append(
-            {
-                "x": x,
-                "yref": "paper",
-                "y": 1,
-                "text": marker.text,
-                "showarrow": False,
-                "xanchor": "left",
-                "yanchor": "bottom",
-            }
-        )
+        x = _x(marker.t)
+        shapes.append(_line(x0=x, x1=x, yref="paper", y0=0, y1=1, dash="dot"))
+        notes.append(_note(marker.text, x=x, yref="paper", y=1, xanchor="left"))
     if limit is not None:
-        shapes.append(
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": limit, "y1": limit, "line": {"dash": "longdash"}}
-        )
+        shapes.append(_line(xref="paper", x0=0, x1=1, y0=limit, y1=limit, dash="longdash"))
+        notes.append(_note(panel.limit_text, xref="paper", x=1, y=limit, xanchor="right"))
     return {
-        "title": {"text": TITLES[kind]},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "yaxis": {"rangemode": "tozero"},
+        "paper_bgcolor": TRANSPARENT,
+        "plot_bgcolor": TRANSPARENT,
+        "xaxis": {"type": "date"},
+        "yaxis": {"rangemode": "tozero", "title": {"text": panel.title}},
         "shapes": shapes,
         "annotations": notes,
     }
 
 
-def table_of(kind: str, points: list[Point]) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows of the table that says the same as the chart, newest first."""
-    names = [label or TITLES[kind] for label, _ in _values(kind)]
-    rows = [
-        [
-            f"{point.start:%H:%M:%S}",
-            point.arm,
-            str(point.version),
-            *(_number(value(point)) for _, value in _values(kind)),
-        ]
+def _line(*, dash: str, **place: Any) -> dict[str, Any]:
+    return {"type": "line", **place, "line": {"dash": dash, "width": 1}}
+
+
+def _note(text: str, **place: Any) -> dict[str, Any]:
+    return {"text": text, "showarrow": False, "yanchor": "bottom", **place}
+
+
+def table_rows(kind: str, points: list[Point]) -> list[list[str]]:
+    """Return the rows of the table that says the same as the chart, newest first."""
+    lines = BY_KIND[kind].lines
+    return [
+        [f"{point.start:%H:%M:%S}", point.arm, str(point.version), *(_number(line.value(point)) for line in lines)]
         for point in reversed(points)
     ]
-    return ["Time", "Arm", "Version", *names], rows
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
 
 
-def sentence_of(kind: str, points: list[Point]) -> str:
+def summary_sentence(kind: str, points: list[Point]) -> str:
     """Return one sentence that says what the chart shows now."""
-    newest: dict[str, Point] = {point.arm: point for point in points}
+    panel = BY_KIND[kind]
+    newest = {point.arm: point for point in points}
     if not newest:
-        return f"{TITLES[kind]}: no requests yet."
-    label, value = _values(kind)[-2 if kind == "latency" else 0]
-    parts = [f"{arm} {_number(value(point))}" for arm, point in sorted(newest.items(), reverse=True)]
-    return f"{TITLES[kind]}{f' ({label})' if label else ''}, newest: {', '.join(parts)}."
+        return f"{panel.title}: no requests yet."
+    line = panel.lines[panel.spoken]
+    parts = [f"{arm} {_number(line.value(newest[arm]))}" for arm in _arms(points)]
+    return f"{panel.title}{f' ({line.label})' if line.label else ''}, newest: {', '.join(parts)}."

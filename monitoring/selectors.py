@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 
 from mlorch_site.lib import clock
 from monitoring.analysis.judge import ArmCounts, Block, slo_key
-from monitoring.models import RollUpCursor, Window
+from monitoring.models import KEPT, RollUpCursor, Window
 from monitoring.telemetry.histogram import Histogram, merged
 
 CANDIDATE = "candidate"
@@ -19,7 +19,7 @@ STABLE = "stable"
 BLOCK_WINDOWS_MAX = 20_000
 SERIES_ROWS_MAX = 5_000
 ROLLED_UP_FROM = timedelta(minutes=2)  # shorter spans are read from one-second windows alone
-DAY = timedelta(hours=24)
+POINTS_WANTED = 600
 RATE_SPAN_S = 30
 CHART_SPAN = timedelta(minutes=10)
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -146,7 +146,7 @@ def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
                 requests=sum(part.requests for part in parts),
                 errors=sum(errors_of(part) for part in parts),
                 client_errors=sum(part.client_errors for part in parts),
-                **{name: histogram.quantile(share) for name, share in QUANTILES.items()},  # type: ignore[arg-type]
+                **{name: histogram.quantile(share) for name, share in QUANTILES.items()},
             )
         )
     return points
@@ -167,12 +167,19 @@ def series(
     environment: str, endpoint: str, *, since: datetime, until: datetime | None = None, seconds: int = 1
 ) -> list[Point]:
     """Return the points of all arms in a span; wider points are read from the roll-up that fits."""
-    width = max(width for width in (1, 10, 60, 600) if width <= seconds)
+    width = max(width for width in KEPT if width <= seconds)
     rows = _rolled_up(width, since).filter(environment=environment, endpoint=endpoint)
     if until is not None:
         rows = rows.filter(start__lt=until)
     newest_first = rows.order_by("-start", "-id")[:SERIES_ROWS_MAX]
     return points_of(newest_first, seconds)
+
+
+def series_of_span(environment: str, endpoint: str, *, since: datetime, until: datetime) -> list[Point]:
+    """Return the points of a span that is over, in the finest width that is still kept and gives a chart, not a carpet."""
+    age, span_s = clock.now() - since, (until - since).total_seconds()
+    fitting = [width for width, kept in KEPT.items() if age < kept and span_s / width <= POINTS_WANTED]
+    return series(environment, endpoint, since=since, until=until, seconds=min(fitting, default=max(KEPT)))
 
 
 def series_after(environment: str, endpoint: str, *, after_id: int, not_before: datetime) -> tuple[list[Point], int]:
@@ -206,7 +213,7 @@ class Summary:
 def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
     """Return one summary per arm, and one with the arm `all`, over the last `minutes`."""
     span = timedelta(minutes=minutes)
-    width = 1 if span <= ROLLED_UP_FROM else 10 if span < DAY else 60
+    width = 1 if span <= ROLLED_UP_FROM else 10 if span < KEPT[10] else 60 if span < KEPT[60] else 600
     now = clock.now()
     since = clock.from_unix(int((now - span).timestamp()) // width * width)
     rows = list(_rolled_up(width, since).filter(environment=environment, endpoint=endpoint))

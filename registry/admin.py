@@ -64,9 +64,14 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_module_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).may(Action.POLICY_EDIT)
 
-    has_view_permission = has_change_permission = has_add_permission = lambda self, request, obj=None: (  # type: ignore[assignment]
-        actor_of(request).may(Action.POLICY_EDIT)
-    )
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return actor_of(request).may(Action.POLICY_EDIT)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return actor_of(request).may(Action.POLICY_EDIT)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return actor_of(request).may(Action.POLICY_EDIT)
 
 
 @admin.register(Environment)

@@ -33,7 +33,8 @@ def mlmodel_of(root: Path) -> dict[str, Any]:
 def facts_of(root: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return (facts for `Version.evidence`, signature or None) of the artifacts under `root`."""
     mlmodel = mlmodel_of(root)
-    flavors = mlmodel.get("flavors") if isinstance(mlmodel.get("flavors"), dict) else {}
+    raw = mlmodel.get("flavors")
+    flavors: dict[str, Any] = raw if isinstance(raw, dict) else {}
     python = flavors.get("python_function", {}) if isinstance(flavors.get("python_function"), dict) else {}
     facts = {
         "flavors": sorted(str(name)[:60] for name in flavors),

@@ -41,7 +41,7 @@ class Record:
         """Return whether this very process still runs."""
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.born) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
+            return bool(abs(process.create_time() - self.born) < 0.05 and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -18,7 +19,7 @@ async def run(data_dir: Path) -> None:
     connector = aiohttp.TCPConnector(limit=500)
     async with aiohttp.ClientSession(connector=connector) as session:
         story = Story(session, data_dir, credentials)
-        tasks = [asyncio.create_task(story.run())]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(story.run())]
         await_production = asyncio.create_task(story.production_serves.wait())
         tasks.append(await_production)
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -149,7 +149,7 @@ def model_input(tensors: "list[tuple[str, np.ndarray]]", schema: Any) -> Any:
 
 
 def _is_one_column(schema: Any, name: str) -> bool:
-    return schema.has_input_names() and schema.input_names() == [name]
+    return bool(schema.has_input_names() and schema.input_names() == [name])
 
 
 def _tensor_input(tensors: "list[tuple[str, np.ndarray]]", schema: Any) -> Any:
@@ -221,9 +221,9 @@ def _encode_array(name: str, array: np.ndarray) -> "dict[str, Any]":
         array, datatype = array.astype(np.float32), "FP32"
     shape = list(array.shape) or [1]
     if datatype is None:
-        data = [item if isinstance(item, str) else _text(item) for item in array.reshape(-1).tolist()]
-        return {"name": name, "shape": shape, "datatype": "BYTES", "data": data}
-    data = array.reshape(-1).tolist()
+        texts = [item if isinstance(item, str) else _text(item) for item in array.reshape(-1).tolist()]
+        return {"name": name, "shape": shape, "datatype": "BYTES", "data": texts}
+    data: list[Any] = array.reshape(-1).tolist()
     if datatype.startswith("FP"):
         data = [item if item == item and abs(item) != float("inf") else None for item in data]
     return {"name": name, "shape": shape, "datatype": datatype, "data": data}

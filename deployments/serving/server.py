@@ -1,6 +1,7 @@
 """Answer frames on a unix socket with a scorer: one prediction at a time, any number of requests per connection."""
 
 import asyncio
+import functools
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,10 @@ class Scores(Protocol):
     def infer(self, body: bytes, model_name: str) -> Answer: ...
 
     def metadata(self, model_name: str) -> Answer: ...
+
+
+def _forget(waiting: "dict[Any, asyncio.Task[None]]", key: Any, _task: Any) -> None:
+    waiting.pop(key, None)
 
 
 class WorkerServer:
@@ -70,7 +75,7 @@ class WorkerServer:
                 waiting[key] = task
                 self._open.add(task)
                 task.add_done_callback(self._open.discard)
-                task.add_done_callback(lambda _task, key=key: waiting.pop(key, None))
+                task.add_done_callback(functools.partial(_forget, waiting, key))
         except (asyncio.IncompleteReadError, FrameError, ConnectionError):
             for task in list(waiting.values()):
                 task.cancel()

@@ -22,6 +22,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, DomainError, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
+from monitoring.charts import PANELS
 from monitoring.selectors import summary
 
 TRY_TIMEOUT_S = 15
@@ -71,7 +72,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "why_not_rollback": why_not,
         "why_not_try": actor.why_not(Action.ENDPOINT_TRY, endpoint.scopes),
         "example": json.dumps(example, indent=1) if example is not None else '{"inputs": {}}',
-        "charts": [("rate", "Requests per second"), ("latency", "Latency in ms"), ("errors", "Share of errors in %")],
+        "charts": PANELS,
         "summary": summary(endpoint.environment.name, endpoint.name, minutes=MINUTES),
         "minutes": MINUTES,
         "invocations_url": f"{settings.GATEWAY_URL}/{endpoint.environment.name}/endpoints/{endpoint.name}/invocations",

@@ -129,5 +129,11 @@ def release_report(request: HttpRequest, pk: str) -> HttpResponse:
     return render(
         request,
         "deployments/report.html",
-        {"release": found, "report": report, "document": report.document, "look": look},
+        {
+            "release": found,
+            "report": report,
+            "document": report.document,
+            "look": look,
+            "figures": rollout_page.figures(found),
+        },
     )

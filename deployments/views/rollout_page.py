@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from deployments import selectors
@@ -12,10 +12,13 @@ from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import StepKind, steps_from_plan
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from monitoring.charts import PANELS, Chart, Marker, chart
+from monitoring.selectors import series_of_span
 from registry.approvals.selectors import progress_of
 from registry.models import GateResult
 
 EVENTS_SHOWN = 200
+AROUND_ROLLOUT = timedelta(seconds=60)  # what came just before and after is shown for comparison
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "builds": list(EnvironmentBuild.objects.exclude(state="ready")) if is_live else [],
         "gates": list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))),
         "progress": progress_of(release.approval) if release.approval else None,
-        "charts": [("rate", "Requests per second"), ("latency", "Latency in ms"), ("errors", "Share of errors in %")],
+        "charts": PANELS,
         "rollback_sentence": rollback_sentence(release),
         "markers": json.dumps(markers(release)),
         "limits": chart_limits(release, rollout),
@@ -161,3 +164,18 @@ def chart_limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
         elif "slo_ms" in row:
             limits["latency"] = row["slo_ms"]
     return limits
+
+
+def figures(release: Release) -> list[Chart]:
+    """Return the charts of a rollout that is over; empty when it never began or its telemetry was let go."""
+    if release.started_at is None or release.ended_at is None:
+        return []
+    points = series_of_span(
+        release.endpoint.environment.name,
+        release.endpoint.name,
+        since=release.started_at - AROUND_ROLLOUT,
+        until=release.ended_at + AROUND_ROLLOUT,
+    )
+    limits = chart_limits(release, Rollout.objects.filter(release=release).first())
+    moments = [Marker(**marker) for marker in markers(release)]
+    return [chart(panel.kind, points, moments, limits.get(panel.kind)) for panel in PANELS] if points else []

@@ -42,7 +42,7 @@ def requires(action: Action) -> Callable[[type_View], type_View]:
 
     def decorate(view: type_View) -> type_View:
         @functools.wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             actor = actor_of(request)
             if actor.user is None:
                 if request.headers.get("HX-Request"):
@@ -72,7 +72,7 @@ def control_only(view: type_View) -> type_View:
     if iscoroutinefunction(view):
 
         @functools.wraps(view)
-        async def checked_async(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        async def checked_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if not has_control_token(request):
                 return error_response(refusal, request)
             return await view(request, *args, **kwargs)
@@ -81,7 +81,7 @@ def control_only(view: type_View) -> type_View:
     else:
 
         @functools.wraps(view)
-        def checked_sync(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def checked_sync(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if not has_control_token(request):
                 return error_response(refusal, request)
             return view(request, *args, **kwargs)

@@ -38,7 +38,7 @@ class TokenAuthentication(BaseAuthentication):
 
 
 class _CsrfCheck(CsrfViewMiddleware):
-    def _reject(self, request: Any, reason: str) -> str:  # type: ignore[override]
+    def _reject(self, request: Any, reason: str) -> str:
         return reason
 
 
@@ -50,9 +50,9 @@ class SessionAuthentication(BaseAuthentication):
         user = getattr(inner, "user", None)
         if user is None or not user.is_authenticated:
             return None
-        check = _CsrfCheck(lambda _request: None)  # type: ignore[arg-type,return-value]
+        check = _CsrfCheck(lambda _request: None)  # type: ignore[arg-type]
         check.process_request(inner)
-        if reason := check.process_view(inner, None, (), {}):
+        if reason := check.process_view(inner, None, (), {}):  # type: ignore[arg-type]
             raise exceptions.PermissionDenied(f"CSRF check failed: {reason}")
         return user, actor_of(inner)
 
@@ -70,7 +70,7 @@ class IsSignedIn(permissions.BasePermission):
         return True
 
 
-class TokenScheme(OpenApiAuthenticationExtension):
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the token looks in the OpenAPI schema."""
 
     target_class = "mlorch_site.accounts.authentication.TokenAuthentication"
@@ -80,7 +80,7 @@ class TokenScheme(OpenApiAuthenticationExtension):
         return {"type": "http", "scheme": "bearer", "bearerFormat": "mlo_…"}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the session looks in the OpenAPI schema."""
 
     target_class = "mlorch_site.accounts.authentication.SessionAuthentication"

@@ -81,7 +81,7 @@ def token_for(secret: str) -> ApiToken:
 
 def actor_of(request: HttpRequest) -> Actor:
     """Return the actor of a request: signed-in person, bearer of a token, or anonymous. Cached on the request."""
-    cached = getattr(request, "actor", None)
+    cached: Actor | None = getattr(request, "actor", None)
     if cached is not None:
         return cached
     user = getattr(request, "user", None)

@@ -1,6 +1,11 @@
 """Windows as the gateways push them, and their roll-ups."""
 
+from datetime import timedelta
+
 from django.db import models
+
+# how long windows of each width in seconds are kept
+KEPT = {1: timedelta(hours=2), 10: timedelta(hours=24), 60: timedelta(days=30), 600: timedelta(days=400)}
 
 
 class Window(models.Model):

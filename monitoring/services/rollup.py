@@ -13,11 +13,10 @@ from django.db.models import QuerySet
 
 from mlorch_site.lib import clock
 from mlorch_site.live.models import Event
-from monitoring.models import GatewayCursor, RollUpCursor, Window
+from monitoring.models import KEPT, GatewayCursor, RollUpCursor, Window
 from monitoring.telemetry.histogram import merged
 
-WIDTHS = (10, 60, 600)
-KEPT = {1: timedelta(hours=2), 10: timedelta(hours=24), 60: timedelta(days=30), 600: timedelta(days=400)}
+WIDTHS = tuple(width for width in KEPT if width > 1)
 EVENTS_KEPT = timedelta(hours=24)
 NEWS_KEPT = timedelta(minutes=10)  # "windows.stored" comes every second and says little
 CURSORS_KEPT = timedelta(

@@ -1,5 +1,7 @@
 """Reads of approval requests, for people and for the engine."""
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 
 from mlorch_site.accounts.actor import Actor
@@ -24,7 +26,7 @@ def approvals_visible_to(actor: Actor) -> QuerySet[ApprovalRequest]:
     return requests.filter(pk__in=visible)
 
 
-def approval_for(actor: Actor, pk: object, *, action: Action = Action.VIEW) -> ApprovalRequest:
+def approval_for(actor: Actor, pk: UUID | str, *, action: Action = Action.VIEW) -> ApprovalRequest:
     """Return a request the actor may do `action` on. Raises NotFound or Forbidden."""
     request = approvals_visible_to(actor).filter(pk=pk).first()
     if request is None:

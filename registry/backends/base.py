@@ -28,7 +28,7 @@ class SeenModel:
 
 @dataclass(frozen=True)
 class SeenVersion:
-    """A model version as the registry shows it."""
+    """A model version as the registry shows it. `logged_model` is the id of the logged model it was made from, or empty."""
 
     model: str
     number: int
@@ -40,6 +40,7 @@ class SeenVersion:
     tags: dict[str, str]
     created_at: datetime
     updated_at: datetime
+    logged_model: str = ""
 
 
 @dataclass(frozen=True)

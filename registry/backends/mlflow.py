@@ -1,6 +1,7 @@
 """MLflow's registry. The only module of the site that imports mlflow, and only inside Celery's work processes."""
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from django.conf import settings
 
 from registry.backends.base import BackendDown, BackendRefused, Evidence, SeenModel, SeenVersion
 
-PAGE = 200
+PAGE = 1000
 PAGES_MAX = 500
 TEXT_MAX = 20_000
 ITEMS_MAX = 300
@@ -23,12 +24,22 @@ def _time(milliseconds: int | None) -> datetime:
     return datetime.fromtimestamp((milliseconds or 0) / 1000, tz=UTC)
 
 
+def _text(value: Any, limit: int = TEXT_MAX) -> str:
+    """Return a text the database can hold: of bounded length and without NUL, which PostgreSQL refuses."""
+    return str(value or "").replace("\0", "")[:limit]
+
+
 def _bounded(values: dict[str, Any], limit: int = ITEMS_MAX) -> dict[str, Any]:
     """Return at most `limit` items with texts of bounded length: the registry is an untrusted neighbour."""
     return {
-        str(key)[:250]: value[:TEXT_MAX] if isinstance(value, str) else value
+        _text(key, 250): _text(value) if isinstance(value, str) else value
         for key, value in list(values.items())[:limit]
     }
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, Any]:
+    """Return the metrics that are numbers; NaN and infinities are not JSON."""
+    return _bounded({name: value for name, value in metrics.items() if math.isfinite(value)})
 
 
 class MlflowBackend:
@@ -80,7 +91,7 @@ class MlflowBackend:
     def _model(self, model: Any) -> SeenModel:
         return SeenModel(
             name=model.name,
-            description=(model.description or "")[:TEXT_MAX],
+            description=_text(model.description),
             tags=_bounded(dict(model.tags or {})),
             aliases={name: int(number) for name, number in dict(model.aliases or {}).items()},
             created_at=_time(model.creation_timestamp),
@@ -96,41 +107,56 @@ class MlflowBackend:
             model=version.name,
             number=int(version.version),
             status=version.status,
-            status_message=(version.status_message or "")[:TEXT_MAX],
-            source=(version.source or "")[:1000],
-            run_id=version.run_id or "",
-            description=(version.description or "")[:TEXT_MAX],
+            status_message=_text(version.status_message),
+            source=_text(version.source, 1000),
+            run_id=_text(version.run_id, 64),
+            description=_text(version.description),
             tags=_bounded(dict(version.tags or {})),
             created_at=_time(version.creation_timestamp),
             updated_at=_time(version.last_updated_timestamp),
+            logged_model=_text(version.model_id, 64),
         )
 
     def evidence(self, version: SeenVersion) -> Evidence:
         """Return metrics, params, datasets and origin of a version, out of its run and its logged model."""
-        if not version.run_id:
-            return Evidence({})
+        values: dict[str, Any] = {}
+        if run := self._found(self._client.get_run, version.run_id):
+            values = self._of_run(run)
+        if logged := self._found(self._client.get_logged_model, version.logged_model):
+            evaluated = _finite({metric.key: metric.value for metric in logged.metrics or []})
+            values["metrics"] = {**values.get("metrics", {}), **evaluated}
+        return Evidence(values)
+
+    def _found(self, get: Callable[[str], Any], key: str) -> Any:
+        """Return what `get` gives for `key`, None when there is no key or MLflow does not have it."""
+        if not key:
+            return None
         with self._speaking():
             try:
-                run = self._client.get_run(version.run_id)
+                return get(key)
             except self._mlflow.exceptions.MlflowException as error:
                 if error.error_code == GONE:
-                    return Evidence({})
+                    return None
                 raise
+
+    def _of_run(self, run: Any) -> dict[str, Any]:
         tags = run.data.tags
         inputs = run.inputs.dataset_inputs if run.inputs else []
-        return Evidence(
-            {
-                "metrics": _bounded({k: v for k, v in run.data.metrics.items() if v == v and abs(v) != float("inf")}),
-                "params": _bounded(dict(run.data.params)),
-                "run_name": (run.info.run_name or "")[:250],
-                "run_user": (run.info.user_id or tags.get("mlflow.user", ""))[:150],
-                "experiment": run.info.experiment_id,
-                "datasets": [{"name": d.dataset.name, "digest": d.dataset.digest} for d in inputs[:20]],
-                "git_commit": tags.get("mlflow.source.git.commit", "")[:64],
-                "source_type": tags.get("mlflow.source.type", "")[:40],
-                "run_url": f"{settings.MLFLOW_TRACKING_URI}/#/experiments/{run.info.experiment_id}/runs/{version.run_id}",
-            }
-        )
+        origin = f"{settings.MLFLOW_TRACKING_URI}/#/experiments/{run.info.experiment_id}"
+        return {
+            "metrics": _finite(run.data.metrics),
+            "params": _bounded(dict(run.data.params)),
+            "run_name": _text(run.info.run_name, 250),
+            "run_user": _text(run.info.user_id or tags.get("mlflow.user"), 150),
+            "experiment": run.info.experiment_id,
+            "datasets": [
+                {"name": _text(found.dataset.name, 250), "digest": _text(found.dataset.digest, 100)}
+                for found in inputs[:20]
+            ],
+            "git_commit": _text(tags.get("mlflow.source.git.commit"), 64),
+            "source_type": _text(tags.get("mlflow.source.type"), 40),
+            "run_url": f"{origin}/runs/{run.info.run_id}",
+        }
 
     def set_alias(self, model: str, alias: str, number: int) -> None:
         with self._speaking():
@@ -163,6 +189,8 @@ class MlflowBackend:
         with self._speaking():
             for webhook in self._client.list_webhooks():
                 if webhook.name == WEBHOOK_NAME and webhook.url == url:
+                    # MLflow never shows a secret, so the only way to know that it has ours is to write it.
+                    self._client.update_webhook(webhook.webhook_id, secret=secret, events=events)  # type: ignore[arg-type]
                     return False
             self._client.create_webhook(name=WEBHOOK_NAME, url=url, events=events, secret=secret)  # type: ignore[arg-type]
         return True

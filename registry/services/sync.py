@@ -1,22 +1,34 @@
 """The mirror: bring our rows to what the registry shows. The reconcile is the truth, webhooks are hints."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import transaction
 from django.db.models import F, Q
 
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
 from registry import subjects
-from registry.backends.base import Backend, Evidence, SeenModel, SeenVersion
+from registry.backends.base import Backend, BackendRefused, SeenModel, SeenVersion
 from registry.lifecycle import VersionStatus
-from registry.models import BackendState, Model, Version
+from registry.models import Alias, BackendState, Model, Version
 from registry.services.aliases import note_alias_moves
+
+log = structlog.get_logger(__name__)
 
 MIRROR = Actor.controller("mirror")
 LEASE_S = 60
+VERSION_FIELDS = ("status", "status_message", "source", "run_id", "description", "tags", "updated_at")
+
+type_Evidence = dict[int, dict[str, Any]]
+
+
+class LeaseLost(Exception):
+    """Another sync has taken over; this one must not write any more."""
 
 
 def lease_take(now: datetime) -> int | None:
@@ -33,36 +45,100 @@ def lease_release(epoch: int) -> None:
     BackendState.objects.filter(pk=1, lease_epoch=epoch).update(lease_until=None)
 
 
+def _lease_renew(epoch: int) -> None:
+    """Keep the lease for longer; a first sync of a large registry takes minutes. Raises LeaseLost."""
+    until = clock.now() + timedelta(seconds=LEASE_S)
+    if not BackendState.objects.filter(pk=1, lease_epoch=epoch).update(lease_until=until):
+        raise LeaseLost
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Our rows in a form that compares with what was seen, read in a constant number of queries."""
+
+    models: dict[str, dict[str, Any]]
+    versions: dict[str, dict[int, dict[str, Any]]]
+    aliases: dict[str, dict[str, int]]
+
+    def is_same(self, seen: SeenModel, versions: list[SeenVersion]) -> bool:
+        """Return whether our rows already say what was seen of a model."""
+        mirrored = {version.number: _values_of(version) for version in versions}
+        ours = self.versions.get(seen.name, {})
+        present = {number: row for number, row in ours.items() if row["status"] != VersionStatus.DELETED}
+        return (
+            self.models.get(seen.name) == _model_values(seen)
+            and present == mirrored
+            and self.aliases.get(seen.name, {}) == seen.aliases
+        )
+
+    def needs_evidence(self, version: SeenVersion) -> bool:
+        row = self.versions.get(version.model, {}).get(version.number)
+        return row is None or row["updated_at"] != version.updated_at
+
+
+def _values_of(version: SeenVersion) -> dict[str, Any]:
+    return {name: getattr(version, name) for name in VERSION_FIELDS}
+
+
+def _model_values(seen: SeenModel) -> dict[str, Any]:
+    return {"description": seen.description, "tags": seen.tags, "updated_at": seen.updated_at, "deleted_at": None}
+
+
+def _read_known() -> _Known:
+    fields = ("description", "tags", "updated_at", "deleted_at")
+    models = {row.pop("name"): row for row in Model.objects.values("name", *fields)}
+    versions: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in Version.objects.order_by().values("model__name", "number", *VERSION_FIELDS):
+        versions.setdefault(row.pop("model__name"), {})[row.pop("number")] = row
+    aliases: dict[str, dict[str, int]] = {}
+    for model, name, number in Alias.objects.values_list("model__name", "name", "version_number"):
+        aliases.setdefault(model, {})[name] = number
+    return _Known(models, versions, aliases)
+
+
 def sync_from_backend(backend: Backend, *, epoch: int, now: datetime) -> int:
-    """Read the registry and mirror it; return how many models changed. Raises BackendDown. Refuses to write once its lease was taken over."""
+    """Read the registry and mirror it; return how many models changed. Raises BackendDown.
+
+    `now` is the moment before the first look. Each model is written by itself, so that a large first sync makes progress; nothing is
+    written once the lease was taken over.
+    """
     seen_models = backend.models()
     by_model: dict[str, list[SeenVersion]] = {model.name: [] for model in seen_models}
     for version in backend.versions():
         by_model.setdefault(version.model, []).append(version)
-    known = {
-        (model, number): at for model, number, at in Version.objects.values_list("model__name", "number", "updated_at")
-    }
-    evidence = {
-        (version.model, version.number): backend.evidence(version)
-        for versions in by_model.values()
-        for version in versions
-        if known.get((version.model, version.number)) != version.updated_at
-    }
+    known = _read_known()
     changed = 0
-    for seen in seen_models:
-        with transaction.atomic():
-            if not BackendState.objects.filter(pk=1, lease_epoch=epoch).update(checked_at=now):
-                return changed
-            changed += _mirror_model(seen, by_model[seen.name], evidence, now)
-    _mirror_gone(set(by_model), now)
-    _backend_works(epoch, now)
+    try:
+        for seen in seen_models:
+            versions = by_model[seen.name]
+            if known.is_same(seen, versions):
+                continue
+            evidence = _evidence(backend, [v for v in versions if known.needs_evidence(v)], epoch)
+            with transaction.atomic():
+                _lease_renew(epoch)
+                changed += _mirror_model(seen, versions, evidence, now)
+        gone = [name for name, row in known.models.items() if row["deleted_at"] is None and name not in by_model]
+        _mirror_gone(gone, epoch, now)
+        _backend_works(epoch, now)
+    except LeaseLost:
+        log.info("sync.lease_lost", epoch=epoch)
     return changed
 
 
-def _mirror_model(
-    seen: SeenModel, versions: list[SeenVersion], evidence: dict[tuple[str, int], Evidence], now: datetime
-) -> bool:
-    values = {"description": seen.description, "tags": seen.tags, "updated_at": seen.updated_at, "deleted_at": None}
+def _evidence(backend: Backend, versions: list[SeenVersion], epoch: int) -> type_Evidence:
+    """Return number → evidence. A version whose run cannot be read has none; it must not stop the mirror."""
+    evidence: type_Evidence = {}
+    for version in versions:
+        _lease_renew(epoch)
+        try:
+            evidence[version.number] = backend.evidence(version).values
+        except BackendRefused as error:
+            log.warning("evidence.refused", model=version.model, version=version.number, error=str(error)[:200])
+    return evidence
+
+
+def _mirror_model(seen: SeenModel, versions: list[SeenVersion], evidence: type_Evidence, now: datetime) -> bool:
+    values = _model_values(seen)
     model, created = Model.objects.get_or_create(name=seen.name, defaults={**values, "created_at": seen.created_at})
     changed = created or any(getattr(model, name) != value for name, value in values.items())
     if changed and not created:
@@ -76,17 +152,15 @@ def _mirror_model(
     return bool(changed)
 
 
-def _mirror_versions(
-    model: Model, seen: list[SeenVersion], evidence: dict[tuple[str, int], Evidence], now: datetime
-) -> bool:
+def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evidence, now: datetime) -> bool:
     known = {version.number: version for version in model.versions.all()}
     changed = False
     for version in seen:
         row = known.get(version.number)
-        if row is not None and row.updated_at == version.updated_at and row.status == version.status:
+        if row is not None and all(getattr(row, name) == value for name, value in _values_of(version).items()):
             continue
         changed = True
-        _mirror_version(model, row, version, evidence.get((model.name, version.number), Evidence()), now)
+        _mirror_version(model, row, version, evidence.get(version.number, {}), now)
     numbers = {version.number for version in seen}
     for number, row in known.items():
         if number not in numbers and row.status != VersionStatus.DELETED:
@@ -96,17 +170,10 @@ def _mirror_versions(
     return changed
 
 
-def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found: Evidence, now: datetime) -> None:
-    values: dict[str, Any] = {
-        "status": seen.status,
-        "status_message": seen.status_message,
-        "source": seen.source,
-        "run_id": seen.run_id,
-        "description": seen.description,
-        "tags": seen.tags,
-        "updated_at": seen.updated_at,
-        "evidence": {**(row.evidence if row else {}), **found.values},
-    }
+def _mirror_version(
+    model: Model, row: Version | None, seen: SeenVersion, found: dict[str, Any], now: datetime
+) -> None:
+    values = {**_values_of(seen), "evidence": {**(row.evidence if row else {}), **found}}
     if row is None:
         due_at = now if seen.status == VersionStatus.READY else None
         row = Version.objects.create(
@@ -120,10 +187,12 @@ def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found:
 
 
 @transaction.atomic
-def _mirror_gone(names: set[str], now: datetime) -> None:
-    for model in Model.objects.filter(deleted_at=None).exclude(name__in=names):
+def _mirror_gone(names: list[str], epoch: int, now: datetime) -> None:
+    _lease_renew(epoch)
+    for model in Model.objects.filter(deleted_at=None, name__in=names):
         Model.objects.filter(pk=model.pk).update(deleted_at=now)
         Version.objects.filter(model=model).update(status=VersionStatus.DELETED, digest_due_at=None)
+        Alias.objects.filter(model=model).delete()
         audit.record(MIRROR, "model.deleted_outside", subjects.of_model(model))
         publish("registry", "model.changed", {"model": model.name})
 

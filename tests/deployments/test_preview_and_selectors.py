@@ -7,9 +7,7 @@ from tests.deployments.world import CANARY, GUARDRAILS, World
 
 def preview(world, version=2, **changes):
     values = {"strategy": CANARY, "guardrails": GUARDRAILS, **changes}
-    command = ReleaseCommand(
-        model="tumours", version=version, environment="production", endpoint="clinic", **values
-    )
+    command = ReleaseCommand(model="tumours", version=version, environment="production", endpoint="clinic", **values)
     with world.at():
         return release_preview(actor=world.people.emma.actor, command=command)
 

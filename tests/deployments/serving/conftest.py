@@ -45,8 +45,21 @@ def start_worker(
     socket = folder / "w.sock"
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-m", module, "--socket", str(socket), "--artifacts", str(artifacts)]
-        + ["--digest", wanted or digest(artifacts), "--model", "m", "--version", "7"],
+        [
+            sys.executable,
+            "-m",
+            module,
+            "--socket",
+            str(socket),
+            "--artifacts",
+            str(artifacts),
+            "--digest",
+            wanted or digest(artifacts),
+            "--model",
+            "m",
+            "--version",
+            "7",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -1,0 +1,61 @@
+"""Every screen, light and dark, wide and narrow: axe finds nothing serious, nothing scrolls sideways, the console is empty."""
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.conftest import Person
+from tests.e2e.client import Rest
+from tests.support.product import ROOT, Product
+
+pytestmark = pytest.mark.browser
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+SERIOUS = {"serious", "critical"}
+PAGES = (
+    "/",
+    "/models/",
+    "/models/breast-cancer/",
+    "/models/breast-cancer/versions/2/",
+    "/approvals/",
+    "/releases/",
+    "/releases/new/",
+    "/endpoints/",
+    "/audit/",
+    "/tokens/",
+    "/preferences/",
+    "/system/",
+)
+SETTLE_MS = 600
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 360)])
+def test_screens__theme_and_width__are_accessible_and_fit(
+    product: Product, rest: Rest, browser: Browser, theme: str, width: int
+) -> None:
+    size = {"width": width, "height": 900}
+    person = Person(
+        browser,
+        product.web,
+        product.credentials["people"],
+        "engineer",
+        color_scheme=theme,
+        viewport=size,
+        bypass_csp=True,
+    )
+    releases = rest.get("/releases")["results"]
+    extra = [f"/releases/{releases[0]['id']}/", "/endpoints/production/cancer/"] if releases else []
+    problems = []
+    for path in (*PAGES, *extra):
+        person.page.goto(f"{product.web}{path}")
+        person.page.wait_for_timeout(SETTLE_MS)
+        sideways = person.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if sideways > 0:
+            problems.append(f"{path} scrolls sideways by {sideways} px")
+        person.page.add_script_tag(path=AXE)
+        found = person.page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+        for violation in found:
+            if violation["impact"] in SERIOUS:
+                problems.append(f"{path}: {violation['id']} at {[node['target'] for node in violation['nodes'][:3]]}")
+    assert not problems, "\n".join(problems)
+    assert person.console == []
+    person.close()
