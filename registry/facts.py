@@ -1,6 +1,7 @@
 """What the files of a version say about it: signature, flavours, requirements, input example. Reads text, never loads a model."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import yaml
 TEXT_MAX_BYTES = 256 * 1024
 EXAMPLE_MAX_BYTES = 64 * 1024
 REQUIREMENTS_MAX = 500
+FLAVORS_MAX = 30
+DEPTH_MAX = 30
 
 
 def read_text(path: Path, limit: int = TEXT_MAX_BYTES) -> str:
@@ -37,18 +40,46 @@ def facts_of(root: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     flavors: dict[str, Any] = raw if isinstance(raw, dict) else {}
     python = flavors.get("python_function", {}) if isinstance(flavors.get("python_function"), dict) else {}
     facts = {
-        "flavors": sorted(str(name)[:60] for name in flavors),
+        "flavors": sorted(_word(name, 60) for name in flavors)[:FLAVORS_MAX],
         "requirements": _requirements(root),
-        "python": str(python.get("python_version", ""))[:20],
+        "python": _word(python.get("python_version"), 20),
         "input_example": _input_example(root, mlmodel),
-        "mlflow_version": str(mlmodel.get("mlflow_version", ""))[:20],
+        "mlflow_version": _word(mlmodel.get("mlflow_version"), 20),
     }
     return facts, _signature(mlmodel)
 
 
+def _word(value: Any, limit: int) -> str:
+    """Return a scalar as text. Anything nested is dropped: YAML's aliases can make a small file huge when it is spelled out."""
+    return str(value).replace("\0", "")[:limit] if isinstance(value, str | int | float) else ""
+
+
+def storable(value: Any, depth: int = 0) -> Any:
+    """Return JSON data as every database takes it: no NaN or infinity (null instead), no NUL in texts. Raises ValueError when it is nested too deep."""
+    if depth > DEPTH_MAX:
+        raise ValueError("nested too deep")
+    if isinstance(value, dict):
+        return {storable(key, depth + 1): storable(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, list):
+        return [storable(part, depth + 1) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    return value
+
+
+def _json(text: str) -> Any:
+    """Return `text` as storable JSON data. Raises ValueError."""
+    try:
+        return storable(json.loads(text))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
 def _requirements(root: Path) -> list[str]:
     lines = [line.strip() for line in read_text(root / "requirements.txt").splitlines()]
-    return [line[:300] for line in lines if line and not line.startswith("#")][:REQUIREMENTS_MAX]
+    return [line[:300].replace("\0", "") for line in lines if line and not line.startswith("#")][:REQUIREMENTS_MAX]
 
 
 def _input_example(root: Path, mlmodel: dict[str, Any]) -> Any:
@@ -58,7 +89,7 @@ def _input_example(root: Path, mlmodel: dict[str, Any]) -> Any:
         if not text:
             continue
         try:
-            value = json.loads(text)
+            value = _json(text)
         except ValueError:
             continue
         if name == "input_example.json":
@@ -73,9 +104,10 @@ def _signature(mlmodel: dict[str, Any]) -> dict[str, Any] | None:
         return None
     signature: dict[str, Any] = {}
     for part in ("inputs", "outputs", "params"):
-        value = raw.get(part)
         try:
-            signature[part] = json.loads(value) if isinstance(value, str) else value
+            value = _json(str(raw.get(part))) if isinstance(raw.get(part), str) else None
         except ValueError:
-            signature[part] = None
+            value = None
+        is_columns = isinstance(value, list) and all(isinstance(column, dict) for column in value)
+        signature[part] = value if is_columns else None
     return signature

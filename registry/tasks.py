@@ -1,11 +1,12 @@
 """Work on the registry. Messages carry ids; rows say what is due; running anything twice is harmless."""
 
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.db.models import Q
 from django.urls import reverse
 
 from mlorch_site.accounts.actor import Actor
@@ -15,7 +16,7 @@ from registry import artifacts, facts, services
 from registry.approvals.services import approvals_expire
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
-from registry.models import AliasIntent, BackendState, Version
+from registry.models import AliasIntent, BackendState, Version, WebhookDelivery
 from registry.services.sync import lease_release, lease_take
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,9 @@ log = structlog.get_logger(__name__)
 WORKER = Actor.controller("registry worker")
 DUE_PER_TICK = 20
 DIGEST_LEASE_S = 600
+WEBHOOK_LOOK_S = 600
+WEBHOOK_RETRY_S = 30
+DELIVERIES_KEPT = timedelta(days=1)
 
 
 @shared_task(name="registry.sync", queue="work")
@@ -34,10 +38,9 @@ def sync() -> None:
         return
     try:
         registry = backend()
-        was_reachable = BackendState.objects.values_list("reachable", flat=True).get(pk=1)
         services.sync_from_backend(registry, epoch=epoch, now=now)
-        if not was_reachable and settings.MLFLOW_WEBHOOK_SECRET:
-            _ensure_webhook(registry)
+        if settings.MLFLOW_WEBHOOK_SECRET and BackendState.objects.filter(_webhook_is_due(now)).exists():
+            _ensure_webhook(registry, now)
     except (BackendDown, BackendRefused) as error:
         services.backend_failed(epoch=epoch, error=str(error), now=clock.now())
         log.warning("backend.down", error=str(error)[:200])
@@ -45,13 +48,22 @@ def sync() -> None:
         lease_release(epoch)
 
 
-def _ensure_webhook(registry: Backend) -> None:
+def _webhook_is_due(now: datetime) -> Q:
+    """Return the condition under which the webhook is looked after: now and then, and when the registry was away."""
+    return Q(webhook_due_at=None) | Q(webhook_due_at__lte=now)
+
+
+def _ensure_webhook(registry: Backend, now: datetime) -> None:
+    wait_s = WEBHOOK_LOOK_S
     try:
         registry.ensure_webhook(
             settings.WEB_URL.rstrip("/") + reverse("mlflow-webhook"), settings.MLFLOW_WEBHOOK_SECRET
         )
     except (BackendDown, BackendRefused) as error:
+        wait_s = WEBHOOK_RETRY_S
         log.info("webhook.not_registered", error=str(error)[:200])
+    BackendState.objects.filter(pk=1).update(webhook_due_at=now + timedelta(seconds=wait_s))
+    WebhookDelivery.objects.filter(received_at__lt=now - DELIVERIES_KEPT).delete()
 
 
 @shared_task(name="registry.tick", queue="control")
@@ -82,10 +94,18 @@ def digest_version(version_id: int) -> None:
         digest, entries = artifacts.take_in(folder)
         values, signature = facts.facts_of(artifacts.path_of(digest))
         services.version_digested(
-            actor=WORKER, version=version, digest=digest, entries=entries, facts=values, signature=signature
+            actor=WORKER,
+            version=version,
+            digest=digest,
+            entries=entries,
+            facts=values,
+            signature=signature,
+            looked_at=now,
         )
-    except (BackendDown, BackendRefused, DomainError, OSError) as error:
-        services.digest_failed(version=version, error=str(error), now=clock.now())
+    except BackendDown as error:
+        services.digest_waits(version=version, reason=str(error), now=clock.now())
+    except (BackendRefused, DomainError, OSError, ValueError) as error:
+        services.digest_failed(actor=WORKER, version=version, error=str(error), now=clock.now())
         log.warning("version.digest_failed", version=str(version), error=str(error)[:200])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -94,7 +114,7 @@ def digest_version(version_id: int) -> None:
 @shared_task(name="registry.apply_alias", queue="work")
 def apply_alias(intent_id: int) -> None:
     """Write one alias to the registry, as it is wanted now."""
-    intent = AliasIntent.objects.select_related("model").filter(pk=intent_id, applied_at=None).first()
+    intent = services.alias_claim(intent_id=intent_id, now=clock.now())
     if intent is None:
         return
     try:

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 AGE_MAX_S = 300
 BODY_MAX_BYTES = 256 * 1024
 ID_MAX_CHARS = 64
+TEXT_MAX_CHARS = 300
+KEPT_KEYS = ("name", "version", "alias")
 
 
 def signature_of(secret: str, delivery_id: str, timestamp: str, body: bytes) -> str:
@@ -42,7 +44,7 @@ def verify(headers: Any, body: bytes, *, now: float) -> str:
     given = headers.get("X-MLflow-Signature", "")
     if not settings.MLFLOW_WEBHOOK_SECRET:
         raise Unauthenticated("No webhook secret is set, so no delivery can be trusted.")
-    if not delivery_id or len(delivery_id) > ID_MAX_CHARS or not timestamp.isdigit():
+    if not delivery_id or len(delivery_id) > ID_MAX_CHARS or not (timestamp.isascii() and timestamp.isdigit()):
         raise Unauthenticated("The delivery's id or timestamp is missing or malformed.")
     wanted = signature_of(settings.MLFLOW_WEBHOOK_SECRET, delivery_id, timestamp, body)
     if not hmac.compare_digest(wanted.encode(), given.encode()):
@@ -52,24 +54,30 @@ def verify(headers: Any, body: bytes, *, now: float) -> str:
     return str(delivery_id)
 
 
+def _kept(data: Any) -> dict[str, str]:
+    """Return what is worth keeping of a delivery: which model, version and alias it was about."""
+    given = data if isinstance(data, dict) else {}
+    return {key: str(given[key]).replace("\0", "")[:TEXT_MAX_CHARS] for key in KEPT_KEYS if key in given}
+
+
 @signed_delivery
 @csrf_exempt
 @require_POST
 def mlflow_webhook(request: HttpRequest) -> JsonResponse:
     """Take a delivery of MLflow: 200 when it is new or known, 401 when it cannot be trusted."""
-    if len(request.body) > BODY_MAX_BYTES:
+    if int(request.headers.get("Content-Length") or 0) > BODY_MAX_BYTES or len(request.body) > BODY_MAX_BYTES:
         raise TooLarge(f"A delivery has at most {BODY_MAX_BYTES} bytes.")
     now = clock.now()
     delivery_id = verify(request.headers, request.body, now=now.timestamp())
     try:
         content = json.loads(request.body)
-        event = f"{content['entity']}.{content['action']}"[:80]
+        event = f"{content['entity']}.{content['action']}"[:80].replace("\0", "")
     except (ValueError, KeyError, TypeError) as error:
         raise Invalid("The delivery is not an MLflow event.") from error
     try:
         with transaction.atomic():
             WebhookDelivery.objects.create(
-                delivery_id=delivery_id, event=event, received_at=now, data=content.get("data", {})
+                delivery_id=delivery_id, event=event, received_at=now, data=_kept(content.get("data"))
             )
     except IntegrityError:
         return JsonResponse({"status": "known"})

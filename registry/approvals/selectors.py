@@ -43,15 +43,20 @@ def counting_decisions(request: ApprovalRequest) -> dict[int, Decision]:
     return newest
 
 
-def progress_of(request: ApprovalRequest) -> Progress:
-    """Return how far the request's rules are met, by the roles people held when they decided."""
-    approvals = {
-        decision.person.username: decision.roles
+def approving_decisions(request: ApprovalRequest) -> list[Decision]:
+    """Return the decisions that count as approvals of what is asked about."""
+    return [
+        decision
         for user_id, decision in counting_decisions(request).items()
         if decision.kind == DecisionKind.APPROVE
         and user_id not in request.excluded
         and decision.content_hash == request.content_hash
-    }
+    ]
+
+
+def progress_of(request: ApprovalRequest) -> Progress:
+    """Return how far the request's rules are met, by the roles people held when they decided."""
+    approvals = {decision.person.username: decision.roles for decision in approving_decisions(request)}
     return evaluate(request.rules, approvals)
 
 
@@ -61,8 +66,10 @@ def why_cannot_decide(actor: Actor, request: ApprovalRequest) -> str:
         return f"The request is {request.status}; nothing is to be decided."
     if actor.user is None:
         return "Only a person can decide."
-    if actor.user.pk in request.excluded:
+    if actor.user.pk == request.requester_id:
         return "You asked for this release, so somebody else has to decide."
+    if actor.user.pk in request.excluded:
+        return "You made this version, so somebody else has to decide."
     if reason := actor.why_not(Action.RELEASE_DECIDE, request.scopes):
         return reason
     wanted = {str(rule["role"]) for rule in request.rules}

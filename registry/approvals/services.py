@@ -12,7 +12,8 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
 from mlorch_site.live.outbox import publish
 from registry import subjects
-from registry.approvals.selectors import counting_decisions, progress_of, roles_now, why_cannot_decide
+from registry.approvals.rules import evaluate
+from registry.approvals.selectors import approving_decisions, progress_of, roles_now, why_cannot_decide
 from registry.lifecycle import APPROVAL_MOVES, ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Decision, Policy
 
@@ -173,14 +174,17 @@ def approval_recheck(request: ApprovalRequest, content_hash: str, now: datetime)
         return "The approval has expired."
     if request.content_hash != content_hash:
         return "What was approved has changed since (version, artifacts, plan, policy or serving config)."
-    for decision in counting_decisions(request).values():
-        if decision.kind != DecisionKind.APPROVE:
-            continue
+    lost = []
+    approvals: dict[str, list[str]] = {}
+    for decision in approving_decisions(request):
+        still = set(decision.roles) & set(roles_now(decision.person, request.scopes))
+        approvals[decision.person.username] = sorted(still)
         if not decision.person.is_active:
-            return f"{decision.person} approved and is not active any more."
-        if not set(decision.roles) & set(roles_now(decision.person, request.scopes)):
-            return f"{decision.person} approved and has lost the role since."
-    return "" if progress_of(request).met else "The approvals do not meet the rules."
+            lost.append(f"{decision.person} approved and is not active any more.")
+        elif still != set(decision.roles):
+            lost.append(f"{decision.person} approved and has lost the role since.")
+    progress = evaluate(request.rules, approvals)
+    return "" if progress.met else " ".join(lost or [progress.missing])
 
 
 def may_decide_somewhere(actor: Actor) -> bool:

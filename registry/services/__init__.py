@@ -1,17 +1,20 @@
 """Every change to what may run."""
 
-from registry.services.aliases import alias_applied, alias_failed, alias_want, finding_resolve
+from registry.services.aliases import alias_applied, alias_claim, alias_failed, alias_want, finding_resolve
 from registry.services.environments import environment_create, policy_revise
 from registry.services.models import model_edit
 from registry.services.sync import backend_failed, sync_from_backend
-from registry.services.versions import digest_failed, digest_want, version_digested
+from registry.services.versions import digest_failed, digest_recheck, digest_waits, digest_want, version_digested
 
 __all__ = [
     "alias_applied",
+    "alias_claim",
     "alias_failed",
     "alias_want",
     "backend_failed",
     "digest_failed",
+    "digest_recheck",
+    "digest_waits",
     "digest_want",
     "environment_create",
     "finding_resolve",

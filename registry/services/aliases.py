@@ -15,6 +15,7 @@ from registry.models import Alias, AliasIntent, Finding, Model
 
 RETRY_FIRST_S = 2
 RETRY_MAX_S = 60
+WRITE_LEASE_S = 60
 ALIAS_MOVED = "alias_moved"
 
 
@@ -23,7 +24,7 @@ def alias_want(*, actor: Actor, model: Model, name: str, version_number: int | N
     """Want an alias of `model` at a version (None: nowhere). The registry's worker writes it; wanting the same again is harmless."""
     now = clock.now()
     intent = AliasIntent.objects.select_for_update().filter(model=model, name=name).first()
-    if intent is not None and intent.version_number == version_number:
+    if intent is not None and intent.version_number == version_number and _is_under_way_or_there(intent):
         return intent
     before = intent.version_number if intent else None
     wanted = {"version_number": version_number, "reason": reason[:300], "wanted_at": now, "applied_at": None}
@@ -36,18 +37,42 @@ def alias_want(*, actor: Actor, model: Model, name: str, version_number: int | N
     return intent
 
 
+def _is_under_way_or_there(intent: AliasIntent) -> bool:
+    if intent.applied_at is None:
+        return True
+    seen = Alias.objects.filter(model=intent.model_id, name=intent.name).values_list("version_number", flat=True)
+    return seen.first() == intent.version_number
+
+
+def alias_claim(*, intent_id: int, now: datetime) -> AliasIntent | None:
+    """Return an alias that is due to be written, for this worker alone; None when it is not due or another has it.
+
+    When the worker dies, the alias is due again after a while.
+    """
+    intent = AliasIntent.objects.select_related("model").filter(pk=intent_id, applied_at=None, due_at__lte=now).first()
+    if intent is None:
+        return None
+    mine = AliasIntent.objects.filter(pk=intent.pk, applied_at=None, due_at=intent.due_at)
+    return intent if mine.update(due_at=now + timedelta(seconds=WRITE_LEASE_S)) else None
+
+
 @transaction.atomic
 def alias_applied(*, actor: Actor, intent: AliasIntent, version_number: int | None) -> None:
-    """Note that MLflow has the alias where it was wanted. Ignored when another wish came in between."""
+    """Note that MLflow has the alias where it was wanted.
+
+    When another wish came in between, this write may have come after its write: then the newer wish is written once more.
+    """
     now = clock.now()
-    done = AliasIntent.objects.filter(pk=intent.pk, version_number=version_number, applied_at=None)
+    done = AliasIntent.objects.filter(pk=intent.pk, version_number=version_number)
     if not done.update(applied_at=now, last_error="", due_at=None):
+        AliasIntent.objects.filter(pk=intent.pk).update(applied_at=None, due_at=now)
         return
     if version_number is None:
         Alias.objects.filter(model=intent.model, name=intent.name).delete()
     else:
         seen = {"version_number": version_number, "seen_at": now}
         Alias.objects.update_or_create(model=intent.model, name=intent.name, defaults=seen)
+    _close_findings(intent.model, intent.name, "mlorch wrote the alias again.", now)
     data = {"alias": intent.name, "to": version_number}
     audit.record(actor, "alias.written", subjects.of_model(intent.model), reason=intent.reason, data=data)
     publish("registry", "model.changed", {"model": intent.model.name})
@@ -61,21 +86,27 @@ def alias_failed(*, intent: AliasIntent, error: str, now: datetime) -> None:
 
 
 def note_alias_moves(*, actor: Actor, model: Model, seen: dict[str, int], now: datetime) -> None:
-    """Mirror the aliases of a model; an alias that mlorch had placed and somebody else moved becomes a finding."""
+    """Mirror the aliases of a model; an alias that mlorch had placed and somebody else moved becomes a finding.
+
+    `now` is the moment before the registry was read: what mlorch itself wrote after it was not seen yet, and is left alone.
+    """
     known = {alias.name: alias for alias in model.aliases.all()}
     intents = {intent.name: intent for intent in model.alias_intents.all()}
     for name in known.keys() | seen.keys():
         before = known[name].version_number if name in known else None
         after = seen.get(name)
-        if before == after:
+        intent = intents.get(name)
+        written_since = intent is not None and intent.applied_at is not None and intent.applied_at >= now
+        if before == after or written_since:
             continue
         _mirror_alias(model, name, after, now)
-        intent = intents.get(name)
         if intent is not None and intent.applied_at is not None and intent.version_number != after:
             _found_moved(actor, model, name, before, after, now)
         elif intent is None or intent.version_number != after:
             data = {"alias": name, "from": before, "to": after}
             audit.record(actor, "alias.seen", subjects.of_model(model), data=data)
+        elif _close_findings(model, name, "Moved back outside mlorch.", now):
+            publish("registry", "model.changed", {"model": model.name})
 
 
 def _mirror_alias(model: Model, name: str, number: int | None, now: datetime) -> None:
@@ -88,11 +119,18 @@ def _mirror_alias(model: Model, name: str, number: int | None, now: datetime) ->
 def _found_moved(actor: Actor, model: Model, name: str, before: int | None, after: int | None, now: datetime) -> None:
     was = f"version {before}" if before else "nowhere"
     to = f"version {after}" if after else "nowhere"
+    _close_findings(model, name, "Moved again outside mlorch.", now)
     summary = f"Alias {name} of {model.name} was moved from {was} to {to} outside mlorch."
     data = {"alias": name, "from": before, "to": after}
     Finding.objects.create(model=model, kind=ALIAS_MOVED, summary=summary, data=data, found_at=now)
     audit.record(actor, "alias.moved_outside", subjects.of_model(model), data=data)
     publish("registry", "model.changed", {"model": model.name})
+
+
+def _close_findings(model: Model, alias: str, resolution: str, now: datetime) -> int:
+    """Close what was found about an alias and is not so any more; return how many."""
+    open_ones = Finding.objects.filter(model=model, kind=ALIAS_MOVED, data__alias=alias, resolved_at=None)
+    return open_ones.update(resolved_at=now, resolution=resolution)
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.roles import Action, Role
+from mlorch_site.accounts.roles import Action, roles_that_allow
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.outbox import publish
@@ -17,6 +17,8 @@ from registry.models import Environment, Policy
 RULES_MAX = 10
 COUNT_MAX = 10
 STRATEGIES = ("canary", "blue_green", "immediate")
+GUARDRAIL_KEYS = {"error_rate": {"metric", "margin"}, "latency_over_slo": {"metric", "margin", "slo_ms"}}
+NUMBERS = {"max_first_weight_pct": (1, 100, 100), "approval_days": (1, 365, 30), "judge_deadline_s": (10, 604_800, 900)}
 POLICY_FIELDS = (
     "approval_rules",
     "approval_days",
@@ -53,7 +55,8 @@ def policy_revise(*, actor: Actor, environment: Environment, **fields: Any) -> P
     Earlier revisions are never changed: open releases keep the revision they were requested under.
     """
     actor.require(Action.POLICY_EDIT, [environment.scope])
-    latest = Policy.objects.select_for_update().filter(environment=environment).order_by("-revision").first()
+    Environment.objects.select_for_update().get(pk=environment.pk)  # one revision at a time
+    latest = Policy.objects.filter(environment=environment).order_by("-revision").first()
     values = {name: getattr(latest, name) for name in POLICY_FIELDS} if latest else {}
     values |= fields
     check_policy(values)
@@ -82,8 +85,10 @@ def check_policy(values: dict[str, Any]) -> None:
         problems["gates"] = problem
     if problem := _names_problem(values.get("allowed_strategies", []), STRATEGIES):
         problems["allowed_strategies"] = problem
-    if not 1 <= int(values.get("max_first_weight_pct", 100)) <= 100:
-        problems["max_first_weight_pct"] = "a whole number from 1 to 100"
+    for field, (least, most, usual) in NUMBERS.items():
+        value = values.get(field, usual)
+        if type(value) is not int or not least <= value <= most:
+            problems[field] = f"a whole number from {least} to {most}"
     if problems:
         field, problem = next(iter(problems.items()))
         raise Invalid(f"{field.replace('_', ' ').capitalize()}: {problem}.", details=problems)
@@ -92,12 +97,12 @@ def check_policy(values: dict[str, Any]) -> None:
 def _rules_problem(rules: Any) -> str:
     if not isinstance(rules, list) or len(rules) > RULES_MAX:
         return f"a list of at most {RULES_MAX} rules"
-    roles = [role.value for role in Role]
+    roles = [role.value for role in roles_that_allow(Action.RELEASE_DECIDE)]
     for rule in rules:
         if not isinstance(rule, dict) or set(rule) != {"role", "count"}:
             return 'each rule has the keys "role" and "count"'
         if rule["role"] not in roles:
-            return f"{rule['role']!r} is not a role; use one of {', '.join(roles)}"
+            return f"{rule['role']!r} cannot approve; use one of {', '.join(roles)}"
         if type(rule["count"]) is not int or not 1 <= rule["count"] <= COUNT_MAX:
             return f"a count is a whole number from 1 to {COUNT_MAX}"
     if len({rule["role"] for rule in rules}) != len(rules):
@@ -106,11 +111,23 @@ def _rules_problem(rules: Any) -> str:
 
 
 def _guardrails_problem(guardrails: Any) -> str:
-    if not isinstance(guardrails, list) or not all(
-        isinstance(row, dict) and "metric" in row and "margin" in row for row in guardrails
-    ):
+    if not isinstance(guardrails, list) or not all(isinstance(row, dict) for row in guardrails):
         return 'a list of guardrails, each with "metric" and "margin"'
+    for row in guardrails:
+        wanted = GUARDRAIL_KEYS.get(str(row.get("metric")))
+        if wanted is None:
+            return f"{row.get('metric')!r} is not a metric; use {', '.join(GUARDRAIL_KEYS)}"
+        if set(row) != wanted:
+            return f"a guardrail on {row['metric']} has the keys {', '.join(sorted(wanted))}"
+        if not _is_number(row["margin"]) or not 0 < row["margin"] < 1:
+            return "a margin is a number between 0 and 1"
+        if "slo_ms" in row and (not _is_number(row["slo_ms"]) or row["slo_ms"] <= 0):
+            return "slo_ms is a number of milliseconds above 0"
     return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _names_problem(names: Any, known: Any) -> str:

@@ -153,7 +153,7 @@ def _mirror_model(seen: SeenModel, versions: list[SeenVersion], evidence: type_E
 
 
 def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evidence, now: datetime) -> bool:
-    known = {version.number: version for version in model.versions.all()}
+    known = {version.number: version for version in model.versions.select_for_update()}
     changed = False
     for version in seen:
         row = known.get(version.number)
@@ -170,9 +170,7 @@ def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evide
     return changed
 
 
-def _mirror_version(
-    model: Model, row: Version | None, seen: SeenVersion, found: dict[str, Any], now: datetime
-) -> None:
+def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found: dict[str, Any], now: datetime) -> None:
     values = {**_values_of(seen), "evidence": {**(row.evidence if row else {}), **found}}
     if row is None:
         due_at = now if seen.status == VersionStatus.READY else None
@@ -209,6 +207,6 @@ def _backend_works(epoch: int, now: datetime) -> None:
 def backend_failed(*, epoch: int, error: str, now: datetime) -> None:
     """Note that the registry does not answer, and why; what is known stays."""
     before = BackendState.objects.select_for_update().get(pk=1)
-    fails = {"reachable": False, "checked_at": now, "error": error[:500]}
+    fails = {"reachable": False, "checked_at": now, "error": error[:500], "webhook_due_at": None}
     if BackendState.objects.filter(pk=1, lease_epoch=epoch).update(**fails) and before.reachable:
         publish("registry", "backend.changed", {"reachable": False})

@@ -14,7 +14,19 @@ from registry.artifacts import MANIFEST_KEPT_MAX, Entry
 from registry.lifecycle import DigestStatus
 from registry.models import Finding, Version
 
-RETRY_S = 30
+RETRY_S = 15
+REFUSED_RETRY_S = 900
+DIGEST_FIELDS = [
+    "digest",
+    "digest_status",
+    "digest_error",
+    "digest_due_at",
+    "digest_looked_at",
+    "manifest",
+    "size_bytes",
+    "signature",
+    "evidence",
+]
 ARTIFACTS_CHANGED = "artifacts_changed"
 
 
@@ -23,11 +35,31 @@ def digest_want(*, version: Version, now: datetime) -> None:
     Version.objects.filter(pk=version.pk).update(digest_due_at=now)
 
 
+def digest_recheck(*, version: Version, since: datetime, now: datetime) -> str:
+    """Return why it is not known yet whether MLflow still has what was approved at `since`, empty once it was looked at after that.
+
+    The first call orders the look; until it is done the caller waits with the sentence. A change it finds shows as another digest.
+    """
+    if version.digest_looked_at is not None and version.digest_looked_at >= since:
+        return ""
+    Version.objects.filter(pk=version.pk, digest_due_at=None).update(digest_due_at=now)
+    return f"Waits for a last look at the artifacts of {version}." + (
+        f" {version.digest_error}" if version.digest_error else ""
+    )
+
+
 @transaction.atomic
 def version_digested(
-    *, actor: Actor, version: Version, digest: str, entries: list[Entry], facts: dict[str, Any], signature: Any
+    *,
+    actor: Actor,
+    version: Version,
+    digest: str,
+    entries: list[Entry],
+    facts: dict[str, Any],
+    signature: Any,
+    looked_at: datetime,
 ) -> Version:
-    """Note the digest of a version with what its files say. Another digest than before is a finding: the artifacts were changed.
+    """Note the digest of a version with what its files say; `looked_at` is when reading them began. Another digest than before is a finding: the artifacts were changed.
 
     Approvals are bound to the digest, so those given for the old one do not hold any more.
     """
@@ -35,10 +67,11 @@ def version_digested(
     row = Version.objects.select_for_update().select_related("model").get(pk=version.pk)
     before = row.digest
     row.digest, row.digest_status, row.digest_error, row.digest_due_at = digest, DigestStatus.COMPUTED, "", None
+    row.digest_looked_at = looked_at
     row.manifest = [[entry.path, entry.size, entry.sha256] for entry in entries[:MANIFEST_KEPT_MAX]]
     row.size_bytes = sum(entry.size for entry in entries)
     row.signature, row.evidence = signature, {**row.evidence, **facts}
-    row.save()
+    row.save(update_fields=DIGEST_FIELDS)
     if before == digest:
         return row
     data = {"before": before, "after": digest}
@@ -52,8 +85,18 @@ def version_digested(
     return row
 
 
-def digest_failed(*, version: Version, error: str, now: datetime) -> None:
-    """Note why the digest could not be computed; it is tried again later. A digest known before stays."""
+def digest_waits(*, version: Version, reason: str, now: datetime) -> None:
+    """Note that the registry does not answer: the digest stays pending, and what needs it waits with the reason."""
     due_at = now + timedelta(seconds=RETRY_S)
+    Version.objects.filter(pk=version.pk).update(digest_error=reason[:500], digest_due_at=due_at)
+
+
+@transaction.atomic
+def digest_failed(*, actor: Actor, version: Version, error: str, now: datetime) -> None:
+    """Note why the artifacts cannot be taken; they are tried again, but seldom. A digest known before stays."""
+    due_at = now + timedelta(seconds=REFUSED_RETRY_S)
     Version.objects.filter(pk=version.pk).update(digest_error=error[:500], digest_due_at=due_at)
-    Version.objects.filter(pk=version.pk, digest="").update(digest_status=DigestStatus.FAILED)
+    fresh = Version.objects.filter(pk=version.pk, digest="", digest_status=DigestStatus.PENDING)
+    if fresh.update(digest_status=DigestStatus.FAILED):
+        audit.record(actor, "version.digest_failed", subjects.of_version(version), reason=error[:500])
+        publish("registry", "version.changed", {"model": version.model.name, "version": version.number})
