@@ -12,6 +12,9 @@ from monitoring.selectors import Point
 
 ARM_DASHES = {"stable": "solid", "candidate": "dash", "baseline": "dot", "shadow": "dashdot"}
 TRANSPARENT = "rgba(0,0,0,0)"
+GAP_S = (
+    30  # where nothing was asked for that long (or for three points), a line is broken instead of drawn straight across
+)
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,9 @@ def chart(kind: str, points: list[Point], markers: list[Marker] | None = None, l
     """Return the chart of one kind. `limit` is the guardrail's line in the chart's unit."""
     panel = BY_KIND[kind]
     traces = [
-        _trace(arm, line, [point for point in points if point.arm == arm])
+        _trace(arm, line, [point for point in points if point.arm == arm], index == panel.spoken)
         for arm in _arms(points)
-        for line in panel.lines
+        for index, line in enumerate(panel.lines)
     ]
     figure = {"data": traces, "layout": _layout(panel, markers or [], limit)}
     return Chart(panel, figure, table_rows(kind, points), summary_sentence(kind, points))
@@ -106,15 +109,26 @@ def _arms(points: list[Point]) -> list[str]:
     return sorted({point.arm for point in points}, key=lambda arm: (arm != "stable", arm))
 
 
-def _trace(arm: str, line: Line, points: list[Point]) -> dict[str, Any]:
+def _trace(arm: str, line: Line, points: list[Point], spoken: bool) -> dict[str, Any]:
+    x: list[str] = []
+    y: list[float | None] = []
+    before: Point | None = None
+    for point in points:
+        if before and (point.start - before.start).total_seconds() > max(GAP_S, 3 * point.seconds):
+            x.append(_x(before.start.timestamp() + before.seconds))
+            y.append(None)
+        x.append(_x(point.start.timestamp()))
+        y.append(line.value(point))
+        before = point
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+markers",
         "name": line.name_of(arm),
-        "x": [_x(point.start.timestamp()) for point in points],
-        "y": [line.value(point) for point in points],
+        "x": x,
+        "y": y,
         "line": {"dash": line.dash_of(arm), "width": 2},
-        "meta": {"arm": arm},
+        "marker": {"size": 3},
+        "meta": {"arm": arm, "spoken": spoken},
     }
 
 

@@ -1,16 +1,18 @@
-"""What gateways push."""
+"""What gateways push, and what Prometheus fetches."""
 
 import json
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from mlorch_site.accounts.access import control_only
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, TooLarge
+from monitoring import prometheus
 from monitoring.services import BatchGap, windows_store
 
 GATEWAY_MAX_CHARS = 80
@@ -34,3 +36,10 @@ def windows(request: HttpRequest, gateway: str) -> JsonResponse:
     except BatchGap as gap:
         return JsonResponse(gap.details, status=409)
     return JsonResponse({"accepted": accepted})
+
+
+@control_only
+@require_GET
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Return the site's own metrics."""
+    return HttpResponse(prometheus.metrics(), content_type=CONTENT_TYPE_LATEST)

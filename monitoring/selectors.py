@@ -71,6 +71,21 @@ def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
     )
 
 
+def newest_window_age_s() -> float:
+    """Return how many seconds ago the newest one-second window began, -1 without any."""
+    start = Window.objects.filter(seconds=1).aggregate(newest=Max("start"))["newest"]
+    return -1 if start is None else (clock.now() - start).total_seconds()
+
+
+def windows_not_rolled_up() -> int:
+    """Return how many one-second windows are not in the roll-ups yet."""
+    return Window.objects.filter(seconds=1, id__gt=_rolled_up_to()).count()
+
+
+def _rolled_up_to() -> Coalesce:
+    return Coalesce(Subquery(RollUpCursor.objects.filter(pk=1).values("window_id")), 0)
+
+
 def candidate_requests_since(*, environment: str, endpoint: str, release: str, since: datetime) -> int:
     """Return how many requests the candidate of a release has answered in windows that began at `since` or later."""
     rows = Window.objects.filter(
@@ -159,8 +174,7 @@ def _rolled_up(width: int, start: datetime) -> "QuerySet[Window]":
     """
     if width == 1:
         return Window.objects.filter(seconds=1, start__gte=start)
-    cursor = Coalesce(Subquery(RollUpCursor.objects.filter(pk=1).values("window_id")), 0)
-    return Window.objects.filter(Q(seconds=width) | Q(seconds=1, id__gt=cursor), start__gte=start)
+    return Window.objects.filter(Q(seconds=width) | Q(seconds=1, id__gt=_rolled_up_to()), start__gte=start)
 
 
 def series(

@@ -1,6 +1,9 @@
 """Reads of the event table."""
 
+from datetime import datetime
 from typing import Any
+
+from django.db.models import Count, Min
 
 from mlorch_site.live.models import Event, EventHead
 
@@ -10,6 +13,12 @@ MISSED_MAX = 200
 def newest_sequence() -> int:
     """Return the sequence of the newest event."""
     return EventHead.objects.values_list("sequence", flat=True).get(pk=1)
+
+
+def unrelayed() -> tuple[int, datetime | None]:
+    """Return how many events have not been told to their handlers, and when the oldest of them was published."""
+    found = Event.objects.filter(relayed_at=None).aggregate(waiting=Count("sequence"), oldest=Min("at"))
+    return found["waiting"], found["oldest"]
 
 
 def events_after(topics: list[str], sequence: int) -> tuple[list[dict[str, Any]], bool]:

@@ -38,10 +38,9 @@ MLFLOW_CLIENT_PREFIXES = ("MLFLOW_TRACKING_",)
 
 def run_dir(data_dir: Path) -> Path:
     """Return the private folder for sockets: in the data directory, or a short one when that path is too long."""
-    folder = data_dir / "run"
-    if len(os.fsencode(folder)) + 20 > SOCKET_PATH_MAX_BYTES:
-        short = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
-        folder = Path(tempfile.gettempdir()) / f"mlorch-run-{os.getuid()}-{short}"
+    short = f"mlorch-run-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
+    choices = [data_dir / "run", Path(tempfile.gettempdir()) / short, Path("/tmp") / short]  # noqa: S108 - private below
+    folder = next((path for path in choices if len(os.fsencode(path)) + 20 <= SOCKET_PATH_MAX_BYTES), choices[-1])
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else; remove it, or set TMPDIR to a directory of your own")

@@ -5,7 +5,7 @@
 (function () {
   "use strict";
   if (!window.Plotly) return;
-  const SPAN_S = 600, POLL_MS = 2000, RETRY_FIRST_MS = 500, RETRY_MAX_MS = 15000, DRAW_MS = 500, TABLE_ROWS = 60;
+  const SPAN_S = 600, POLL_MS = 2000, RETRY_FIRST_MS = 500, RETRY_MAX_MS = 15000, DRAW_MS = 500, TABLE_ROWS = 60, GAP_S = 30;
   const CONFIG = { displayModeBar: false, responsive: true, displaylogo: false };
   const TRANSPARENT = "rgba(0,0,0,0)";
   const live = Array.from(document.querySelectorAll("[data-chart]"), function (box) {
@@ -23,24 +23,24 @@
 
   function theme() {
     return {
-      text: css("--tblr-body-color", "#182433"), grid: css("--tblr-border-color", "#dadfe5"), limit: css("--mlorch-limit", "#c92a2a"),
+      text: css("--mlorch-chart-text", "#3a4654"), grid: css("--mlorch-chart-grid", "#dfe4ea"), limit: css("--mlorch-limit", "#c92a2a"),
       arm: function (arm) { return arm === "candidate" ? css("--mlorch-candidate", "#b8540a") : css("--mlorch-stable", "#1769c4"); }
     };
   }
 
   function baseLayout(colours) {
     return {
-      autosize: true, height: 240, margin: { l: 44, r: 74, t: 22, b: 46 }, paper_bgcolor: TRANSPARENT, plot_bgcolor: TRANSPARENT,
-      font: { color: colours.text, size: 11 }, showlegend: true, legend: { orientation: "h", y: -0.18, x: 0 },
+      autosize: true, height: 260, margin: { l: 44, r: 84, t: 22, b: 46 }, paper_bgcolor: TRANSPARENT, plot_bgcolor: TRANSPARENT,
+      font: { color: colours.text, size: 11 }, showlegend: true, legend: { orientation: "h", y: -0.25, x: 0 },
       xaxis: { gridcolor: colours.grid, linecolor: colours.grid, type: "date" },
       yaxis: { gridcolor: colours.grid, rangemode: "tozero", zeroline: false, fixedrange: true }
     };
   }
 
-  // The name beside the end of each line, so that nobody has to tell arms apart by colour.
+  // The name beside the end of each arm's main line, so that nobody has to tell arms apart by colour.
   function endLabels(traces) {
     const labels = [];
-    traces.forEach(function (trace) {
+    traces.filter(function (trace) { return trace.meta.spoken; }).forEach(function (trace) {
       let last = trace.y.length - 1;
       while (last >= 0 && trace.y[last] === null) last -= 1;
       if (last < 0) return;
@@ -79,15 +79,26 @@
     return raw === null || raw === undefined ? null : raw * line.factor;
   }
 
+  // Where nothing was asked for a while the line is broken instead of drawn straight across.
+  function withGaps(own) {
+    const made = [];
+    own.forEach(function (p, index) {
+      if (index && p.t - own[index - 1].t > GAP_S) made.push({ t: own[index - 1].t + 1 });
+      made.push(p);
+    });
+    return made;
+  }
+
   function tracesOf(chart, rows, colours) {
     const made = [];
     armsOf(rows).forEach(function (arm) {
-      const own = rows.filter(function (p) { return p.arm === arm; });
-      chart.spec.lines.forEach(function (line) {
+      const own = withGaps(rows.filter(function (p) { return p.arm === arm; }));
+      chart.spec.lines.forEach(function (line, index) {
         made.push({
-          type: "scatter", mode: "lines", name: (arm + " " + line.label).trim(), hoverinfo: "x+y+name",
+          type: "scatter", mode: "lines+markers", name: (arm + " " + line.label).trim(), hoverinfo: "x+y+name",
           x: own.map(function (p) { return new Date(p.t * 1000); }), y: own.map(function (p) { return value(line, p); }),
-          line: { color: colours.arm(arm), width: 2, dash: line.dash || chart.spec.dashes[arm] || "solid" }
+          line: { color: colours.arm(arm), width: 2, dash: line.dash || chart.spec.dashes[arm] || "solid" },
+          marker: { color: colours.arm(arm), size: 3 }, meta: { arm: arm, spoken: index === chart.spec.spoken }
         });
       });
     });
@@ -133,7 +144,7 @@
 
   function drawFinished(chart, colours) {
     const layout = Object.assign({}, chart.figure.layout, baseLayout(colours));
-    chart.figure.data.forEach(function (trace) { trace.line.color = colours.arm(trace.meta.arm); });
+    chart.figure.data.forEach(function (trace) { trace.line.color = trace.marker.color = colours.arm(trace.meta.arm); });
     layout.annotations = chart.figure.layout.annotations.concat(endLabels(chart.figure.data));
     layout.shapes = chart.figure.layout.shapes.map(function (shape) {
       return Object.assign({}, shape, { line: Object.assign({ color: shape.line.dash === "longdash" ? colours.limit : colours.text }, shape.line) });

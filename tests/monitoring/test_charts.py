@@ -91,3 +91,14 @@ def test_spec__names_values_that_points_have(panel):
     assert spec["title"] == panel.title
     assert {line["key"] for line in spec["lines"]} <= set(POINT.to_dict())
     assert 0 <= spec["spoken"] < len(spec["lines"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "gap_s", "broken"), [(1, 30, False), (1, 31, True), (60, 180, False), (60, 181, True)]
+)
+def test_chart__nothing_asked_for_a_while__the_line_is_broken(seconds, gap_s, broken):
+    points = [replace(POINT, seconds=seconds, start=NOW + timedelta(seconds=start)) for start in (0, gap_s)]
+    [trace] = chart("rate", points).figure["data"]
+
+    assert (None in trace["y"]) == broken
+    assert len(trace["x"]) == len(trace["y"])

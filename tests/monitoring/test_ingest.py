@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +28,16 @@ def test_store__new_batch__windows_cursor_and_one_event_per_endpoint(db):
         ("endpoint.production.clinic", "windows.stored"),
         ("endpoint.production.other", "windows.stored"),
     ]
+
+
+def test_store__locks_the_event_head_before_it_takes_window_ids(db):
+    """Only so do ids rise in the order of commits when several gateways push at once."""
+    with CaptureQueriesContext(connection) as queries:
+        store(1, row())
+    said = [query["sql"] for query in queries]
+    head = next(n for n, sql in enumerate(said) if sql.startswith('UPDATE "live_eventhead"'))
+
+    assert head < next(n for n, sql in enumerate(said) if sql.startswith('INSERT INTO "monitoring_window"'))
 
 
 def test_store__same_batch_again__accepted_without_effect(db):

@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -88,14 +90,41 @@ def test_mlflow__tracking_server_given__is_not_ours_to_start_and_its_port_not_ne
     assert "--mlflow-port" not in Options(tmp_path, 8000, 8080, 5000, True).ports()
 
 
-def test_run_dir__deep_data_directory__is_short_and_private(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    deep = tmp_path / ("d" * 60) / ("e" * 60)
+@pytest.fixture
+def temporary(monkeypatch):
+    """A short directory in the place of the machine's temporary one."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="m-") as folder:
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        yield Path(folder)
+
+
+def test_run_dir__deep_data_directory__is_short_and_private(temporary):
+    deep = temporary / ("d" * 60) / ("e" * 60)
     folder = run_dir(deep)
-    assert len(os.fsencode(folder / "valkey.sock")) < SOCKET_PATH_MAX_BYTES + 8
+    assert folder.parent == temporary
+    assert len(os.fsencode(folder / "valkey.sock")) < SOCKET_PATH_MAX_BYTES
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert folder == run_dir(deep) != run_dir(deep / "other")
+
+
+def test_run_dir__temporary_directory_is_deep_too__is_in_the_common_one(temporary, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(temporary / ("d" * 100)))
+    folder = run_dir(temporary / ("e" * 100))
+    try:
+        assert folder.parent == Path("/tmp")
+    finally:
+        folder.rmdir()
+
+
+def test_run_dir__ordinary_data_directory__is_in_it(temporary):
+    assert run_dir(temporary) == temporary / "run"
+
+
+def test_run_dir__prepared_by_somebody_as_a_link__is_refused(temporary):
+    (temporary / "elsewhere").mkdir()
+    (temporary / "run").symlink_to(temporary / "elsewhere")
+    with pytest.raises(PermissionError, match="belongs to somebody else"):
+        run_dir(temporary)
 
 
 def test_secrets__made_once__are_private_long_and_stay(tmp_path):

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest import mock
 
 from asgiref.sync import async_to_sync, sync_to_async
 from channels.auth import AuthMiddlewareStack
@@ -21,8 +22,12 @@ APPLICATION = AuthMiddlewareStack(URLRouter(websocket_routes))
 
 
 def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
-    """Run an async scenario so that its database work happens on this thread, inside the test's transaction."""
-    return async_to_sync(scenario)()
+    """Run an async scenario so that its database work happens on this thread, inside the test's transaction.
+
+    Channels closes a connection on which a transaction is open after each message; here that is the test's own.
+    """
+    with mock.patch("channels.db.close_old_connections"):
+        return async_to_sync(scenario)()
 
 
 def signed_in(username: str) -> Client:

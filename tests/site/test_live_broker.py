@@ -1,0 +1,83 @@
+"""The real channel layer on a private Valkey: a listener that idles longer than any read timeout still hears."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from channels.layers import get_channel_layer
+
+from mlorch_site.supervisor.plan import valkey_server
+from tests.support.live import async_publish, run, signed_in, socket
+
+IDLE_S = 13  # some client versions end a subscription that was silent for 12 s
+START_WITHIN_S = 10.0
+
+
+@pytest.fixture
+def broker(tmp_path_factory):
+    """The URL of a Valkey server on a unix socket of its own."""
+    folder = tmp_path_factory.mktemp("v")
+    path = Path(folder) / "s"
+    command = [
+        valkey_server(),
+        "--port",
+        "0",
+        "--unixsocket",
+        str(path),
+        "--unixsocketperm",
+        "700",
+        "--save",
+        "",
+        "--dir",
+        str(folder),
+    ]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + START_WITHIN_S
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield f"unix://{path}"
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture
+def layer(broker, settings):
+    """The channel layer as production has it."""
+    config = {"hosts": [{"address": broker, "socket_timeout": None}], "prefix": "mlorch"}
+    settings.CHANNEL_LAYERS = {
+        "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": config}
+    }
+    return get_channel_layer()
+
+
+@pytest.mark.slow
+def test_listener__idle_for_long__still_hears_what_another_thread_publishes(people, layer):
+    vik = signed_in("vik")
+
+    async def scenario():
+        async with socket("/ws/live/?topics=releases", vik) as ws:
+            assert (await ws.receive_json_from(timeout=5))["type"] == "hello"
+            await asyncio.sleep(IDLE_S)
+            event = await async_publish("releases")
+            began = time.monotonic()
+            message = await ws.receive_json_from(timeout=5)
+            await layer.flush()
+            return event.sequence, message["sequence"], time.monotonic() - began
+
+    published, heard, took_s = run(scenario)
+    assert heard == published
+    assert took_s < 1
+
+
+@pytest.mark.slow
+def test_layer__in_settings__never_times_out_reading(broker):
+    """The settings name the layer and the timeout that the test above relies on."""
+    code = "from mlorch_site import settings; print(settings.CHANNEL_LAYERS)"
+    env = {**os.environ, "REDIS_URL": broker}
+    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    assert "RedisPubSubChannelLayer" in said
+    assert "'socket_timeout': None" in said
