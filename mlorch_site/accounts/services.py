@@ -18,6 +18,8 @@ TOKEN_BYTES = 32
 TOKEN_MAX_DAYS = 366
 TOKEN_MAX_PER_PERSON = 50
 TOKEN_SCOPES = ("read", "write")
+SCOPE_KINDS = ("environment", "model")
+SCOPE_HELP = "A scope is * for everything, environment:<name>, or model:<name>."
 
 
 @transaction.atomic
@@ -35,9 +37,43 @@ def person_create(*, actor: Actor, username: str, password: str, full_name: str 
 
 
 @transaction.atomic
+def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff: bool, password: str = "") -> User:
+    """Set a person's name, whether they may sign in and open the admin, and, when given, a new password.
+
+    A new password ends the person's sessions; an inactive person's sessions and tokens do not work any more. Raises Invalid for
+    switching oneself off: the last administrator would be locked out.
+    """
+    actor.require(Action.PEOPLE_MANAGE)
+    user = User.objects.select_for_update().get(pk=user.pk)
+    if actor.user == user and not (active and staff):
+        raise Invalid("You cannot switch yourself off; another administrator can.", details={"is_active": "yourself"})
+    first, _, last = full_name.strip().partition(" ")
+    before = {"full_name": user.get_full_name(), "active": user.is_active, "staff": user.is_staff}
+    user.first_name, user.last_name, user.is_active, user.is_staff = first, last, active, staff
+    if password:
+        user.set_password(password)
+    user.save()
+    after = {"full_name": user.get_full_name(), "active": active, "staff": staff}
+    changed = {name: value for name, value in after.items() if before[name] != value}
+    if changed or password:
+        audit.record(actor, "person.edited", user_subject(user), data={**changed, "password": bool(password)})
+    return user
+
+
+def check_scope(scope: str) -> str:
+    """Return `scope` without spaces around it. Raises Invalid unless it is `*`, `environment:<name>` or `model:<name>`."""
+    scope = scope.strip()
+    kind, _, name = scope.partition(":")
+    if scope != EVERYWHERE and not (kind in SCOPE_KINDS and name.strip()):
+        raise Invalid(SCOPE_HELP, details={"scope": "unknown"})
+    return scope
+
+
+@transaction.atomic
 def role_bind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE) -> RoleBinding:
     """Give `user` a role in `scope`. Giving it twice is harmless."""
     actor.require(Action.PEOPLE_MANAGE)
+    scope = check_scope(scope)
     binding, created = RoleBinding.objects.get_or_create(user=user, role=role.value, scope=scope)
     if created:
         audit.record(actor, "role.bound", user_subject(user), data={"role": role.value, "scope": scope})

@@ -1,0 +1,147 @@
+"""People and roles in the admin go through the services: checked, audited, and never deleted."""
+
+import pytest
+from django.urls import reverse
+
+from mlorch_site.accounts.models import RoleBinding, User
+from mlorch_site.accounts.roles import Role
+from mlorch_site.accounts.services import check_scope, person_edit
+from mlorch_site.audit.chain import verify
+from mlorch_site.audit.models import AuditRecord
+from mlorch_site.lib.errors import Forbidden, Invalid
+
+PASSWORD = "a long enough pass phrase"
+
+
+def form_of(name: str, rows: list[tuple[str, str]], person: User | None = None, **changes: object) -> dict:
+    """Return what the browser posts for a person with these new bindings."""
+    kept = list(person.bindings.order_by("pk")) if person else []
+    values = {
+        "username": name,
+        "full_name": "Nina New",
+        "password": "" if person else PASSWORD,
+        "is_active": "on",
+        "bindings-TOTAL_FORMS": str(len(kept) + len(rows)),
+        "bindings-INITIAL_FORMS": str(len(kept)),
+        "bindings-MIN_NUM_FORMS": "0",
+        "bindings-MAX_NUM_FORMS": "1000",
+    }
+    for number, row in enumerate(kept):
+        values |= {f"bindings-{number}-id": row.pk, f"bindings-{number}-user": person.pk}
+        values |= {f"bindings-{number}-role": row.role, f"bindings-{number}-scope": row.scope}
+    for number, (role, scope) in enumerate(rows, start=len(kept)):
+        values |= {f"bindings-{number}-role": role, f"bindings-{number}-scope": scope}
+    return {name: value for name, value in {**values, **changes}.items() if value is not None}
+
+
+@pytest.fixture
+def browser(client, people):
+    client.force_login(people.ada.user)
+    return client
+
+
+def test_person__added_with_roles__created_bound_and_audited(browser):
+    rows = [("reviewer", "environment:production"), ("viewer", "*")]
+    answer = browser.post(reverse("admin:accounts_user_add"), form_of("nina", rows))
+    assert answer.status_code == 302, answer.context["errors"]
+    nina = User.objects.get(username="nina")
+    assert nina.check_password(PASSWORD)
+    assert set(nina.bindings.values_list("role", "scope")) == set(rows)
+    actions = list(AuditRecord.objects.filter(actor="ada").order_by("sequence").values_list("action", flat=True))
+    assert actions == ["person.created", "role.bound", "role.bound"]
+    assert verify().holds
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"username": "EMMA"}, "There is a person called EMMA already."),
+        ({"password": "short"}, "too short"),
+        ({"bindings-0-scope": "galaxy:far"}, "A scope is *"),
+    ],
+)
+def test_person__bad_input__refused_with_the_field_and_nothing_written(browser, people, changes, sentence):
+    answer = browser.post(reverse("admin:accounts_user_add"), form_of("nina", [("viewer", "*")], **changes))
+    assert answer.status_code == 200
+    assert sentence in answer.content.decode()
+    assert not User.objects.filter(username="nina").exists()
+
+
+def test_person__binding_deleted_and_switched_off__unbound_and_inactive(browser, people):
+    rita = people.rita.user
+    changes = {"bindings-0-DELETE": "on", "is_active": None}
+    answer = browser.post(
+        reverse("admin:accounts_user_change", args=[rita.pk]), form_of("rita", [], person=rita, **changes)
+    )
+    assert answer.status_code == 302
+    rita.refresh_from_db()
+    assert not rita.is_active
+    assert not rita.bindings.exists()
+    assert set(AuditRecord.objects.values_list("action", flat=True)) == {"person.edited", "role.unbound"}
+
+
+def test_person__role_changed_in_place__old_taken_new_given(browser, people):
+    rita = people.rita.user
+    posted = form_of("rita", [], person=rita, **{"bindings-0-role": "risk_officer"})
+    assert browser.post(reverse("admin:accounts_user_change", args=[rita.pk]), posted).status_code == 302
+    assert list(rita.bindings.values_list("role", flat=True)) == ["risk_officer"]
+    assert list(AuditRecord.objects.order_by("sequence").values_list("action", flat=True))[-2:] == [
+        "role.unbound",
+        "role.bound",
+    ]
+
+
+def test_person__switching_oneself_off__refused(people):
+    with pytest.raises(Invalid, match="another administrator"):
+        person_edit(actor=people.ada.actor, user=people.ada.user, full_name="Ada", active=False, staff=True)
+
+
+def test_person__edited_without_the_right__forbidden(people):
+    with pytest.raises(Forbidden):
+        person_edit(actor=people.mona.actor, user=people.vik.user, full_name="V", active=True, staff=True)
+
+
+def test_person__new_password__ends_the_sessions(client, people):
+    client.force_login(people.vik.user)
+    person_edit(
+        actor=people.ada.actor, user=people.vik.user, full_name="", active=True, staff=False, password=PASSWORD
+    )
+    assert client.get(reverse("preferences")).status_code == 302
+
+
+def test_people__cannot_be_deleted(browser, people):
+    assert browser.post(reverse("admin:accounts_user_delete", args=[people.vik.user.pk])).status_code == 403
+    assert User.objects.filter(username="vik").exists()
+
+
+def test_people__staff_without_the_role__may_not_look(client, people):
+    User.objects.filter(pk=people.mona.user.pk).update(is_staff=True)
+    client.force_login(people.mona.user)
+    assert client.get(reverse("admin:accounts_user_changelist")).status_code == 403
+
+
+@pytest.mark.parametrize("scope", ["", "production", "environment:", "team:a"])
+def test_scope__of_no_known_kind__invalid(scope):
+    with pytest.raises(Invalid):
+        check_scope(scope)
+
+
+def test_audit__in_the_admin__readable_and_nothing_else(browser, people):
+    person_edit(actor=people.ada.actor, user=people.vik.user, full_name="Vik V", active=True, staff=False)
+    record = AuditRecord.objects.get()
+    page = browser.get(reverse("admin:audit_auditrecord_changelist"))
+    assert "person.edited" in page.content.decode()
+    assert browser.get(reverse("admin:audit_auditrecord_add")).status_code == 403
+    change = reverse("admin:audit_auditrecord_change", args=[record.pk])
+    assert browser.get(change).status_code == 200
+    assert browser.post(change, {"reason": "forged"}).status_code == 403
+    assert browser.post(reverse("admin:audit_auditrecord_delete", args=[record.pk])).status_code == 403
+
+
+def test_binding__given_twice__is_one_row_and_one_record(people):
+    from mlorch_site.accounts.services import role_bind
+
+    for _ in range(2):
+        role_bind(actor=people.ada.actor, user=people.noa.user, role=Role.VIEWER, scope=" model:tumours ")
+    assert RoleBinding.objects.filter(user=people.noa.user).count() == 1
+    assert AuditRecord.objects.count() == 1
