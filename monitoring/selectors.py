@@ -86,14 +86,6 @@ def _rolled_up_to() -> Coalesce:
     return Coalesce(Subquery(RollUpCursor.objects.filter(pk=1).values("window_id")), 0)
 
 
-def candidate_requests_since(*, environment: str, endpoint: str, release: str, since: datetime) -> int:
-    """Return how many requests the candidate of a release has answered in windows that began at `since` or later."""
-    rows = Window.objects.filter(
-        environment=environment, endpoint=endpoint, seconds=1, arm=CANDIDATE, release=release, start__gte=since
-    )
-    return int(rows.aggregate(total=Sum("requests"))["total"] or 0)
-
-
 def traffic_rate(environment: str, endpoint: str) -> float:
     """Return the endpoint's requests per second over the last `RATE_SPAN_S` full seconds."""
     until = clock.now() - timedelta(seconds=2)

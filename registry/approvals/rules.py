@@ -1,6 +1,6 @@
 """When are approval rules met? Pure. All rules are required; one person counts once over all of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from mlorch_site.accounts.roles import Role
@@ -32,7 +32,7 @@ class Progress:
     missing: str
 
 
-def evaluate(rules: list[dict[str, object]], approvals: dict[str, Collection[str]]) -> Progress:
+def evaluate(rules: list[dict[str, object]], approvals: Mapping[str, Collection[str]]) -> Progress:
     """Return the progress of `rules` given `approvals`: person → roles held. Excluded people must not be in it.
 
     Which person counts for which rule is found by maximum bipartite matching, so that neither the order of approvals nor of rules matters:

@@ -70,10 +70,10 @@ def _imports(data: bytes) -> set[str]:
             last = str(argument)
             texts.append(last)
         elif name in PUTS or name == "MEMOIZE":
-            memo[len(memo) if name == "MEMOIZE" else int(argument)] = last
+            memo[len(memo) if name == "MEMOIZE" else int(argument or 0)] = last
             continue
         elif name in GETS:
-            texts.append(memo.get(int(argument), ""))
+            texts.append(memo.get(int(argument or 0), ""))
         elif name == "STACK_GLOBAL" and len(texts) >= 2:
             found.add(f"{texts[-2]}.{texts[-1]}")
         elif name in IMPORTS and argument:

@@ -62,19 +62,6 @@ def test_arm_counts__rolled_up_meanwhile__counted_once(db):
     assert sum(block.baseline.requests for block in blocks()[0]) == 1
 
 
-def test_candidate_requests__of_the_release_since_then(db):
-    store(
-        1,
-        row(-9, **CANDIDATE),
-        row(-3, latencies=[1, 2], **CANDIDATE),
-        row(-3),
-        row(-3, **{**CANDIDATE, "release": "x"}),
-    )
-    count = selectors.candidate_requests_since(**PLACE, release="r2", since=NOW - timedelta(seconds=5))
-
-    assert count == 2
-
-
 def test_traffic_rate__over_the_last_full_seconds(db):
     store(1, *(row(-second, latencies=[1] * 6) for second in range(3, 33)), row(-60), row(-1))
 

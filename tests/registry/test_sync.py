@@ -50,7 +50,9 @@ def test_sync__many_unchanged_models__takes_the_same_queries_as_few(registry, lo
         for number in range(size):
             registry.add(f"model-{number}")
         look()
-        with CaptureQueriesContext(connection, ) as seen:
+        with CaptureQueriesContext(
+            connection,
+        ) as seen:
             look()
         counts.append(len(seen))
     assert counts[0] == counts[1]

@@ -103,9 +103,7 @@ def test_person__edited_without_the_right__forbidden(people):
 
 def test_person__new_password__ends_the_sessions(client, people):
     client.force_login(people.vik.user)
-    person_edit(
-        actor=people.ada.actor, user=people.vik.user, full_name="", active=True, staff=False, password=PASSWORD
-    )
+    person_edit(actor=people.ada.actor, user=people.vik.user, full_name="", active=True, staff=False, password=PASSWORD)
     assert client.get(reverse("preferences")).status_code == 302
 
 

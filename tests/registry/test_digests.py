@@ -1,0 +1,128 @@
+"""Artifacts: taken once, by content, read-only; what changes later is found; what cannot be taken says why."""
+
+import os
+import stat
+
+import pytest
+
+from mlorch_site.audit.models import AuditRecord
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Invalid, NotFound
+from registry import artifacts, tasks
+from registry.models import Finding, Version
+from registry.selectors import artifact_path
+from registry.services import digest_recheck, digest_want
+
+
+@pytest.fixture
+def version(registry, store, look):
+    registry.add("tumours", files={"data/model.skops": b"weights"})
+    look()
+    return Version.objects.select_related("model").get()
+
+
+def digested(version: Version) -> Version:
+    tasks.digest_version(version.pk)
+    version.refresh_from_db()
+    return version
+
+
+def test_digest__known_files__is_sha256_over_the_sorted_manifest(tmp_path):
+    """The expected value was computed with sha256sum over the lines of docs/wire.md section 7."""
+    (tmp_path / "b").write_bytes(b"two")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "c").write_bytes(b"one")
+    assert (
+        artifacts.digest_of(artifacts.manifest_of(tmp_path))
+        == "sha256:53c8fd321d1d2e4e9390b6efecd9c465cf8b54f5d8bcf08a5600781b19ece4c0"
+    )
+
+
+def test_task__due__stores_the_files_read_only_under_their_digest(version, store):
+    assert digested(version).digest_status == "computed"
+    folder = artifact_path(version)
+    assert folder == store / version.digest.replace(":", "-")
+    assert (folder / "data/model.skops").read_bytes() == b"weights"
+    assert not any(path.stat().st_mode & stat.S_IWUSR for path in folder.rglob("*"))
+    assert [entry[0] for entry in version.manifest] == ["MLmodel", "data/model.skops"]
+    assert not list(store.glob(".tmp-*"))
+
+
+def test_task__run_again__does_nothing(version):
+    digested(version)
+    assert AuditRecord.objects.filter(action="version.digested").count() == 1
+    digested(version)
+    assert AuditRecord.objects.filter(action="version.digested").count() == 1
+
+
+def test_path__before_the_digest_is_known__not_found(version):
+    with pytest.raises(NotFound):
+        artifact_path(version)
+
+
+def test_task__registry_down__stays_pending_with_the_reason(registry, version):
+    """What needs the digest waits; it is not refused because a neighbour is away."""
+    registry.down = True
+    assert digested(version).digest_status == "pending"
+    assert "switched off" in version.digest_error
+    assert version.digest_due_at > clock.now()
+    registry.down = False
+    digest_want(version=version, now=clock.now())
+    assert digested(version).digest_status == "computed"
+    assert version.digest_error == ""
+
+
+def test_task__artifacts_cannot_be_taken__failed_once_with_the_reason(registry, version, store, monkeypatch):
+    def download(self, model, number, target):
+        (target / "link").symlink_to("/etc/passwd")
+
+    monkeypatch.setattr(registry, "download", download)
+    assert digested(version).digest_status == "failed"
+    assert version.digest_error == "The artifacts hold a link or a special file: link"
+    assert not list(store.iterdir())
+    assert AuditRecord.objects.filter(action="version.digest_failed").count() == 1
+
+
+def test_task__artifacts_changed_behind_the_registry__found_and_audited(registry, version):
+    before = digested(version).digest
+    registry.change_file("tumours", 1, "data/model.skops", b"other weights")
+    digest_want(version=version, now=clock.now())
+    assert digested(version).digest != before
+    assert Finding.objects.get().kind == "artifacts_changed"
+    record = AuditRecord.objects.get(action="version.artifacts_changed")
+    assert record.data == {"before": before, "after": version.digest}
+    assert artifacts.path_of(before).is_dir(), "what was approved before can still be looked at"
+
+
+def test_recheck__orders_one_look_and_is_silent_after_it(version):
+    digested(version)
+    approved_at = clock.now()
+    assert digest_recheck(version=version, since=approved_at, now=clock.now()).startswith("Waits for a last look")
+    digested(version)
+    assert digest_recheck(version=version, since=approved_at, now=clock.now()) == ""
+
+
+def test_recheck__registry_down__waits_with_the_reason(registry, version):
+    digested(version)
+    since = clock.now()
+    digest_recheck(version=version, since=since, now=since)
+    registry.down = True
+    digested(version)
+    assert "switched off" in digest_recheck(version=version, since=since, now=clock.now())
+
+
+@pytest.mark.parametrize("make", [lambda path: os.mkfifo(path), lambda path: path.symlink_to("x"), None])
+def test_manifest__link_pipe_or_nothing__invalid(tmp_path, make):
+    if make:
+        make(tmp_path / "odd")
+    with pytest.raises(Invalid):
+        artifacts.manifest_of(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("FILES_MAX", 1), ("SIZE_MAX_BYTES", 3)])
+def test_manifest__over_a_limit__invalid(tmp_path, monkeypatch, name, limit):
+    monkeypatch.setattr(artifacts, name, limit)
+    (tmp_path / "a").write_bytes(b"12")
+    (tmp_path / "b").write_bytes(b"34")
+    with pytest.raises(Invalid, match="more than"):
+        artifacts.manifest_of(tmp_path)
