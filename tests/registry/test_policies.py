@@ -1,0 +1,142 @@
+"""Policies: every change is the next revision, checked field by field; the admin and REST show and never bend that."""
+
+import json
+
+import pytest
+from django.urls import reverse
+
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.models import AuditRecord
+from mlorch_site.lib.errors import Forbidden, Invalid, NotFound
+from registry.models import Environment, Policy
+from registry.selectors import current_policy, environment_for, environments_visible_to
+from registry.services import environment_create, policy_revise
+from registry.services.defaults import defaults_create
+
+ENGINE = Actor.controller("test")
+
+
+@pytest.fixture
+def environment(people):
+    return environment_create(actor=ENGINE, name="production", position=2, gates=["version_ready"])
+
+
+def test_revise__writes_the_next_revision_and_keeps_the_rest(environment, people):
+    policy = policy_revise(actor=people.ada.actor, environment=environment, approval_days=7)
+    assert (policy.revision, policy.approval_days, policy.gates) == (2, 7, ["version_ready"])
+    assert current_policy(environment) == policy
+    assert Policy.objects.get(revision=1).approval_days == 30
+    record = AuditRecord.objects.get(action="policy.revised", actor="ada")
+    assert record.data == {"approval_days": 7}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("approval_rules", {"role": "reviewer"}),
+        ("approval_rules", [{"role": "reviewer"}]),
+        ("approval_rules", [{"role": "viewer", "count": 1}]),
+        ("approval_rules", [{"role": "reviewer", "count": 0}]),
+        ("approval_rules", [{"role": "reviewer", "count": True}]),
+        ("approval_rules", [{"role": "reviewer", "count": 1}] * 2),
+        ("gates", ["coffee"]),
+        ("gates", "version_ready"),
+        ("allowed_strategies", ["big_bang"]),
+        ("default_guardrails", [{"metric": "mood", "margin": 0.1}]),
+        ("default_guardrails", [{"metric": "error_rate"}]),
+        ("default_guardrails", [{"metric": "error_rate", "margin": 2}]),
+        ("default_guardrails", [{"metric": "latency_over_slo", "margin": 0.1, "slo_ms": 0}]),
+        ("max_first_weight_pct", 0),
+        ("approval_days", 0),
+        ("judge_deadline_s", None),
+        ("colour", "red"),
+    ],
+)
+def test_revise__bad_value__invalid_with_the_field_and_no_revision(environment, people, field, value):
+    with pytest.raises(Invalid) as error:
+        policy_revise(actor=people.ada.actor, environment=environment, **{field: value})
+    assert field in error.value.details
+    assert Policy.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["vik", "emma", "rita", "oscar", "mona", "max"])
+def test_revise__without_the_role__forbidden(environment, people, name):
+    with pytest.raises(Forbidden):
+        policy_revise(actor=getattr(people, name).actor, environment=environment, approval_days=7)
+
+
+def test_defaults__twice__three_environments_once(people):
+    for _ in range(2):
+        defaults_create(actor=ENGINE)
+    assert list(Environment.objects.values_list("name", "aliases")) == [
+        ("development", False),
+        ("staging", False),
+        ("production", True),
+    ]
+    assert Policy.objects.count() == 3
+    production = current_policy(Environment.objects.get(name="production"))
+    assert [rule["role"] for rule in production.approval_rules] == ["reviewer", "risk_officer"]
+    assert production.guardrails_required
+    assert current_policy(Environment.objects.get(name="development")).approval_rules == []
+
+
+def test_environments__seen_by_scope(environment, people):
+    environment_create(actor=ENGINE, name="staging", position=1)
+    assert [row.name for row in environments_visible_to(people.max.actor)] == ["staging"]
+    assert environments_visible_to(people.vik.actor).count() == 2
+    assert not environments_visible_to(people.noa.actor).exists()
+    with pytest.raises(NotFound):
+        environment_for(people.max.actor, "production")
+
+
+@pytest.fixture
+def browser(client, people):
+    client.force_login(people.ada.user)
+    return client
+
+
+def form_of(policy: Policy, **changes: object) -> dict[str, object]:
+    values = {
+        "environment": policy.environment_id,
+        "approval_rules": json.dumps(policy.approval_rules),
+        "approval_days": policy.approval_days,
+        "gates": json.dumps(policy.gates),
+        "default_guardrails": "[]",
+        "allowed_strategies": "[]",
+        "max_first_weight_pct": 100,
+        "judge_deadline_s": 900,
+        "note": "",
+    }
+    return {**values, **changes}
+
+
+def test_admin__saved__is_the_next_revision_and_the_old_one_stays(browser, environment):
+    policy = current_policy(environment)
+    address = reverse("admin:registry_policy_change", args=[policy.pk])
+    answer = browser.post(address, form_of(policy, approval_rules='[{"role": "reviewer", "count": 2}]', note="stricter"))
+    assert answer.status_code == 302
+    assert list(Policy.objects.values_list("revision", "approval_rules").order_by("revision")) == [
+        (1, []),
+        (2, [{"role": "reviewer", "count": 2}]),
+    ]
+    assert AuditRecord.objects.get(action="policy.revised", actor="ada").reason == "stricter"
+
+
+@pytest.mark.parametrize("rules", ['[{"role": "king", "count": 1}]', "{not json", ""])
+def test_admin__bad_rules__says_so_at_the_field(browser, environment, rules):
+    policy = current_policy(environment)
+    answer = browser.post(
+        reverse("admin:registry_policy_change", args=[policy.pk]), form_of(policy, approval_rules=rules)
+    )
+    assert answer.status_code == 200
+    assert answer.context["adminform"].form.errors["approval_rules"]
+    assert Policy.objects.count() == 1
+
+
+def test_admin__deleting_or_looking_without_the_role__refused(browser, client, environment, people):
+    policy = current_policy(environment)
+    assert browser.post(reverse("admin:registry_policy_delete", args=[policy.pk])).status_code == 403
+    people.mona.user.is_staff = True
+    people.mona.user.save()
+    client.force_login(people.mona.user)
+    assert client.get(reverse("admin:registry_policy_changelist")).status_code == 403
