@@ -50,9 +50,12 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ]
     list_filter = ["environment"]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["environment"] if obj else []
+
     def save_model(self, request: HttpRequest, obj: Policy, form: Any, change: bool) -> None:
         values = {name: form.cleaned_data[name] for name in POLICY_FIELDS if name in form.cleaned_data}
-        made = policy_revise(actor=actor_of(request), environment=form.cleaned_data["environment"], **values)
+        made = policy_revise(actor=actor_of(request), environment=obj.environment, **values)
         obj.pk, obj.revision = made.pk, made.revision
         messages.info(
             request, f"Saved as revision {made.revision}. Open releases keep the revision they were requested under."

@@ -15,6 +15,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.hashing import content_hash
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
+from registry.services import digest_recheck
 
 ENGINE = Actor.controller("rollout")
 ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
@@ -62,7 +63,7 @@ def _look_at_start(release: Release, now: datetime) -> None:
         if release_move(release, status, actor=ENGINE, reason=refusal, now=now) and release.approval is not None:
             approval_void(actor=ENGINE, request=release.approval, reason=refusal)
         return
-    if reason := _why_wait(release):
+    if reason := _why_wait(release, now):
         _look_again(release, reason, now)
         return
     reason = f"Version {release.version.number} is being started."
@@ -84,7 +85,12 @@ def _why_not_valid(release: Release, now: datetime) -> str:
     return approval_recheck(release.approval, content_hash(content_of(release)), now)
 
 
-def _why_wait(release: Release) -> str:
+def _why_wait(release: Release, now: datetime) -> str:
+    # What people approved is compared once more with what MLflow has; without approvers nobody waited in between.
+    if release.approval is not None and release.approval.rules and release.approval.ended_at is not None:
+        look = digest_recheck(version=release.version, since=release.approval.ended_at, now=now)
+        if look:
+            return look
     live = release.endpoint.releases.filter(status__in=LIVE_STATUSES).first()
     if live is not None:
         return f"Waits for {live} to end."

@@ -6,6 +6,18 @@ from rest_framework import serializers
 
 from registry.models import Environment, Model, Policy, Version
 
+ORIGIN = (
+    "params",
+    "datasets",
+    "git_commit",
+    "run_user",
+    "run_url",
+    "experiment",
+    "flavors",
+    "requirements",
+    "python",
+)
+
 
 class ModelSerializer(serializers.ModelSerializer[Model]):
     aliases = serializers.SerializerMethodField()
@@ -22,6 +34,7 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     model = serializers.CharField(source="model.name")
     version = serializers.IntegerField(source="number")
     metrics = serializers.SerializerMethodField()
+    origin = serializers.SerializerMethodField()
 
     class Meta:
         model = Version
@@ -35,6 +48,7 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
             "tags",
             "signature",
             "metrics",
+            "origin",
             "digest",
             "digest_status",
             "digest_error",
@@ -46,6 +60,10 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     def get_metrics(self, version: Version) -> dict[str, Any]:
         metrics: dict[str, Any] = version.evidence.get("metrics", {})
         return metrics
+
+    def get_origin(self, version: Version) -> dict[str, Any]:
+        """Return how the version was made and what it needs to run, as far as it is known."""
+        return {key: version.evidence[key] for key in ORIGIN if key in version.evidence}
 
 
 class EnvironmentSerializer(serializers.ModelSerializer[Environment]):

@@ -53,7 +53,7 @@ class MlflowBackend:
 
         mlflow.set_tracking_uri(settings.MLFLOW_TRACKING_URI)
         self._mlflow = mlflow
-        self._client = mlflow.MlflowClient(settings.MLFLOW_TRACKING_URI)
+        self._client = mlflow.MlflowClient(settings.MLFLOW_TRACKING_URI, settings.MLFLOW_TRACKING_URI)
 
     @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:

@@ -30,6 +30,7 @@ def make_model(name: str = "tumours", versions: int = 3) -> Model:
             status="READY",
             digest=f"sha256:{number:064d}",
             digest_status="computed",
+            digest_looked_at=START + timedelta(days=365),
             created_at=START,
             updated_at=START,
         )

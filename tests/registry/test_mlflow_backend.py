@@ -56,11 +56,14 @@ def server(tmp_path_factory):
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
     }
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
     with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until_up(f"http://127.0.0.1:{port}", process)
             yield f"http://127.0.0.1:{port}"
@@ -77,7 +80,6 @@ def client(server):
     from sklearn.linear_model import LogisticRegression
 
     mlflow.set_tracking_uri(server)
-    mlflow.set_registry_uri(server)
     frame = pandas.DataFrame({"size": [0.0, 1.0, 2.0, 3.0], "age": [1.0, 0.0, 1.0, 0.0]})
     model = LogisticRegression().fit(frame, [0, 0, 1, 1])
     with mlflow.start_run() as run:
@@ -94,7 +96,7 @@ def client(server):
         )
     found = mlflow.MlflowClient(server)
     found.log_metric(run.info.run_id, "auc", 0.99, model_id=info.model_id)
-    found.create_model_version("tumours", source=info.model_uri, run_id=run.info.run_id)
+    found.create_model_version("tumours", source=info.model_uri, run_id=run.info.run_id, model_id=info.model_id)
     return found
 
 

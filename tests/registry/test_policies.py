@@ -113,7 +113,9 @@ def form_of(policy: Policy, **changes: object) -> dict[str, object]:
 def test_admin__saved__is_the_next_revision_and_the_old_one_stays(browser, environment):
     policy = current_policy(environment)
     address = reverse("admin:registry_policy_change", args=[policy.pk])
-    answer = browser.post(address, form_of(policy, approval_rules='[{"role": "reviewer", "count": 2}]', note="stricter"))
+    answer = browser.post(
+        address, form_of(policy, approval_rules='[{"role": "reviewer", "count": 2}]', note="stricter")
+    )
     assert answer.status_code == 302
     assert list(Policy.objects.values_list("revision", "approval_rules").order_by("revision")) == [
         (1, []),
