@@ -7,7 +7,6 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from mlorch_site.accounts.selectors import actor_of
-from mlorch_site.live.selectors import newest_sequence
 
 NAVIGATION = (
     ("overview", "Overview", "home"),
@@ -26,4 +25,4 @@ def site(request: HttpRequest) -> dict[str, Any]:
     if actor.user is None:
         return known
     links = [(name, reverse(name), label, symbol) for name, label, symbol in NAVIGATION]
-    return {**known, "navigation": links, "live_since": newest_sequence()}
+    return {**known, "navigation": links, "live_since": getattr(request, "live_since", 0)}

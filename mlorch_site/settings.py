@@ -63,6 +63,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "mlorch_site.accounts.middleware.PersonMiddleware",
+    "mlorch_site.live.middleware.LivePositionMiddleware",
     "mlorch_site.lib.middleware.DomainErrorMiddleware",
 ]
 

@@ -132,7 +132,8 @@ def _why_no_rollback(release: Release) -> str:
 
 def rollback_sentence(release: Release) -> str:
     """Return what a rollback would return to."""
-    target = selectors.original_of(release.replaces) if release.replaces else None
+    replaced = release.replaces or (release.endpoint.stable_release if release.is_open else None)
+    target = selectors.original_of(replaced) if replaced else None
     if target is None:
         return "First release of this endpoint: there is no version to roll back to."
     return f"A rollback returns to version {target.version.number}."
