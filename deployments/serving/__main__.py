@@ -1,7 +1,6 @@
 """`python -m deployments.serving --socket PATH --artifacts DIR --digest sha256:… --model NAME --version N`."""
 
 import argparse
-import asyncio
 import json
 import sys
 import time
@@ -46,7 +45,8 @@ def load(options: argparse.Namespace) -> Any:
     say("warming")
     began = time.monotonic()
     has_example = scorer.warm_up()
-    say("warmed", warmup_ms=round((time.monotonic() - began) * 1000, 1), input_example=has_example)
+    warmup_ms = round((time.monotonic() - began) * 1000, 1)
+    say("warmed", warmup_ms=warmup_ms, input_example=has_example, **scorer.ways())
     return scorer
 
 
@@ -59,10 +59,7 @@ def main() -> int:
         return 1
     from deployments.serving.server import WorkerServer
 
-    async def serve() -> None:
-        await WorkerServer(scorer, options.socket).serve(lambda: say("ready"))
-
-    asyncio.run(serve())
+    WorkerServer(scorer, options.socket).serve(lambda: say("ready"))
     return 0
 
 

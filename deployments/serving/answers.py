@@ -9,25 +9,29 @@ SERVER_ERROR = "server_error"
 
 
 class Answer(NamedTuple):
-    """`outcome` overrides what the status says when MLflow's own protocol answers 400 for a failure of the model."""
+    """`outcome` overrides what the status says when MLflow's own protocol answers 400 for a failure of the model.
+
+    With `header_length` the body is that many bytes of JSON followed by raw tensors (OIP's binary tensor data extension).
+    """
 
     status: int
     body: bytes
     content_type: str = JSON
-    outcome: str | None = None
+    outcome: "str | None" = None
+    header_length: "int | None" = None
 
-    def header(self, request_id: Any) -> "dict[str, Any]":
-        """Return the frame header of this answer."""
-        header = {"id": request_id, "status": self.status, "content_type": self.content_type}
-        if self.outcome:
-            header["outcome"] = self.outcome
-        return header
+    def row(self) -> "list[Any]":
+        """Return the answer without its body as one row of an answer frame's `answers` (docs/wire.md section 6)."""
+        row: list[Any] = [self.status, len(self.body), self.content_type, self.outcome, self.header_length]
+        while row[-1] is None:
+            row.pop()
+        return row
 
 
 class BadInput(Exception):
     """The client's request cannot be understood; the text says what to change."""
 
 
-def json_answer(status: int, value: Any, outcome: str | None = None) -> Answer:
+def json_answer(status: int, value: Any, outcome: "str | None" = None) -> Answer:
     """Return `value` as a JSON answer."""
     return Answer(status, json.dumps(value).encode(), JSON, outcome)

@@ -3,11 +3,11 @@
 `{"sleep_ms": 50}` answers after a while, `{"crash": true}` ends the process, `{"fail": true}` answers 500, anything else is echoed.
 """
 
-import asyncio
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from deployments.serving.__main__ import arguments, say
@@ -21,7 +21,24 @@ class EchoScorer:
     def __init__(self, version: str) -> None:
         self._version = version
 
-    def invocations(self, body: bytes, content_type: str) -> Answer:
+    max_batch = 1
+
+    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
+        return [self._one(header, body) for body in bodies]
+
+    def stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer":
+        return (b"data: %d\n\n" % place for place in range(3))
+
+    def _one(self, header: "dict[str, Any]", body: bytes) -> Answer:
+        name = str(header.get("model_name", ""))
+        if header.get("op") == "infer":
+            return json_answer(200, {"model_name": name, "model_version": self._version, "outputs": []})
+        if header.get("op") == "metadata":
+            told = {"name": name, "versions": [self._version], "platform": "echo", "inputs": [], "outputs": []}
+            return json_answer(200, told)
+        return self._invocations(body)
+
+    def _invocations(self, body: bytes) -> Answer:
         try:
             asked: Any = json.loads(body)
         except ValueError:
@@ -34,23 +51,12 @@ class EchoScorer:
             return json_answer(500, {"error_code": "INTERNAL_ERROR", "message": "asked to fail"})
         return json_answer(200, {"predictions": [len(body)], "version": self._version})
 
-    def infer(self, body: bytes, model_name: str) -> Answer:
-        return json_answer(200, {"model_name": model_name, "model_version": self._version, "outputs": []})
-
-    def metadata(self, model_name: str) -> Answer:
-        return json_answer(
-            200, {"name": model_name, "versions": [self._version], "platform": "echo", "inputs": [], "outputs": []}
-        )
-
 
 def main() -> int:
     options = arguments()
     say("loading")
 
-    async def serve() -> None:
-        await WorkerServer(EchoScorer(options.version), options.socket).serve(lambda: say("ready"))
-
-    asyncio.run(serve())
+    WorkerServer(EchoScorer(options.version), options.socket).serve(lambda: say("ready"))
     return 0
 
 

@@ -2,42 +2,62 @@
 
 import json
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
+import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
-from deployments.serving import oip
+from deployments.serving import oip, streaming
 from deployments.serving.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer
+from deployments.serving.batches import Batches
 
 SERVING_EXAMPLE = "serving_input_example.json"
 # MLflow answers 400 with this error code both for bad input and for a model that raised; only the latter carries a stack trace.
 STACK_TRACE = "stack_trace"
+# scikit-learn says it on every call with an array; that the answers are the same was proved at load.
+NAMELESS = "X does not have valid feature names"
 
 
 class Scorer:
-    """One loaded version."""
+    """One loaded version. `max_batch` is how many requests it takes at once, 1 when they must stay apart."""
 
     def __init__(self, artifacts: Path, version: str) -> None:
         os.environ["IS_IN_MLFLOW_SERVING_ENVIRONMENT"] = "true"
+        warnings.filterwarnings("ignore", message=NAMELESS)
         self._artifacts = artifacts
-        self._version = version
+        self.version = version
         self.model = mlflow.pyfunc.load_model(str(artifacts))
-        self._input_schema = self.model.metadata.get_input_schema()
+        self.input_schema = self.model.metadata.get_input_schema()
+        self.output_schema = self.model.metadata.get_output_schema()
+        self._batches = Batches(self)
+
+    @property
+    def max_batch(self) -> int:
+        return self._batches.max_batch
 
     def warm_up(self) -> bool:
-        """Answer the version's own input example once; return whether it has one. Raises RuntimeError when that fails."""
+        """Answer the version's own input example once; return whether it has one. Raises RuntimeError when that fails.
+
+        Afterwards it is known which requests may be answered natively and which together.
+        """
         example = self._example()
-        if example is None:
-            return False
-        answer = self.invocations(example, "application/json")
-        if answer.status != 200:
-            raise RuntimeError(
-                f"the input example was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}"
-            )
-        return True
+        if example is not None:
+            answer = self.invocations(example, "application/json")
+            if answer.status != 200:
+                raise RuntimeError(
+                    f"the input example was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}"
+                )
+        self._batches.prove(self._example_frame(example))
+        return example is not None
+
+    def ways(self) -> "dict[str, Any]":
+        """Return how requests are answered, for the log: the native path and its forms, and whether requests go together."""
+        return self._batches.ways()
 
     def _example(self) -> bytes | None:
         stored = self._artifacts / SERVING_EXAMPLE
@@ -49,17 +69,49 @@ class Scorer:
         converted = mlflow.models.convert_input_example_to_serving_input(example)
         return converted.encode() if isinstance(converted, str) else json.dumps(converted).encode()
 
+    def _example_frame(self, example: bytes | None) -> pd.DataFrame | None:
+        """Return the input example as a DataFrame, None when it is none."""
+        if example is None:
+            return None
+        try:
+            data = scoring_server._parse_json_data(example, self.model.metadata, self.input_schema).data
+        except Exception:
+            return None
+        if isinstance(data, dict):
+            data = pd.DataFrame(data)
+        return data if isinstance(data, pd.DataFrame) and len(data) else None
+
+    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
+        """Answer requests of one kind. The header is that of the frame (docs/wire.md section 6)."""
+        return self._batches.score(header, bodies)
+
+    def score_one(self, header: "dict[str, Any]", body: bytes) -> Answer:
+        """Answer one request the general way."""
+        op, model_name = header.get("op"), str(header.get("model_name", ""))
+        if op in ("invocations", "stream"):
+            return self.invocations(body, str(header.get("content_type", "")))
+        if op == "infer":
+            return self.infer(body, model_name, header.get("header_length"))
+        if op == "metadata":
+            return self.metadata(model_name)
+        return json_answer(501, {"error": f"the worker does not know the operation {op!r}"})
+
+    def stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer":
+        """Answer a request part by part as server-sent events; as a whole when it does not ask for a stream."""
+        return streaming.parts(self, header, body)
+
     def invocations(self, body: bytes, content_type: str) -> Answer:
         """Answer a request of MLflow's scoring protocol."""
         try:
-            result = scoring_server.invocations(body, content_type or "", self.model, self._input_schema)
+            result = scoring_server.invocations(body, content_type or "", self.model, self.input_schema)
         except MlflowException as error:
-            return self._refusal(error)
+            return self.refusal(error)
         outcome = CLIENT_ERROR if result.status >= 400 else None
         text = result.response
         return Answer(result.status, text.encode() if isinstance(text, str) else text, result.mimetype, outcome)
 
-    def _refusal(self, error: MlflowException) -> Answer:
+    def refusal(self, error: MlflowException) -> Answer:
+        """Return MLflow's own answer for an error, without its stack trace; it says what the model raised."""
         content = json.loads(error.serialize_as_json())
         failed = content.pop(STACK_TRACE, None) is not None
         status = error.get_http_status_code()
@@ -69,23 +121,19 @@ class Scorer:
             content["message"] += f" The model raised {type(cause).__name__}: {cause}" if cause else ""
         return json_answer(status, content, outcome)
 
-    def infer(self, body: bytes, model_name: str) -> Answer:
+    def infer(self, body: bytes, model_name: str, header_length: int | None = None) -> Answer:
         """Answer an OIP v2 inference request."""
         try:
-            request = oip.parse_request(body)
-            data = oip.model_input([oip.decode_tensor(tensor) for tensor in request["inputs"]], self._input_schema)
+            request = oip.parse_request(body, header_length)
+            data = oip.model_input([oip.decode_tensor(tensor) for tensor in request["inputs"]], self.input_schema)
             result = self._predict(data, self._params(request))
-            outputs = oip.encode_outputs(result, [output["name"] for output in request.get("outputs", [])])
+            return oip.answer(request, result, model_name, self.version, self.output_schema)
         except BadInput as error:
             return json_answer(400, {"error": str(error)}, CLIENT_ERROR)
         except MlflowException as error:
             return json_answer(400, {"error": error.message}, CLIENT_ERROR)
         except Exception as error:  # whatever a model raises is its failure, not the client's
             return json_answer(500, {"error": f"the model raised {type(error).__name__}: {error}"}, SERVER_ERROR)
-        answer = {"model_name": model_name, "model_version": self._version, "outputs": outputs}
-        if "id" in request:
-            answer["id"] = request["id"]
-        return json_answer(200, answer)
 
     def _params(self, request: "dict[str, Any]") -> "dict[str, Any] | None":
         schema = self.model.metadata.get_params_schema()
@@ -99,4 +147,4 @@ class Scorer:
 
     def metadata(self, model_name: str) -> Answer:
         """Answer with OIP v2 model metadata."""
-        return json_answer(200, oip.metadata(model_name, self._version, self.model.metadata.signature))
+        return json_answer(200, oip.metadata(model_name, self.version, self.model.metadata.signature))

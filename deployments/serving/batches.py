@@ -1,0 +1,158 @@
+"""How one loaded version answers whole batches: which way was proved at load, and the general way for everything else."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deployments.serving import together
+from deployments.serving.answers import Answer
+
+MAX_BATCH = 256
+JSON_TYPES = ("application/json", "application/json; charset=utf-8")
+
+
+class Batches:
+    """Answers batches for a scorer. Before `prove` has run, and where nothing was proved, requests go one by one."""
+
+    def __init__(self, scorer: Any) -> None:
+        self._scorer = scorer
+        self._native: together.Native | None = None
+        self._frames: together.Frames | None = None
+
+    @property
+    def max_batch(self) -> int:
+        return MAX_BATCH if self._frames is not None else 1
+
+    def ways(self) -> "dict[str, Any]":
+        """Return the proved ways, for the log."""
+        native = self._native
+        forms = sorted(native.forms.forms) if native else []
+        return {"native": native.predict.name if native else None, "forms": forms, "max_batch": self.max_batch}
+
+    def prove(self, example: "pd.DataFrame | None") -> None:
+        """Find out which requests may be answered natively and which together; `example` is the version's own."""
+        # Loaded here, because a version's isolated environment may lack what the native path needs.
+        try:
+            from deployments.serving import native, proof
+        except ImportError:
+            return
+        scorer = self._scorer
+        signature = native.signature_of(scorer.input_schema)
+        rows: list[Any] = []
+        if signature is not None:
+            rows = proof.rows_for(signature, _rows_of(example, signature.names))
+            self._prove_native(native, proof, signature, rows)
+            table = pd.DataFrame(rows, columns=pd.Index(signature.names))
+        elif example is not None and len(example):
+            table = pd.concat([example] * proof.ROWS, ignore_index=True).head(proof.ROWS)
+        else:
+            return
+        if proof.is_independent(scorer.model.predict, lambda places: _typed(table, places, signature), len(table)):
+            self._frames = together.Frames(scorer.model, scorer.input_schema)
+
+    def _prove_native(self, native: Any, proof: Any, signature: Any, rows: "list[Any]") -> None:
+        scorer = self._scorer
+        if scorer.model.metadata.get_params_schema() is not None:
+            return
+        for forms, predict in native.candidates(scorer.model, signature):
+            self._native = together.Native(forms, predict)
+            if proof.prove(forms, rows, self._alone, self._general):
+                return
+        self._native = None
+
+    def _alone(self, is_oip: bool, body: bytes) -> Answer:
+        return self.score(_proof_header(is_oip), [body])[0]
+
+    def _general(self, is_oip: bool, body: bytes) -> Answer:
+        answer: Answer = self._scorer.score_one(_proof_header(is_oip), body)
+        return answer
+
+    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
+        """Answer a batch of one kind."""
+        answers: list[Answer | None] = [None] * len(bodies)
+        is_oip = header.get("op") == "infer"
+        is_json = header.get("content_type", "").lower() in JSON_TYPES
+        if self._native is not None and (header.get("header_length") is None if is_oip else is_json):
+            self._score_native(self._native, is_oip, header, bodies, answers)
+        if self._frames is not None and is_json and not is_oip:
+            self._score_frames(self._frames, bodies, answers)
+        return [
+            answer if answer is not None else self._scorer.score_one(header, body)
+            for answer, body in zip(answers, bodies, strict=True)
+        ]
+
+    def _score_native(
+        self, native: together.Native, is_oip: bool, header: "dict[str, Any]", bodies: "list[bytes]", answers: "list[Any]"
+    ) -> None:
+        """Answer what is plain. After a failure nothing is answered here: the general way tells whose it is."""
+        if header.get("op") not in ("infer", "invocations"):
+            return
+        decode = native.forms.oip if is_oip else native.forms.invocations
+        encode = together.encode_predictions
+        if is_oip:
+            scorer = self._scorer
+            encode = together.oip_encoder(str(header.get("model_name", "")), scorer.version, scorer.output_schema)
+        plain = [(place, request) for place, body in enumerate(bodies) if (request := decode(body)) is not None]
+        for group in _bounded(plain):
+            try:
+                told = together.score_native(native, [request for _, request in group], encode)
+            except Exception:  # noqa: S112 - whatever it is, the general way raises it again for its own request
+                continue
+            for (place, _), answer in zip(group, told, strict=True):
+                answers[place] = answer
+
+    def _score_frames(self, frames: together.Frames, bodies: "list[bytes]", answers: "list[Any]") -> None:
+        left = [place for place, answer in enumerate(answers) if answer is None]
+        if len(left) < 2:
+            return
+        parsed = [(place, frame) for place in left if (frame := frames.parse(bodies[place])) is not None]
+        for group in together.compatible(parsed):
+            if len(group) < 2:
+                continue
+            try:
+                told = frames.score([frame for _, frame in group])
+            except Exception:  # noqa: S112 - as above
+                continue
+            for (place, _), answer in zip(group, told, strict=True):
+                answers[place] = answer
+
+
+def _proof_header(is_oip: bool) -> "dict[str, Any]":
+    if is_oip:
+        return {"op": "infer", "model_name": "proof"}
+    return {"op": "invocations", "content_type": "application/json"}
+
+
+def _bounded(plain: "list[tuple[int, Any]]") -> "list[list[tuple[int, Any]]]":
+    """Return the requests in groups of `ROWS_MAX` rows at most; one larger request is a group of its own."""
+    groups: list[list[tuple[int, Any]]] = []
+    size = together.ROWS_MAX
+    for place, request in plain:
+        if size + len(request.rows) > together.ROWS_MAX:
+            groups.append([])
+            size = 0
+        groups[-1].append((place, request))
+        size += len(request.rows)
+    return groups
+
+
+def _rows_of(example: "pd.DataFrame | None", names: "list[str]") -> "list[tuple[Any, ...]]":
+    """Return the example's rows in the order of the signature as Python values; none when it lacks a column or a value."""
+    if example is None or any(name not in example for name in names):
+        return []
+    rows = [
+        tuple(item.item() if isinstance(item, np.generic) else item for item in row)
+        for row in example[names].itertuples(index=False, name=None)
+    ]
+    return [row for row in rows if not any(item is None or item != item for item in row)]
+
+
+def _typed(table: pd.DataFrame, places: "list[int]", signature: Any) -> pd.DataFrame:
+    """Return rows of the table with the signature's own types, so that MLflow's schema enforcement takes them."""
+    part = table.iloc[places].reset_index(drop=True)
+    if signature is None:
+        return part
+    kinds = {"float": np.float32, "integer": np.int32, "double": np.float64, "long": np.int64, "boolean": np.bool_}
+    wanted = {name: kinds[kind] for name, kind in zip(signature.names, signature.kinds, strict=True) if kind in kinds}
+    return part.astype(wanted)
