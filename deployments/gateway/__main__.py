@@ -49,7 +49,7 @@ async def main() -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*loops)
             control.spool_windows(state, everything=True)
-            await state.workers.close()
+            state.close()
 
 
 if __name__ == "__main__":

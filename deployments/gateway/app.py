@@ -1,31 +1,54 @@
 """The transport: ASGI in, ASGI out. Finds the operation by the path, reads bounded bodies, maps refusals to answers."""
 
+import asyncio
 import hashlib
 import json
+import random
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from deployments.gateway import errors, inference
-from deployments.gateway.config import DISCARD_MAX_BYTES, UNIT_MAX_CHARS, URL_MAX_CHARS
+from deployments.gateway.config import (
+    BODY_TIMEOUT_S,
+    DISCARD_MAX_BYTES,
+    PATHS_KEPT,
+    STREAM_PART_TIMEOUT_S,
+    UNIT_MAX_CHARS,
+    URL_MAX_CHARS,
+)
 from deployments.gateway.errors import Refusal
 from deployments.gateway.inference import Call
 from deployments.gateway.state import State
+from deployments.gateway.tickets import ClientGone
 
 type_Message = MutableMapping[str, Any]
 type_Receive = Callable[[], Awaitable[type_Message]]
 type_Send = Callable[[type_Message], Awaitable[None]]
 type_Headers = dict[bytes, bytes]
+type_Pairs = tuple[tuple[bytes, bytes], ...]
 
 JSON = b"application/json"
 REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.\-]{8,64}$")
-SERVER_VERSION = "1"
+EVENT_STREAM = b"text/event-stream"
+HEADER_LENGTH = b"inference-header-content-length"
+SERVER_METADATA = {"name": "mlorch", "version": "1", "extensions": ["binary_tensor_data"]}
 
 
 class Disconnected(Exception):
     """The client went away before its request was whole."""
+
+
+class Reply(NamedTuple):
+    """An answer on its way out. `parts` brings the rest of a streamed body."""
+
+    status: int
+    content_type: bytes
+    body: bytes
+    headers: type_Pairs = ()
+    parts: "asyncio.Queue[bytes | None] | None" = None
 
 
 class App:
@@ -39,49 +62,42 @@ class App:
             return
         headers: type_Headers = dict(scope["headers"])
         offered = headers.get(b"x-request-id", b"")
-        request_id = offered if REQUEST_ID.match(offered) else uuid.uuid4().hex.encode()
-        extra: tuple[tuple[bytes, bytes], ...] = ()
+        request_id = offered if offered and REQUEST_ID.match(offered) else b"%032x" % random.getrandbits(128)
         try:
-            status, content_type, body, extra = await self._answer(scope, headers, receive)
+            reply = await self._answer(scope, headers, receive)
         except Refusal as refusal:
             self.state.metrics.refused.labels(str(refusal.status)).inc()
-            status, content_type, extra = refusal.status, JSON, refusal.headers
             body = refusal.body(oip="/v2" in scope["path"])
-        except Disconnected:
+            reply = Reply(refusal.status, JSON, body, refusal.headers)
+        except (Disconnected, ClientGone):
             return
-        answer_headers = [
-            (b"content-type", content_type),
-            (b"content-length", str(len(body)).encode()),
-            (b"x-request-id", request_id),
-        ]
-        await send({"type": "http.response.start", "status": status, "headers": [*answer_headers, *extra]})
-        await send({"type": "http.response.body", "body": body})
+        answer_headers = [(b"content-type", reply.content_type), (b"x-request-id", request_id), *reply.headers]
+        if reply.parts is None:
+            answer_headers.append((b"content-length", b"%d" % len(reply.body)))
+        await send({"type": "http.response.start", "status": reply.status, "headers": answer_headers})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": reply.parts is not None})
+        if reply.parts is not None:
+            await send_parts(reply.parts, send)
 
-    async def _answer(
-        self, scope: MutableMapping[str, Any], headers: type_Headers, receive: type_Receive
-    ) -> tuple[int, bytes, bytes, tuple[tuple[bytes, bytes], ...]]:
-        path: str = scope["path"]
-        if len(path) > URL_MAX_CHARS:
-            raise errors.unknown_path()
-        parts = path.strip("/").split("/")
-        if len(parts) == 1:
-            return self._own(parts[0])
-        environment, kind, *rest = parts
+    async def _answer(self, scope: MutableMapping[str, Any], headers: type_Headers, receive: type_Receive) -> Reply:
+        environment, kind, rest = split_path(scope["path"])
+        if not kind:
+            return self._own(environment)
         if kind == "endpoints" and len(rest) == 2 and rest[1] == "invocations":
             return await self._invocations(environment, rest[0], scope["method"], headers, receive)
         if kind == "v2":
-            return await self._oip(environment, rest, scope["method"], headers, receive)
+            return await self._oip(environment, list(rest), scope["method"], headers, receive)
         raise errors.unknown_path()
 
-    def _own(self, name: str) -> tuple[int, bytes, bytes, tuple[tuple[bytes, bytes], ...]]:
+    def _own(self, name: str) -> Reply:
         if name == "healthz":
-            return 200, JSON, b'{"status": "ok"}', ()
+            return Reply(200, JSON, b'{"status": "ok"}')
         if name == "readyz":
             if self.state.is_ready:
-                return 200, JSON, b'{"status": "ok"}', ()
-            return 503, JSON, b'{"status": "unready", "reason": "no valid route table yet"}', ()
+                return Reply(200, JSON, b'{"status": "ok"}')
+            return Reply(503, JSON, b'{"status": "unready", "reason": "no valid route table yet"}')
         if name == "metrics":
-            return 200, b"text/plain; version=0.0.4; charset=utf-8", self.state.metrics.render(), ()
+            return Reply(200, b"text/plain; version=0.0.4; charset=utf-8", self.state.metrics.render())
         raise errors.unknown_path()
 
     def _key(self, environment: str, headers: type_Headers) -> Any:
@@ -96,51 +112,58 @@ class App:
 
     async def _invocations(
         self, environment: str, endpoint: str, method: str, headers: type_Headers, receive: type_Receive
-    ) -> tuple[int, bytes, bytes, tuple[tuple[bytes, bytes], ...]]:
+    ) -> Reply:
         route = inference.route_for(self.state, environment, endpoint, self._key(environment, headers))
         if method != "POST":
             raise errors.wrong_method("POST")
         body = await read_body(headers, receive, route.max_body_bytes)
-        content_type = headers.get(b"content-type", b"").decode("latin-1")
-        header = {"op": "invocations", "content_type": content_type}
-        return await self._infer(route, Call(environment, endpoint, header, body, unit_of(headers), ""))
+        accept = headers.get(b"accept", b"")
+        header = {"op": "invocations", "content_type": headers.get(b"content-type", b"").decode("latin-1")}
+        if b'"stream"' in body or EVENT_STREAM in accept:
+            header = {**header, "op": "stream", "accept": accept.decode("latin-1")}
+        return await self._infer(
+            route, Call(environment, endpoint, header, body, unit_of(headers), "", gone_of(receive))
+        )
 
-    async def _infer(self, route: Any, call: Call) -> tuple[int, bytes, bytes, tuple[tuple[bytes, bytes], ...]]:
+    async def _infer(self, route: Any, call: Call) -> Reply:
         outcome = await inference.infer(self.state, route, call)
-        extra = inference.arm_headers(outcome.arm)
+        extra = outcome.arm.headers
         if outcome.outcome == "server_errors":
             extra = (*extra, (b"x-mlorch-outcome", b"server_error"))
-        return outcome.status, outcome.content_type.encode("latin-1"), outcome.body, extra
+        if outcome.header_length is not None:
+            extra = (*extra, (HEADER_LENGTH, b"%d" % outcome.header_length))
+        return Reply(outcome.status, outcome.content_type.encode("latin-1"), outcome.body, extra, outcome.parts)
 
     async def _oip(
         self, environment: str, rest: list[str], method: str, headers: type_Headers, receive: type_Receive
-    ) -> tuple[int, bytes, bytes, tuple[tuple[bytes, bytes], ...]]:
+    ) -> Reply:
         if rest == ["health", "live"]:
-            return 200, JSON, b'{"live": true}', ()
+            return Reply(200, JSON, b'{"live": true}')
         if rest == ["health", "ready"]:
             ready = environment in self.state.tables
-            return 200 if ready else 503, JSON, json.dumps({"ready": ready, "live": ready}).encode(), ()
+            return Reply(200 if ready else 503, JSON, json.dumps({"ready": ready, "live": ready}).encode())
         key = self._key(environment, headers)
         if not rest:
-            server = {"name": "mlorch", "version": SERVER_VERSION, "extensions": []}
-            return 200, JSON, json.dumps(server).encode(), ()
+            return Reply(200, JSON, json.dumps(SERVER_METADATA).encode())
         endpoint, version, verb = parse_model_path(rest)
         route = inference.route_for(self.state, environment, endpoint, key)
         if verb == "infer":
             if method != "POST":
                 raise errors.wrong_method("POST")
             body = await read_body(headers, receive, route.max_body_bytes)
-            header = {"op": "infer", "model_name": endpoint}
-            return await self._infer(route, Call(environment, endpoint, header, body, unit_of(headers), version))
+            header = {"op": "infer", "model_name": endpoint, "header_length": header_length_of(headers)}
+            return await self._infer(
+                route, Call(environment, endpoint, header, body, unit_of(headers), version, gone_of(receive))
+            )
         if method not in ("GET", "HEAD"):
             raise errors.wrong_method("GET")
         if verb == "ready":
             ready = self._is_ready(route, version)
-            return 200 if ready else 503, JSON, json.dumps({"name": endpoint, "ready": ready}).encode(), ()
-        header = {"op": "metadata", "model_name": endpoint}
+            return Reply(200 if ready else 503, JSON, json.dumps({"name": endpoint, "ready": ready}).encode())
         named = version or next(arm.version for arm in route.arms if arm.replicas)
-        status, kind, body, extra = await self._infer(route, Call(environment, endpoint, header, b"", "", named))
-        return status, kind, _with_versions(body, route), extra
+        header = {"op": "metadata", "model_name": endpoint}
+        reply = await self._infer(route, Call(environment, endpoint, header, b"", "", named))
+        return reply._replace(body=_with_versions(reply.body, route)) if reply.status == 200 else reply
 
     def _is_ready(self, route: Any, version: str) -> bool:
         return any(arm.replicas and (not version or arm.version == version) for arm in route.arms)
@@ -168,13 +191,70 @@ def parse_model_path(rest: list[str]) -> tuple[str, str, str]:
     raise errors.unknown_path()
 
 
+@lru_cache(PATHS_KEPT)
+def split_path(path: str) -> tuple[str, str, tuple[str, ...]]:
+    """Return environment, kind and the rest of a path; a path of one part has no kind. Raises Refusal (404) for one that is too long."""
+    if len(path) > URL_MAX_CHARS:
+        raise errors.unknown_path()
+    first, *others = path.strip("/").split("/")
+    return (first, others[0], tuple(others[1:])) if others else (first, "", ())
+
+
 def unit_of(headers: type_Headers) -> str:
     """Return the stable unit id of the request, empty when there is none."""
     return headers.get(b"x-mlorch-unit", b"").decode("latin-1")[:UNIT_MAX_CHARS]
 
 
+def header_length_of(headers: type_Headers) -> int | None:
+    """Return the length of the JSON part of a body with binary tensors, None without. Raises Refusal (400)."""
+    told = headers.get(HEADER_LENGTH)
+    if told is None:
+        return None
+    if not told.isdigit() or len(told) > 10:
+        raise errors.bad_header("Inference-Header-Content-Length is a number of bytes.")
+    return int(told)
+
+
+def gone_of(receive: type_Receive) -> Callable[[], Awaitable[None]]:
+    """Return what waits until the client of a request whose body is read has gone away."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    return gone
+
+
+async def send_parts(parts: "asyncio.Queue[bytes | None]", send: type_Send) -> None:
+    """Send the rest of a streamed body as it comes; a stream that stops coming is ended."""
+    while True:
+        try:
+            async with asyncio.timeout(STREAM_PART_TIMEOUT_S):
+                part = await parts.get()
+        except TimeoutError:
+            part = None
+        await send({"type": "http.response.body", "body": part or b"", "more_body": part is not None})
+        if part is None:
+            return
+
+
 async def read_body(headers: type_Headers, receive: type_Receive, limit: int) -> bytes:
-    """Return the whole body. Raises Refusal (413) when it is too large, Disconnected when the client went away.
+    """Return the whole body. Raises Refusal (413 too large, 408 too slow), Disconnected when the client went away."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise errors.too_large(limit)
+        return body
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await _read_parts(message, headers, receive, limit)
+    except TimeoutError:
+        raise errors.too_slow(BODY_TIMEOUT_S) from None
+
+
+async def _read_parts(message: type_Message, headers: type_Headers, receive: type_Receive, limit: int) -> bytes:
+    """Read a body that comes in parts.
 
     What is too large is read on for a while and thrown away: a client that is still sending would not see the answer otherwise.
     """
@@ -183,7 +263,6 @@ async def read_body(headers: type_Headers, receive: type_Receive, limit: int) ->
     chunks: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
         chunk = message.get("body", b"")
@@ -194,7 +273,8 @@ async def read_body(headers: type_Headers, receive: type_Receive, limit: int) ->
             raise errors.too_large(limit)
         if is_refused:
             chunks.clear()
-            continue
-        chunks.append(chunk)
+        else:
+            chunks.append(chunk)
         if is_whole:
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return b"".join(chunks)
+        message = await receive()

@@ -26,7 +26,7 @@ UNREACHABLE = (aiohttp.ClientError, TimeoutError, ValueError, KeyError)
 
 def poll_body(state: State) -> dict[str, Any]:
     """Return what the gateway says of itself; `have` is the acknowledgement."""
-    in_flight = dict(state.workers.in_flight)
+    in_flight = state.in_flight()
     draining = set(in_flight) - state.routed_replicas()
     return {
         "boot": state.boot,
@@ -56,7 +56,6 @@ async def poll_forever(state: State, session: aiohttp.ClientSession) -> None:
             for document in answer["tables"]:
                 state.apply(document)
             state.forget_all_but(answer["environments"])
-            await state.workers.keep_only(state.routed_paths())
             backoff_s = _said(state, True, "")
         except UNREACHABLE as error:
             _said(state, False, str(error) or type(error).__name__)

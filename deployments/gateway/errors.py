@@ -52,6 +52,14 @@ def too_large(limit: int) -> Refusal:
     return Refusal(413, "BAD_REQUEST", f"The body is larger than this endpoint's limit of {limit} bytes.")
 
 
+def too_slow(limit_s: float) -> Refusal:
+    return Refusal(408, "DEADLINE_EXCEEDED", f"The body did not arrive within {limit_s:g} s.")
+
+
+def bad_header(message: str) -> Refusal:
+    return Refusal(400, "BAD_REQUEST", message)
+
+
 def too_many(limit: int) -> Refusal:
     return Refusal(
         429, "RESOURCE_EXHAUSTED", f"{limit} requests are open at this endpoint; try again soon.", RETRY_AFTER

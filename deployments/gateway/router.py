@@ -6,9 +6,9 @@ stable the rest, so that raising a candidate's weight only adds units to it.
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from deployments.gateway.tables import STABLE, ArmRoute, EndpointRoute, Target
+from deployments.gateway.tables import STABLE, ArmRoute, EndpointRoute
 
 BUCKETS = 10_000
 BUCKETS_PER_PCT = 100
@@ -41,8 +41,3 @@ def arm_for(route: EndpointRoute, bucket: int) -> ArmRoute:
 def arm_of_version(route: EndpointRoute, version: str) -> ArmRoute | None:
     """Return the arm that serves `version` with at least one replica, if any does."""
     return next((arm for arm in route.arms if arm.version == version and arm.replicas), None)
-
-
-def replicas_in_order(arm: ArmRoute, in_flight: Mapping[str, int]) -> list[Target]:
-    """Return the arm's replicas, the least busy first."""
-    return sorted(arm.replicas, key=lambda target: in_flight.get(target.id, 0))

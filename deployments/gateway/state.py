@@ -1,5 +1,6 @@
-"""What the gateway knows: tables, connections, windows. One per process."""
+"""What the gateway knows: tables, lanes, windows. One per process."""
 
+import asyncio
 import time
 import uuid
 from typing import Any
@@ -8,12 +9,14 @@ import structlog
 
 from deployments.gateway import tables
 from deployments.gateway.config import SPOOL_MAX_BATCHES, Config
+from deployments.gateway.lanes import Lane
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.tables import InvalidTable, Table
-from deployments.gateway.windows import Spool, Windows
-from deployments.gateway.workers import Workers
+from deployments.gateway.windows import Spool, WindowKey, Windows
 
 log = structlog.get_logger(__name__)
+
+type_LaneKey = tuple[str, str, str, str]  # environment, endpoint, arm, version
 
 
 class State:
@@ -23,7 +26,8 @@ class State:
         self.config = config
         self.boot = str(uuid.uuid4())
         self.metrics = Metrics()
-        self.workers = Workers()
+        self.lanes: dict[type_LaneKey, Lane] = {}
+        self.watchers: set[asyncio.Task[None]] = set()
         self.windows = Windows(time.time)
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES)
         self.tables: dict[str, Table] = {}
@@ -63,24 +67,45 @@ class State:
 
     def _use(self, table: Table) -> None:
         self.tables[table.environment] = table
+        self._lay_lanes(table.environment)
         self.metrics.revision.labels(table.environment).set(table.revision)
         log.info("table.applied", environment=table.environment, revision=table.revision)
 
+    def _lay_lanes(self, environment: str) -> None:
+        """Bring the lanes of an environment to its table. What waits for an arm that gets no traffic any more is routed again."""
+        table = self.tables.get(environment)
+        wanted: set[type_LaneKey] = set()
+        for route in table.endpoints.values() if table else ():
+            for arm in route.arms:
+                key = (environment, route.name, arm.arm, arm.version)
+                wanted.add(key)
+                lane = self.lanes.get(key)
+                if lane is None:
+                    lane = self.lanes[key] = Lane(WindowKey(*key, arm.release))
+                lane.configure(
+                    WindowKey(*key, arm.release), arm.replicas, route.max_batch_rows, route.max_batch_delay_ms
+                )
+                if not arm.weight_pct:
+                    lane.move_waiting()
+        for key in [key for key in self.lanes if key[0] == environment and key not in wanted]:
+            self.lanes[key].retire()
+
     def forget_all_but(self, environments: list[str]) -> None:
-        """Forget environments that the site does not have any more."""
+        """Forget environments that the site does not have any more, and lanes that are done."""
         for environment in [name for name in self.tables if name not in environments]:
             del self.tables[environment]
+            self._lay_lanes(environment)
             tables.forget(self.config.folder / "routes", environment)
+        for key in [key for key, lane in self.lanes.items() if lane.is_done]:
+            del self.lanes[key]
 
-    def routed_paths(self) -> set[str]:
-        """Return the sockets that some table names."""
-        return {
-            target.socket
-            for table in self.tables.values()
-            for route in table.endpoints.values()
-            for arm in route.arms
-            for target in arm.replicas
-        }
+    def in_flight(self) -> dict[str, int]:
+        """Return replica id → open requests, also of replicas that no table names any more."""
+        counts: dict[str, int] = {}
+        for lane in self.lanes.values():
+            for replica, open_requests in lane.in_flight_by_replica().items():
+                counts[replica] = counts.get(replica, 0) + open_requests
+        return counts
 
     def routed_replicas(self) -> set[str]:
         """Return the ids of the replicas that some table names."""
@@ -91,3 +116,8 @@ class State:
             for arm in route.arms
             for target in arm.replicas
         }
+
+    def close(self) -> None:
+        """Close all connections to workers at the end of the process."""
+        for lane in self.lanes.values():
+            lane.close()

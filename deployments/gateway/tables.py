@@ -5,6 +5,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ class ArmRoute:
     release: str
     replicas: tuple[Target, ...]
 
+    @cached_property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The response headers that name this arm."""
+        return (
+            (b"x-mlorch-version", self.version.encode()),
+            (b"x-mlorch-arm", self.arm.encode()),
+            (b"x-mlorch-release", self.release.encode()),
+        )
+
 
 @dataclass(frozen=True)
 class EndpointRoute:
@@ -58,6 +68,9 @@ class EndpointRoute:
     timeout_ms: int
     max_body_bytes: int
     max_in_flight: int
+    max_batch_rows: int
+    max_batch_delay_ms: int
+    retry_on_stable: bool
     arms: tuple[ArmRoute, ...]
 
 
@@ -126,6 +139,9 @@ def _endpoint(name: str, route: dict[str, Any]) -> EndpointRoute:
         timeout_ms=_positive(route, "timeout_ms", 10_000),
         max_body_bytes=_positive(route, "max_body_bytes", 8 * 1024 * 1024),
         max_in_flight=_positive(route, "max_in_flight", 256),
+        max_batch_rows=_positive(route, "max_batch_rows", 64),
+        max_batch_delay_ms=_positive(route, "max_batch_delay_ms", 5),
+        retry_on_stable=bool(route.get("retry_on_stable", False)),
         arms=arms,
     )
 

@@ -1,129 +1,208 @@
-"""Connections to workers: one per replica, any number of requests at once."""
+"""The connection to one worker: frames out, answers back to those who wait (docs/wire.md section 6)."""
 
 import asyncio
-import contextlib
+import time
+from collections.abc import Callable
 from typing import Any
 
-from deployments.gateway.config import CONNECT_TIMEOUT_S
-from deployments.serving.frames import FrameError, encode_frame, read_frame
+from deployments.gateway.config import CONNECT_TIMEOUT_S, EJECT_FIRST_S, EJECT_MAX_S, HELLO_TIMEOUT_S
+from deployments.gateway.tickets import Batch, Lost, NotSent, Ticket
+from deployments.serving.frames import FrameBuffer, FrameError, encode_frame
 
-STREAM_LIMIT_BYTES = 4 * 1024 * 1024
-
-
-class NotSent(Exception):
-    """The request never reached the worker: another replica may be asked."""
+HELLO = 0
 
 
-class Lost(Exception):
-    """The worker ended after the request was written: nobody else may be asked."""
+class _Wire(asyncio.Protocol):
+    """One open connection; hands whole frames on and tells when it is over."""
 
+    def __init__(self, on_frame: Callable[[dict[str, Any], bytes], None], on_end: "Callable[[_Wire], None]") -> None:
+        self._buffer = FrameBuffer()
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self.transport: asyncio.WriteTransport | None = None
 
-class TimedOut(Exception):
-    """The worker did not answer in time; it was told to drop the request."""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self.transport = transport
 
-
-class WorkerConnection:
-    """A multiplexed connection to one worker, made when it is needed and again after it was lost."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._writer: asyncio.StreamWriter | None = None
-        self._reader_task: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], bytes]]] = {}
-        self._number = 0
-        self._connecting = asyncio.Lock()
-
-    async def ask(self, header: dict[str, Any], body: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
-        """Return the worker's answer. Raises NotSent, Lost or TimedOut."""
-        if self._writer is None or self._writer.is_closing():
-            await self._connect()
-        assert self._writer is not None
-        self._number += 1
-        number = self._number
-        answer: asyncio.Future[tuple[dict[str, Any], bytes]] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
+    def data_received(self, data: bytes) -> None:
         try:
-            self._writer.write(encode_frame({**header, "id": number}, body))
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            self._drop(number)
-            raise TimedOut from None
-        except asyncio.CancelledError:
-            self._drop(number)
-            raise
-        finally:
-            self._waiting.pop(number, None)
+            for header, body in self._buffer.feed(data):
+                self._on_frame(header, body)
+        except (FrameError, KeyError, TypeError, ValueError, IndexError):
+            assert self.transport is not None
+            self.transport.abort()
 
-    def _drop(self, number: int) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(encode_frame({"op": "cancel", "target": number}))
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_end(self)
+
+
+class Replica:
+    """One worker as the gateway sees it. `changed` is called when it can take more, or lost what it had.
+
+    `outstanding` counts batches sent and not answered; `in_flight` the requests in them.
+    """
+
+    def __init__(self, replica_id: str, path: str, changed: "Callable[[Replica], None]") -> None:
+        self.id = replica_id
+        self.path = path
+        self.max_batch = 1
+        self.outstanding = 0
+        self.in_flight = 0
+        self.ejected_until = 0.0
+        self.is_retired = False
+        self._failures = 0
+        self._changed = changed
+        self._wire: _Wire | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._batches: dict[int, Batch] = {}
+        self._hello: asyncio.Future[int] | None = None
+        self._number = HELLO
+
+    @property
+    def is_connected(self) -> bool:
+        return self._wire is not None and self._connecting is None
+
+    @property
+    def is_connecting(self) -> bool:
+        return self._connecting is not None
+
+    def is_ejected(self, now: float) -> bool:
+        """Return whether it failed lately and is to be left alone (`now` in Unix seconds)."""
+        return now < self.ejected_until
+
+    def connect(self) -> None:
+        """Begin to connect; `changed` tells the end of it."""
+        if self._connecting is None and self._wire is None:
+            self._connecting = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:
-        async with self._connecting:
-            if self._writer is not None and not self._writer.is_closing():
-                return
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    reader, self._writer = await asyncio.open_unix_connection(self._path, limit=STREAM_LIMIT_BYTES)
-            except (OSError, TimeoutError) as error:
-                raise NotSent(str(error)) from error
-            self._reader_task = asyncio.create_task(self._read(reader, self._writer))
-
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            while True:
-                header, body = await read_frame(reader)
-                future = self._waiting.pop(header.get("id", -1), None)
-                if future is not None and not future.done():
-                    future.set_result((header, body))
-        except (asyncio.IncompleteReadError, FrameError, OSError):
-            pass
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, wire = await loop.create_unix_connection(lambda: _Wire(self._on_frame, self._on_end), self.path)
+            self._wire = wire
+            self._hello = loop.create_future()
+            self._write(encode_frame({"id": HELLO, "op": "hello"}))
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                self.max_batch = await self._hello
+        except (OSError, TimeoutError, Lost):
+            self._failed()
+            if self._wire is not None and self._wire.transport is not None:
+                self._wire.transport.abort()
+            self._wire = None
         finally:
-            writer.close()
-            waiting, self._waiting = self._waiting, {}
-            for future in waiting.values():
-                if not future.done():
-                    future.set_exception(Lost())
+            self._connecting = None
+            self._hello = None
+        self._changed(self)
 
-    async def close(self) -> None:
+    def _failed(self) -> None:
+        self._failures += 1
+        self.ejected_until = time.time() + min(EJECT_MAX_S, EJECT_FIRST_S * 2 ** (self._failures - 1))
+
+    def send(self, batch: Batch) -> None:
+        """Send a batch to the connected worker."""
+        self._number += 1
+        self._batches[self._number] = batch
+        self.outstanding += 1
+        self.in_flight += len(batch.tickets)
+        for place, ticket in enumerate(batch.tickets):
+            ticket.sent_to = (self, self._number, place)
+        header = {"id": self._number, **batch.header}
+        if batch.is_stream:
+            self._write(encode_frame(header, batch.tickets[0].body))
+            return
+        bodies = [ticket.body for ticket in batch.tickets]
+        header["sizes"] = [len(body) for body in bodies]
+        self._write(encode_frame(header, bodies[0] if len(bodies) == 1 else b"".join(bodies)))
+
+    def cancel(self, number: int, place: int) -> None:
+        """Tell the worker that nobody waits for one request of a batch any more."""
+        batch = self._batches.get(number)
+        if batch is None or self._wire is None:
+            return
+        item = {} if batch.is_stream else {"item": place}
+        self._write(encode_frame({"op": "cancel", "target": number, **item}))
+
+    def _write(self, frame: bytes) -> None:
+        assert self._wire is not None and self._wire.transport is not None
+        self._wire.transport.write(frame)
+
+    def _on_frame(self, header: dict[str, Any], body: bytes) -> None:
+        number = header["id"]
+        if number == HELLO:
+            if self._hello is not None and not self._hello.done():
+                self._hello.set_result(_max_batch(body))
+            return
+        batch = self._batches.get(number)
+        if batch is None:
+            return
+        if batch.is_stream:
+            self._on_part(number, batch, header, body)
+            return
+        self._done(number, batch)
+        batch.answer(header["answers"], body)
+        self._changed(self)
+
+    def _on_part(self, number: int, batch: Batch, header: dict[str, Any], body: bytes) -> None:
+        """Hand on a part of a streamed answer. From its first part on the stream does not keep other batches waiting."""
+        if not batch.has_begun:
+            batch.has_begun = True
+            self.outstanding -= 1
+            self._changed(self)
+        if not header.get("more"):
+            self.in_flight -= 1
+            del self._batches[number]
+        batch.part(header, body)
+
+    def _done(self, number: int, batch: Batch) -> None:
+        del self._batches[number]
+        self.outstanding -= 1
+        self.in_flight -= len(batch.tickets)
+        self._failures = 0
+        self.ejected_until = 0.0
+
+    def _on_end(self, wire: _Wire) -> None:
+        if self._hello is not None and not self._hello.done():
+            self._hello.set_exception(Lost())
+        if wire is not self._wire or self._connecting is not None:
+            return
+        self._wire = None
+        batches, self._batches = list(self._batches.values()), {}
+        self.outstanding = self.in_flight = 0
+        if batches:
+            self._failed()
+        # The worker answers in order: only what is first can have been begun.
+        for place, batch in enumerate(batches):
+            batch.fail(Lost() if place == 0 or batch.is_stream else NotSent())
+        self._changed(self)
+
+    def close(self) -> None:
         """Close the connection; what still waits is lost."""
-        if self._reader_task:
-            self._reader_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader_task
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._wire is not None and self._wire.transport is not None:
+            self._wire.transport.close()
 
 
-class Workers:
-    """All connections by socket path, and the open requests by replica id."""
+def _max_batch(body: bytes) -> int:
+    """Return how many requests the worker takes at once, 1 when it does not say."""
+    import orjson
 
-    def __init__(self) -> None:
-        self._connections: dict[str, WorkerConnection] = {}
-        self.in_flight: dict[str, int] = {}
+    try:
+        told = orjson.loads(body)["max_batch"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return 1
+    return told if type(told) is int and told > 0 else 1
 
-    async def ask(
-        self, replica: str, path: str, header: dict[str, Any], body: bytes, timeout_s: float
-    ) -> tuple[dict[str, Any], bytes]:
-        """Ask one replica; counts it as busy meanwhile."""
-        connection = self._connections.get(path)
-        if connection is None:
-            connection = self._connections[path] = WorkerConnection(path)
-        self.in_flight[replica] = self.in_flight.get(replica, 0) + 1
-        try:
-            return await connection.ask(header, body, timeout_s)
-        finally:
-            self.in_flight[replica] -= 1
-            if not self.in_flight[replica]:
-                del self.in_flight[replica]
 
-    async def keep_only(self, paths: set[str]) -> None:
-        """Close the connections to replicas that no table names and nobody waits for."""
-        for path in [path for path in self._connections if path not in paths]:
-            if not self._connections[path]._waiting:
-                await self._connections.pop(path).close()
+def least_busy(replicas: list[Replica]) -> Replica:
+    """Return the replica with the fewest open requests, the first among equals."""
+    return min(replicas, key=lambda replica: (replica.outstanding, replica.in_flight))
 
-    async def close(self) -> None:
-        """Close everything."""
-        await self.keep_only(set())
-        for connection in self._connections.values():
-            await connection.close()
+
+def expire(ticket: Ticket) -> None:
+    """Tell the worker, if one has the ticket, that its answer comes too late."""
+    if ticket.sent_to is not None:
+        replica, number, place = ticket.sent_to
+        replica.cancel(number, place)

@@ -53,26 +53,52 @@ type_Behaviour = Callable[[dict[str, Any], bytes], Awaitable[dict[str, Any] | No
 
 
 class FrameWorker:
-    """Answers frames with what `behaviour` returns as header; None closes the connection without an answer."""
+    """Answers requests with what `behaviour` returns as header; None closes the connection without an answer.
 
-    def __init__(self, path: Path, behaviour: type_Behaviour) -> None:
+    `seen` has the header of each request, `sizes` the number of requests of each frame.
+    """
+
+    def __init__(self, path: Path, behaviour: type_Behaviour, max_batch: int) -> None:
         self.path = path
         self.seen: list[dict[str, Any]] = []
+        self.sizes: list[int] = []
+        self.cancelled: list[dict[str, Any]] = []
         self._behaviour = behaviour
+        self._max_batch = max_batch
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 header, body = await read_frame(reader)
-                self.seen.append(header)
-                answer = await self._behaviour(header, body)
-                if answer is None:
+                if header["op"] == "cancel":
+                    self.cancelled.append(header)
+                    continue
+                if header["op"] == "hello":
+                    told = json.dumps({"max_batch": self._max_batch}).encode()
+                    writer.write(encode_frame({"id": header["id"], "status": 200}, told))
+                    continue
+                frame = await self._answer(header, body)
+                if frame is None:
                     return
-                writer.write(encode_frame({"id": header.get("id"), **answer}, json.dumps({"got": len(body)}).encode()))
+                writer.write(frame)
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()
+
+    async def _answer(self, header: dict[str, Any], body: bytes) -> bytes | None:
+        rows: list[Any] = []
+        bodies: list[bytes] = []
+        self.sizes.append(len(header["sizes"]))
+        for size in header["sizes"]:
+            part, body = body[:size], body[size:]
+            self.seen.append(header)
+            told = await self._behaviour(header, part)
+            if told is None:
+                return None
+            bodies.append(json.dumps({"got": len(part)}).encode())
+            rows.append([told["status"], len(bodies[-1]), told.get("content_type", "application/json"), told.get("outcome")])
+        return encode_frame({"id": header["id"], "answers": rows}, b"".join(bodies))
 
 
 async def fine(header: dict[str, Any], body: bytes) -> dict[str, Any]:
@@ -95,8 +121,8 @@ def state(short_dir: Path) -> State:
 async def start_worker(short_dir: Path) -> AsyncIterator[Callable[..., Awaitable[FrameWorker]]]:
     servers = []
 
-    async def start(version: str, behaviour: type_Behaviour = fine) -> FrameWorker:
-        worker = FrameWorker(short_dir / f"{version}.sock", behaviour)
+    async def start(version: str, behaviour: type_Behaviour = fine, max_batch: int = 1) -> FrameWorker:
+        worker = FrameWorker(short_dir / f"{version}.sock", behaviour, max_batch)
         servers.append(await asyncio.start_unix_server(worker, path=str(worker.path)))
         return worker
 
@@ -127,7 +153,7 @@ async def call(state: State, method: str, path: str, body: bytes = b"{}", key: s
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
 
     async def receive() -> dict[str, Any]:
-        return messages.pop(0)
+        return messages.pop(0) if messages else await asyncio.Event().wait() or {}
 
     async def send(message: Any) -> None:
         sent.append(message)

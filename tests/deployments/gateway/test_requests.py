@@ -37,7 +37,7 @@ async def test_invocation__good_key__answered_with_who_answered(state: State, st
     assert answer.headers["x-mlorch-arm"] == "stable"
     assert answer.headers["x-mlorch-release"] == "rel-1"
     assert answer.headers["x-request-id"] == "my-request-1"
-    await state.workers.close()
+    state.close()
 
 
 @pytest.mark.parametrize(("key", "status"), [("", 401), ("mlk_wrong", 401), (OLD_KEY, 401), (FOREIGN_KEY, 403)])
@@ -83,7 +83,7 @@ async def test_invocation__worker_too_slow__504_counted_as_timeout(state: State,
     assert answer.status == 504
     assert answer.headers["x-mlorch-arm"] == "stable"
     assert [(w["timeouts"], w["requests"]) for w in await counted(state)] == [(1, 1)]
-    await state.workers.close()
+    state.close()
 
 
 async def test_invocation__worker_dies_in_the_middle__502_counted_on_its_arm(
@@ -98,7 +98,7 @@ async def test_invocation__worker_dies_in_the_middle__502_counted_on_its_arm(
     assert answer.status == 502
     (window,) = await counted(state)
     assert (window["arm"], window["version"], window["server_errors"]) == ("candidate", "2", 1)
-    await state.workers.close()
+    state.close()
 
 
 async def test_invocation__no_worker_listens__503_with_retry_after(state: State) -> None:
@@ -119,7 +119,7 @@ async def test_invocation__model_failed_with_mlflows_400__counts_against_the_ver
 
     assert (answer.status, answer.headers["x-mlorch-outcome"]) == (400, "server_error")
     assert [(w["server_errors"], w["client_errors"]) for w in await counted(state)] == [(1, 0)]
-    await state.workers.close()
+    state.close()
 
 
 async def test_invocation__too_many_open__429_and_counted_as_rejected(state: State, start_worker: type_Start) -> None:
@@ -131,14 +131,14 @@ async def test_invocation__too_many_open__429_and_counted_as_rejected(state: Sta
 
     await serve(state, start_worker, one=wait, max_in_flight=1)
     first = asyncio.create_task(call(state, "POST", PATH))
-    while not state.workers.in_flight:
+    while not state.in_flight():
         await asyncio.sleep(0)
     refused = await call(state, "POST", PATH)
     gate.set()
 
     assert (refused.status, (await first).status) == (429, 200)
     assert sum(w["rejected"] for w in await counted(state)) == 1
-    await state.workers.close()
+    state.close()
 
 
 async def test_unit__same_unit__always_the_same_arm_and_draws_are_told_apart(
@@ -152,7 +152,7 @@ async def test_unit__same_unit__always_the_same_arm_and_draws_are_told_apart(
     windows = await counted(state)
     assert sum(w["requests"] for w in windows) == 11
     assert sum(w["drawn"] for w in windows) == 1
-    await state.workers.close()
+    state.close()
 
 
 async def test_oip__version_in_the_address__answers_and_is_not_counted(state: State, start_worker: type_Start) -> None:
@@ -162,7 +162,7 @@ async def test_oip__version_in_the_address__answers_and_is_not_counted(state: St
     assert answer.headers["x-mlorch-version"] == "2"
     assert (await call(state, "POST", "/production/v2/models/e/versions/9/infer")).status == 404
     assert await counted(state) == []
-    await state.workers.close()
+    state.close()
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,6 @@ async def test_table_switch__under_load__nothing_fails(state: State, start_worke
     async def switch() -> None:
         for revision in range(2, 60):
             state.apply(table(revision, weight=revision % 2 * 100, sockets=sockets, max_in_flight=100))
-            await state.workers.keep_only(state.routed_paths())
             await asyncio.sleep(0.002)
 
     state.apply(table(1, sockets=sockets, max_in_flight=100))
@@ -212,14 +211,32 @@ async def test_table_switch__under_load__nothing_fails(state: State, start_worke
 
     assert set(statuses) == {200}
     assert {w["version"] for w in await counted(state)} == {"1", "2"}
-    await state.workers.close()
+    state.close()
 
 
-async def test_poll_body__request_open_on_a_removed_replica__is_told_and_polls_soon(state: State) -> None:
-    state.apply(table())
-    state.workers.in_flight["r-gone"] = 2
+async def test_poll_body__request_open_on_a_removed_replica__is_told_and_polls_soon(
+    state: State, start_worker: type_Start
+) -> None:
+    until = asyncio.Event()
+
+    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+        await until.wait()
+        return {"status": 200}
+
+    await serve(state, start_worker, weight=100, two=wait)
+    open_request = asyncio.create_task(call(state, "POST", PATH))
+    while not state.in_flight():
+        await asyncio.sleep(0)
+    withdrawn = table(2)
+    withdrawn["endpoints"]["e"]["arms"] = [{**withdrawn["endpoints"]["e"]["arms"][1], "weight_pct": 100}]
+    state.apply(withdrawn)
     body = control.poll_body(state)
+    until.set()
+    answer = await open_request
 
-    assert body["in_flight"] == {"r-gone": 2}
-    assert body["have"] == {"production": 1}
+    assert body["in_flight"] == {"r-2": 1}
+    assert body["have"] == {"production": 2}
     assert body["wait_s"] == 1
+    assert (answer.status, answer.headers["x-mlorch-version"]) == (200, "2")
+    assert state.in_flight() == {}
+    state.close()

@@ -1,0 +1,307 @@
+"""Lanes: the queue of one arm's version, and how its requests are put together for its replicas.
+
+A request goes out at once when a worker is idle. While all are busy requests gather, up to the endpoint's bounds in number and time: the batch
+grows with the load by itself, and without load nobody waits (adaptive micro-batching).
+"""
+
+import asyncio
+import time
+from bisect import bisect_left
+from collections import deque
+
+from deployments.gateway.config import (
+    BATCH_MAX_BYTES,
+    CLIENT_LOOK_S,
+    PIPELINE,
+    RETRY_SHARE,
+    RETRY_TOKENS_MAX,
+    SWEEP_S,
+)
+from deployments.gateway.tables import Target
+from deployments.gateway.tickets import Batch, ClientGone, Moved, NotSent, Ticket, TimedOut, WorkerAnswer
+from deployments.gateway.windows import OUTCOMES, WindowKey
+from deployments.gateway.workers import Replica, expire, least_busy
+
+LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+TRIES_MAX = 2
+
+
+class Counts:
+    """Plain numbers of a lane since the process began; read by metrics and pages."""
+
+    __slots__ = ("batch_sizes", "batches", "dropped", "expired", "latency_buckets", "latency_sum_s", "outcomes", "retries")
+
+    def __init__(self) -> None:
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        self.latency_buckets = [0] * (len(LATENCY_BOUNDS_S) + 1)
+        self.latency_sum_s = 0.0
+        self.batch_sizes: dict[int, int] = {}
+        self.batches = self.dropped = self.expired = self.retries = 0
+
+    def answered(self, outcome: str, seconds: float) -> None:
+        """Count one answered request."""
+        self.outcomes[outcome] += 1
+        self.latency_buckets[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
+        self.latency_sum_s += seconds
+
+    def sent(self, size: int) -> None:
+        """Count one batch, by the next power of two of its size."""
+        bound = 1 << (size - 1).bit_length()
+        self.batches += 1
+        self.batch_sizes[bound] = self.batch_sizes.get(bound, 0) + 1
+
+
+class RetryBudget:
+    """Retries are a bounded share of the requests, so that they cannot multiply an overload."""
+
+    def __init__(self) -> None:
+        self._tokens = RETRY_TOKENS_MAX
+
+    def earn(self) -> None:
+        self._tokens = min(RETRY_TOKENS_MAX, self._tokens + RETRY_SHARE)
+
+    def spend(self) -> bool:
+        """Return whether one more retry is allowed, and take it."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Lane:
+    """One arm's version in one endpoint: its queue, its replicas, its counts."""
+
+    def __init__(self, key: WindowKey) -> None:
+        self.key = key
+        self.counts = Counts()
+        self.budget = RetryBudget()
+        self.is_retired = False
+        self._max_batch = 1
+        self._max_delay_s = 0.0
+        self._replicas: dict[str, Replica] = {}
+        self._leaving: list[Replica] = []
+        self._waiting: deque[Ticket] = deque()
+        self._open: dict[Ticket, None] = {}
+        self._pump_due = False
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._delaying: asyncio.TimerHandle | None = None
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(self.in_flight_by_replica().values())
+
+    @property
+    def ejected(self) -> dict[str, float]:
+        """Replica id → Unix time until which it is left alone."""
+        now = time.time()
+        return {replica.id: replica.ejected_until for replica in self._replicas.values() if replica.is_ejected(now)}
+
+    def in_flight_by_replica(self) -> dict[str, int]:
+        """Return replica id → open requests, of all replicas that have some, also of those that are leaving."""
+        every = [*self._replicas.values(), *self._leaving]
+        return {replica.id: replica.in_flight for replica in every if replica.in_flight}
+
+    def configure(self, key: WindowKey, targets: tuple[Target, ...], max_batch: int, max_delay_ms: float) -> None:
+        """Take the replicas and bounds of a new route table; replicas that are not in it finish what they have."""
+        self.key, self._max_batch, self._max_delay_s = key, max_batch, max_delay_ms / 1000
+        self.is_retired = False
+        wanted = {target.id: target for target in targets}
+        for replica_id in [known for known in self._replicas if known not in wanted]:
+            self._let_go(self._replicas.pop(replica_id))
+        for target in targets:
+            known = self._replicas.get(target.id)
+            if known is not None and known.path != target.socket:
+                self._let_go(self._replicas.pop(target.id))
+                known = None
+            if known is None:
+                self._replicas[target.id] = Replica(target.id, target.socket, self._replica_changed)
+        self.pump()
+
+    def retire(self) -> None:
+        """Take nothing more; what waits goes where the routes of now say, what is sent is finished."""
+        self.is_retired = True
+        self.move_waiting()
+        for replica in self._replicas.values():
+            self._let_go(replica)
+        self._replicas.clear()
+
+    def move_waiting(self) -> None:
+        """Hand back the requests that no worker has yet."""
+        waiting, self._waiting = self._waiting, deque()
+        for ticket in waiting:
+            ticket.fail(Moved())
+
+    def _let_go(self, replica: Replica) -> None:
+        replica.is_retired = True
+        if replica.in_flight:
+            self._leaving.append(replica)
+        else:
+            replica.close()
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether a retired lane has nothing open any more."""
+        return self.is_retired and not self._leaving and not self._open
+
+    async def ask(self, ticket: Ticket) -> WorkerAnswer:
+        """Return the answer of a worker. Raises NotSent, Lost, TimedOut, ClientGone or Moved."""
+        if self.is_retired:
+            raise Moved
+        self.budget.earn()
+        self._open[ticket] = None
+        self._waiting.append(ticket)
+        if not self._pump_due:
+            # Requests that arrive in the same turn of the event loop go into the same batch.
+            self._pump_due = True
+            asyncio.get_running_loop().call_soon(self.pump)
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        try:
+            return await ticket.future
+        except asyncio.CancelledError:
+            self.counts.dropped += 1
+            expire(ticket)
+            raise
+        finally:
+            del self._open[ticket]
+
+    def pump(self) -> None:
+        """Send what can be sent now."""
+        self._pump_due = False
+        while self._waiting:
+            if self._waiting[0].future.done():
+                self._waiting.popleft()
+                continue
+            replica = self._next_replica()
+            if replica is None:
+                return
+            bound = min(self._max_batch, replica.max_batch)
+            if replica.outstanding and len(self._waiting) < bound and not self._is_due():
+                return
+            if tickets := self._take(bound):
+                self.counts.sent(len(tickets))
+                replica.send(Batch(tickets, self._unsent))
+
+    def _next_replica(self) -> Replica | None:
+        """Return a connected replica with room; begin to connect when there is none. Without any hope what waits fails."""
+        now = time.time()
+        usable = [replica for replica in self._replicas.values() if not replica.is_ejected(now)]
+        connected = [replica for replica in usable if replica.is_connected]
+        ready = [replica for replica in connected if replica.outstanding < PIPELINE]
+        for replica in usable:
+            replica.connect()
+        if ready:
+            return least_busy(ready)
+        if connected or any(replica.is_connecting for replica in usable):
+            return None
+        if not self._replicas:
+            self._fail_waiting()
+            return None
+        # The last one is never given up: when all are ejected, the one whose time is nearest is tried again.
+        last = min(self._replicas.values(), key=lambda replica: replica.ejected_until)
+        if last.is_connected:
+            return last if last.outstanding < PIPELINE else None
+        last.connect()
+        return None
+
+    def _fail_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for ticket in waiting:
+            ticket.fail(NotSent())
+
+    def _is_due(self) -> bool:
+        """Return whether the oldest waiting request has waited its bound; otherwise look again then."""
+        left_s = self._waiting[0].since + self._max_delay_s - time.perf_counter()
+        if left_s <= 0:
+            return True
+        if self._delaying is None:
+            self._delaying = asyncio.get_running_loop().call_later(left_s, self._delay_over)
+        return False
+
+    def _delay_over(self) -> None:
+        self._delaying = None
+        self.pump()
+
+    def _take(self, bound: int) -> list[Ticket]:
+        """Return the next requests of one kind that still have somebody waiting."""
+        waiting = self._waiting
+        kind, tickets, size = waiting[0].kind, [], 0
+        is_stream = kind[0][1] == "stream"
+        while waiting and len(tickets) < bound:
+            ticket = waiting[0]
+            if ticket.kind != kind or (tickets and (is_stream or size + len(ticket.body) > BATCH_MAX_BYTES)):
+                break
+            waiting.popleft()
+            if not ticket.future.done():
+                tickets.append(ticket)
+                size += len(ticket.body)
+        return tickets
+
+    def _unsent(self, tickets: list[Ticket]) -> None:
+        """Queue again what its worker never began, within the budget; nobody is asked more than `TRIES_MAX` times."""
+        for ticket in reversed(tickets):
+            ticket.sent_to = None
+            ticket.tries += 1
+            if ticket.tries < TRIES_MAX and not self.is_retired and self.budget.spend():
+                self.counts.retries += 1
+                self._waiting.appendleft(ticket)
+            else:
+                ticket.fail(NotSent())
+
+    def _replica_changed(self, replica: Replica) -> None:
+        if replica.is_retired:
+            if not replica.in_flight:
+                replica.close()
+                if replica in self._leaving:
+                    self._leaving.remove(replica)
+            return
+        is_failed = not replica.is_connected
+        if is_failed and self._waiting and not self._has_hope():
+            self._fail_waiting()
+            return
+        self.pump()
+
+    def _has_hope(self) -> bool:
+        now = time.time()
+        return any(
+            replica.is_connected or replica.is_connecting or not replica.is_ejected(now)
+            for replica in self._replicas.values()
+        )
+
+    def _sweep(self) -> None:
+        """End what is past its deadline, and begin to watch the clients of what takes long."""
+        self._sweeping = None
+        now = time.perf_counter()
+        for ticket in list(self._open):
+            if now < ticket.since + CLIENT_LOOK_S:
+                break
+            if ticket.future.done():
+                continue
+            if now >= ticket.deadline:
+                self.counts.expired += 1
+                expire(ticket)
+                ticket.fail(TimedOut())
+            elif ticket.on_wait is not None:
+                watch, ticket.on_wait = ticket.on_wait, None
+                watch()
+        if self._open:
+            self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def drop(self, ticket: Ticket) -> None:
+        """Forget a request whose client is gone."""
+        if not ticket.future.done():
+            self.counts.dropped += 1
+            expire(ticket)
+            ticket.fail(ClientGone())
+
+    def close(self) -> None:
+        """Close all connections at the end of the process."""
+        for timer in (self._sweeping, self._delaying):
+            if timer is not None:
+                timer.cancel()
+        for replica in [*self._replicas.values(), *self._leaving]:
+            replica.close()
