@@ -8,8 +8,8 @@ from hypothesis import settings
 REQUIRE_ALL = os.environ.get("CI") == "true" or os.environ.get("MLORCH_REQUIRE_ALL") == "1"
 
 # The same examples in every run, so that a red run is about the change; `HYPOTHESIS_PROFILE=search` looks for new ones.
-settings.register_profile("default", derandomize=True)
-settings.register_profile("search", derandomize=False, max_examples=500)
+settings.register_profile("default", derandomize=True, deadline=None)
+settings.register_profile("search", derandomize=False, deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -3,16 +3,28 @@
 import asyncio
 import contextlib
 import logging
+import signal
+from collections.abc import Iterator
 
 import aiohttp
 import uvicorn
+import uvloop
 
 from deployments.gateway import control
 from deployments.gateway.app import App
 from deployments.gateway.config import HEADER_MAX_BYTES, STOP_TIMEOUT_S, from_environment
+from deployments.gateway.http import Connection
 from deployments.gateway.state import State
 
-KEEP_ALIVE_S = 75
+
+class Server(uvicorn.Server):
+    """A server that only stops serving at a signal: uvicorn's own would raise it again and end the process before its last words."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 async def main() -> None:
@@ -20,17 +32,19 @@ async def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     state = State(config)
     state.load_from_disk()
-    server = uvicorn.Server(
+    application = App(state)
+    server = Server(
         uvicorn.Config(
-            App(state),
+            application,
+            http=type("Connection", (Connection,), {"application": application}),
             host=config.host,
             port=config.port,
             log_level="warning",
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,
             h11_max_incomplete_event_size=HEADER_MAX_BYTES,
-            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )
     )
@@ -53,4 +67,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from deployments.gateway import errors, inference
 from deployments.gateway.config import (
-    BODY_TIMEOUT_S,
     DISCARD_MAX_BYTES,
     PATHS_KEPT,
     STREAM_PART_TIMEOUT_S,
@@ -20,8 +19,9 @@ from deployments.gateway.config import (
     URL_MAX_CHARS,
 )
 from deployments.gateway.errors import Refusal
-from deployments.gateway.inference import Call
+from deployments.gateway.inference import Call, Outcome
 from deployments.gateway.state import State
+from deployments.gateway.tables import EndpointRoute, Key
 from deployments.gateway.tickets import ClientGone
 
 type_Message = MutableMapping[str, Any]
@@ -51,6 +51,18 @@ class Reply(NamedTuple):
     parts: "asyncio.Queue[bytes | None] | None" = None
 
 
+class Target(NamedTuple):
+    """What the address of an inference request names; `version` is empty when it leaves the choice to the routes."""
+
+    environment: str
+    endpoint: str
+    op: str
+    version: str
+
+
+type_Gone = list[Callable[[], None]] | None
+
+
 class App:
     """The gateway as an ASGI application."""
 
@@ -61,17 +73,14 @@ class App:
         if scope["type"] != "http":
             return
         headers: type_Headers = dict(scope["headers"])
-        offered = headers.get(b"x-request-id", b"")
-        request_id = offered if offered and REQUEST_ID.match(offered) else b"%032x" % random.getrandbits(128)
         try:
             reply = await self._answer(scope, headers, receive)
         except Refusal as refusal:
-            self.state.metrics.refused.labels(str(refusal.status)).inc()
-            body = refusal.body(oip="/v2" in scope["path"])
-            reply = Reply(refusal.status, JSON, body, refusal.headers)
+            reply = self.refusal(refusal, is_oip="/v2" in scope["path"])
         except (Disconnected, ClientGone):
             return
-        answer_headers = [(b"content-type", reply.content_type), (b"x-request-id", request_id), *reply.headers]
+        offered = headers.get(b"x-request-id")
+        answer_headers = [(b"content-type", reply.content_type), (b"x-request-id", request_id(offered)), *reply.headers]
         if reply.parts is None:
             answer_headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": answer_headers})
@@ -79,14 +88,21 @@ class App:
         if reply.parts is not None:
             await send_parts(reply.parts, send)
 
+    def refusal(self, refusal: Refusal, *, is_oip: bool) -> Reply:
+        """Return what the gateway itself answers, and count it."""
+        self.state.metrics.refused.labels(str(refusal.status)).inc()
+        return Reply(refusal.status, JSON, refusal.body(oip=is_oip), refusal.headers)
+
     async def _answer(self, scope: MutableMapping[str, Any], headers: type_Headers, receive: type_Receive) -> Reply:
-        environment, kind, rest = split_path(scope["path"])
+        path, method = scope["path"], scope["method"]
+        target = target_of(path.encode())
+        if target is not None:
+            return await self._infer(target, method, headers, receive, scope.get("mlorch.gone"))
+        environment, kind, rest = split_path(path)
         if not kind:
             return self._own(environment)
-        if kind == "endpoints" and len(rest) == 2 and rest[1] == "invocations":
-            return await self._invocations(environment, rest[0], scope["method"], headers, receive)
         if kind == "v2":
-            return await self._oip(environment, list(rest), scope["method"], headers, receive)
+            return await self._oip(environment, list(rest), method, headers)
         raise errors.unknown_path()
 
     def _own(self, name: str) -> Reply:
@@ -100,61 +116,29 @@ class App:
             return Reply(200, b"text/plain; version=0.0.4; charset=utf-8", self.state.metrics.render())
         raise errors.unknown_path()
 
-    def _key(self, environment: str, headers: type_Headers) -> Any:
-        kind, _, secret = headers.get(b"authorization", b"").partition(b" ")
-        if kind.lower() != b"bearer" or not secret:
-            raise errors.no_key()
-        digest = hashlib.sha256(secret.strip()).hexdigest()
-        key = inference.key_for(self.state, environment, digest, time.time())
-        if key is None:
-            raise errors.no_key()
-        return key
-
-    async def _invocations(
-        self, environment: str, endpoint: str, method: str, headers: type_Headers, receive: type_Receive
+    async def _infer(
+        self, target: Target, method: str, headers: type_Headers, receive: type_Receive, gone: type_Gone = None
     ) -> Reply:
-        route = inference.route_for(self.state, environment, endpoint, self._key(environment, headers))
+        route = inference.route_for(
+            self.state, target.environment, target.endpoint, key_of(self.state, target.environment, headers)
+        )
         if method != "POST":
             raise errors.wrong_method("POST")
         body = await read_body(headers, receive, route.max_body_bytes)
-        accept = headers.get(b"accept", b"")
-        header = {"op": "invocations", "content_type": headers.get(b"content-type", b"").decode("latin-1")}
-        if b'"stream"' in body or EVENT_STREAM in accept:
-            header = {**header, "op": "stream", "accept": accept.decode("latin-1")}
-        return await self._infer(
-            route, Call(environment, endpoint, header, body, unit_of(headers), "", gone_of(receive))
-        )
+        route, call = call_of(self.state, target, headers, body)
+        return reply_to(await inference.infer(self.state, route, call, gone))
 
-    async def _infer(self, route: Any, call: Call) -> Reply:
-        outcome = await inference.infer(self.state, route, call)
-        extra = outcome.arm.headers
-        if outcome.outcome == "server_errors":
-            extra = (*extra, (b"x-mlorch-outcome", b"server_error"))
-        if outcome.header_length is not None:
-            extra = (*extra, (HEADER_LENGTH, b"%d" % outcome.header_length))
-        return Reply(outcome.status, outcome.content_type.encode("latin-1"), outcome.body, extra, outcome.parts)
-
-    async def _oip(
-        self, environment: str, rest: list[str], method: str, headers: type_Headers, receive: type_Receive
-    ) -> Reply:
+    async def _oip(self, environment: str, rest: list[str], method: str, headers: type_Headers) -> Reply:
         if rest == ["health", "live"]:
             return Reply(200, JSON, b'{"live": true}')
         if rest == ["health", "ready"]:
             ready = environment in self.state.tables
             return Reply(200 if ready else 503, JSON, json.dumps({"ready": ready, "live": ready}).encode())
-        key = self._key(environment, headers)
+        key = key_of(self.state, environment, headers)
         if not rest:
             return Reply(200, JSON, json.dumps(SERVER_METADATA).encode())
         endpoint, version, verb = parse_model_path(rest)
         route = inference.route_for(self.state, environment, endpoint, key)
-        if verb == "infer":
-            if method != "POST":
-                raise errors.wrong_method("POST")
-            body = await read_body(headers, receive, route.max_body_bytes)
-            header = {"op": "infer", "model_name": endpoint, "header_length": header_length_of(headers)}
-            return await self._infer(
-                route, Call(environment, endpoint, header, body, unit_of(headers), version, gone_of(receive))
-            )
         if method not in ("GET", "HEAD"):
             raise errors.wrong_method("GET")
         if verb == "ready":
@@ -162,7 +146,7 @@ class App:
             return Reply(200 if ready else 503, JSON, json.dumps({"name": endpoint, "ready": ready}).encode())
         named = version or next(arm.version for arm in route.arms if arm.replicas)
         header = {"op": "metadata", "model_name": endpoint}
-        reply = await self._infer(route, Call(environment, endpoint, header, b"", "", named))
+        reply = reply_to(await inference.infer(self.state, route, Call(environment, endpoint, header, b"", "", named)))
         return reply._replace(body=_with_versions(reply.body, route)) if reply.status == 200 else reply
 
     def _is_ready(self, route: Any, version: str) -> bool:
@@ -200,6 +184,64 @@ def split_path(path: str) -> tuple[str, str, tuple[str, ...]]:
     return (first, others[0], tuple(others[1:])) if others else (first, "", ())
 
 
+@lru_cache(PATHS_KEPT)
+def target_of(url: bytes) -> Target | None:
+    """Return what the address of an inference request names, None when it is another address. Raises Refusal (404) for one that is none."""
+    if b"?" in url or b"%" in url:
+        return None
+    environment, kind, rest = split_path(url.decode("ascii"))
+    if kind == "endpoints" and len(rest) == 2 and rest[1] == "invocations":
+        return Target(environment, rest[0], "invocations", "")
+    if kind == "v2" and len(rest) > 2 and rest[0] == "models" and rest[-1] == "infer":
+        endpoint, version, _ = parse_model_path(list(rest))
+        return Target(environment, endpoint, "infer", version)
+    return None
+
+
+def key_of(state: State, environment: str, headers: type_Headers) -> Key:
+    """Return the live key that the request carries. Raises Refusal (401)."""
+    kind, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    if kind.lower() != b"bearer" or not secret:
+        raise errors.no_key()
+    digest = hashlib.sha256(secret.strip()).hexdigest()
+    key = inference.key_for(state, environment, digest, time.time())
+    if key is None:
+        raise errors.no_key()
+    return key
+
+
+def call_of(state: State, target: Target, headers: type_Headers, body: bytes) -> tuple[EndpointRoute, Call]:
+    """Return the route and the call of an inference request whose body is whole. Raises Refusal."""
+    environment, endpoint, op, version = target
+    route = inference.route_for(state, environment, endpoint, key_of(state, environment, headers))
+    if len(body) > route.max_body_bytes:
+        raise errors.too_large(route.max_body_bytes)
+    header: dict[str, Any]
+    if op == "infer":
+        header = {"op": "infer", "model_name": endpoint, "header_length": header_length_of(headers)}
+    else:
+        header = {"op": op, "content_type": headers.get(b"content-type", b"").decode("latin-1")}
+        accept = headers.get(b"accept", b"")
+        if b'"stream"' in body or EVENT_STREAM in accept:
+            header = {**header, "op": "stream", "accept": accept.decode("latin-1")}
+    return route, Call(environment, endpoint, header, body, unit_of(headers), version)
+
+
+def reply_to(outcome: Outcome) -> Reply:
+    """Return a worker's answer as the client gets it."""
+    extra = outcome.arm.headers
+    if outcome.outcome == "server_errors":
+        extra = (*extra, (b"x-mlorch-outcome", b"server_error"))
+    if outcome.header_length is not None:
+        extra = (*extra, (HEADER_LENGTH, b"%d" % outcome.header_length))
+    return Reply(outcome.status, outcome.content_type.encode("latin-1"), outcome.body, extra, outcome.parts)
+
+
+def request_id(offered: bytes | None) -> bytes:
+    """Return the client's own request id when it is a decent one, else a new one."""
+    return offered if offered and REQUEST_ID.match(offered) else b"%032x" % random.getrandbits(128)
+
+
 def unit_of(headers: type_Headers) -> str:
     """Return the stable unit id of the request, empty when there is none."""
     return headers.get(b"x-mlorch-unit", b"").decode("latin-1")[:UNIT_MAX_CHARS]
@@ -213,16 +255,6 @@ def header_length_of(headers: type_Headers) -> int | None:
     if not told.isdigit() or len(told) > 10:
         raise errors.bad_header("Inference-Header-Content-Length is a number of bytes.")
     return int(told)
-
-
-def gone_of(receive: type_Receive) -> Callable[[], Awaitable[None]]:
-    """Return what waits until the client of a request whose body is read has gone away."""
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    return gone
 
 
 async def send_parts(parts: "asyncio.Queue[bytes | None]", send: type_Send) -> None:
@@ -239,18 +271,14 @@ async def send_parts(parts: "asyncio.Queue[bytes | None]", send: type_Send) -> N
 
 
 async def read_body(headers: type_Headers, receive: type_Receive, limit: int) -> bytes:
-    """Return the whole body. Raises Refusal (413 too large, 408 too slow), Disconnected when the client went away."""
+    """Return the whole body. Raises Refusal (413), Disconnected when the client went away."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes = message.get("body", b"")
         if len(body) > limit:
             raise errors.too_large(limit)
         return body
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await _read_parts(message, headers, receive, limit)
-    except TimeoutError:
-        raise errors.too_slow(BODY_TIMEOUT_S) from None
+    return await _read_parts(message, headers, receive, limit)
 
 
 async def _read_parts(message: type_Message, headers: type_Headers, receive: type_Receive, limit: int) -> bytes:

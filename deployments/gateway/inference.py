@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from deployments.gateway import errors, router
@@ -14,13 +14,11 @@ from deployments.gateway.tables import STABLE, ArmRoute, EndpointRoute, Key
 from deployments.gateway.tickets import ClientGone, Lost, Moved, NotSent, Ticket, TimedOut, WorkerAnswer
 
 OUTCOME_OF = {"client_error": "client_errors", "server_error": "server_errors"}
+COUNTED_AS: dict[type, str] = {TimedOut: "timeouts", ClientGone: "client_errors"}
 
 
 class Call(NamedTuple):
-    """What a client asks: the operation for the worker with its header (`op` first), and how the arm is to be chosen.
-
-    `gone` returns when the client has gone away; without it nobody is watched.
-    """
+    """What a client asks: the operation for the worker with its header (`op` first), and how the arm is to be chosen."""
 
     environment: str
     endpoint: str
@@ -28,7 +26,6 @@ class Call(NamedTuple):
     body: bytes
     unit: str
     version: str  # named in the URL; empty to let the routes decide
-    gone: Callable[[], Awaitable[None]] | None = None
 
 
 class Outcome(NamedTuple):
@@ -41,6 +38,9 @@ class Outcome(NamedTuple):
     outcome: str
     header_length: int | None = None
     parts: "asyncio.Queue[bytes | None] | None" = None
+
+
+type_End = Callable[[Outcome | None, Exception | None], None]
 
 
 def route_for(state: State, environment: str, endpoint: str, key: Key | None) -> EndpointRoute:
@@ -65,104 +65,153 @@ def key_for(state: State, environment: str, digest: str, now: float) -> Key | No
     return key
 
 
-async def infer(state: State, route: EndpointRoute, call: Call) -> Outcome:
-    """Answer one request. Raises Refusal when no worker answered, ClientGone when nobody wants the answer any more."""
-    place = (call.environment, call.endpoint)
-    if state.open_requests.get(place, 0) >= route.max_in_flight:
-        arm, counted, _ = _choose(route, call)
-        if counted:
-            state.windows.reject(_lane(state, call, arm).key)
-        raise errors.too_many(route.max_in_flight)
-    state.open_requests[place] = state.open_requests.get(place, 0) + 1
-    state.requests_total += 1
-    began = time.perf_counter()
+async def infer(
+    state: State, route: EndpointRoute, call: Call, gone: "list[Callable[[], None]] | None" = None
+) -> Outcome:
+    """Answer one request. Raises Refusal when no worker answered, ClientGone when nobody wants the answer any more.
+
+    What is put into `gone` is called when the client's connection ends.
+    """
+    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def end(outcome: Outcome | None, error: Exception | None) -> None:
+        if ended.done():
+            return
+        if outcome is not None:
+            ended.set_result(outcome)
+        elif error is not None:
+            ended.set_exception(error)
+
+    inference = Inference(state, route, call, end)
+    inference.begin()
+    if gone is not None:
+        gone.append(inference.drop)
     try:
-        for _ in range(MOVES_MAX):
-            try:
-                return await _attempt(state, route, call, began)
-            except Moved:
-                route = _route_of_now(state, call)
-        raise errors.no_replica(route.name)
-    finally:
-        state.open_requests[place] -= 1
-
-
-def _route_of_now(state: State, call: Call) -> EndpointRoute:
-    table = state.tables.get(call.environment)
-    route = table.endpoints.get(call.endpoint) if table else None
-    if route is None:
-        raise errors.unknown_endpoint(call.endpoint, call.environment)
-    return route
-
-
-def _lane(state: State, call: Call, arm: ArmRoute) -> Lane:
-    return state.lanes[(call.environment, call.endpoint, arm.arm, arm.version)]
-
-
-async def _attempt(state: State, route: EndpointRoute, call: Call, began: float) -> Outcome:
-    """Ask the arm that the routes choose. Raises Moved when it was withdrawn before any worker was asked."""
-    arm, counted, drawn = _choose(route, call)
-    lane = _lane(state, call, arm)
-    outcome = "server_errors"
-    try:
-        answer = await _ask(state, lane, route, call, began)
-        outcome = _outcome(answer)
-        status, content_type, body, _, header_length, parts = answer
-        return Outcome(status, content_type, body, arm, outcome, header_length, parts)
-    except Moved:
-        outcome = ""
+        return await ended
+    except asyncio.CancelledError:
+        inference.drop()
         raise
-    except TimedOut:
-        outcome = "timeouts"
-        raise _of(arm, errors.timed_out(route.timeout_ms)) from None
-    except (ClientGone, asyncio.CancelledError):
-        # Who gave up waiting counts with the time he waited: else an arm would look better for being slow.
-        outcome = "client_errors"
-        raise
-    except Lost:
-        raise _of(arm, errors.worker_lost()) from None
-    except NotSent:
-        if not route.retry_on_stable or arm.arm == STABLE or call.version:
-            raise _of(arm, errors.no_replica(route.name)) from None
-        return await _ask_stable(state, route, call, began)
-    finally:
-        if outcome:
-            _count(state, lane, outcome, time.perf_counter() - began, counted, drawn)
 
 
-async def _ask_stable(state: State, route: EndpointRoute, call: Call, began: float) -> Outcome:
-    """Ask the stable arm for one that could not be reached. The failure stays counted on the other arm, the answer on neither."""
-    arm = next((arm for arm in route.arms if arm.arm == STABLE), None)
-    if arm is None or not _lane(state, call, arm).budget.spend():
-        raise errors.no_replica(route.name)
-    try:
-        answer = await _ask(state, _lane(state, call, arm), route, call, began)
-    except TimedOut:
-        raise _of(arm, errors.timed_out(route.timeout_ms)) from None
-    except Lost:
-        raise _of(arm, errors.worker_lost()) from None
-    except (NotSent, Moved):
-        raise _of(arm, errors.no_replica(route.name)) from None
-    return Outcome(*answer[:3], arm, _outcome(answer), answer.header_length, answer.parts)
+class Inference:
+    """One request from the choice of its arm to its outcome. `end` is called once, with the outcome or a Refusal or ClientGone."""
 
+    __slots__ = (
+        "_arm",
+        "_began",
+        "_call",
+        "_counted",
+        "_drawn",
+        "_end",
+        "_is_second",
+        "_lane",
+        "_moves",
+        "_route",
+        "_state",
+        "_ticket",
+    )
 
-async def _ask(state: State, lane: Lane, route: EndpointRoute, call: Call, began: float) -> WorkerAnswer:
-    ticket = Ticket(tuple(call.header.items()), call.body, began, began + route.timeout_ms / 1000)
-    if call.gone is not None:
-        gone = call.gone
+    def __init__(self, state: State, route: EndpointRoute, call: Call, end: type_End) -> None:
+        self._state = state
+        self._route = route
+        self._call = call
+        self._end = end
+        self._began = time.perf_counter()
+        self._moves = 0
+        self._is_second = False
 
-        def watch() -> None:
-            watcher = asyncio.create_task(_drop_when_gone(gone, lane, ticket))
-            state.watchers.add(watcher)
-            watcher.add_done_callback(state.watchers.discard)
+    def begin(self) -> None:
+        """Send the request on its way. Raises Refusal when that is not possible."""
+        state, route, call = self._state, self._route, self._call
+        self._arm, self._counted, self._drawn = _choose(route, call)
+        self._lane = state.lanes[(call.environment, call.endpoint, self._arm.arm, self._arm.version)]
+        place = (call.environment, call.endpoint)
+        open_requests = state.open_requests.get(place, 0)
+        if open_requests >= route.max_in_flight:
+            if self._counted:
+                state.windows.reject(self._lane.key)
+            raise errors.too_many(route.max_in_flight)
+        state.open_requests[place] = open_requests + 1
+        state.requests_total += 1
+        self._submit()
 
-        ticket.on_wait = watch
-    return await lane.ask(ticket)
+    def drop(self) -> None:
+        """Say that nobody waits for the answer any more."""
+        self._lane.drop(self._ticket)
 
+    def _submit(self) -> None:
+        call = self._call
+        deadline = self._began + self._route.timeout_ms / 1000
+        self._ticket = Ticket(tuple(call.header.items()), call.body, self._began, deadline, self._ended)
+        self._lane.submit(self._ticket)
 
-async def _drop_when_gone(gone: Callable[[], Awaitable[None]], lane: Lane, ticket: Ticket) -> None:
-    await gone()
-    lane.drop(ticket)
+    def _ended(self, answer: WorkerAnswer | None, error: Exception | None) -> None:
+        if answer is not None:
+            outcome = _outcome(answer)
+            self._count(outcome)
+            status, content_type, body, _, header_length, parts = answer
+            self._finish(Outcome(status, content_type, body, self._arm, outcome, header_length, parts), None)
+        elif isinstance(error, Moved):
+            self._move()
+        elif isinstance(error, NotSent) and self._may_ask_stable():
+            self._ask_stable()
+        else:
+            # Who gave up waiting counts with the time he waited: else an arm would look better for being slow.
+            self._count(COUNTED_AS.get(type(error), "server_errors"))
+            self._finish(None, error if isinstance(error, ClientGone) else _of(self._arm, self._refusal(error)))
+
+    def _refusal(self, error: Exception | None) -> Refusal:
+        if isinstance(error, TimedOut):
+            return errors.timed_out(self._route.timeout_ms)
+        return errors.worker_lost() if isinstance(error, Lost) else errors.no_replica(self._route.name)
+
+    def _finish(self, outcome: Outcome | None, error: Exception | None) -> None:
+        self._state.open_requests[(self._call.environment, self._call.endpoint)] -= 1
+        self._end(outcome, error)
+
+    def _count(self, outcome: str) -> None:
+        seconds = time.perf_counter() - self._began
+        self._lane.counts.answered(outcome, seconds)
+        if self._counted:
+            self._state.windows.record(self._lane.key, outcome, seconds * 1000, self._drawn)
+
+    def _move(self) -> None:
+        """Choose again: the arm was withdrawn before any worker had the request."""
+        self._moves += 1
+        table = self._state.tables.get(self._call.environment)
+        route = table.endpoints.get(self._call.endpoint) if table else None
+        if route is None:
+            self._finish(None, errors.unknown_endpoint(self._call.endpoint, self._call.environment))
+            return
+        self._route = route
+        try:
+            self._arm, self._counted, self._drawn = _choose(route, self._call)
+        except Refusal as refusal:
+            self._finish(None, refusal)
+            return
+        if self._moves > MOVES_MAX:
+            self._finish(None, _of(self._arm, errors.no_replica(route.name)))
+            return
+        self._lane = self._lane_of(self._arm)
+        self._submit()
+
+    def _lane_of(self, arm: ArmRoute) -> Lane:
+        return self._state.lanes[(self._call.environment, self._call.endpoint, arm.arm, arm.version)]
+
+    def _may_ask_stable(self) -> bool:
+        """Return whether the stable arm may answer for one that could not be reached: by the endpoint's policy, in its retry budget."""
+        if self._is_second or not self._route.retry_on_stable or self._arm.arm == STABLE or self._call.version:
+            return False
+        stable = next((arm for arm in self._route.arms if arm.arm == STABLE), None)
+        return stable is not None and self._lane_of(stable).budget.spend()
+
+    def _ask_stable(self) -> None:
+        """The failure stays counted on the arm that failed, the answer is counted on neither."""
+        self._count("server_errors")
+        self._is_second, self._counted = True, False
+        self._arm = next(arm for arm in self._route.arms if arm.arm == STABLE)
+        self._lane = self._lane_of(self._arm)
+        self._submit()
 
 
 def arm_headers(arm: ArmRoute) -> tuple[tuple[bytes, bytes], ...]:
@@ -191,9 +240,3 @@ def _outcome(answer: WorkerAnswer) -> str:
         return "ok"
     told = OUTCOME_OF.get(answer.outcome or "")
     return told or ("client_errors" if answer.status < 500 else "server_errors")
-
-
-def _count(state: State, lane: Lane, outcome: str, seconds: float, counted: bool, drawn: bool) -> None:
-    lane.counts.answered(outcome, seconds)
-    if counted:
-        state.windows.record(lane.key, outcome, seconds * 1000, drawn)

@@ -11,14 +11,14 @@ from collections import deque
 
 from deployments.gateway.config import (
     BATCH_MAX_BYTES,
-    CLIENT_LOOK_S,
+    GATHER_TURNS_MAX,
     PIPELINE,
     RETRY_SHARE,
     RETRY_TOKENS_MAX,
     SWEEP_S,
 )
 from deployments.gateway.tables import Target
-from deployments.gateway.tickets import Batch, ClientGone, Moved, NotSent, Ticket, TimedOut, WorkerAnswer
+from deployments.gateway.tickets import Batch, ClientGone, Moved, NotSent, Ticket, TimedOut
 from deployments.gateway.windows import OUTCOMES, WindowKey
 from deployments.gateway.workers import Replica, expire, least_busy
 
@@ -29,7 +29,16 @@ TRIES_MAX = 2
 class Counts:
     """Plain numbers of a lane since the process began; read by metrics and pages."""
 
-    __slots__ = ("batch_sizes", "batches", "dropped", "expired", "latency_buckets", "latency_sum_s", "outcomes", "retries")
+    __slots__ = (
+        "batch_sizes",
+        "batches",
+        "dropped",
+        "expired",
+        "latency_buckets",
+        "latency_sum_s",
+        "outcomes",
+        "retries",
+    )
 
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
@@ -83,6 +92,7 @@ class Lane:
         self._waiting: deque[Ticket] = deque()
         self._open: dict[Ticket, None] = {}
         self._pump_due = False
+        self._turns = self._waited_for = 0
         self._sweeping: asyncio.TimerHandle | None = None
         self._delaying: asyncio.TimerHandle | None = None
 
@@ -147,33 +157,42 @@ class Lane:
         """Return whether a retired lane has nothing open any more."""
         return self.is_retired and not self._leaving and not self._open
 
-    async def ask(self, ticket: Ticket) -> WorkerAnswer:
-        """Return the answer of a worker. Raises NotSent, Lost, TimedOut, ClientGone or Moved."""
+    def submit(self, ticket: Ticket) -> None:
+        """Take a request; its end comes with NotSent, Lost, TimedOut, ClientGone or Moved when it is not an answer."""
         if self.is_retired:
-            raise Moved
+            ticket.fail(Moved())
+            return
         self.budget.earn()
+        ticket.open_ones = self._open
         self._open[ticket] = None
         self._waiting.append(ticket)
-        if not self._pump_due:
-            # Requests that arrive in the same turn of the event loop go into the same batch.
-            self._pump_due = True
-            asyncio.get_running_loop().call_soon(self.pump)
+        self._pump_soon()
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
-        try:
-            return await ticket.future
-        except asyncio.CancelledError:
-            self.counts.dropped += 1
-            expire(ticket)
-            raise
-        finally:
-            del self._open[ticket]
+
+    def _pump_soon(self) -> None:
+        """Send after this turn of the event loop: what arrives in it goes into the same batch."""
+        if not self._pump_due:
+            self._pump_due = True
+            self._turns = 0
+            self._waited_for = 0
+            asyncio.get_running_loop().call_soon(self._pump_when_quiet)
+
+    def _pump_when_quiet(self) -> None:
+        """Send once a turn has brought nothing new, or after `GATHER_TURNS_MAX` turns. A turn takes microseconds, a batch much longer."""
+        arrived = len(self._waiting)
+        if arrived > self._waited_for and self._turns < GATHER_TURNS_MAX:
+            self._waited_for = arrived
+            self._turns += 1
+            asyncio.get_running_loop().call_soon(self._pump_when_quiet)
+        else:
+            self.pump()
 
     def pump(self) -> None:
         """Send what can be sent now."""
         self._pump_due = False
         while self._waiting:
-            if self._waiting[0].future.done():
+            if self._waiting[0].is_ended:
                 self._waiting.popleft()
                 continue
             replica = self._next_replica()
@@ -236,7 +255,7 @@ class Lane:
             if ticket.kind != kind or (tickets and (is_stream or size + len(ticket.body) > BATCH_MAX_BYTES)):
                 break
             waiting.popleft()
-            if not ticket.future.done():
+            if not ticket.is_ended:
                 tickets.append(ticket)
                 size += len(ticket.body)
         return tickets
@@ -263,7 +282,7 @@ class Lane:
         if is_failed and self._waiting and not self._has_hope():
             self._fail_waiting()
             return
-        self.pump()
+        self._pump_soon()
 
     def _has_hope(self) -> bool:
         now = time.time()
@@ -273,27 +292,22 @@ class Lane:
         )
 
     def _sweep(self) -> None:
-        """End what is past its deadline, and begin to watch the clients of what takes long."""
+        """End what is past its deadline. Requests of a lane have the same time, so the oldest are past it first."""
         self._sweeping = None
         now = time.perf_counter()
-        for ticket in list(self._open):
-            if now < ticket.since + CLIENT_LOOK_S:
+        while self._open:
+            ticket = next(iter(self._open))
+            if now < ticket.deadline:
                 break
-            if ticket.future.done():
-                continue
-            if now >= ticket.deadline:
-                self.counts.expired += 1
-                expire(ticket)
-                ticket.fail(TimedOut())
-            elif ticket.on_wait is not None:
-                watch, ticket.on_wait = ticket.on_wait, None
-                watch()
+            self.counts.expired += 1
+            expire(ticket)
+            ticket.fail(TimedOut())
         if self._open:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def drop(self, ticket: Ticket) -> None:
         """Forget a request whose client is gone."""
-        if not ticket.future.done():
+        if not ticket.is_ended:
             self.counts.dropped += 1
             expire(ticket)
             ticket.fail(ClientGone())

@@ -1,6 +1,5 @@
 """What the gateway knows: tables, lanes, windows. One per process."""
 
-import asyncio
 import time
 import uuid
 from typing import Any
@@ -27,7 +26,6 @@ class State:
         self.boot = str(uuid.uuid4())
         self.metrics = Metrics()
         self.lanes: dict[type_LaneKey, Lane] = {}
-        self.watchers: set[asyncio.Task[None]] = set()
         self.windows = Windows(time.time)
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES)
         self.tables: dict[str, Table] = {}

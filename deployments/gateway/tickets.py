@@ -40,24 +40,44 @@ type_Kind = tuple[tuple[str, Any], ...]
 
 
 class Ticket:
-    """One request. `kind` are the header fields that requests of one batch share; `deadline` is monotonic time in seconds."""
+    """One request on its way. `kind` are the header fields that requests of one batch share, `op` first; `since` and `deadline` are monotonic seconds.
 
-    __slots__ = ("body", "deadline", "future", "kind", "on_wait", "sent_to", "since", "tries")
+    `on_end` is called exactly once, with the answer or with what went wrong.
+    """
 
-    def __init__(self, kind: type_Kind, body: bytes, since: float, deadline: float) -> None:
+    __slots__ = ("_on_end", "body", "deadline", "is_ended", "kind", "open_ones", "sent_to", "since", "tries")
+
+    def __init__(
+        self,
+        kind: type_Kind,
+        body: bytes,
+        since: float,
+        deadline: float,
+        on_end: "Callable[[WorkerAnswer | None, Exception | None], None]",
+    ) -> None:
         self.kind = kind
         self.body = body
         self.since = since
         self.deadline = deadline
-        self.future: asyncio.Future[WorkerAnswer] = asyncio.get_running_loop().create_future()
+        self.is_ended = False
         self.sent_to: Any = None
+        self.open_ones: dict[Ticket, None] = {}
         self.tries = 0
-        self.on_wait: Callable[[], None] | None = None
+        self._on_end = on_end
+
+    def answer(self, answer: WorkerAnswer) -> None:
+        """End the wait with an answer, unless it is over."""
+        if not self.is_ended:
+            self.is_ended = True
+            self.open_ones.pop(self, None)
+            self._on_end(answer, None)
 
     def fail(self, error: Exception) -> None:
         """End the wait with an error, unless it is over."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        if not self.is_ended:
+            self.is_ended = True
+            self.open_ones.pop(self, None)
+            self._on_end(None, error)
 
 
 class Batch:
@@ -81,9 +101,8 @@ class Batch:
         begin = 0
         for ticket, row in zip(self.tickets, rows, strict=True):
             end = begin + row[1]
-            future = ticket.future
-            if not future.done():
-                future.set_result(WorkerAnswer(row[0], row[2], body[begin:end], *row[3:]))
+            if not ticket.is_ended:
+                ticket.answer(WorkerAnswer(row[0], row[2], body[begin:end], *row[3:]))
             begin = end
 
     def part(self, header: dict[str, Any], body: bytes) -> None:
@@ -94,11 +113,8 @@ class Batch:
             return
         parts: asyncio.Queue[bytes | None] | None = asyncio.Queue() if has_more else None
         self._parts = parts
-        if not ticket.future.done():
-            outcome, length = header.get("outcome"), header.get("header_length")
-            ticket.future.set_result(
-                WorkerAnswer(header["status"], header["content_type"], body, outcome, length, parts)
-            )
+        outcome, length = header.get("outcome"), header.get("header_length")
+        ticket.answer(WorkerAnswer(header["status"], header["content_type"], body, outcome, length, parts))
 
     def fail(self, error: Exception) -> None:
         """End all waits; what was not begun may be sent again."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from deployments.gateway.config import CONNECT_TIMEOUT_S, EJECT_FIRST_S, EJECT_MAX_S, HELLO_TIMEOUT_S
 from deployments.gateway.tickets import Batch, Lost, NotSent, Ticket
@@ -22,8 +22,7 @@ class _Wire(asyncio.Protocol):
         self.transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none by class, only by what it does
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -125,7 +124,8 @@ class Replica:
         self._write(encode_frame({"op": "cancel", "target": number, **item}))
 
     def _write(self, frame: bytes) -> None:
-        assert self._wire is not None and self._wire.transport is not None
+        assert self._wire is not None
+        assert self._wire.transport is not None
         self._wire.transport.write(frame)
 
     def _on_frame(self, header: dict[str, Any], body: bytes) -> None:

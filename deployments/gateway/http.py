@@ -1,0 +1,235 @@
+"""The gateway's HTTP/1.1 connection: uvicorn's, with an express way for inference requests and an end to slow clients.
+
+Most requests are small inference requests with a known length. They are answered from the parser's callbacks to the one write of the answer
+without a task or an ASGI message in between (docs/adr/0005-express-requests.md). Everything else takes the ASGI application of `app.py`;
+both ways share `inference.Inference`, so they cannot differ in what they do.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from deployments.gateway import app, errors
+from deployments.gateway.app import EVENT_STREAM, JSON, Reply, type_Headers
+from deployments.gateway.config import BODY_TIMEOUT_S, EXPRESS_MAX_BYTES, IDLE_LOOK_S, KEEP_ALIVE_S
+from deployments.gateway.errors import Refusal
+from deployments.gateway.inference import Inference, Outcome
+from deployments.gateway.tickets import ClientGone
+
+REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    415: b"Unsupported Media Type",
+    429: b"Too Many Requests",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+
+class _NoEvent:
+    """Stands where uvicorn expects the event of an ASGI request: nobody waits for an express one."""
+
+    def set(self) -> None:
+        return
+
+
+class Exchange:
+    """One express request. The names that uvicorn reads of its own cycles are part of its interface."""
+
+    message_event = _NoEvent()
+
+    def __init__(self, connection: "Connection", target: app.Target, headers: type_Headers) -> None:
+        self.connection = connection
+        self.target = target
+        self.headers = headers
+        self.body = b""
+        self.inference: Inference | None = None
+        self.keep_alive = True
+        self.response_complete = False
+        self.disconnected = False
+
+    def run(self) -> None:
+        """Begin the inference; refusals are answered at once."""
+        state = self.connection.application.state
+        try:
+            route, call = app.call_of(state, self.target, self.headers, self.body)
+            self.inference = Inference(state, route, call, self._end)
+            self.inference.begin()
+        except Refusal as refusal:
+            self._end(None, refusal)
+
+    def _end(self, outcome: Outcome | None, error: Exception | None) -> None:
+        if self.disconnected or isinstance(error, ClientGone):
+            return
+        application = self.connection.application
+        if outcome is not None:
+            reply = app.reply_to(outcome)
+        elif isinstance(error, Refusal):
+            reply = application.refusal(error, is_oip=self.target.op == "infer")
+        else:
+            reply = Reply(500, JSON, b'{"error_code": "INTERNAL_ERROR", "message": "The gateway failed."}')
+        self.response_complete = True
+        self.connection.answer(self, reply)
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection."""
+
+    application: app.App
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._exchange: Exchange | None = None
+        self._gone: list[Callable[[], None]] = []
+        self._reading_since: float | None = None
+        self._idle_since = 0.0
+        self._look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._reading_since = self.loop.time()
+        self._look = self.loop.call_later(IDLE_LOOK_S, self._look_at_clock)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._look is not None:
+            self._look.cancel()
+        if self._exchange is not None:
+            self._exchange.disconnected = True
+            if self._exchange.inference is not None:
+                self._exchange.inference.drop()
+        for gone in self._gone:
+            gone()
+
+    def _look_at_clock(self) -> None:
+        """End the connection of a client that sends too slowly or nothing any more. One timer a connection, none a request."""
+        now = self.loop.time()
+        if self.transport.is_closing():
+            return
+        if self._reading_since is not None and now - self._reading_since > BODY_TIMEOUT_S:
+            if self.parser is not None and self._has_begun:
+                self._write(self.application.refusal(errors.too_slow(BODY_TIMEOUT_S), is_oip=False), b"", False)
+            self.transport.close()
+            return
+        is_idle = self._reading_since is None and (self.cycle is None or self.cycle.response_complete)
+        if is_idle and now - self._idle_since > KEEP_ALIVE_S:
+            self.transport.close()
+            return
+        self._look = self.loop.call_later(IDLE_LOOK_S, self._look_at_clock)
+
+    _has_begun = False
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._has_begun = True
+        self._reading_since = self.loop.time()
+        self._exchange = None if self._exchange is None or self._exchange.response_complete else self._exchange
+
+    def on_headers_complete(self) -> None:
+        if self._exchange is None and (self.cycle is None or self.cycle.response_complete):
+            headers = dict(self.headers)
+            target = express_target(self.url) if self.parser.get_method() == b"POST" else None
+            if target is not None and self._is_plain(headers):
+                self._exchange = Exchange(self, target, headers)
+                self.cycle = self._exchange
+                return
+        self._take_the_ordinary_way()
+
+    def _is_plain(self, headers: type_Headers) -> bool:
+        """Return whether the request has a known, small length and asks for nothing but an answer."""
+        length = headers.get(b"content-length", b"")
+        return (
+            length.isdigit()
+            and int(length) <= EXPRESS_MAX_BYTES
+            and not self.expect_100_continue
+            and EVENT_STREAM not in headers.get(b"accept", b"")
+            and b"upgrade" not in headers
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.flow.write_paused
+        )
+
+    def _take_the_ordinary_way(self) -> None:
+        """Let uvicorn make an ASGI request of it."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        self._gone = []
+        self.scope["mlorch.gone"] = self._gone  # type: ignore[typeddict-unknown-key]
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None or self.cycle is not exchange:
+            super().on_body(body)
+        else:
+            exchange.body = exchange.body + body if exchange.body else body
+
+    def on_message_complete(self) -> None:
+        self._reading_since = None
+        exchange = self._exchange
+        if exchange is None or self.cycle is not exchange:
+            super().on_message_complete()
+        elif b'"stream"' in exchange.body:
+            # It may ask for a streamed answer: the worker knows, and the application can pass it on.
+            self._exchange = self.cycle = None  # type: ignore[assignment]
+            self._take_the_ordinary_way()
+            super().on_body(exchange.body)
+            super().on_message_complete()
+        else:
+            exchange.run()
+
+    def answer(self, exchange: Exchange, reply: Reply) -> None:
+        """Write the answer of an express request in one piece."""
+        if self.transport.is_closing():
+            return
+        offered = exchange.headers.get(b"x-request-id")
+        self._write(reply, app.request_id(offered), exchange.keep_alive)
+        if not exchange.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _write(self, reply: Reply, request_id: bytes, keep_alive: bool) -> None:
+        lines = [b"HTTP/1.1 %d %b\r\n" % (reply.status, REASONS.get(reply.status, b""))]
+        lines += [b"%b: %b\r\n" % pair for pair in self.server_state.default_headers]
+        lines.append(b"content-type: %b\r\nx-request-id: %b\r\n" % (reply.content_type, request_id))
+        lines += [b"%b: %b\r\n" % pair for pair in reply.headers]
+        if not keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"content-length: %d\r\n\r\n" % len(reply.body))
+        lines.append(reply.body)
+        self.transport.write(b"".join(lines))
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request. Idle connections are found by the clock, not by a timer per request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._idle_since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def _unset_keepalive_if_required(self) -> None:
+        return
+
+
+def express_target(url: bytes) -> "app.Target | None":
+    """Return what an inference request's address names, None for any other or unusual address."""
+    try:
+        return app.target_of(url)
+    except (Refusal, UnicodeDecodeError):
+        return None
