@@ -16,7 +16,6 @@ from registry.models import Environment
 
 FORMAT = 1
 READY = "ready"
-MAX_BATCH_ROWS = 1
 
 
 def build(environment: Environment, now: datetime) -> dict[str, Any]:
@@ -119,7 +118,10 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
         "timeout_ms": config.timeout_ms,
         "max_body_bytes": config.max_body_bytes,
         "max_in_flight": config.max_in_flight,
-        "max_batch_rows": MAX_BATCH_ROWS,
+        "max_batch_rows": config.max_batch_rows,
+        "max_batch_delay_ms": config.max_batch_delay_ms,
+        "retry_on_stable": config.retry_on_stable,
+        "log": {"share_pct": float(config.log_share_pct), "redacted": list(config.log_redacted)},
         "platform": {"signature": rows[-1].version.signature},
         "arms": sorted(arms, key=lambda arm: arm["arm"] != Arm.STABLE),
     }

@@ -86,6 +86,7 @@ class Connection(HttpToolsProtocol):
     """One client's connection."""
 
     application: app.App
+    cycle: Any  # uvicorn's own, or an Exchange
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -185,7 +186,7 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
         elif b'"stream"' in exchange.body:
             # It may ask for a streamed answer: the worker knows, and the application can pass it on.
-            self._exchange = self.cycle = None  # type: ignore[assignment]
+            self._exchange = self.cycle = None
             self._take_the_ordinary_way()
             super().on_body(exchange.body)
             super().on_message_complete()

@@ -248,7 +248,8 @@ class Lane:
     def _take(self, bound: int) -> list[Ticket]:
         """Return the next requests of one kind that still have somebody waiting."""
         waiting = self._waiting
-        kind, tickets, size = waiting[0].kind, [], 0
+        tickets: list[Ticket] = []
+        kind, size = waiting[0].kind, 0
         is_stream = kind[0][1] == "stream"
         while waiting and len(tickets) < bound:
             ticket = waiting[0]

@@ -47,6 +47,7 @@ class ArmRoute:
     weight_pct: int
     release: str
     replicas: tuple[Target, ...]
+    mirror_pct: int
 
     @cached_property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -71,6 +72,9 @@ class EndpointRoute:
     max_batch_rows: int
     max_batch_delay_ms: int
     retry_on_stable: bool
+    log_share: float
+    log_redacted: frozenset[str]
+    shadow: "ArmRoute | None"
     arms: tuple[ArmRoute, ...]
 
 
@@ -142,6 +146,9 @@ def _endpoint(name: str, route: dict[str, Any]) -> EndpointRoute:
         max_batch_rows=_positive(route, "max_batch_rows", 64),
         max_batch_delay_ms=_positive(route, "max_batch_delay_ms", 5),
         retry_on_stable=bool(route.get("retry_on_stable", False)),
+        log_share=_share(route.get("log", {}).get("share_pct", 0)),
+        log_redacted=frozenset(map(str, route.get("log", {}).get("redacted", ()))),
+        shadow=next((arm for arm in arms if arm.mirror_pct and arm.replicas), None),
         arms=arms,
     )
 
@@ -153,7 +160,16 @@ def _arm(endpoint: str, arm: dict[str, Any]) -> ArmRoute:
     replicas = tuple(_target(replica) for replica in arm["replicas"])
     if weight > 0 and not replicas:
         raise InvalidTable(f"the {arm['arm']} arm of {endpoint} has weight and no replica")
-    return ArmRoute(_name(arm["arm"]), str(arm["version"]), weight, str(arm["release"]), replicas)
+    mirror = arm.get("mirror_pct", 0)
+    if type(mirror) is not int or not 0 <= mirror <= 100:
+        raise InvalidTable(f"mirror share {mirror!r} of {endpoint} is not an integer from 0 to 100")
+    return ArmRoute(_name(arm["arm"]), str(arm["version"]), weight, str(arm["release"]), replicas, mirror)
+
+
+def _share(pct: Any) -> float:
+    if type(pct) not in (int, float) or not 0 <= pct <= 100:
+        raise InvalidTable(f"log share {pct!r} is not a number from 0 to 100")
+    return float(pct) / 100
 
 
 def _target(replica: dict[str, Any]) -> Target:

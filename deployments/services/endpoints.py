@@ -32,6 +32,11 @@ class ServingWish:
     drain_s: int = 10
     max_restarts: int = 3
     keep_previous_s: int = 600
+    max_batch_rows: int = 64
+    max_batch_delay_ms: int = 5
+    retry_on_stable: bool = False
+    log_share_pct: Decimal = Decimal(0)
+    log_redacted: tuple[str, ...] | list[str] = ()
     cost_per_replica_hour: Decimal = Decimal(0)
 
 
@@ -46,8 +51,13 @@ SERVING_BOUNDS: dict[str, tuple[int, int]] = {
     "drain_s": (0, 600),
     "max_restarts": (0, 100),
     "keep_previous_s": (0, 7 * 24 * 3600),
+    "max_batch_rows": (1, 4096),
+    "max_batch_delay_ms": (1, 1000),
+    "log_share_pct": (0, 100),
     "cost_per_replica_hour": (0, 9999),
 }
+REDACTED_MAX = 500
+type_ServingValue = int | bool | Decimal | list[str]
 
 
 @transaction.atomic
@@ -74,7 +84,7 @@ def endpoint_create(*, actor: Actor, environment: Environment, name: str, model:
 
 @transaction.atomic
 def serving_config_revise(
-    *, actor: Actor, endpoint: Endpoint, reason: str = "", **changes: int | Decimal
+    *, actor: Actor, endpoint: Endpoint, reason: str = "", **changes: type_ServingValue
 ) -> ServingConfig:
     """Add the next revision with `changes` to the newest one. It takes effect with the endpoint's next release.
 
@@ -108,14 +118,21 @@ def serving_config_of(endpoint: Endpoint) -> ServingConfig:
     return endpoint.configs.order_by("-revision")[0]
 
 
-def _check_serving(changes: dict[str, int | Decimal]) -> None:
-    problems = {}
-    for name, value in changes.items():
-        if name not in SERVING_BOUNDS:
-            problems[name] = "unknown field"
-            continue
-        low, high = SERVING_BOUNDS[name]
-        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not low <= value <= high:
-            problems[name] = f"from {low} to {high}"
+def _check_serving(changes: dict[str, type_ServingValue]) -> None:
+    problems = {name: problem for name, value in changes.items() if (problem := _problem_of(name, value))}
     if problems:
         raise Invalid("The serving config cannot be like this; see details.", details=problems)
+
+
+def _problem_of(name: str, value: type_ServingValue) -> str:
+    """Return what is wrong with one value, empty when nothing is."""
+    if name == "retry_on_stable":
+        return "" if isinstance(value, bool) else "true or false"
+    if name == "log_redacted":
+        is_names = isinstance(value, list) and len(value) <= REDACTED_MAX and all(isinstance(one, str) for one in value)
+        return "" if is_names else f"a list of {REDACTED_MAX} column names at most"
+    if name not in SERVING_BOUNDS:
+        return "unknown field"
+    low, high = SERVING_BOUNDS[name]
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    return "" if is_number and low <= value <= high else f"from {low} to {high}"

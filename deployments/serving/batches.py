@@ -1,5 +1,6 @@
 """How one loaded version answers whole batches: which way was proved at load, and the general way for everything else."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,13 +84,18 @@ class Batches:
         ]
 
     def _score_native(
-        self, native: together.Native, is_oip: bool, header: "dict[str, Any]", bodies: "list[bytes]", answers: "list[Any]"
+        self,
+        native: together.Native,
+        is_oip: bool,
+        header: "dict[str, Any]",
+        bodies: "list[bytes]",
+        answers: "list[Any]",
     ) -> None:
         """Answer what is plain. After a failure nothing is answered here: the general way tells whose it is."""
         if header.get("op") not in ("infer", "invocations"):
             return
         decode = native.forms.oip if is_oip else native.forms.invocations
-        encode = together.encode_predictions
+        encode: Callable[[Any, Any], Answer] = together.encode_predictions
         if is_oip:
             scorer = self._scorer
             encode = together.oip_encoder(str(header.get("model_name", "")), scorer.version, scorer.output_schema)

@@ -112,12 +112,13 @@ def _invocations_type(names: "list[str]", types: "list[type]") -> Any:
     """Return the type of a plain request body: one optional field per form, each with the signature's own types."""
     fields = [f"c{place}" for place in range(len(names))]
     rename = dict(zip(fields, names, strict=True))
-    strict = {"forbid_unknown_fields": True}
-    record = msgspec.defstruct("Record", list(zip(fields, types, strict=True)), rename=rename, **strict)
+    record = msgspec.defstruct(
+        "Record", list(zip(fields, types, strict=True)), rename=rename, forbid_unknown_fields=True
+    )
     listed = [(field, list[kind]) for field, kind in zip(fields, types, strict=True)]  # type: ignore[valid-type]
-    columns = msgspec.defstruct("Columns", listed, rename=rename, **strict)
-    row = tuple[tuple(types)]  # type: ignore[misc]
-    split = msgspec.defstruct("Split", [("columns", list[str]), ("data", list[row])], **strict)  # type: ignore[valid-type]
+    columns = msgspec.defstruct("Columns", listed, rename=rename, forbid_unknown_fields=True)
+    row = tuple[tuple(types)]  # type: ignore[misc, valid-type]
+    split = msgspec.defstruct("Split", [("columns", list[str]), ("data", list[row])], forbid_unknown_fields=True)  # type: ignore[valid-type]
     forms = {"dataframe_split": split, "dataframe_records": list[record], "instances": list[record], "inputs": columns}  # type: ignore[valid-type]
     optional = [(name, kind | msgspec.UnsetType, msgspec.UNSET) for name, kind in forms.items()]
-    return msgspec.defstruct("Body", optional, **strict)
+    return msgspec.defstruct("Body", optional, forbid_unknown_fields=True)

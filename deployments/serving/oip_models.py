@@ -2,7 +2,7 @@
 
 A column schema is one tensor per column of shape [n] or [n, 1], or one tensor [n, columns] in the order of the signature. A column of arrays is
 one tensor [n, …]; a column of objects is BYTES with the JSON of each. A tensor schema is one tensor per input. MLflow type → datatype: boolean
-BOOL, integer INT32, long INT64, float FP32, double FP64, string, datetime and binary BYTES. Without a signature tensors are columns of a
+BOOL, integer INT32, long INT64, float FP32, double FP64, string, datetime (ISO 8601) and binary BYTES. Without a signature tensors are columns of a
 DataFrame, one matrix is a DataFrame, and any other single tensor an array.
 """
 
@@ -119,7 +119,9 @@ def _fit_columns(frame: pd.DataFrame, kinds: "dict[str, str]") -> pd.DataFrame:
         column = frame[name]
         try:
             if kind == "datetime":
-                frame[name] = pd.to_datetime(column)
+                frame[name] = pd.to_datetime(
+                    column, format=None if pd.api.types.is_numeric_dtype(column.dtype) else "ISO8601"
+                )
             elif kind == "binary":
                 frame[name] = [item.encode() if isinstance(item, str) else item for item in column]
             elif kind == "float" and column.dtype == np.float64:

@@ -74,7 +74,10 @@ def bodies(form: str, names: "list[str]", rows: "list[type_Row]") -> bytes:
 
 
 def prove(
-    forms: Forms, rows: "list[type_Row]", native: Callable[[bool, bytes], Answer], general: Callable[[bool, bytes], Answer]
+    forms: Forms,
+    rows: "list[type_Row]",
+    native: Callable[[bool, bytes], Answer],
+    general: Callable[[bool, bytes], Answer],
 ) -> bool:
     """Take away from `forms` each form in which `native` answered anything but what `general` answered; return whether any is left.
 
