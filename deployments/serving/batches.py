@@ -1,5 +1,6 @@
 """How one loaded version answers whole batches: which way was proved at load, and the general way for everything else."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,15 @@ class Batches:
 
     def prove(self, example: "pd.DataFrame | None") -> None:
         """Find out which requests may be answered natively and which together; `example` is the version's own."""
+        # What is asked on purpose with wrong values is nobody's mistake to be warned of.
+        log = logging.getLogger("mlflow.pyfunc.scoring_server")
+        log.disabled = True
+        try:
+            self._prove(example)
+        finally:
+            log.disabled = False
+
+    def _prove(self, example: "pd.DataFrame | None") -> None:
         # Loaded here, because a version's isolated environment may lack what the native path needs.
         try:
             from deployments.serving import native, proof
@@ -100,7 +110,7 @@ class Batches:
             scorer = self._scorer
             encode = together.oip_encoder(str(header.get("model_name", "")), scorer.version, scorer.output_schema)
         plain = [(place, request) for place, body in enumerate(bodies) if (request := decode(body)) is not None]
-        for group in _bounded(plain):
+        for group in _bounded(plain) if self._frames is not None else [[one] for one in plain]:
             try:
                 told = together.score_native(native, [request for _, request in group], encode)
             except Exception:  # noqa: S112 - whatever it is, the general way raises it again for its own request
