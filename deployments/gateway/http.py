@@ -1,7 +1,7 @@
 """The gateway's HTTP/1.1 connection: uvicorn's, with an express way for inference requests and an end to slow clients.
 
 Most requests are small inference requests with a known length. They are answered from the parser's callbacks to the one write of the answer
-without a task or an ASGI message in between (docs/adr/0005-express-requests.md). Everything else takes the ASGI application of `app.py`;
+without a task or an ASGI message in between (docs/adr/0006-express-requests.md). Everything else takes the ASGI application of `app.py`;
 both ways share `inference.Inference`, so they cannot differ in what they do.
 """
 

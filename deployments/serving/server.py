@@ -45,13 +45,17 @@ class WorkerServer:
 
     def serve(self, on_listening: "Callable[[], None] | None" = None) -> None:
         """Listen until SIGTERM or SIGINT; called on the main thread."""
-        ended = {signal.SIGTERM, signal.SIGINT}
-        signal.pthread_sigmask(signal.SIG_BLOCK, ended)
+        told, teller = socket.socketpair()
+        teller.setblocking(False)
+        # A signal may reach any thread, also one that a library made; the descriptor wakes this one all the same.
+        signal.set_wakeup_fd(teller.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         listener = self._listen()
         threading.Thread(target=self._accept, args=(listener,), daemon=True, name="accept").start()
         if on_listening:
             on_listening()
-        signal.sigwait(ended)
+        told.recv(1)
         listener.close()
         open_ones = list(self._connections)
         for connection in open_ones:
