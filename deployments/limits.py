@@ -20,12 +20,16 @@ LOOK_IDLE_S = 5.0  # and one that waits for people
 CHECK_LEASE_S = 120  # gates that have not answered by then are run again
 START_SLACK_S = 30
 SHIFT_DEADLINE_S = 900  # a weight that gateways do not acknowledge by then is taken back
+REVERT_DEADLINE_S = 120  # a live gateway that does not obey the old weights by then does not hold the end up longer
+SPLIT_SETTLE_S = 1  # what is answered that soon after a change of weights may have been drawn before it
+STRAY_PER_MILLE = 1  # of the stable arm's, when the candidate has all traffic: so few do not make a split wrong
 HOLD_DEADLINE_S = 7 * 24 * 3600
 PAUSE_DEADLINE_S = 7 * 24 * 3600
 INSTANT_PASSES_MAX = 6  # how far one call may bring a rollout without waiting for anybody
 
 ROUTE_TABLES_KEPT = 200
 STATUS_REASON_MAX_CHARS = 500
+UNACKNOWLEDGED_MAX_CHARS = 200  # of what a gateway says about a table it refuses
 POLL_BODY_MAX_BYTES = 1024 * 1024
 DELIVERIES_PER_TICK = 50
 KEY_BYTES = 32

@@ -170,6 +170,7 @@ SESSION_COOKIE_AGE = 12 * 3600
 SESSION_IDLE_TIMEOUT_S = env.int("MLORCH_SESSION_IDLE_S", 4 * 3600)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IN_PRODUCTION
 CSRF_COOKIE_NAME = "mlorch_csrf"
+CSRF_FAILURE_VIEW = "mlorch_site.lib.refusals.csrf_failure"
 SECURE_SSL_REDIRECT = IN_PRODUCTION
 SECURE_HSTS_SECONDS = 31_536_000 if IN_PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IN_PRODUCTION
@@ -199,7 +200,8 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "staticfiles"
+# WhiteNoise serves the files from where they lie; only an installation may want them collected for a server in front.
+STATIC_ROOT = DATA_DIR / "staticfiles" if IN_PRODUCTION else None
 NODE_MODULES = BASE_DIR / "node_modules"
 STATICFILES_DIRS = [
     BASE_DIR / "static",

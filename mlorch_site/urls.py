@@ -23,3 +23,8 @@ urlpatterns = [
     path("", include("mlorch_site.accounts.urls")),
     path("", include("mlorch_site.audit.urls")),
 ]
+
+handler400 = "mlorch_site.lib.refusals.malformed"
+handler403 = "mlorch_site.lib.refusals.forbidden"
+handler404 = "mlorch_site.lib.refusals.missing"
+handler500 = "mlorch_site.lib.refusals.broken"

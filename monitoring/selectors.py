@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Max, Q, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import FloatField, Max, Q, QuerySet, Subquery, Sum
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Coalesce
 
 from mlorch_site.lib import clock
 from monitoring.analysis.judge import ArmCounts, Block, slo_key
@@ -18,6 +19,7 @@ CANDIDATE = "candidate"
 STABLE = "stable"
 BLOCK_WINDOWS_MAX = 20_000
 SERIES_ROWS_MAX = 5_000
+SPAN_WINDOWS = 100  # a sum over a span is read from roll-ups once the span has that many of them
 ROLLED_UP_FROM = timedelta(minutes=2)  # shorter spans are read from one-second windows alone
 POINTS_WANTED = 600
 RATE_SPAN_S = 30
@@ -69,6 +71,28 @@ def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
         client_errors=sum(window.client_errors for window in windows),
         over_slo=over,
     )
+
+
+def drawn_since(*, environment: str, endpoint: str, release: str, since: datetime, now: datetime) -> tuple[int, int]:
+    """Return the drawn requests of the candidate (of `release`) and of the stable arm in the windows that began at `since` or later."""
+    rows = _spanning(since, now).filter(environment=environment, endpoint=endpoint)
+    counted = rows.aggregate(
+        candidate=Sum("drawn", filter=Q(arm=CANDIDATE, release=release)), stable=Sum("drawn", filter=Q(arm=STABLE))
+    )
+    return counted["candidate"] or 0, counted["stable"] or 0
+
+
+def slowest_answer_s(*, environment: str, endpoint: str, since: datetime, now: datetime) -> float:
+    """Return how long the slowest answer in the windows that began at `since` or later took, 0 without any."""
+    rows = _spanning(since, now).filter(environment=environment, endpoint=endpoint)
+    slowest = rows.aggregate(slowest_ms=Max(Cast(KeyTextTransform("max_ms", "latency"), FloatField())))
+    return float(slowest["slowest_ms"] or 0.0) / 1000
+
+
+def _spanning(since: datetime, now: datetime) -> "QuerySet[Window]":
+    """Return the windows from `since` on in a width that keeps them few; what a wide one cuts off at the start is 1 % at most."""
+    span_s = (now - since).total_seconds()
+    return _rolled_up(max(width for width in KEPT if width == 1 or width * SPAN_WINDOWS <= span_s), since)
 
 
 def newest_window_age_s() -> float:
@@ -218,17 +242,34 @@ class Summary:
 
 def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
     """Return one summary per arm, and one with the arm `all`, over the last `minutes`."""
-    span = timedelta(minutes=minutes)
-    width = 1 if span <= ROLLED_UP_FROM else 10 if span < KEPT[10] else 60 if span < KEPT[60] else 600
-    now = clock.now()
-    since = clock.from_unix(int((now - span).timestamp()) // width * width)
-    rows = list(_rolled_up(width, since).filter(environment=environment, endpoint=endpoint))
-    seconds = (now - since).total_seconds()
+    windows, seconds = _last(minutes)
+    rows = list(windows.filter(environment=environment, endpoint=endpoint))
     arms = sorted({window.arm for window in rows})
     return [
         _summary("all", rows, seconds),
         *(_summary(arm, [row for row in rows if row.arm == arm], seconds) for arm in arms),
     ]
+
+
+def totals(places: Iterable[tuple[str, str]], *, minutes: int) -> dict[tuple[str, str], Summary]:
+    """Return the summary over all arms of each (environment, endpoint), in one query however many there are."""
+    wanted = set(places)
+    windows, seconds = _last(minutes)
+    found: dict[tuple[str, str], list[Window]] = {place: [] for place in wanted}
+    environments, endpoints = {place[0] for place in wanted}, {place[1] for place in wanted}
+    for window in windows.filter(environment__in=environments, endpoint__in=endpoints):
+        if (window.environment, window.endpoint) in found:
+            found[window.environment, window.endpoint].append(window)
+    return {place: _summary("all", rows, seconds) for place, rows in found.items()}
+
+
+def _last(minutes: int) -> "tuple[QuerySet[Window], float]":
+    """Return the windows of the last `minutes`, in a width that keeps them few, and how many seconds they span."""
+    span = timedelta(minutes=minutes)
+    width = 1 if span <= ROLLED_UP_FROM else 10 if span < KEPT[10] else 60 if span < KEPT[60] else 600
+    now = clock.now()
+    since = clock.from_unix(int((now - span).timestamp()) // width * width)
+    return _rolled_up(width, since), (now - since).total_seconds()
 
 
 def _summary(arm: str, rows: list[Window], seconds: float) -> Summary:

@@ -5,12 +5,14 @@ import os
 import shutil
 import stat
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 
 from mlorch_site.lib.errors import Invalid
+from registry.backends.base import SeenFile
 
 FILES_MAX = 20_000
 SIZE_MAX_BYTES = 20 * 1024**3
@@ -53,12 +55,27 @@ def manifest_of(root: Path) -> list[Entry]:
             path = Path(folder) / name
             size = path.stat().st_size
             total += size
-            if len(entries) >= FILES_MAX or total > SIZE_MAX_BYTES:
-                raise Invalid(f"The artifacts have more than {FILES_MAX} files or {SIZE_MAX_BYTES // 1024**3} GiB.")
+            _check_room(len(entries) + 1, total)
             entries.append(Entry(path.relative_to(root).as_posix(), size, _sha256(path)))
     if not entries:
         raise Invalid("The version has no artifacts.")
     return sorted(entries, key=lambda entry: entry.path)
+
+
+def check_listed(files: Iterable[SeenFile]) -> None:
+    """Raise Invalid when what the registry lists is too much, before any of it is downloaded.
+
+    A registry may list less than it gives, or not tell sizes: what was downloaded is checked again.
+    """
+    total = 0
+    for count, file in enumerate(files, start=1):
+        total += max(file.size or 0, 0)
+        _check_room(count, total)
+
+
+def _check_room(files: int, total: int) -> None:
+    if files > FILES_MAX or total > SIZE_MAX_BYTES:
+        raise Invalid(f"The artifacts have more than {FILES_MAX} files or {SIZE_MAX_BYTES // 1024**3} GiB.")
 
 
 def digest_of(entries: list[Entry]) -> str:

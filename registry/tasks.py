@@ -1,5 +1,6 @@
 """Work on the registry. Messages carry ids; rows say what is due; running anything twice is harmless."""
 
+import contextlib
 import shutil
 from datetime import datetime, timedelta
 
@@ -90,7 +91,10 @@ def digest_version(version_id: int) -> None:
         return
     folder = artifacts.new_folder()
     try:
-        backend().download(version.model.name, version.number, folder)
+        registry = backend()
+        with contextlib.suppress(BackendRefused):  # a registry that lists nothing may still give
+            artifacts.check_listed(registry.files(version.model.name, version.number))
+        registry.download(version.model.name, version.number, folder)
         digest, entries = artifacts.take_in(folder)
         values, signature = facts.facts_of(artifacts.path_of(digest))
         services.version_digested(

@@ -21,7 +21,7 @@ from deployments.gateway.config import (
 from deployments.gateway.errors import Refusal
 from deployments.gateway.inference import Call, Outcome
 from deployments.gateway.state import State
-from deployments.gateway.tables import EndpointRoute, Key
+from deployments.gateway.tables import STABLE, EndpointRoute, Key
 from deployments.gateway.tickets import ClientGone
 
 type_Message = MutableMapping[str, Any]
@@ -144,7 +144,7 @@ class App:
         if verb == "ready":
             ready = self._is_ready(route, version)
             return Reply(200 if ready else 503, JSON, json.dumps({"name": endpoint, "ready": ready}).encode())
-        named = version or next(arm.version for arm in route.arms if arm.replicas)
+        named = version or served_version(route)
         header = {"op": "metadata", "model_name": endpoint}
         reply = reply_to(await inference.infer(self.state, route, Call(environment, endpoint, header, b"", "", named)))
         return reply._replace(body=_with_versions(reply.body, route)) if reply.status == 200 else reply
@@ -240,6 +240,12 @@ def reply_to(outcome: Outcome) -> Reply:
 def request_id(offered: bytes | None) -> bytes:
     """Return the client's own request id when it is a decent one, else a new one."""
     return offered if offered and REQUEST_ID.match(offered) else b"%032x" % random.getrandbits(128)
+
+
+def served_version(route: EndpointRoute) -> str:
+    """Return the version whose metadata stands for the endpoint: the stable one, or another that is served when there is none."""
+    served = [arm for arm in route.arms if arm.replicas]
+    return next((arm.version for arm in served if arm.arm == STABLE), served[0].version)
 
 
 def unit_of(headers: type_Headers) -> str:

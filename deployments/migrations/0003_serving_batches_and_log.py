@@ -4,35 +4,42 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('deployments', '0002_rollout_watch'),
+        ("deployments", "0002_rollout_watch"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='servingconfig',
-            name='log_redacted',
-            field=models.JSONField(blank=True, default=list, help_text='Columns whose values are not logged.'),
+            model_name="servingconfig",
+            name="log_redacted",
+            field=models.JSONField(blank=True, default=list, help_text="Columns whose values are not logged."),
         ),
         migrations.AddField(
-            model_name='servingconfig',
-            name='log_share_pct',
-            field=models.DecimalField(decimal_places=3, default=0, help_text='Share of the requests that the gateway logs with their data.', max_digits=6),
+            model_name="servingconfig",
+            name="log_share_pct",
+            field=models.DecimalField(
+                decimal_places=3,
+                default=0,
+                help_text="Share of the requests that the gateway logs with their data.",
+                max_digits=6,
+            ),
         ),
         migrations.AddField(
-            model_name='servingconfig',
-            name='max_batch_delay_ms',
-            field=models.PositiveIntegerField(default=5, help_text='While every replica is busy.'),
+            model_name="servingconfig",
+            name="max_batch_delay_ms",
+            field=models.PositiveIntegerField(default=5, help_text="While every replica is busy."),
         ),
         migrations.AddField(
-            model_name='servingconfig',
-            name='max_batch_rows',
-            field=models.PositiveIntegerField(default=64, help_text='Requests predicted together; 1: never together.'),
+            model_name="servingconfig",
+            name="max_batch_rows",
+            field=models.PositiveIntegerField(default=64, help_text="Requests predicted together; 1: never together."),
         ),
         migrations.AddField(
-            model_name='servingconfig',
-            name='retry_on_stable',
-            field=models.BooleanField(default=False, help_text='A request that no replica of its arm could begin is answered by the stable arm.'),
+            model_name="servingconfig",
+            name="retry_on_stable",
+            field=models.BooleanField(
+                default=False,
+                help_text="A request that no replica of its arm could begin is answered by the stable arm.",
+            ),
         ),
     ]

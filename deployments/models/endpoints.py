@@ -28,13 +28,18 @@ class ServingConfig(models.Model):
     drain_s = models.PositiveIntegerField(default=10)
     max_restarts = models.PositiveSmallIntegerField(default=3)
     keep_previous_s = models.PositiveIntegerField(default=600, help_text="How long the replaced version stays warm.")
-    max_batch_rows = models.PositiveIntegerField(default=64, help_text="Requests predicted together; 1: never together.")
+    max_batch_rows = models.PositiveIntegerField(
+        default=64, help_text="Requests predicted together; 1: never together."
+    )
     max_batch_delay_ms = models.PositiveIntegerField(default=5, help_text="While every replica is busy.")
     retry_on_stable = models.BooleanField(
         default=False, help_text="A request that no replica of its arm could begin is answered by the stable arm."
     )
     log_share_pct = models.DecimalField(
-        max_digits=6, decimal_places=3, default=0, help_text="Share of the requests that the gateway logs with their data."
+        max_digits=6,
+        decimal_places=3,
+        default=0,
+        help_text="Share of the requests that the gateway logs with their data.",
     )
     log_redacted = models.JSONField(default=list, blank=True, help_text="Columns whose values are not logged.")
     cost_per_replica_hour = models.DecimalField(max_digits=9, decimal_places=4, default=0)

@@ -13,16 +13,19 @@ from deployments.services.gateways import gateway_report, newer_tables
 class FakePlatform:
     """Replicas become ready at the sync after they are wanted, tables are applied when they are fetched, unless told otherwise.
 
-    `broken` maps a version number to the state its replicas report instead of `ready`; with `online` False the gateway does not speak.
+    `broken` maps a version number to the state its replicas report instead of `ready`; with `online` False the gateway does not speak; with `refuses` it
+    keeps the tables it has and says this about newer ones.
     """
 
     name: str = "fake"
     gateway: str = "fake-gateway"
     online: bool = True
+    refuses: str = ""
     broken: dict[int, str] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     in_flight: dict[str, int] = field(default_factory=dict)
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def sync(self, now: datetime) -> None:
         """Let the agent report and obey once, then the gateway acknowledge and fetch twice (so that new tables are acknowledged)."""
@@ -57,8 +60,11 @@ class FakePlatform:
 
     def _poll(self, now: datetime) -> None:
         have = {name: table["revision"] for name, table in self.tables.items()}
-        gateway_report(
-            gateway=self.gateway, report={"boot": "fake", "have": have, "in_flight": self.in_flight}, now=now
-        )
+        report = {"boot": "fake", "have": have, "refused": self.refused, "in_flight": self.in_flight}
+        gateway_report(gateway=self.gateway, report=report, now=now)
+        self.refused = {}
         for table in newer_tables(have):
-            self.tables[table["environment"]] = table
+            if self.refuses:
+                self.refused[table["environment"]] = {"revision": table["revision"], "error": self.refuses}
+            else:
+                self.tables[table["environment"]] = table

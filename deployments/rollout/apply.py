@@ -1,6 +1,6 @@
 """Carry out one decision: one transaction, one change, fenced by the rollout's `row_version`."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import singledispatch
 from typing import Any
 
@@ -16,6 +16,7 @@ from deployments.rollout.observe import Observation
 from deployments.rollout.plan import Decision, Enter, Finish, Revert, Wait
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
+from registry.services import finding_add
 
 ENGINE = Actor.controller("rollout")
 
@@ -67,6 +68,18 @@ def _note_verdict(seen: Observation, now: datetime) -> None:
             data=seen.watch.assessment,
         )
         announce(seen.release)
+    _note_split(seen, now)
+
+
+def _note_split(seen: Observation, now: datetime) -> None:
+    """A split that turns wrong, or right again, is a line of the history."""
+    watch = seen.watch
+    if bool(watch.split_off) == watch.was_split_off:
+        return
+    kind = "rollout.split_off" if watch.split_off else "rollout.split_right"
+    sentence = watch.split_off or "The traffic is split as asked again."
+    event_add(seen.release, kind, sentence, actor=ENGINE, now=now, data=watch.assessment["split"])
+    announce(seen.release)
 
 
 @singledispatch
@@ -117,7 +130,7 @@ def _(decision: Revert, seen: Observation, now: datetime) -> bool:
         "route_revision": revision,
         "outcome": decision.outcome.value,
         "outcome_reason": decision.reason,
-        "deadline_at": None,
+        "deadline_at": now + timedelta(seconds=limits.REVERT_DEADLINE_S),
         "step_began_at": now,
         "waiting_for": "",
     }
@@ -130,7 +143,27 @@ def _(decision: Finish, seen: Observation, now: datetime) -> bool:
     by = seen.rollout.wish_by if seen.rollout.wish in ("abort", "rollback") else ""
     check_phase_move(seen.rollout.phase, Phase.DONE)
     _swap(seen, now, phase=Phase.DONE, waiting_for="", deadline_at=None)
-    return end(seen.release, decision.status, reason=decision.reason, actor=ENGINE, on_behalf_of=by, now=now)
+    reason = decision.reason
+    if decision.warning:
+        _warn(seen, decision.warning, now)
+        room = limits.STATUS_REASON_MAX_CHARS - len(decision.warning) - 1
+        reason = f"{reason[:room]} {decision.warning}".strip()
+    return end(seen.release, decision.status, reason=reason, actor=ENGINE, on_behalf_of=by, now=now)
+
+
+def _warn(seen: Observation, warning: str, now: datetime) -> None:
+    """The release ends although a gateway does not obey: a line of its history, and a finding until a person has looked."""
+    release = seen.release
+    event_add(
+        release, "rollout.not_obeyed", warning, actor=ENGINE, now=now, data={"revision": seen.rollout.route_revision}
+    )
+    finding_add(
+        model=release.endpoint.model,
+        kind="gateway_does_not_obey",
+        summary=f"{release.endpoint}: {warning}",
+        data={"release": str(release.pk), "revision": seen.rollout.route_revision},
+        now=now,
+    )
 
 
 def _go(

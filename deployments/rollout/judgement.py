@@ -1,14 +1,16 @@
 """Fold what the gateways counted since the last look into the judge's state, and ask it for its word. Reads only."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from deployments.lifecycle import Phase
 from deployments.models import Release, Rollout
 from deployments.rollout.seen import Judged
+from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, steps_from_plan
 from monitoring.analysis.judge import (
+    CLIENT_ERRORS,
     Assessment,
     Block,
     Guardrail,
@@ -19,11 +21,12 @@ from monitoring.analysis.judge import (
     initial_state,
 )
 from monitoring.analysis.planning import candidate_requests_to_promote
-from monitoring.analysis.verdicts import Verdict
+from monitoring.analysis.verdicts import Verdict, worst_of
 from monitoring.selectors import arm_counts_since
 
 # When all traffic moves at once there is no concurrent stable arm; its last minutes before the move stand for it.
 REFERENCE_SPAN = timedelta(minutes=10)
+REFERENCE_SENTENCE = f"The stable version gets no traffic any more: its last {REFERENCE_SPAN.seconds // 60} minutes before the switch stand for it."
 COUNTING = (Phase.BAKING, Phase.JUDGING)
 
 
@@ -36,32 +39,64 @@ class Watch:
     step_candidate: int
     step_stable: int
     assessment: dict[str, Any]
-    old_verdict: str
+    before: dict[str, Any]
     judged: Judged | None = None
+
+    @property
+    def old_verdict(self) -> str:
+        return str(self.before.get("verdict", ""))
 
     @property
     def verdict(self) -> str:
         return str(self.assessment.get("verdict", ""))
 
+    @property
+    def split_off(self) -> str:
+        """The sentence that says how the split is wrong, empty when it is not."""
+        return _split_off(self.assessment)
 
-def watch(release: Release, rollout: Rollout) -> Watch:
+    @property
+    def was_split_off(self) -> bool:
+        return bool(_split_off(self.before))
+
+
+def _split_off(assessment: dict[str, Any]) -> str:
+    split = assessment.get("split") or {}
+    return str(split["sentence"]) if split.get("is_off") else ""
+
+
+def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     """Return the counts and the verdict of a rollout now. Before the first weight is acknowledged nothing is looked at."""
-    before = str(rollout.assessment.get("verdict", ""))
+    before = rollout.assessment
     if rollout.watched_at is None:
-        return Watch(rollout.judge, rollout.judge_cursor, 0, 0, rollout.assessment, before)
+        return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before)
     guardrails = guardrails_of(release)
     blocks, cursor = _blocks(release, rollout, guardrails)
     counts = Phase(rollout.phase) in COUNTING
     candidate = sum(block.candidate.requests for block in blocks) if counts else 0
     stable = sum(block.baseline.requests for block in blocks) if counts else 0
+    split = split_of(release, rollout, now)
+    shown: dict[str, Any] = {"split": split.to_dict()} if split else {}
     if not guardrails or release.replaces_id is None:
-        return Watch(rollout.judge, cursor, candidate, stable, rollout.assessment, before)
+        return Watch(rollout.judge, cursor, candidate, stable, {**before, **shown}, before)
     state = JudgeState.from_dict(rollout.judge) if rollout.judge else initial_state(guardrails)
     for block in blocks:
         state = fold(state, block)
     assessment = assess(state, bake_done=rollout.phase in (Phase.JUDGING, Phase.PROMOTING))
-    judged = Judged(assessment.verdict.value, assessment.sentence, _still_needed(assessment))
-    return Watch(state.to_dict(), cursor, candidate, stable, assessment.to_dict(), before, judged)
+    assessment, needed = _under(split, assessment, _still_needed(assessment))
+    if not _is_concurrent(release):
+        assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
+        shown["reference"] = REFERENCE_SENTENCE
+    judged = Judged(assessment.verdict.value, assessment.sentence, needed)
+    return Watch(state.to_dict(), cursor, candidate, stable, {**assessment.to_dict(), **shown}, before, judged)
+
+
+def _under(split: Split | None, assessment: Assessment, needed: str) -> tuple[Assessment, str]:
+    """Return the assessment, and what it still needs, under the split: only harm is believed when the split is wrong."""
+    if split is None or not split.is_off or assessment.verdict is Verdict.HARMFUL:
+        return assessment, needed
+    verdict = worst_of([assessment.verdict, Verdict.INCONCLUSIVE])
+    return replace(assessment, verdict=verdict, sentence=split.sentence), split.sentence
 
 
 def guardrails_of(release: Release) -> list[Guardrail]:
@@ -94,7 +129,8 @@ def _still_needed(assessment: Assessment) -> str:
     undecided = [result for result in assessment.guardrails if result.verdict is Verdict.INCONCLUSIVE]
     if assessment.verdict is not Verdict.INCONCLUSIVE or not undecided:
         return assessment.sentence
-    needed = max(_needed(result, len(assessment.guardrails)) for result in undecided)
+    guardrails = sum(result.metric != CLIENT_ERRORS for result in assessment.guardrails)
+    needed = max(_needed(result, guardrails) for result in undecided)
     seen = undecided[0].candidate_n
     if needed <= seen:
         return assessment.sentence

@@ -32,7 +32,7 @@ def observe(release_id: str, now: datetime) -> Observation | None:
     if release is None:
         return None
     rollout = release.rollout
-    watched = watch(release, rollout)
+    watched = watch(release, rollout, now)
     return Observation(release, rollout, watched, _facts(release, rollout, watched, now))
 
 
@@ -44,6 +44,7 @@ def _facts(release: Release, rollout: Rollout, watched: Watch, now: datetime) ->
         step=rollout.step,
         steps=steps_from_plan(release.plan),
         weight_pct=rollout.weight_pct,
+        version=release.version.number,
         candidate=replicas_seen(release),
         has_stable=release.replaces_id is not None,
         guarded=bool(release.guardrails) and release.replaces_id is not None,
@@ -57,6 +58,7 @@ def _facts(release: Release, rollout: Rollout, watched: Watch, now: datetime) ->
         paused_s=rollout.paused_s,
         step_requests=rollout.step_candidate_requests + watched.step_candidate,
         judged=watched.judged,
+        split_off=watched.split_off,
         wish=rollout.wish,
         wish_by=rollout.wish_by,
         wish_reason=rollout.wish_reason,

@@ -45,10 +45,11 @@ class Revert:
 
 @dataclass(frozen=True)
 class Finish:
-    """End the release."""
+    """End the release. `warning` is what did not go as it should and does not end with it."""
 
     status: ReleaseStatus
     reason: str
+    warning: str = ""
 
 
 Decision: TypeAlias = Wait | Enter | Revert | Finish
@@ -77,10 +78,20 @@ def _forward(seen: Seen, now: datetime) -> Decision:
 
 
 def _reverting(seen: Seen, now: datetime) -> Decision:
-    """Old weights are published; only live gateways can hold the end up, and one that dies stops counting."""
-    if seen.unacknowledged and seen.gateways_live:
+    """Old weights are published; only live gateways can hold the end up, one that dies stops counting, and none does for ever.
+
+    What a gateway that does not obey still uses is not stopped under it: its replicas live until it obeys or is gone.
+    """
+    outcome = seen.outcome or ReleaseStatus.ROLLED_BACK
+    if not seen.unacknowledged or not seen.gateways_live:
+        return Finish(outcome, seen.outcome_reason)
+    if seen.deadline_at is None or now < seen.deadline_at:
         return Wait(seen.unacknowledged, now + timedelta(seconds=limits.LOOK_S))
-    return Finish(seen.outcome or ReleaseStatus.ROLLED_BACK, seen.outcome_reason)
+    warning = (
+        f"{seen.unacknowledged[: limits.UNACKNOWLEDGED_MAX_CHARS]} It may still send requests to version {seen.version}, "
+        "whose replicas run on until it obeys or is stopped."
+    )
+    return Finish(outcome, seen.outcome_reason, warning)
 
 
 def _ordered_back(seen: Seen) -> Decision | None:
@@ -129,7 +140,7 @@ def _not_yet(seen: Seen, now: datetime) -> str:
         case Phase.JUDGING:
             return _verdict_missing(seen)
         case Phase.HOLDING:
-            return "Waits for a person to promote."
+            return f"Waits for a person to promote. {seen.split_off}".strip()
         case Phase.REVERTING | Phase.DONE:
             return ""
         case _:
@@ -146,12 +157,12 @@ def _bake_left(seen: Seen, now: datetime) -> str:
         return f"{seen.step_requests:,} of {step.min_requests:,} requests of the new version have come."
     if seen.guarded and seen.step_requests == 0:
         return "No request has reached the new version yet."
-    return ""
+    return seen.split_off
 
 
 def _verdict_missing(seen: Seen) -> str:
-    if not seen.guarded:
-        return ""
+    if seen.split_off or not seen.guarded:
+        return seen.split_off
     if seen.judged is None:
         return "No request has been counted yet."
     return "" if seen.judged.verdict == HEALTHY else seen.judged.waiting or seen.judged.sentence

@@ -36,6 +36,7 @@ class Seen:
 
     `unacknowledged` is empty when every live gateway serves the newest weights, else the sentence that says who does not. `guarded` means
     that there are guardrails and a stable arm to compare with. `step_requests` are the candidate's since `applied_at`.
+    `split_off` is empty unless the traffic is not split as asked: then it is the sentence that says so, and nothing goes up.
     """
 
     phase: Phase
@@ -44,6 +45,7 @@ class Seen:
     weight_pct: int
     candidate: ReplicasSeen
     step_began_at: datetime
+    version: int = 0
     has_stable: bool = True
     guarded: bool = False
     judge_deadline_s: int = 900
@@ -55,6 +57,7 @@ class Seen:
     paused_s: float = 0.0
     step_requests: int = 0
     judged: Judged | None = None
+    split_off: str = ""
     wish: str = ""
     wish_by: str = ""
     wish_reason: str = ""

@@ -66,17 +66,27 @@ def release_resume(*, actor: Actor, release: Release, reason: str = "") -> Relea
 def release_promote(*, actor: Actor, release: Release, reason: str = "") -> Release:
     """Skip the rest of the plan and give all traffic to the candidate as soon as it is ready. Asking twice is harmless.
 
-    Raises Conflict when nothing is rolling out or the rollout is on its way back, Invalid without a reason while the candidate is still compared.
+    Raises Conflict when nothing is rolling out or the rollout is on its way back, Invalid without a reason while the candidate is still compared
+    or the traffic is not split as asked.
     """
     actor.require(Action.RELEASE_PROMOTE, release.scopes)
     release, rollout = _locked(release)
     if rollout is not None and rollout.wish == "promote":
         return release
     _require_moving(release, rollout, "promoted")
-    if rollout.phase != "holding" and not reason.strip():
-        raise Invalid("Say why the rest of the plan is skipped.", details={"reason": "needed to skip steps"})
+    if why_asked := _why_reason(rollout) if not reason.strip() else "":
+        raise Invalid(why_asked, details={"reason": "needed"})
     _wish(actor, release, rollout, "promote", reason)
     return _reconciled(release)
+
+
+def _why_reason(rollout: Rollout) -> str:
+    """Return why promoting by hand needs a reason, or an empty string when it is what the plan waits for."""
+    if rollout.phase != "holding":
+        return "Say why the rest of the plan is skipped."
+    if (rollout.assessment.get("split") or {}).get("is_off"):
+        return "Say why it is promoted although the traffic is not split as asked."
+    return ""
 
 
 @transaction.atomic

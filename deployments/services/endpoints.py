@@ -134,5 +134,5 @@ def _problem_of(name: str, value: type_ServingValue) -> str:
     if name not in SERVING_BOUNDS:
         return "unknown field"
     low, high = SERVING_BOUNDS[name]
-    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-    return "" if is_number and low <= value <= high else f"from {low} to {high}"
+    is_inside = isinstance(value, int | Decimal) and not isinstance(value, bool) and low <= value <= high
+    return "" if is_inside else f"from {low} to {high}"

@@ -1,5 +1,6 @@
 """How one loaded version answers whole batches: which way was proved at load, and the general way for everything else."""
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -84,7 +85,7 @@ class Batches:
         answers: list[Answer | None] = [None] * len(bodies)
         is_oip = header.get("op") == "infer"
         is_json = header.get("content_type", "").lower() in JSON_TYPES
-        if self._native is not None and (header.get("header_length") is None if is_oip else is_json):
+        if self._native is not None and (is_oip or is_json):
             self._score_native(self._native, is_oip, header, bodies, answers)
         if self._frames is not None and is_json and not is_oip:
             self._score_frames(self._frames, bodies, answers)
@@ -104,10 +105,11 @@ class Batches:
         """Answer what is plain. After a failure nothing is answered here: the general way tells whose it is."""
         if header.get("op") not in ("infer", "invocations"):
             return
-        decode = native.forms.oip if is_oip else native.forms.invocations
+        decode: Callable[[bytes], Any] = native.forms.invocations
         encode: Callable[[Any, Any], Answer] = together.encode_predictions
         if is_oip:
             scorer = self._scorer
+            decode = functools.partial(native.forms.oip, header_length=header.get("header_length"))
             encode = together.oip_encoder(str(header.get("model_name", "")), scorer.version, scorer.output_schema)
         plain = [(place, request) for place, body in enumerate(bodies) if (request := decode(body)) is not None]
         for group in _bounded(plain) if self._frames is not None else [[one] for one in plain]:

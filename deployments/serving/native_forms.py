@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from deployments.serving import oip_plain
+
 # MLflow type of a column → the Python type its JSON values must have. Others have no plain form.
 PLAIN = {"double": float, "float": float, "long": int, "integer": int, "boolean": bool, "string": str}
 # Beyond it a JSON integer is not exactly a double, and MLflow refuses what is not exact.
@@ -15,11 +17,11 @@ type_Row = tuple[Any, ...]
 
 
 class Plain(NamedTuple):
-    """A decoded request: its form, its rows in the order of the signature, and OIP's `id` when one was given."""
+    """A decoded request: its form, its rows in the order of the signature, and of OIP's what its answer depends on."""
 
     form: str
     rows: "list[type_Row]"
-    id: "str | None" = None
+    asked: "dict[str, Any]" = {}
 
 
 class Forms:
@@ -56,22 +58,30 @@ class Forms:
             rows = [msgspec.structs.astuple(record) for record in value]
         return Plain(given[0], rows) if rows else None
 
-    def oip(self, body: bytes) -> "Plain | None":
+    def oip(self, body: bytes, header_length: "int | None" = None) -> "Plain | None":
         """Return a plain request of OIP v2 (one FP64 matrix, or one FP64 tensor per column), else None."""
         if self._oip is None:
             return None
+        plain = self._oip_json(body) if header_length is None else None
+        if plain is not None:
+            return plain
+        read = oip_plain.read(body, header_length, self.names)
+        return Plain(*read) if read is not None and read[0] in self.forms else None
+
+    def _oip_json(self, body: bytes) -> "Plain | None":
+        assert self._oip is not None
         try:
             request = self._oip.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         if any(tensor.datatype != "FP64" for tensor in request.inputs):
             return None
-        identity = request.id if request.id is not msgspec.UNSET else None
+        asked = {} if request.id is msgspec.UNSET else {"id": request.id}
         if len(request.inputs) == 1 and len(self.names) > 1:
             rows, form = self._matrix(request.inputs[0]), "oip_matrix"
         else:
             rows, form = self._columns(request.inputs), "oip_columns"
-        return Plain(form, rows, identity) if rows and form in self.forms else None
+        return Plain(form, rows, asked) if rows and form in self.forms else None
 
     def _matrix(self, tensor: "_OipTensor") -> "list[type_Row]":
         width, data = len(self.names), tensor.data

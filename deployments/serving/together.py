@@ -5,7 +5,7 @@ A prediction of several requests that fails is asked again request by request: o
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,8 @@ from mlflow.pyfunc import scoring_server
 
 from deployments.serving import oip
 from deployments.serving.answers import Answer
-
-if TYPE_CHECKING:
-    from deployments.serving.native import Predicts
-    from deployments.serving.native_forms import Forms, Plain
+from deployments.serving.native import Predicts
+from deployments.serving.native_forms import Forms, Plain
 
 ROWS_MAX = 4096
 
@@ -24,8 +22,8 @@ ROWS_MAX = 4096
 class Native(NamedTuple):
     """A proved native path."""
 
-    forms: "Forms"
-    predict: "Predicts"
+    forms: Forms
+    predict: Predicts
 
 
 def score_native(native: Native, plain: "list[Plain]", encode: "Callable[[Plain, Any], Answer]") -> "list[Answer]":
@@ -42,7 +40,7 @@ def score_native(native: Native, plain: "list[Plain]", encode: "Callable[[Plain,
     return answers
 
 
-def encode_predictions(_: "Plain", result: np.ndarray) -> Answer:
+def encode_predictions(_: Plain, result: np.ndarray) -> Answer:
     """Return an array as MLflow's scoring protocol does."""
     return Answer(200, json.dumps({"predictions": result.tolist()}).encode())
 
@@ -50,9 +48,8 @@ def encode_predictions(_: "Plain", result: np.ndarray) -> Answer:
 def oip_encoder(model_name: str, version: str, output_schema: Any) -> "Callable[[Plain, Any], Answer]":
     """Return the encoder of OIP answers of one model."""
 
-    def encode(request: "Plain", result: np.ndarray) -> Answer:
-        asked = {} if request.id is None else {"id": request.id}
-        return oip.answer(asked, result, model_name, version, output_schema)
+    def encode(request: Plain, result: np.ndarray) -> Answer:
+        return oip.answer(request.asked, result, model_name, version, output_schema)
 
     return encode
 

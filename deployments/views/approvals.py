@@ -34,10 +34,9 @@ def approvals(request: HttpRequest) -> HttpResponse:
     mine = waiting_for(actor)
     if tab == "mine":
         rows: Any = mine
-    elif tab == "open":
-        rows = approvals_visible_to(actor).filter(status="open")
     else:
-        rows = approvals_visible_to(actor).exclude(status="open")
+        listed = approvals_visible_to(actor).prefetch_related("decisions__person")
+        rows = listed.filter(status="open") if tab == "open" else listed.exclude(status="open")
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,

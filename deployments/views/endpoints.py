@@ -23,7 +23,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, DomainError, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
 from monitoring.charts import PANELS
-from monitoring.selectors import summary
+from monitoring.selectors import summary, totals
 
 TRY_TIMEOUT_S = 15
 TRY_BODY_MAX_CHARS = 100_000
@@ -35,13 +35,13 @@ MINUTES = 10
 @requires(Action.VIEW)
 def endpoints(request: HttpRequest) -> HttpResponse:
     """List endpoints with what they serve and how they do."""
+    found = list(selectors.endpoints_visible_to(actor_of(request)).prefetch_related("arms__version"))
+    figures = totals([(endpoint.environment.name, endpoint.name) for endpoint in found], minutes=MINUTES)
     rows = []
-    for endpoint in selectors.endpoints_visible_to(actor_of(request)).prefetch_related("arms__version"):
-        arms = list(endpoint.arms.all())
-        candidate = next((arm for arm in arms if arm.arm == "candidate"), None)
-        stable = next((arm for arm in arms if arm.arm == "stable"), None)
-        total = summary(endpoint.environment.name, endpoint.name, minutes=MINUTES)[0]
-        rows.append((endpoint, stable, candidate, total))
+    for endpoint in found:
+        arms = {arm.arm: arm for arm in endpoint.arms.all()}
+        total = figures[endpoint.environment.name, endpoint.name]
+        rows.append((endpoint, arms.get("stable"), arms.get("candidate"), total))
     return render_page(
         request, "deployments/endpoints.html", "deployments/_endpoints.html", {"rows": rows, "minutes": MINUTES}
     )

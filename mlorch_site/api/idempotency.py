@@ -1,4 +1,7 @@
-"""`Idempotency-Key` on writes: the same key with the same request gives the same answer and acts once."""
+"""`Idempotency-Key` on writes: the same key with the same request gives the same answer and acts once.
+
+The act and its answer are one transaction, so a process that dies in between has done nothing, and whoever takes its key over does it.
+"""
 
 import functools
 import json
@@ -7,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,12 +24,16 @@ from mlorch_site.lib.hashing import content_hash
 HEADER = "Idempotency-Key"
 KEY_MAX_CHARS = 100
 KEPT = timedelta(hours=24)
+LEASE = timedelta(seconds=60)  # longer than any write takes; a call without an answer after that has died
 
 type_Method = Callable[..., Response]
 
 
 def idempotent(method: type_Method) -> type_Method:
-    """Wrap a write of a view. Raises Conflict when the key was used for another request, or its first call is still under way."""
+    """Wrap a write of a view. Raises Conflict when the key was used for another request, or its first call is still under way.
+
+    A call that has no answer when its lease is over is taken over by the next one with its key; should it still be alive, its act is undone.
+    """
 
     @functools.wraps(method)
     def once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -34,16 +42,16 @@ def idempotent(method: type_Method) -> type_Method:
             return method(view, request, *args, **kwargs)
         if len(key) > KEY_MAX_CHARS:
             raise Invalid(f"{HEADER} has at most {KEY_MAX_CHARS} characters.")
-        call, fresh = _claim(request, key)
-        if not fresh:
-            return _repeated(call, _fingerprint(request))
+        call, is_ours = _claim(request, key)
+        if not is_ours:
+            return _repeated(call)
         try:
-            answer = method(view, request, *args, **kwargs)
+            with transaction.atomic():
+                answer = method(view, request, *args, **kwargs)
+                _keep(call, answer)
         except Exception:
-            call.delete()
+            _held(call).delete()
             raise
-        rendered = JSONRenderer().render(answer.data).decode()
-        IdempotentCall.objects.filter(pk=call.pk).update(status=answer.status_code, answer=rendered)
         return answer
 
     return once
@@ -54,20 +62,37 @@ def _fingerprint(request: Request) -> str:
 
 
 def _claim(request: Request, key: str) -> tuple[IdempotentCall, bool]:
+    """Return the call of this key, and whether it is ours to carry out."""
     user = actor_of(request._request).user
     assert user is not None  # the permission check of every view comes first
-    now = clock.now()
+    now, fingerprint = clock.now(), _fingerprint(request)
     IdempotentCall.objects.filter(user=user, at__lt=now - KEPT).delete()
     try:
         with transaction.atomic():
-            return IdempotentCall.objects.create(user=user, key=key, fingerprint=_fingerprint(request), at=now), True
+            return IdempotentCall.objects.create(user=user, key=key, fingerprint=fingerprint, at=now), True
     except IntegrityError:
-        return IdempotentCall.objects.get(user=user, key=key), False
-
-
-def _repeated(call: IdempotentCall, fingerprint: str) -> Response:
+        call = IdempotentCall.objects.get(user=user, key=key)
     if call.fingerprint != fingerprint:
         raise Conflict(f"This {HEADER} was used for another request.", code="idempotency_key_reused")
+    if call.status is not None or call.at > now - LEASE or not _held(call).update(at=now):
+        return call, False
+    call.at = now
+    return call, True
+
+
+def _held(call: IdempotentCall) -> QuerySet[IdempotentCall]:
+    """Return the call's row while it is under way and nobody else has taken it over: the time of the claim fences it."""
+    return IdempotentCall.objects.filter(pk=call.pk, status=None, at=call.at)
+
+
+def _keep(call: IdempotentCall, answer: Response) -> None:
+    """Keep the answer for whoever asks again. Raises Conflict, which undoes the act, when the call was taken over meanwhile."""
+    rendered = JSONRenderer().render(answer.data).decode()
+    if not _held(call).update(status=answer.status_code, answer=rendered):
+        raise Conflict("This call took too long, and another one with its key has taken it over.", code="in_progress")
+
+
+def _repeated(call: IdempotentCall) -> Response:
     if call.status is None:
         raise Conflict("The first call with this key is still under way.", code="in_progress")
     return Response(json.loads(call.answer), status=call.status)

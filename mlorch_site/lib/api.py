@@ -3,10 +3,11 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
-from rest_framework.response import Response
+from rest_framework.renderers import JSONRenderer
 
 from mlorch_site.lib import errors
 from mlorch_site.lib.http import error_body, request_id_of, status_of
@@ -36,15 +37,23 @@ def _as_domain_error(exc: Exception) -> tuple[str, str, Any, int] | None:
     return None
 
 
-def handle_exception(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Return `exc` in the one error shape; None lets an unknown exception become a 500."""
+def handle_exception(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """Return `exc` in the one error shape, or as a page where a page was asked for; None lets an unknown exception become a 500."""
     known = _as_domain_error(exc)
     if known is None:
         return None
     code, message, details, status = known
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    request = context["request"]
+    renderer = getattr(request, "accepted_renderer", None)
+    if renderer is not None and renderer.media_type == "text/html":
+        page = {"error": errors.DomainError(message, code=code, details=details), "status": status}
+        answer = render(request._request, "error.html", page, status=status)
+    else:
+        # Written here and not by the view's renderer: an error is JSON also where what was asked for is YAML.
+        body = JSONRenderer().render(error_body(code, message, details, request_id_of(request)))
+        answer = HttpResponse(body, status=status, content_type="application/json")
+    if status == 401:
+        answer["WWW-Authenticate"] = "Bearer"
     if status == 503:
-        headers["Retry-After"] = "5"
-    return Response(
-        error_body(code, message, details, request_id_of(context["request"])), status=status, headers=headers
-    )
+        answer["Retry-After"] = "5"
+    return answer

@@ -4,14 +4,12 @@ from collections.abc import Callable
 
 import structlog
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 
 from mlorch_site.lib import errors
-from mlorch_site.lib.http import error_response, new_request_id, status_of
+from mlorch_site.lib.http import new_request_id
+from mlorch_site.lib.refusals import refusal
 
 log = structlog.get_logger(__name__)
-
-JSON_PREFIXES = ("/api/", "/internal/", "/webhooks/")
 
 
 class RequestIdMiddleware:
@@ -42,8 +40,4 @@ class DomainErrorMiddleware:
         if not isinstance(exception, errors.DomainError):
             return None
         log.info("request.refused", code=exception.code, path=request.path)
-        if request.path.startswith(JSON_PREFIXES):
-            return error_response(exception, request)
-        status = status_of(exception)
-        template = "_error.html" if request.headers.get("HX-Request") else "error.html"
-        return render(request, template, {"error": exception, "status": status}, status=status)
+        return refusal(request, exception)

@@ -4,7 +4,10 @@ from django.db import models
 
 
 class Event(models.Model):
-    """Something changed. `sequence` is in commit order without gaps; `relayed_at` is set once all handlers were told."""
+    """Something changed. `sequence` is in commit order without gaps; `relayed_at` is set once all handlers were told.
+
+    `attempts` counts how often telling them failed; then it is tried again at `due_at`, and null means at once.
+    """
 
     sequence = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField(db_index=True)
@@ -12,6 +15,8 @@ class Event(models.Model):
     kind = models.CharField(max_length=64)
     data = models.JSONField(default=dict)
     relayed_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0, db_default=0)
+    due_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["sequence"]

@@ -5,6 +5,7 @@ the sweep of `relay` delivers, and a browser that reconnects catches up by seque
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import structlog
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from mlorch_site.lib import clock
 from mlorch_site.live.models import Event, EventHead
@@ -20,6 +21,8 @@ from mlorch_site.live.models import Event, EventHead
 log = structlog.get_logger(__name__)
 
 RELAY_BATCH = 200
+RETRY_FIRST_S = 1  # doubles with every attempt
+RETRY_LAST_S = 600
 
 type_Handler = Callable[[Event], None]
 _handlers: dict[str, list[type_Handler]] = {}
@@ -78,15 +81,24 @@ def _after_commit(event: Event) -> None:
 def relay() -> int:
     """Tell the handlers about events nobody has been told about, in order; return how many.
 
-    A handler that raises keeps its event unrelayed and does not stop the others; the next sweep tries again.
+    A handler that raises keeps its event unrelayed and does not stop the others: it is told again later and later, so that however many
+    fail, those behind them get through.
     """
-    done = 0
-    for event in Event.objects.filter(relayed_at=None).order_by("sequence")[:RELAY_BATCH]:
-        try:
-            for handler in _handlers.get(event.kind, []):
-                handler(event)
-        except Exception:
-            log.exception("event.handler_failed", sequence=event.sequence, kind=event.kind)
-            continue
-        done += Event.objects.filter(pk=event.pk, relayed_at=None).update(relayed_at=clock.now())
-    return done
+    now = clock.now()
+    is_due = Q(due_at=None) | Q(due_at__lte=now)
+    waiting = Event.objects.filter(is_due, relayed_at=None).order_by("sequence")[:RELAY_BATCH]
+    return sum(_tell(event, now) for event in waiting)
+
+
+def _tell(event: Event, now: datetime) -> int:
+    """Return 1 when every handler of the event was told by this call, 0 when one failed or somebody else was first."""
+    try:
+        for handler in _handlers.get(event.kind, []):
+            handler(event)
+    except Exception:
+        log.exception("event.handler_failed", sequence=event.sequence, kind=event.kind, attempts=event.attempts + 1)
+        wait_s = min(RETRY_FIRST_S * 2 ** min(event.attempts, 30), RETRY_LAST_S)
+        failed = Event.objects.filter(pk=event.pk, relayed_at=None, attempts=event.attempts)
+        failed.update(attempts=event.attempts + 1, due_at=now + timedelta(seconds=wait_s))
+        return 0
+    return Event.objects.filter(pk=event.pk, relayed_at=None).update(relayed_at=now)

@@ -36,11 +36,11 @@ def approval_for(actor: Actor, pk: UUID | str, *, action: Action = Action.VIEW) 
 
 
 def counting_decisions(request: ApprovalRequest) -> dict[int, Decision]:
-    """Return the newest decision of each person, by user id (reads the decisions)."""
-    newest: dict[int, Decision] = {}
-    for decision in request.decisions.select_related("person").order_by("at", "pk"):
-        newest[decision.person_id] = decision
-    return newest
+    """Return the newest decision of each person, by user id (reads the decisions, unless a list has read those of all its rows)."""
+    decisions = request.decisions.all()
+    if "decisions" not in getattr(request, "_prefetched_objects_cache", {}):
+        decisions = decisions.select_related("person")
+    return {decision.person_id: decision for decision in sorted(decisions, key=lambda row: (row.at, row.pk))}
 
 
 def approving_decisions(request: ApprovalRequest) -> list[Decision]:
@@ -87,7 +87,7 @@ def waiting_for(actor: Actor) -> list[ApprovalRequest]:
     """Return the open requests this actor can decide on and has not approved yet, oldest first."""
     waiting = []
     requests = approvals_visible_to(actor).filter(status=ApprovalStatus.OPEN).order_by("created_at")
-    for request in requests.prefetch_related("decisions")[:WAITING_MAX]:
+    for request in requests.prefetch_related("decisions__person")[:WAITING_MAX]:
         newest: dict[int, str] = {decision.person_id: decision.kind for decision in request.decisions.all()}
         decided = actor.user is not None and newest.get(actor.user.pk) == DecisionKind.APPROVE
         if not decided and not why_cannot_decide(actor, request):

@@ -1,5 +1,6 @@
 """What mlorch needs of a model registry."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +45,14 @@ class SeenVersion:
 
 
 @dataclass(frozen=True)
+class SeenFile:
+    """An artifact file as the registry lists it; `size` in bytes is None when the registry does not tell."""
+
+    path: str
+    size: int | None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is known of how a version was made; keys as in `registry.models.Version.evidence`."""
 
@@ -64,6 +73,8 @@ class Backend(Protocol):
     def set_alias(self, model: str, alias: str, number: int) -> None: ...
 
     def delete_alias(self, model: str, alias: str) -> None: ...
+
+    def files(self, model: str, number: int) -> Iterator[SeenFile]: ...
 
     def download(self, model: str, number: int, target: Path) -> None: ...
 

@@ -1,12 +1,13 @@
 """A registry in memory, shipped for fast tests and trials. State is per process."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mlorch_site.lib import clock
-from registry.backends.base import BackendDown, Evidence, SeenModel, SeenVersion
+from registry.backends.base import BackendDown, Evidence, SeenFile, SeenModel, SeenVersion
 from registry.lifecycle import VersionStatus
 
 
@@ -78,6 +79,11 @@ class FakeBackend:
         self.ping()
         seen = self._models[model]
         self._models[model] = replace(seen, aliases={name: n for name, n in seen.aliases.items() if name != alias})
+
+    def files(self, model: str, number: int) -> Iterator[SeenFile]:
+        self.ping()
+        for name, content in self._files[model, number].items():
+            yield SeenFile(name, len(content))
 
     def download(self, model: str, number: int, target: Path) -> None:
         self.ping()

@@ -10,12 +10,13 @@ from typing import Any
 
 from django.conf import settings
 
-from registry.backends.base import BackendDown, BackendRefused, Evidence, SeenModel, SeenVersion
+from registry.backends.base import BackendDown, BackendRefused, Evidence, SeenFile, SeenModel, SeenVersion
 
 PAGE = 1000
 PAGES_MAX = 500
 TEXT_MAX = 20_000
 ITEMS_MAX = 300
+FOLDERS_MAX = 2000  # of one version's artifacts that are listed; each is one request
 WEBHOOK_NAME = "mlorch"
 GONE = "RESOURCE_DOES_NOT_EXIST"
 
@@ -165,6 +166,21 @@ class MlflowBackend:
     def delete_alias(self, model: str, alias: str) -> None:
         with self._speaking():
             self._client.delete_registered_model_alias(model, alias)
+
+    def files(self, model: str, number: int) -> Iterator[SeenFile]:
+        """List the artifact files of a version, folder by folder; of a tree with very many folders only the first ones."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        uri, folders = f"models:/{model}/{number}", [""]
+        with self._speaking():
+            repository = get_artifact_repository(uri, tracking_uri=settings.MLFLOW_TRACKING_URI)
+        for _ in range(FOLDERS_MAX):
+            if not folders:
+                return
+            with self._speaking():
+                found = repository.list_artifacts(folders.pop() or None)
+            folders += [entry.path for entry in found if entry.is_dir]
+            yield from (SeenFile(entry.path, entry.file_size) for entry in found if not entry.is_dir)
 
     def download(self, model: str, number: int, target: Path) -> None:
         """Copy the artifacts of a version into `target`."""

@@ -2,6 +2,7 @@
 
 from registry.services.aliases import alias_applied, alias_claim, alias_failed, alias_want, finding_resolve
 from registry.services.environments import environment_create, policy_revise
+from registry.services.findings import finding_add
 from registry.services.models import model_edit
 from registry.services.sync import backend_failed, sync_from_backend
 from registry.services.versions import digest_failed, digest_recheck, digest_waits, digest_want, version_digested
@@ -17,6 +18,7 @@ __all__ = [
     "digest_waits",
     "digest_want",
     "environment_create",
+    "finding_add",
     "finding_resolve",
     "model_edit",
     "policy_revise",

@@ -25,7 +25,7 @@ PAGE_SIZE = 25
 def models(request: HttpRequest) -> HttpResponse:
     """List models; the search is in the address."""
     text = request.GET.get("q", "")
-    rows = search_models(actor_of(request), text).prefetch_related("aliases", "versions")
+    rows = search_models(actor_of(request), text).prefetch_related("aliases")
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     return render_page(
         request, "registry/models.html", "registry/_models.html", {"page": page, "q": text, "backend": backend_state()}

@@ -142,3 +142,28 @@ def test_mirror__step__keeps_the_weights():
 
     assert isinstance(decision, Enter)
     assert (decision.weight_pct, decision.mirror_pct) == (0, 30)
+
+
+@pytest.mark.parametrize(("phase", "step"), [(Phase.BAKING, 2), (Phase.JUDGING, 5)])
+@pytest.mark.parametrize("guarded", [True, False])
+def test_split_off__step_over__holds_then_goes_back_whatever_the_verdict(phase, step, guarded):
+    deadline = NOON + timedelta(seconds=60)
+    facts = seen(phase, step, applied_at=NOON, step_requests=900, guarded=guarded, deadline_at=deadline)
+    facts = replace(facts, judged=Judged("healthy", "fine"), split_off="30 % instead of 10 %.")
+
+    assert plan(facts, NOON + timedelta(seconds=30)).reason == "30 % instead of 10 %."
+    assert plan(facts, deadline) == Revert(
+        ReleaseStatus.ROLLED_BACK, "Inconclusive at the deadline: 30 % instead of 10 %."
+    )
+
+
+def test_reverting__gateway_does_not_obey__waits_until_the_deadline_then_ends_with_a_warning():
+    says = "Gateway g1 refuses routes 5: torn"
+    facts = seen(Phase.REVERTING, version=2, unacknowledged=says, outcome=ReleaseStatus.ABORTED, outcome_reason="why")
+    facts = replace(facts, deadline_at=NOON + timedelta(seconds=1))
+
+    assert plan(facts, NOON) == Wait(says, NOON + timedelta(seconds=1))
+    decision = plan(facts, NOON + timedelta(seconds=1))
+    assert isinstance(decision, Finish)
+    assert (decision.status, decision.reason) == (ReleaseStatus.ABORTED, "why")
+    assert decision.warning.startswith(f"{says} It may still send requests to version 2")

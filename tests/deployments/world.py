@@ -39,13 +39,18 @@ def make_model(name: str = "tumours", versions: int = 3) -> Model:
 
 @dataclass
 class World:
-    """`tick` moves the clock on by a second at a time, with the platform and the engine looking once each."""
+    """`tick` moves the clock on by a second at a time, with the platform and the engine looking once each.
+
+    `errors` maps a version to its share of failed requests, `skew` to the percent of the traffic it gets whatever its weight says.
+    """
 
     people: Any
     rules: list[dict[str, Any]] = field(default_factory=list)
     guardrails_required: bool = False
     now: datetime = START
     errors: dict[str, float] = field(default_factory=dict)
+    skew: dict[str, int] = field(default_factory=dict)
+    slow_ms: float = 0.0
     rate: int = 60
     platform: FakePlatform = field(default_factory=FakePlatform)
 
@@ -112,7 +117,7 @@ class World:
         """Store one second of windows as the gateway would push them, split by the weights it obeys."""
         entry = self.platform.tables.get("production", {}).get("endpoints", {}).get("clinic")
         for arm in entry["arms"] if entry else []:
-            requests = self.rate * arm["weight_pct"] // 100
+            requests = self.rate * self.skew.get(arm["version"], arm["weight_pct"]) // 100
             bad = int(requests * self.errors.get(arm["version"], 0.0))
             if requests:
                 Window.objects.create(
@@ -126,5 +131,6 @@ class World:
                     requests=requests,
                     ok=requests - bad,
                     server_errors=bad,
-                    latency={"zero": requests, "buckets": {}, "sum_ms": 0.0, "max_ms": 0.0},
+                    drawn=requests,
+                    latency={"zero": requests, "buckets": {}, "sum_ms": 0.0, "max_ms": self.slow_ms},
                 )

@@ -168,3 +168,40 @@ def test_point__only_rejected_requests__no_share_and_no_quantile(db):
     [point], _ = after(0)
 
     assert (point.error_share, point.p95, point.to_dict()["p95"]) == (None, None, None)
+
+
+def test_drawn__since_a_moment__both_arms_of_this_release(db):
+    earlier = row(-9, drawn=1)
+    store(1, earlier, row(-5, drawn=1), row(-4, latencies=[1, 2], drawn=2, **CANDIDATE))
+    store(2, row(-3, drawn=1, **{**CANDIDATE, "release": "r9"}), row(-3))
+
+    since = NOW - timedelta(seconds=5)
+    assert selectors.drawn_since(**PLACE, release="r2", since=since, now=NOW) == (2, 1)
+
+
+@pytest.mark.parametrize("rolled_up", [True, False])
+def test_drawn__long_span__read_from_roll_ups_and_counted_once(db, rolled_up):
+    store(1, *(row(-second, latencies=[second], drawn=1) for second in range(1, 1500, 10)))
+    if rolled_up:
+        windows_roll_up()
+        Window.objects.filter(seconds=1).delete()
+
+    since = NOW - timedelta(seconds=1500)
+    assert selectors.drawn_since(**PLACE, release="r2", since=since, now=NOW) == (0, 150)
+    assert selectors.slowest_answer_s(**PLACE, since=since, now=NOW) == pytest.approx(1.491)
+
+
+def test_slowest_answer__nothing_asked__zero(db):
+    assert selectors.slowest_answer_s(**PLACE, since=NOW, now=NOW) == 0.0
+
+
+def test_totals__several_places__each_its_own_and_like_its_summary(db):
+    elsewhere = {"environment": "staging", "endpoint": "other"}
+    store(1, row(-9, latencies=[1, 2]), row(-9, **CANDIDATE), row(-9, **elsewhere), row(-9, endpoint="other"))
+    places = [("production", "clinic"), ("staging", "other"), ("production", "quiet")]
+    with at():
+        found = selectors.totals(places, minutes=10)
+        clinic = selectors.summary("production", "clinic", minutes=10)[0]
+
+    assert {place: total.requests for place, total in found.items()} == dict(zip(places, [3, 1, 0], strict=True))
+    assert found["production", "clinic"] == clinic

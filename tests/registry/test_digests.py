@@ -9,6 +9,7 @@ from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, NotFound
 from registry import artifacts, tasks
+from registry.backends.base import BackendDown, BackendRefused, SeenFile
 from registry.models import Finding, Version
 from registry.selectors import artifact_path
 from registry.services import digest_recheck, digest_want
@@ -126,3 +127,40 @@ def test_manifest__over_a_limit__invalid(tmp_path, monkeypatch, name, limit):
     (tmp_path / "b").write_bytes(b"34")
     with pytest.raises(Invalid, match="more than"):
         artifacts.manifest_of(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("FILES_MAX", 1), ("SIZE_MAX_BYTES", 10)])
+def test_task__listed_as_too_much__refused_before_the_download(registry, version, monkeypatch, name, limit):
+    downloaded: list[int] = []
+    monkeypatch.setattr(artifacts, name, limit)
+    monkeypatch.setattr(registry, "download", lambda self, model, number, target: downloaded.append(number))
+
+    assert digested(version).digest_status == "failed"
+    assert version.digest_error.startswith("The artifacts have more than")
+    assert downloaded == []
+
+
+@pytest.mark.parametrize("listed", ["without sizes", "nothing", "refused"])
+def test_task__registry_does_not_tell_sizes__checked_after_the_download(registry, version, monkeypatch, listed):
+    def files(self, model, number):
+        if listed == "refused":
+            raise BackendRefused("cannot list")
+        yield from [SeenFile("MLmodel", None)] if listed == "without sizes" else []
+
+    monkeypatch.setattr(registry, "files", files)
+    monkeypatch.setattr(artifacts, "SIZE_MAX_BYTES", 10)
+    assert digested(version).digest_error.startswith("The artifacts have more than")
+
+    monkeypatch.setattr(artifacts, "SIZE_MAX_BYTES", 1000)
+    digest_want(version=version, now=clock.now())
+    assert digested(version).digest.startswith("sha256:")
+
+
+def test_task__registry_down_while_listing__waits(registry, version, monkeypatch):
+    def files(self, model, number):
+        raise BackendDown("away")
+        yield
+
+    monkeypatch.setattr(registry, "files", files)
+
+    assert (digested(version).digest_status, version.digest_error) == ("pending", "away")

@@ -16,6 +16,7 @@ import pytest
 from mlorch_site.lib import clock
 from registry import tasks, webhooks
 from registry.backends.base import BackendDown, BackendRefused
+from registry.backends.mlflow import MlflowBackend
 from registry.models import Alias, BackendState, Finding, Model, Version
 from registry.services import alias_want, finding_resolve
 
@@ -140,6 +141,30 @@ def test_digest__real_artifacts__stored_and_read(mirrored):
     assert version.digest == before, "a second download must give the same digest"
 
 
+def test_files__real_artifacts_in_folders__listed_with_the_sizes_that_are_downloaded(mirrored, client, tmp_path):
+    import mlflow
+
+    for name in ("MLmodel", "data/weights.bin", "data/deeper/more.txt"):
+        (tmp_path / "made" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "made" / name).write_bytes(b"x" * len(name))
+    with mlflow.start_run() as run:
+        mlflow.log_artifacts(str(tmp_path / "made"), "tree")
+    client.create_registered_model("trees")
+    client.create_model_version("trees", source=f"{run.info.artifact_uri}/tree", run_id=run.info.run_id)
+    backend = MlflowBackend()
+    backend.download("trees", 1, tmp_path / "got")
+    found = [path for path in (tmp_path / "got").rglob("*") if path.is_file()]
+
+    assert len(found) == 3
+    listed = {file.path: file.size for file in backend.files("trees", 1)}
+    assert listed == {path.relative_to(tmp_path / "got").as_posix(): path.stat().st_size for path in found}
+
+
+def test_files__unknown_version__refused(mirrored):
+    with pytest.raises(BackendRefused):
+        list(MlflowBackend().files("tumours", 99))
+
+
 def test_alias__written_moved_outside_found_and_reverted(mirrored, client, people):
     intent = alias_want(actor=people.emma.actor, model=mirrored, name="champion", version_number=1, reason="")
     tasks.apply_alias(intent.pk)
@@ -166,8 +191,6 @@ def test_tag__set_in_mlflow__mirrored(mirrored, client):
 
 
 def test_backend__refusal_and_silence__are_told_apart(mirrored, settings):
-    from registry.backends.mlflow import MlflowBackend
-
     with pytest.raises(BackendRefused):
         MlflowBackend().set_alias("tumours", "champion", 99)
     settings.MLFLOW_TRACKING_URI = f"http://127.0.0.1:{free_port()}"

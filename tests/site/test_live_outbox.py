@@ -1,13 +1,20 @@
 """Events: written with their change, relayed to handlers until it worked, topics by policy."""
 
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
 import pytest
+import time_machine
 from channels.layers import InMemoryChannelLayer
 from django.db import transaction
 
+from mlorch_site.lib import clock
 from mlorch_site.live import outbox, topics
 from mlorch_site.live.models import Event
 from mlorch_site.live.tasks import relay_events
 from tests.support.live import publish
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)  # later than any event of these tests
 
 
 @pytest.fixture
@@ -68,8 +75,48 @@ def test_relay__handler_fails__event_stays_and_others_go_on(db, handlers):
         outbox.publish("bad", "release.changed")
         outbox.publish("good", "release.changed")
 
-    assert (outbox.relay(), outbox.relay(), outbox.relay()) == (1, 1, 0)
+    with time_machine.travel(NOW, tick=False) as held:
+        assert (outbox.relay(), outbox.relay()) == (1, 0)
+        held.shift(timedelta(seconds=outbox.RETRY_FIRST_S))
+        assert (outbox.relay(), outbox.relay()) == (1, 0)
     assert told == ["bad", "good", "bad"]
+
+
+def test_relay__a_whole_batch_fails_for_ever__later_events_get_through(db, handlers, monkeypatch):
+    monkeypatch.setattr(outbox, "RELAY_BATCH", 3)
+    told: list[int] = []
+    outbox.on_event("bad", lambda event: 1 / 0)
+    outbox.on_event("good", lambda event: told.append(event.sequence))
+    with transaction.atomic():
+        for _ in range(3):
+            outbox.publish("releases", "bad")
+        last = outbox.publish("releases", "good")
+    with time_machine.travel(NOW, tick=False):
+        assert (outbox.relay(), outbox.relay()) == (0, 1)
+
+    assert told == [last.sequence]
+
+
+def test_relay__keeps_failing__is_tried_later_and_later_but_not_given_up(db, handlers):
+    tried: list[float] = []
+
+    def broken(event):
+        tried.append(clock.now().timestamp())
+        raise ValueError
+
+    outbox.on_event("bad", broken)
+    with transaction.atomic():
+        event = outbox.publish("releases", "bad")
+    with time_machine.travel(NOW, tick=False) as held:
+        for _ in range(3000):
+            outbox.relay()
+            held.shift(timedelta(seconds=1))
+
+    waits = [round(after - before) for before, after in pairwise(tried)]
+    assert waits[:4] == [1, 2, 4, 8]
+    assert waits[-1] == outbox.RETRY_LAST_S
+    event.refresh_from_db()
+    assert (event.attempts, event.relayed_at) == (len(tried), None)
 
 
 @pytest.mark.parametrize("topic", ["endpoint.production.größe", "release." + "x" * 120, "a b/c"])

@@ -97,7 +97,9 @@ class FrameWorker:
             if told is None:
                 return None
             bodies.append(json.dumps({"got": len(part)}).encode())
-            rows.append([told["status"], len(bodies[-1]), told.get("content_type", "application/json"), told.get("outcome")])
+            rows.append(
+                [told["status"], len(bodies[-1]), told.get("content_type", "application/json"), told.get("outcome")]
+            )
         return encode_frame({"id": header["id"], "answers": rows}, b"".join(bodies))
 
 

@@ -100,7 +100,7 @@ async def test_batch__other_protocol_or_content_type__is_not_mixed(state: State,
     await gate.entered.wait()
     others = [
         asyncio.create_task(call(state, "POST", PATH)),
-        asyncio.create_task(call(state, "POST", PATH, **{"content_type": "text/csv"})),
+        asyncio.create_task(call(state, "POST", PATH, content_type="text/csv")),
         asyncio.create_task(call(state, "POST", INFER)),
     ]
     await asyncio.sleep(0.02)

@@ -39,11 +39,16 @@ class Worker:
 
 
 def start_worker(
-    artifacts: Path, folder: Path, *, wanted: str = "", module: str = "deployments.serving"
+    artifacts: Path,
+    folder: Path,
+    *,
+    wanted: str = "",
+    module: str = "deployments.serving",
+    environment: dict[str, str] | None = None,
 ) -> tuple[Worker, list[str]]:
     """Start a worker and wait until it says ready or failed; return it with the lines it said."""
     socket = folder / "w.sock"
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    needed = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [
             sys.executable,
@@ -63,7 +68,7 @@ def start_worker(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=environment,
+        env=needed | (environment or {}),
         cwd=folder,
     )
     lines: list[str] = []

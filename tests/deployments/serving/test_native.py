@@ -209,7 +209,9 @@ def test_forms__plain_requests__rows_in_the_order_of_the_signature() -> None:
     }
 
     for form, body in bodies.items():
-        assert forms.invocations(body) == (form, [(1.0, 2)], None)
+        plain = forms.invocations(body)
+        assert plain is not None
+        assert (plain.form, plain.rows) == (form, [(1.0, 2)])
 
 
 def test_score__integer_beyond_exact_doubles__as_pyfunc_says(cancer: Scorer) -> None:

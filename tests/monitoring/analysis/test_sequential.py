@@ -32,9 +32,7 @@ def mean_factor(sizes: tuple[int, int], true: tuple[float, float], bets: tuple[f
     """Return the mean of a block's factor over all outcomes."""
     (n_c, n_b), (p_c, p_b) = sizes, true
     return sum(
-        density(k_c, n_c, p_c)
-        * density(k_b, n_b, p_b)
-        * math.exp(block_log_e((n_c, k_c), (n_b, k_b), *bets, margin))
+        density(k_c, n_c, p_c) * density(k_b, n_b, p_b) * math.exp(block_log_e((n_c, k_c), (n_b, k_b), *bets, margin))
         for k_c in range(n_c + 1)
         for k_b in range(n_b + 1)
     )

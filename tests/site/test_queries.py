@@ -1,0 +1,75 @@
+"""Lists cost the same number of queries with few rows and with many."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from registry.models import Environment
+from tests.deployments.world import World
+from tests.support import crowd
+from tests.support.live import signed_in
+
+FEW, MORE = 2, 18
+PAGES = ("overview", "models", "approvals", "releases", "endpoints", "audit", "tokens", "system")
+API_LISTS = ("api-models", "api-releases", "api-endpoints", "api-gateway-keys", "api-tokens", "api-audit")
+QUERIES_MAX = 40
+
+
+@pytest.fixture
+def environment(people: Any) -> Environment:
+    return World(people).environment
+
+
+def queries_of(browser: Client, address: str) -> list[str]:
+    with CaptureQueriesContext(connection) as seen:
+        answer = browser.get(address)
+    assert answer.status_code == 200
+    return [query["sql"] for query in seen]
+
+
+def assert_constant(people: Any, environment: Environment, address: str, who: str) -> None:
+    """Compare after a first visit: what is read once per process or session does not count."""
+    browser = signed_in(who)
+    crowd.add(people, environment, FEW)
+    browser.get(address)
+    few = queries_of(browser, address)
+    crowd.add(people, environment, MORE)
+    many = queries_of(browser, address)
+
+    assert len(many) == len(few), "\n".join(sorted(set(many), key=many.count)[-3:])
+    assert len(many) <= QUERIES_MAX
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page__many_rows__no_more_queries(people: Any, environment: Environment, page: str) -> None:
+    assert_constant(people, environment, reverse(page), "mona")
+
+
+@pytest.mark.parametrize("tab", ["mine", "open", "ended"])
+def test_approvals__each_tab_of_a_reviewer__no_more_queries(people: Any, environment: Environment, tab: str) -> None:
+    assert_constant(people, environment, f"{reverse('approvals')}?tab={tab}", "rita")
+
+
+@pytest.mark.parametrize("page", API_LISTS)
+def test_api_list__many_rows__no_more_queries(people: Any, environment: Environment, page: str) -> None:
+    assert_constant(people, environment, reverse(page), "mona")
+
+
+def test_endpoints__figures__are_each_endpoint_s_own(people: Any, environment: Environment) -> None:
+    crowd.add(people, environment, FEW)
+    rows = signed_in("vik").get(reverse("endpoints")).context["rows"]
+
+    assert [row[-1].requests for row in rows] == [6] * FEW
+
+
+def test_models__versions__are_counted_not_loaded(people: Any, environment: Environment) -> None:
+    crowd.add(people, environment, FEW)
+    vik = signed_in("vik")
+    queries = queries_of(vik, reverse("models"))
+
+    assert not any('FROM "registry_version" WHERE "registry_version"."model_id" IN' in query for query in queries)
+    assert [model.version_count for model in vik.get(reverse("models")).context["page"]][:FEW] == [2] * FEW

@@ -1,0 +1,101 @@
+"""Rows in number, written straight into the tables: what lists show when there is much of it."""
+
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from deployments.models import Endpoint, EndpointArm, GatewayKey, Release, Rollout, ServingConfig
+from mlorch_site import audit
+from mlorch_site.accounts.models import ApiToken
+from mlorch_site.lib import clock
+from mlorch_site.lib.hashing import content_hash
+from monitoring.models import Window
+from registry.models import Alias, ApprovalRequest, Decision, Environment, Finding, Model, Policy, Version
+
+NUMBERS = count(1)
+RULES = [{"role": "reviewer", "count": 1}, {"role": "risk_officer", "count": 1}]
+LATENCY = {"zero": 3, "buckets": {}, "sum_ms": 0.0, "max_ms": 0.0}
+
+
+def add(people: Any, environment: Environment, how_many: int) -> None:
+    """Add that many models, each with versions, alias, finding, endpoint, releases in every list, approvals, windows, keys and tokens."""
+    for _ in range(how_many):
+        _add_one(people, environment, next(NUMBERS))
+
+
+def _add_one(people: Any, environment: Environment, number: int) -> None:
+    now = clock.now()
+    model = Model.objects.create(name=f"model-{number:03}", created_at=now, updated_at=now)
+    old, new = (
+        Version.objects.create(model=model, number=n, status="READY", created_at=now, updated_at=now) for n in (1, 2)
+    )
+    Alias.objects.create(model=model, name="champion", version_number=1, seen_at=now)
+    Finding.objects.create(model=model, kind="alias_moved", summary="moved", data={"alias": "champion"}, found_at=now)
+    endpoint = Endpoint.objects.create(environment=environment, name=f"e-{number:03}", model=model, created_at=now)
+    ServingConfig.objects.create(endpoint=endpoint, revision=1, created_at=now)
+    stable = _release(people, endpoint, old, "succeeded", ended_at=now)
+    _release(people, endpoint, old, "rolled_back", ended_at=now, replaces=stable)
+    paused = _release(people, endpoint, new, "paused", replaces=stable, kind="rollback")
+    Rollout.objects.create(release=paused, phase="baking", step=1, began_at=now, step_began_at=now)
+    waiting = _release(people, endpoint, new, "awaiting_approval", approval=_approval(people, endpoint, number))
+    Endpoint.objects.filter(pk=endpoint.pk).update(stable_release=stable)
+    for arm, release, weight in (("stable", stable, 90), ("candidate", paused, 10)):
+        EndpointArm.objects.create(
+            endpoint=endpoint, arm=arm, version=release.version, release=release, weight_pct=weight
+        )
+        _window(endpoint, arm, release)
+    GatewayKey.objects.create(name="app", prefix="mlk_", digest=f"k{number}", created_at=now)
+    ApiToken.objects.create(user=people.mona.user, name="ci", prefix="mlo_", digest=f"t{number}", created_at=now)
+    audit.record(people.mona.actor, "release.requested", audit.Subject("release", str(waiting.pk), str(waiting)))
+
+
+def _release(people: Any, endpoint: Endpoint, version: Version, status: str, **fields: Any) -> Release:
+    return Release.objects.create(
+        endpoint=endpoint,
+        version=version,
+        requester=people.emma.user,
+        strategy={"kind": "immediate"},
+        plan={"steps": [{"kind": "start"}, {"kind": "promote"}]},
+        content_hash=content_hash(status),
+        policy=Policy.objects.get(environment=endpoint.environment),
+        serving_config=endpoint.configs.get(),
+        status=status,
+        created_at=clock.now(),
+        **fields,
+    )
+
+
+def _approval(people: Any, endpoint: Endpoint, number: int) -> ApprovalRequest:
+    now = clock.now()
+    request = ApprovalRequest.objects.create(
+        subject_kind="release",
+        subject_id=str(number),
+        title=f"Release {number}",
+        url="/",
+        content_hash="h",
+        policy=Policy.objects.get(environment=endpoint.environment),
+        rules=RULES,
+        scopes=endpoint.scopes,
+        excluded=[people.emma.user.pk],
+        requester=people.emma.user,
+        created_at=now,
+        expires_at=now + timedelta(days=7),
+    )
+    Decision.objects.create(
+        request=request, person=people.oscar.user, kind="approve", content_hash="h", roles=["risk_officer"], at=now
+    )
+    return request
+
+
+def _window(endpoint: Endpoint, arm: str, release: Release) -> None:
+    Window.objects.create(
+        environment=endpoint.environment.name,
+        endpoint=endpoint.name,
+        arm=arm,
+        version=release.version.number,
+        release=str(release.pk),
+        start=clock.now() - timedelta(seconds=30),
+        requests=3,
+        ok=3,
+        latency=LATENCY,
+    )
