@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ class Setting:
     artifacts: Path
     pickle: Path
     folder: Path
+
+    def within(self, folder: Path) -> "Setting":
+        """Return the same setting with another folder to write to."""
+        return replace(self, folder=folder)
 
 
 @dataclass(frozen=True)
