@@ -22,6 +22,7 @@ class Component:
 
 
 POSTGRESQL = Component("PostgreSQL", "postgresql", lambda: postgres.program("initdb") is not None)
+PROMTOOL = Component("promtool", "prometheus", lambda: shutil.which("promtool") is not None)
 CHROMIUM = Component("Chromium", "chromium", lambda: any(shutil.which(name) for name in BROWSERS))
 
 

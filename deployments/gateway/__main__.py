@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import uvicorn
@@ -12,7 +13,7 @@ import uvloop
 
 from deployments.gateway import control
 from deployments.gateway.app import App
-from deployments.gateway.config import HEADER_MAX_BYTES, STOP_TIMEOUT_S, from_environment
+from deployments.gateway.config import BACKLOG, STOP_TIMEOUT_S, Config, from_environment
 from deployments.gateway.http import Connection
 from deployments.gateway.state import State
 
@@ -27,27 +28,55 @@ class Server(uvicorn.Server):
         yield
 
 
+def listen(config: Config) -> socket.socket:
+    """Return the listening socket. Several processes listen on one port only when they are told to: else two products would share it unnoticed."""
+    listener = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if config.shares_port:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((config.host, config.port))
+    return listener
+
+
+def server_of(application: App) -> Server:
+    """Return the HTTP server of the application."""
+    return Server(
+        uvicorn.Config(
+            application,
+            http=type("Connection", (Connection,), {"application": application}),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        )
+    )
+
+
+@contextlib.asynccontextmanager
+async def grpc_port(state: State) -> AsyncIterator[None]:
+    """Listen for gRPC too, when a port is given. The library is loaded only then."""
+    if not state.config.grpc_port:
+        yield
+        return
+    from deployments.gateway.grpc import grpc_server
+
+    server = await grpc_server.start(state, state.config.host, state.config.grpc_port)
+    try:
+        yield
+    finally:
+        await server.stop(STOP_TIMEOUT_S)
+
+
 async def main() -> None:
     config = from_environment()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     state = State(config)
     state.load_from_disk()
     application = App(state)
-    server = Server(
-        uvicorn.Config(
-            application,
-            http=type("Connection", (Connection,), {"application": application}),
-            host=config.host,
-            port=config.port,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            proxy_headers=False,
-            h11_max_incomplete_event_size=HEADER_MAX_BYTES,
-            timeout_graceful_shutdown=STOP_TIMEOUT_S,
-        )
-    )
+    await application.exposition.start()
     headers = {"Authorization": f"Bearer {config.control_token}"}
     async with aiohttp.ClientSession(headers=headers) as session:
         loops = [
@@ -56,13 +85,15 @@ async def main() -> None:
             asyncio.create_task(control.push_forever(state, session)),
         ]
         try:
-            await server.serve()
+            async with grpc_port(state):
+                await server_of(application).serve(sockets=[listen(config)])
         finally:
             for loop in loops:
                 loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*loops)
             control.spool_windows(state, everything=True)
+            await application.exposition.stop()
             state.close()
 
 

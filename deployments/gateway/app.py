@@ -19,6 +19,7 @@ from deployments.gateway.config import (
     URL_MAX_CHARS,
 )
 from deployments.gateway.errors import Refusal
+from deployments.gateway.exposition import Exposition
 from deployments.gateway.inference import Call, Outcome
 from deployments.gateway.state import State
 from deployments.gateway.tables import STABLE, EndpointRoute, Key
@@ -68,6 +69,7 @@ class App:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.exposition = Exposition(state)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: type_Receive, send: type_Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +92,7 @@ class App:
 
     def refusal(self, refusal: Refusal, *, is_oip: bool) -> Reply:
         """Return what the gateway itself answers, and count it."""
-        self.state.metrics.refused.labels(str(refusal.status)).inc()
+        self.state.metrics.refused(refusal.status)
         return Reply(refusal.status, JSON, refusal.body(oip=is_oip), refusal.headers)
 
     async def _answer(self, scope: MutableMapping[str, Any], headers: type_Headers, receive: type_Receive) -> Reply:
@@ -100,12 +102,12 @@ class App:
             return await self._infer(target, method, headers, receive, scope.get("mlorch.gone"))
         environment, kind, rest = split_path(path)
         if not kind:
-            return self._own(environment)
+            return await self._own(environment)
         if kind == "v2":
             return await self._oip(environment, list(rest), method, headers)
         raise errors.unknown_path()
 
-    def _own(self, name: str) -> Reply:
+    async def _own(self, name: str) -> Reply:
         if name == "healthz":
             return Reply(200, JSON, b'{"status": "ok"}')
         if name == "readyz":
@@ -113,7 +115,7 @@ class App:
                 return Reply(200, JSON, b'{"status": "ok"}')
             return Reply(503, JSON, b'{"status": "unready", "reason": "no valid route table yet"}')
         if name == "metrics":
-            return Reply(200, b"text/plain; version=0.0.4; charset=utf-8", self.state.metrics.render())
+            return Reply(200, b"text/plain; version=0.0.4; charset=utf-8", await self.exposition.render())
         raise errors.unknown_path()
 
     async def _infer(

@@ -1,9 +1,13 @@
 """The gateway's configuration, read from the environment in this one place, and its named limits."""
 
+import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108, with the terminating zero
+SOCKET_NAME_MAX_BYTES = 40
 POLL_WAIT_S = 20
 POLL_WAIT_DRAINING_S = 1
 POLL_TIMEOUT_S = 30
@@ -29,6 +33,7 @@ KEEP_ALIVE_S = 75.0
 STOP_TIMEOUT_S = 20
 URL_MAX_CHARS = 2048
 HEADER_MAX_BYTES = 32 * 1024
+BACKLOG = 2048
 UNIT_MAX_CHARS = 256
 DISCARD_MAX_BYTES = 16 * 1024 * 1024  # of a refused body, so that its sender gets to see the refusal
 RETRY_AFTER_S = 1
@@ -47,10 +52,21 @@ class Config:
     control_url: str
     control_token: str
     data_dir: Path
+    grpc_port: int = 0  # 0: no gRPC
+    shares_port: bool = False  # with other gateway processes of this machine
 
     @property
     def folder(self) -> Path:
         return self.data_dir / "gateway" / self.gateway_id
+
+    @property
+    def sockets(self) -> Path:
+        """Where processes of one machine find each other: in the data directory, or in a short private one when that path is too long."""
+        folder = self.data_dir / "run" / "gateways"
+        if len(os.fsencode(folder)) + SOCKET_NAME_MAX_BYTES <= SOCKET_PATH_MAX_BYTES:
+            return folder
+        short = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"mlorch-gateways-{os.getuid()}-{short}"
 
 
 def from_environment() -> Config:
@@ -63,4 +79,6 @@ def from_environment() -> Config:
         control_url=env.get("MLORCH_CONTROL_URL", "http://127.0.0.1:8000").rstrip("/"),
         control_token=env["MLORCH_CONTROL_TOKEN"],
         data_dir=Path(env.get("MLORCH_DATA_DIR", "var")).resolve(),
+        grpc_port=int(env.get("MLORCH_GATEWAY_GRPC_PORT", "0")),
+        shares_port=env.get("MLORCH_GATEWAY_SHARES_PORT", "0") == "1",
     )

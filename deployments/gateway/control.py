@@ -64,9 +64,8 @@ async def poll_forever(state: State, session: aiohttp.ClientSession) -> None:
 
 
 def _said(state: State, connected: bool, why: str) -> float:
-    before = state.metrics.connected._value.get()
-    state.metrics.connected.set(connected)
-    if bool(before) != connected:
+    before, state.metrics.is_connected = state.metrics.is_connected, connected
+    if before != connected:
         log.info("control.connected") if connected else log.warning("control.lost", why=why)
     return BACKOFF_FIRST_S
 
@@ -89,8 +88,7 @@ async def push_forever(state: State, session: aiohttp.ClientSession) -> None:
     backoff_s = BACKOFF_FIRST_S
     while True:
         waiting = state.spool.waiting()
-        state.metrics.spooled.set(len(waiting))
-        state.metrics.dropped.set(state.spool.dropped_windows)
+        state.metrics.spooled_batches = len(waiting)
         if not waiting:
             await asyncio.sleep(0.1)
             continue

@@ -56,6 +56,10 @@ def too_slow(limit_s: float) -> Refusal:
     return Refusal(408, "DEADLINE_EXCEEDED", f"The body did not arrive within {limit_s:g} s.")
 
 
+def head_too_large(limit: int) -> Refusal:
+    return Refusal(431, "BAD_REQUEST", f"The request's address and headers are larger than {limit} bytes.")
+
+
 def bad_header(message: str) -> Refusal:
     return Refusal(400, "BAD_REQUEST", message)
 

@@ -13,7 +13,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from deployments.gateway import app, errors
 from deployments.gateway.app import EVENT_STREAM, JSON, Reply, type_Headers
-from deployments.gateway.config import BODY_TIMEOUT_S, EXPRESS_MAX_BYTES, IDLE_LOOK_S, KEEP_ALIVE_S
+from deployments.gateway.config import (
+    BODY_TIMEOUT_S,
+    EXPRESS_MAX_BYTES,
+    HEADER_MAX_BYTES,
+    IDLE_LOOK_S,
+    KEEP_ALIVE_S,
+)
 from deployments.gateway.errors import Refusal
 from deployments.gateway.inference import Inference, Outcome
 from deployments.gateway.tickets import ClientGone
@@ -27,6 +33,7 @@ REASONS = {
     408: b"Request Timeout",
     413: b"Content Too Large",
     415: b"Unsupported Media Type",
+    431: b"Request Header Fields Too Large",
     429: b"Too Many Requests",
     500: b"Internal Server Error",
     501: b"Not Implemented",
@@ -94,6 +101,8 @@ class Connection(HttpToolsProtocol):
         self._gone: list[Callable[[], None]] = []
         self._reading_since: float | None = None
         self._idle_since = 0.0
+        self._is_in_head = False
+        self._head_bytes = 0
         self._look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -118,7 +127,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._reading_since is not None and now - self._reading_since > BODY_TIMEOUT_S:
-            if self.parser is not None and self._has_begun:
+            if self._is_in_head or self._exchange is not None:
                 self._write(self.application.refusal(errors.too_slow(BODY_TIMEOUT_S), is_oip=False), b"", False)
             self.transport.close()
             return
@@ -128,17 +137,26 @@ class Connection(HttpToolsProtocol):
             return
         self._look = self.loop.call_later(IDLE_LOOK_S, self._look_at_clock)
 
-    _has_begun = False
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > HEADER_MAX_BYTES and not self.transport.is_closing():
+            self._write(self.application.refusal(errors.head_too_large(HEADER_MAX_BYTES), is_oip=False), b"", False)
+            self.transport.close()
 
     def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._head_bytes = 0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
-        self._has_begun = True
         self._reading_since = self.loop.time()
         self._exchange = None if self._exchange is None or self._exchange.response_complete else self._exchange
 
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
         if self._exchange is None and (self.cycle is None or self.cycle.response_complete):
             headers = dict(self.headers)
             target = express_target(self.url) if self.parser.get_method() == b"POST" else None

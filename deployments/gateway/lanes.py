@@ -38,6 +38,7 @@ class Counts:
         "latency_sum_s",
         "outcomes",
         "retries",
+        "sent_requests",
     )
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class Counts:
         self.latency_buckets = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self.latency_sum_s = 0.0
         self.batch_sizes: dict[int, int] = {}
-        self.batches = self.dropped = self.expired = self.retries = 0
+        self.batches = self.sent_requests = self.dropped = self.expired = self.retries = 0
 
     def answered(self, outcome: str, seconds: float) -> None:
         """Count one answered request."""
@@ -57,6 +58,7 @@ class Counts:
         """Count one batch, by the next power of two of its size."""
         bound = 1 << (size - 1).bit_length()
         self.batches += 1
+        self.sent_requests += size
         self.batch_sizes[bound] = self.batch_sizes.get(bound, 0) + 1
 
 

@@ -24,7 +24,7 @@ class State:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.boot = str(uuid.uuid4())
-        self.metrics = Metrics()
+        self.metrics = Metrics(self, config.gateway_id)
         self.lanes: dict[type_LaneKey, Lane] = {}
         self.windows = Windows(time.time)
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES)
@@ -44,7 +44,7 @@ class State:
             self._use(table)
         for environment, why in refused.items():
             log.error("table.refused", environment=environment, why=why, source="disk")
-            self.metrics.tables_refused.labels(environment).inc()
+            self.metrics.table_refused(environment)
 
     def apply(self, document: dict[str, Any]) -> None:
         """Use a table from the site, and keep it on disk; an invalid one is refused whole and the old one stays."""
@@ -57,7 +57,7 @@ class State:
                 "revision": document.get("revision") if isinstance(document, dict) else None,
                 "error": str(error),
             }
-            self.metrics.tables_refused.labels(environment).inc()
+            self.metrics.table_refused(environment)
             return
         self.refused.pop(environment, None)
         self._use(table)
@@ -66,7 +66,6 @@ class State:
     def _use(self, table: Table) -> None:
         self.tables[table.environment] = table
         self._lay_lanes(table.environment)
-        self.metrics.revision.labels(table.environment).set(table.revision)
         log.info("table.applied", environment=table.environment, revision=table.revision)
 
     def _lay_lanes(self, environment: str) -> None:

@@ -18,7 +18,7 @@ from mlorch_site.supervisor.plan import Plan, run_dir
 from mlorch_site.supervisor.process import Spec, Supervised
 
 # Who sends work ends first, who others stand on ends last.
-STOP_ORDER = ({"demo", "beat"}, {"gateway", "agent", "control", "work", "mlflow"}, {"web"}, {"broker"})
+STOP_ORDER = (("demo", "beat"), ("gateway", "agent", "control", "work", "mlflow"), ("web",), ("broker",))
 STATUS_FILE = Path("run") / "processes.json"
 
 
@@ -128,13 +128,15 @@ class Up:
         else:
             self._begin_step("using the broker of REDIS_URL")
         await self._command("migrating the database", "migrate", "--no-input", "-v", "0")
-        urls = ("--web", options.web_url, "--gateway", options.gateway_url, "--mlflow", options.mlflow_url)
+        urls = ["--web", options.web_url, "--gateway", options.gateway_url, "--mlflow", options.mlflow_url]
+        if options.grpc_port:
+            urls += ["--gateway-grpc", f"127.0.0.1:{options.grpc_port}"]
         # What it prints are passwords; they belong into no log.
         await self._command("setting up environments and people", "bootstrap", *urls, keep_output=False)
         workers = plan.celery("control", "control", 2), plan.celery("work", "work", 2), plan.beat()
         await asyncio.gather(
             self._start(plan.web(), title="web"),
-            self._start(plan.gateway(), plan.agent(), title="gateway and agent"),
+            self._start(*plan.gateways(), plan.agent(), title="gateway and agent"),
             self._start(*workers, title="Celery"),
         )
         if options.demo:
@@ -145,7 +147,7 @@ class Up:
     async def _stop_all(self) -> None:
         self._say("ending …")
         for names in STOP_ORDER:
-            await asyncio.gather(*(process.stop() for process in self._running if process.spec.name in names))
+            await asyncio.gather(*(process.stop() for process in self._running if process.spec.name.startswith(names)))
         self._say("everything has ended")
 
 

@@ -133,13 +133,22 @@ class Plan:
         command = [*CELERY, "beat", "--schedule", str(schedule), "--pidfile=", "--loglevel", "warning"]
         return Spec("beat", command, self.site_env)
 
-    def gateway(self) -> Spec:
+    def gateways(self) -> list[Spec]:
+        """Return the gateway's processes: one, or several that share its ports and are gateways of their own for the site."""
+        count = self._options.gateway_processes
+        return [self._gateway(number, count) for number in range(1, count + 1)]
+
+    def _gateway(self, number: int, count: int) -> Spec:
         command = [sys.executable, "-m", "deployments.gateway"]
         ready = probes.http(f"{self._options.gateway_url}/healthz")
-        port = {"MLORCH_GATEWAY_PORT": str(self._options.gateway_port)}
-        return Spec(
-            "gateway", command, {**_given(GATEWAY_PREFIXES), **self._control_env, **port}, ready, stop_grace_s=25
-        )
+        own = {
+            "MLORCH_GATEWAY_ID": f"gateway-{number}",
+            "MLORCH_GATEWAY_PORT": str(self._options.gateway_port),
+            "MLORCH_GATEWAY_GRPC_PORT": str(self._options.grpc_port),
+            "MLORCH_GATEWAY_SHARES_PORT": str(int(count > 1)),
+        }
+        name = "gateway" if count == 1 else f"gateway-{number}"
+        return Spec(name, command, {**_given(GATEWAY_PREFIXES), **self._control_env, **own}, ready, stop_grace_s=25)
 
     def agent(self) -> Spec:
         command = [sys.executable, "-m", "deployments.agent"]

@@ -1,11 +1,15 @@
 """The site's own numbers for Prometheus."""
 
+import shutil
+import subprocess
+
 import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlorch_site.live.outbox import relay
 from monitoring.services import windows_roll_up
+from tests.conftest import missing
 from tests.monitoring.windows import at, row, store
 
 URL = "/internal/v1/metrics"
@@ -50,3 +54,15 @@ def test_metrics__caught_up__nothing_is_behind(db):
 
 def test_metrics__nothing_ever_stored__still_answers(db):
     assert scrape()["mlorch_monitoring_window_age_seconds"] == -1
+
+
+@pytest.mark.slow
+def test_metrics__promtool__finds_nothing(db):
+    if shutil.which("promtool") is None:
+        missing("promtool")
+    with at():
+        store(1, row(-2), row(-1), dropped_windows=7)
+    text = Client(headers={"Authorization": "Bearer control-token"}).get(URL).content.decode()
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

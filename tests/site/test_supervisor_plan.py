@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlorch_site.supervisor import secrets_file
-from mlorch_site.supervisor.options import Options, options_from
+from mlorch_site.supervisor.options import Options, default_gateway_processes, options_from
 from mlorch_site.supervisor.plan import SOCKET_PATH_MAX_BYTES, Plan, run_dir
 
 SECRETS = {name: f"the-{name}-secret" for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
@@ -36,7 +36,7 @@ def clean(monkeypatch):
 def specs(data_dir):
     plan = Plan(Options(data_dir, 8000, 8080, 5000, True), SECRETS)
     made = [plan.broker(), plan.mlflow(), plan.web(), plan.celery("control", "control", 2), plan.beat()]
-    made += [plan.gateway(), plan.agent(), plan.demo()]
+    made += [*plan.gateways(), plan.agent(), plan.demo()]
     return {spec.name: spec for spec in made if spec}
 
 
@@ -167,3 +167,25 @@ def test_options__without_sense__are_refused_with_a_reason(clean, capsys, argume
         options_from(arguments)
     assert ended.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_gateways__several__one_port_and_names_of_their_own(clean, tmp_path):
+    made = Plan(Options(tmp_path, 8000, 8080, 5000, True, 8081, 3), SECRETS).gateways()
+    environments = [spec.env for spec in made]
+    assert [spec.name for spec in made] == ["gateway-1", "gateway-2", "gateway-3"]
+    assert [env["MLORCH_GATEWAY_ID"] for env in environments] == ["gateway-1", "gateway-2", "gateway-3"]
+    assert {env["MLORCH_GATEWAY_PORT"] for env in environments} == {"8080"}
+    assert {env["MLORCH_GATEWAY_GRPC_PORT"] for env in environments} == {"8081"}
+    assert {env["MLORCH_GATEWAY_SHARES_PORT"] for env in environments} == {"1"}
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, 1), (2, 1), (4, 2), (64, 4)])
+def test_gateways__default__half_the_cores_and_four_at_most(cores, processes):
+    assert default_gateway_processes(cores) == processes
+
+
+@pytest.mark.parametrize("text", ["0", "65", "two"])
+def test_options__senseless_number_of_processes__says_so(text, capsys):
+    with pytest.raises(SystemExit):
+        options_from(["--gateway-processes", text])
+    assert "no number from 1 to 64" in capsys.readouterr().err

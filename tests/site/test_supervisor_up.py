@@ -44,6 +44,9 @@ class FakePlan:
     def celery(self, name: str, queue: str, concurrency: int) -> Spec:
         return self._spec(name)
 
+    def gateways(self) -> list[Spec]:
+        return [self._spec("gateway")]
+
     def __getattr__(self, name: str):
         if name in (*NAMES, "demo"):
             return lambda: self._spec(name)

@@ -45,9 +45,11 @@ class Product:
 
     def __init__(self, data_dir: Path, *arguments: str) -> None:
         self.data_dir = data_dir
-        web, gateway, mlflow = free_ports(3)
+        web, gateway, grpc, mlflow = free_ports(4)
         self.web, self.gateway, self.mlflow = (f"http://127.0.0.1:{port}" for port in (web, gateway, mlflow))
-        ports = ("--web-port", str(web), "--gateway-port", str(gateway), "--mlflow-port", str(mlflow))
+        self.grpc = f"127.0.0.1:{grpc}"
+        ports = ["--web-port", str(web), "--gateway-port", str(gateway), "--mlflow-port", str(mlflow)]
+        ports += ["--gateway-grpc-port", str(grpc)]
         self.command = [str(ROOT / "scripts" / "up"), "--data", str(data_dir), *ports, *arguments]
         env = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
         data_dir.mkdir(parents=True, exist_ok=True)

@@ -120,7 +120,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         return handle
 
     async def _abort(self, context: Any, refusal: Refusal, caller: Caller) -> None:
-        self._state.metrics.refused.labels(str(refusal.status)).inc()
+        self._state.metrics.refused(refusal.status)
         await context.abort(code_of(refusal.status), refusal.message, trailing_metadata(refusal.headers, caller))
 
 

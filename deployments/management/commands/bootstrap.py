@@ -12,10 +12,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--web", default=settings.WEB_URL)
         parser.add_argument("--gateway", default=settings.GATEWAY_URL)
+        parser.add_argument("--gateway-grpc", default="", help="host:port of the gateway's gRPC, empty without")
         parser.add_argument("--mlflow", default=settings.MLFLOW_TRACKING_URI)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        made = bootstrap(settings.DATA_DIR, web=options["web"], gateway=options["gateway"], mlflow=options["mlflow"])
+        addresses = {name: options[name] for name in ("web", "gateway", "gateway_grpc", "mlflow")}
+        made = bootstrap(settings.DATA_DIR, **addresses)
         if made is None:
             return
         self.stdout.write("First people (shown once; also in the credentials file, readable by you only):")
