@@ -20,4 +20,5 @@ urlpatterns = [
     path("endpoints/<str:environment>/<str:name>/rollback/", endpoints.endpoint_rollback, name="endpoint-rollback"),
     path("endpoints/<str:environment>/<str:name>/try/", endpoints.endpoint_try, name="endpoint-try"),
     path("system/", system.system, name="system"),
+    path("gateways/", system.gateways, name="gateways"),
 ]

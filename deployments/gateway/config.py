@@ -8,7 +8,7 @@ from pathlib import Path
 
 SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108, with the terminating zero
 SOCKET_NAME_MAX_BYTES = 40
-POLL_WAIT_S = 20
+POLL_WAIT_S = 5  # also how old the numbers on the gateway page can be
 POLL_WAIT_DRAINING_S = 1
 POLL_TIMEOUT_S = 30
 BACKOFF_FIRST_S = 0.2

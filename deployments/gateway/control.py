@@ -18,6 +18,7 @@ from deployments.gateway.config import (
     PUSH_TIMEOUT_S,
 )
 from deployments.gateway.state import State
+from deployments.gateway.stats import stats_of
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +35,7 @@ def poll_body(state: State) -> dict[str, Any]:
         "refused": state.refused,
         "in_flight": in_flight,
         "wait_s": POLL_WAIT_DRAINING_S if draining else POLL_WAIT_S,
-        "stats": {
-            "requests_total": state.requests_total,
-            "spooled_batches": len(state.spool.waiting()),
-            "dropped_windows": state.spool.dropped_windows,
-        },
+        "stats": stats_of(state),
     }
 
 

@@ -24,6 +24,7 @@ class State:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.boot = str(uuid.uuid4())
+        self.started_at = time.time()
         self.metrics = Metrics(self, config.gateway_id)
         self.lanes: dict[type_LaneKey, Lane] = {}
         self.windows = Windows(time.time)

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from deployments import routes, selectors, services
 from deployments.bootstrap import site_key
 from deployments.models import Endpoint
+from deployments.traffic import arms_traffic
 from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
@@ -65,6 +66,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "replicas": selectors.replicas_of(endpoint),
         "wanted": routes.wanted_revision(endpoint.environment),
         "gateways": [(gateway, gateway.applied.get(endpoint.environment.name, 0)) for gateway in gateways],
+        "queues": arms_traffic(endpoint, gateways),
         "history": selectors.served_history(endpoint),
         "config": endpoint.configs.order_by("-revision").first(),
         "target": target,

@@ -8,9 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from deployments.models import GatewayState, ReplicaState
+from deployments.traffic import gateway_processes
 from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
+from mlorch_site.lib.htmx import render_page
 from registry.selectors import backend_state
 
 
@@ -36,3 +38,10 @@ def system(request: HttpRequest) -> HttpResponse:
         "now": clock.now(),
     }
     return render(request, "deployments/system.html", context)
+
+
+@requires(Action.VIEW)
+def gateways(request: HttpRequest) -> HttpResponse:
+    """Show each gateway process: the routes it obeys, its connection to the site, what it dropped."""
+    context = {"processes": gateway_processes(clock.now())}
+    return render_page(request, "deployments/gateways.html", "deployments/_gateways.html", context)

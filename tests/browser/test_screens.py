@@ -24,6 +24,7 @@ PAGES = (
     "/tokens/",
     "/preferences/",
     "/system/",
+    "/gateways/",
 )
 SETTLE_MS = 600
 

@@ -23,6 +23,7 @@ PAGES = (
     "tokens",
     "preferences",
     "system",
+    "gateways",
     "release-new",
     "api-docs",
     "api-schema",
@@ -50,7 +51,7 @@ def test_page__signed_out__goes_to_sign_in_and_comes_back(client: Any, db: None,
     assert answer.url == f"/sign-in/?next={reverse(page)}"
 
 
-@pytest.mark.parametrize("page", PAGES[:10])
+@pytest.mark.parametrize("page", PAGES[:11])
 def test_page__any__has_no_inline_script_or_style(world: Any, page: str) -> None:
     html = signed_in("emma").get(reverse(page)).content.decode()
 

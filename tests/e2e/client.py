@@ -46,6 +46,14 @@ def send(
     return Answer(status, parsed, {name.lower(): value for name, value in told.items()})
 
 
+def infer(product: Product, path: str, body: Any, content_type: str = "application/json", **headers: str) -> Answer:
+    """Send one inference request with the first gateway key."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return send(
+        "POST", f"{product.gateway}{path}", product.credentials["gateway_key"], content, content_type, **headers
+    )
+
+
 class Rest:
     """The REST API as the people of the credentials file."""
 

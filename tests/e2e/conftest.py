@@ -15,8 +15,8 @@ TRAINING_WITHIN_S = 120
 
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """The product without its demo, with the demo's three versions registered and mirrored."""
-    with running(tmp_path_factory.mktemp("product"), "--no-demo") as product:
+    """The product without its demo and with two gateway processes; the demo's three versions are registered and mirrored."""
+    with running(tmp_path_factory.mktemp("product"), "--no-demo", "--gateway-processes", "2") as product:
         wait_until(lambda: product.answers(f"{product.mlflow}/health"), within_s=90, saying="MLflow answers")
         command = [sys.executable, "-m", "deployments.demo.train", "--tracking-uri", product.mlflow]
         environment = {"PATH": os.environ["PATH"], "HOME": str(product.data_dir), "PYTHONPATH": str(ROOT)}

@@ -10,7 +10,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from tests.e2e.client import ROWS, Answer, Load, Rest, send
+from tests.e2e.client import ROWS, Load, Rest, infer, send
 from tests.support.product import ROOT, Product, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -25,13 +25,6 @@ def alias(product: Product, name: str) -> int | None:
     url = f"{product.mlflow}/api/2.0/mlflow/registered-models/alias?name=breast-cancer&alias={name}"
     answer = send("GET", url, "", None)
     return int(answer.body["model_version"]["version"]) if answer.status == 200 else None
-
-
-def infer(product: Product, path: str, body: Any, content_type: str = "application/json", **headers: str) -> Answer:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return send(
-        "POST", f"{product.gateway}{path}", product.credentials["gateway_key"], content, content_type, **headers
-    )
 
 
 def test_1_first_release__approved_by_two_roles__serves_and_has_no_rollback_target(

@@ -14,7 +14,7 @@ from tests.support import crowd
 from tests.support.live import signed_in
 
 FEW, MORE = 2, 18
-PAGES = ("overview", "models", "approvals", "releases", "endpoints", "audit", "tokens", "system")
+PAGES = ("overview", "models", "approvals", "releases", "endpoints", "audit", "tokens", "system", "gateways")
 API_LISTS = ("api-models", "api-releases", "api-endpoints", "api-gateway-keys", "api-tokens", "api-audit")
 QUERIES_MAX = 40
 

@@ -73,6 +73,11 @@ class Product:
             return urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S).status == 200
         return False
 
+    def text(self, url: str) -> str:
+        """Return what `url` answers, as text."""
+        answer: bytes = urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S).read()
+        return answer.decode()
+
     def wait_until_usable(self, within_s: float = 60.0) -> None:
         def usable() -> bool:
             assert self.process.poll() is None, self.output

@@ -1,0 +1,47 @@
+"""What a gateway process tells the site of itself with every poll, for the pages people look at (docs/wire.md section 3)."""
+
+import os
+import resource
+from typing import Any
+
+from deployments.gateway.lanes import Lane
+from deployments.gateway.state import State
+
+LANES_MAX = 200
+
+
+def stats_of(state: State) -> dict[str, Any]:
+    """Return the numbers of this process and of its lanes, busy ones first when there are too many."""
+    lanes = sorted(state.lanes.items(), key=lambda item: -item[1].counts.sent_requests)[:LANES_MAX]
+    return {
+        "pid": os.getpid(),
+        "started_at": state.started_at,
+        "memory_mb": _memory_mb(),
+        "requests_total": state.requests_total,
+        "spooled_batches": len(state.spool.waiting()),
+        "dropped_windows": state.spool.dropped_windows,
+        "refusals": sum(state.metrics.refusals.values()),
+        "lanes": [_lane(key, lane) for key, lane in lanes],
+    }
+
+
+def _lane(key: tuple[str, str, str, str], lane: Lane) -> dict[str, Any]:
+    counts = lane.counts
+    return {
+        **dict(zip(("environment", "endpoint", "arm", "version"), key, strict=True)),
+        "queued": lane.queued,
+        "in_flight": lane.in_flight_by_replica(),
+        "requests": sum(counts.outcomes.values()),
+        "batches": counts.batches,
+        "batch_sizes": {str(bound): count for bound, count in counts.batch_sizes.items()},
+        "retries": counts.retries,
+        "clients_gone": counts.dropped,
+        "deadlines_exceeded": counts.expired,
+        "ejected": lane.ejected,
+    }
+
+
+def _memory_mb() -> int:
+    """Return the resident memory of this process now."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() // (1024 * 1024)

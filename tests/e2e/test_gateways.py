@@ -1,0 +1,76 @@
+"""Two gateway processes share the ports: each obeys the routes, one exposition tells of both, and gRPC answers like REST."""
+
+import grpc
+import pytest
+
+from deployments.gateway.grpc import inference_pb2
+from tests.e2e.client import ROWS, Rest, infer
+from tests.support.product import Product, wait_until
+
+pytestmark = pytest.mark.e2e
+
+ENDPOINT = "shared"
+SAMPLE = ROWS.iloc[:4]
+
+
+@pytest.fixture(scope="module")
+def endpoint(product: Product, rest: Rest) -> str:
+    release = rest.request(1, {"kind": "immediate"}, endpoint=ENDPOINT)
+    rest.approve(release.body["id"])
+    rest.reach(release.body["id"], {"succeeded"}, 90)
+    return ENDPOINT
+
+
+def rest_answer(product: Product, endpoint: str) -> list[int]:
+    form = {"dataframe_split": SAMPLE.to_dict(orient="split", index=False)}
+    answer = infer(product, f"/production/endpoints/{endpoint}/invocations", form)
+    assert answer.status == 200, answer
+    return list(answer.body["predictions"])
+
+
+def test_metrics__two_processes__both_have_the_same_routes_and_both_answer(product: Product, endpoint: str) -> None:
+    def told() -> str:
+        return product.text(f"{product.gateway}/metrics")
+
+    def both_answered() -> bool:
+        rest_answer(product, endpoint)
+        answered = [
+            line
+            for line in told().splitlines()
+            if line.startswith("mlorch_gateway_requests_total")
+            and f'"{endpoint}"' in line
+            and not line.endswith(" 0.0")
+        ]
+        return all(any(f'gateway="{name}"' in line for line in answered) for name in ("gateway-1", "gateway-2"))
+
+    wait_until(both_answered, within_s=30, saying="both processes have answered")
+    revisions = {
+        line.rsplit(" ", 1)[1]
+        for line in told().splitlines()
+        if line.startswith("mlorch_gateway_route_table_revision{") and 'environment="production"' in line
+    }
+    assert len(revisions) == 1
+
+
+def test_grpc__same_rows__same_predictions_and_who_answered(product: Product, endpoint: str) -> None:
+    request = inference_pb2.ModelInferRequest(model_name=endpoint, id="a7")
+    for name in SAMPLE:
+        tensor = request.inputs.add(name=name, datatype="FP64", shape=[len(SAMPLE)])
+        tensor.contents.fp64_contents.extend(SAMPLE[name].tolist())
+    key = product.credentials["gateway_key"]
+    metadata = (("authorization", f"Bearer {key}"), ("mlorch-environment", "production"))
+    with grpc.insecure_channel(product.grpc) as channel:
+        ask = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=inference_pb2.ModelInferRequest.SerializeToString,
+            response_deserializer=inference_pb2.ModelInferResponse.FromString,
+        )
+        answer, call = ask.with_call(request, metadata=metadata, timeout=20)
+        with pytest.raises(grpc.RpcError) as refused:
+            ask(request, timeout=20)
+
+    predictions = memoryview(answer.raw_output_contents[0]).cast("q").tolist()
+    assert (answer.id, answer.model_version) == ("a7", "1")
+    assert predictions == rest_answer(product, endpoint)
+    assert dict(call.trailing_metadata())["x-mlorch-arm"] == "stable"
+    assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
