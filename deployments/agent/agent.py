@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import sys
 import uuid
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,10 +16,12 @@ from deployments.agent.config import Config
 from deployments.agent.environments import Environments
 from deployments.agent.process import Record
 from deployments.agent.replica import ReplicaRunner
+from deployments.agent.templates import Templates
 
 log = structlog.get_logger(__name__)
 
 SYNC_TIMEOUT_S = 10.0
+THREADS_BY_DEFAULT = 1
 QUIET_S = 0.03  # changes this close together go in one sync
 
 
@@ -28,6 +32,7 @@ class Agent:
         self._config = config
         self._boot = str(uuid.uuid4())
         self._environments = Environments(config.environments)
+        self._templates = Templates(config)
         self._runners: dict[str, ReplicaRunner] = {}
         self._ending: dict[str, tuple[ReplicaRunner, asyncio.Task[None]]] = {}
         self._orphans: dict[str, Record] = {}
@@ -45,7 +50,7 @@ class Agent:
             self._begin(record.goal, adopted=record)
 
     def _begin(self, goal: dict[str, Any], adopted: Record | None = None) -> None:
-        runner = ReplicaRunner(self._config, self._environments, goal, self._news.set)
+        runner = ReplicaRunner(self._config, self._environments, self._templates, goal, self._news.set)
         self._runners[runner.id] = runner
         runner.begin(adopted)
 
@@ -85,14 +90,18 @@ class Agent:
     async def run(self) -> None:
         """Sync until cancelled; without the site the workers run on."""
         self.adopt()
+        warming = asyncio.create_task(self._templates.warm_up(Path(sys.executable), THREADS_BY_DEFAULT))
         headers = {"Authorization": f"Bearer {self._config.control_token}"}
-        async with aiohttp.ClientSession(headers=headers) as session:
-            while True:
-                self._news.clear()
-                await self._sync(session)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self._config.sync_s)
-                    await asyncio.sleep(QUIET_S)
+        try:
+            async with aiohttp.ClientSession(headers=headers) as session:
+                while True:
+                    self._news.clear()
+                    await self._sync(session)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._news.wait(), self._config.sync_s)
+                        await asyncio.sleep(QUIET_S)
+        finally:
+            warming.cancel()
 
     async def _sync(self, session: aiohttp.ClientSession) -> None:
         url = f"{self._config.control_url}/internal/v1/agents/{self._config.agent_id}/sync"
@@ -116,7 +125,9 @@ class Agent:
         """End all workers, or leave them for the next agent process when the configuration says so."""
         if not self._config.stop_workers:
             await asyncio.gather(*(runner.detach() for runner in self._runners.values()))
+            self._templates.end()
             return
         for replica_id in list(self._runners):
             self._end(replica_id)
         await asyncio.gather(*(task for _, task in list(self._ending.values())))
+        self._templates.end()

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+# What the worker itself needs beside the version's own requirements: the decoder of its native path.
+RUNTIME_REQUIREMENTS = ("msgspec>=0.22,<1",)
 LINES_MAX = 500
 LINE_MAX_CHARS = 300
 BUILD_TIMEOUT_S = 1800
@@ -55,7 +57,7 @@ def parse(lines: list[str]) -> list[Requirement]:
 
 def key_of(lines: list[str], python: str) -> str:
     """Return the cache key: SHA-256 over the sorted, normalised lines and the Python version (major and minor)."""
-    normal = sorted(str(requirement).lower() for requirement in parse(lines))
+    normal = sorted(str(requirement).lower() for requirement in parse([*lines, *RUNTIME_REQUIREMENTS]))
     minor = ".".join(python.split(".")[:2])
     return hashlib.sha256("\n".join([minor, *normal]).encode()).hexdigest()
 
@@ -134,7 +136,7 @@ class Environments:
             try:
                 build.progress = "making the environment"
                 await self._uv(build, "venv", "--relocatable", "--python", sys.executable, str(temporary))
-                wanted = [str(requirement) for requirement in parse(lines)]
+                wanted = [str(requirement) for requirement in parse([*lines, *RUNTIME_REQUIREMENTS])]
                 build.progress = f"installing {len(wanted)} requirements"
                 await self._uv(build, "pip", "install", "--python", str(temporary / "bin" / "python"), "--", *wanted)
                 temporary.rename(target)

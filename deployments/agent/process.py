@@ -20,7 +20,7 @@ LOG_MAX_BYTES = 5 * 1024 * 1024
 OPEN_FILES_MAX = 1024
 PING_TIMEOUT_S = 5.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-RUNTIMES = {"": "deployments.serving", "echo": "deployments.serving.echo"}
+RUNTIMES = {"": "deployments.serving.__main__", "echo": "deployments.serving.echo"}
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Record:
             return False
 
     def memory_mb(self) -> int:
-        """Return the resident memory of the process in MB, 0 when it is gone."""
+        """Return the memory of the process in MB, 0 when it is gone: its proportional share, as forked workers share pages."""
         try:
-            return int(psutil.Process(self.pid).memory_info().rss / 1024 / 1024)
+            return int(psutil.Process(self.pid).memory_full_info().pss / 1024 / 1024)
         except psutil.Error:
             return 0
 
@@ -91,36 +91,48 @@ def clean_environment(goal: dict[str, Any], home: Path, path: str) -> dict[str, 
     return environment | dict.fromkeys(THREAD_VARIABLES, threads)
 
 
+def data_limit(memory_mb: int) -> int:
+    """Return the bound on a worker's data in bytes; its watched memory comes first."""
+    return 4 * memory_mb * 1024 * 1024
+
+
 def _limit(memory_mb: int) -> None:
-    """Runs in the child before exec: no core dumps, few files, a bound on data (watched resident memory comes first)."""
+    """Runs in the child before exec: no core dumps, few files, a bound on data."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
-    data = 4 * memory_mb * 1024 * 1024
+    data = data_limit(memory_mb)
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
+
+
+def home_of(goal: dict[str, Any], socket: Path) -> Path:
+    """Make and return the private home of a worker."""
+    home = socket.parent / f"{goal['id']}.home"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
+
+
+def module_of(goal: dict[str, Any]) -> str:
+    """Return the module that a worker runs."""
+    return RUNTIMES[goal.get("runtime", "")]
+
+
+def arguments_of(goal: dict[str, Any], socket: Path) -> list[str]:
+    """Return the command line of a worker, without its interpreter and module."""
+    arguments = ["--socket", str(socket), "--artifacts", goal["artifacts"], "--digest", goal["digest"]]
+    return [*arguments, "--model", goal["model"], "--version", str(goal["version"])]
 
 
 def start(
     goal: dict[str, Any], python: Path, socket: Path, log: Path, path: str
 ) -> tuple[Record, "subprocess.Popen[bytes]", int]:
     """Start a worker; return its record, its handle, and where its part of the log begins."""
-    home = socket.parent / f"{goal['id']}.home"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home = home_of(goal, socket)
     descriptor = open_log(log)
     offset = os.fstat(descriptor).st_size
-    command = [
-        str(python),
-        "-m",
-        RUNTIMES[goal.get("runtime", "")],
-        "--socket",
-        str(socket),
-        "--artifacts",
-        goal["artifacts"],
-    ]
-    command += ["--digest", goal["digest"], "--model", goal["model"], "--version", str(goal["version"])]
     memory_mb = int(goal.get("memory_limit_mb", 2048))
     try:
         handle = subprocess.Popen(
-            command,
+            [str(python), "-m", module_of(goal), *arguments_of(goal, socket)],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

@@ -9,14 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from deployments.agent import process
 from deployments.agent.config import Config
 from deployments.agent.environments import BadRequirement, BuildFailed, Environments
 from deployments.agent.process import Record
+from deployments.agent.templates import NoTemplate, Templates
+
+log = structlog.get_logger(__name__)
 
 START_POLL_S = 0.05
 WATCH_S = 0.25
 PING_EVERY_S = 2.0
+WEIGH_EVERY_S = 1.0
 PINGS_MISSED_MAX = 3
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
@@ -36,18 +42,25 @@ class ReplicaRunner:
     """Keeps one replica running until it is told to stop."""
 
     def __init__(
-        self, config: Config, environments: Environments, goal: dict[str, Any], changed: Callable[[], None]
+        self,
+        config: Config,
+        environments: Environments,
+        templates: Templates,
+        goal: dict[str, Any],
+        changed: Callable[[], None],
     ) -> None:
         self.goal = goal
         self.state = "pending"
         self.message = ""
         self.restarts = 0
+        self.memory_mb = 0
         self.ready_at: float | None = None
         self.record: Record | None = None
         self._handle: subprocess.Popen[bytes] | None = None
         self._offset = 0
         self._config = config
         self._environments = environments
+        self._templates = templates
         self._changed = changed
         self._task: asyncio.Task[None] | None = None
 
@@ -80,7 +93,7 @@ class ReplicaRunner:
             "address": f"unix:{self._socket}",
             "restarts": self.restarts,
             "message": self.message[:REASON_MAX_CHARS],
-            "memory_mb": record.memory_mb() if record else 0,
+            "memory_mb": self.memory_mb if record else 0,
             "digest": self.goal["digest"],
             "ready_at": self.ready_at,
         }
@@ -147,11 +160,22 @@ class ReplicaRunner:
         python = await self._interpreter()
         self._set("starting", "")
         self._socket.unlink(missing_ok=True)
-        self.record, self._handle, self._offset = process.start(
-            self.goal, python, self._socket, self._log, self._config.path
-        )
-        self.record.save(self._config.records)
+        await self._fork_or_start(python)
         await self._until_ready()
+
+    async def _fork_or_start(self, python: Path) -> None:
+        """Fork the worker from a warm template; start it the slower way when there is none that can, or nothing to share."""
+        try:
+            if self.goal.get("runtime"):
+                raise NoTemplate("this runtime loads nothing that could be shared")
+            self.record, self._offset = await self._templates.start(self.goal, python, self._socket, self._log)
+            self._handle = None
+        except (NoTemplate, OSError) as error:
+            log.info("replica.not_forked", replica=self.id, why=str(error))
+            self.record, self._handle, self._offset = process.start(
+                self.goal, python, self._socket, self._log, self._config.path
+            )
+        self.record.save(self._config.records)
 
     async def _interpreter(self) -> Path:
         self._set("building", "")
@@ -185,11 +209,14 @@ class ReplicaRunner:
 
     async def _watch(self) -> None:
         assert self.record is not None
-        missed, next_ping = 0, 0.0
+        missed, next_ping, next_weighing, memory_mb = 0, 0.0, 0.0, 0
         while True:
             if process.has_ended(self.record, self._handle):
                 raise Crashed(f"The worker ended: {process.last_line(self._log, self._offset)}")
-            memory_mb, limit_mb = self.record.memory_mb(), int(self.goal.get("memory_limit_mb", 2048))
+            if time.monotonic() >= next_weighing:
+                next_weighing = time.monotonic() + WEIGH_EVERY_S
+                memory_mb = self.memory_mb = self.record.memory_mb()
+            limit_mb = int(self.goal.get("memory_limit_mb", 2048))
             if memory_mb > limit_mb:
                 raise Crashed(f"The worker used {memory_mb} MB of memory, more than its limit of {limit_mb} MB")
             if time.monotonic() >= next_ping:
