@@ -84,6 +84,9 @@ async def main() -> None:
             asyncio.create_task(control.windows_forever(state)),
             asyncio.create_task(control.push_forever(state, session)),
         ]
+        # The sink is somebody else: the control token of the other session is not for it.
+        sink = aiohttp.ClientSession()
+        loops.append(asyncio.create_task(state.request_log.drain_forever(sink)))
         try:
             async with grpc_port(state):
                 await server_of(application).serve(sockets=[listen(config)])
@@ -93,6 +96,8 @@ async def main() -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*loops)
             control.spool_windows(state, everything=True)
+            await state.request_log.drain(None)
+            await sink.close()
             await application.exposition.stop()
             state.close()
 

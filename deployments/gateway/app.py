@@ -75,14 +75,14 @@ class App:
         if scope["type"] != "http":
             return
         headers: type_Headers = dict(scope["headers"])
+        identity = request_id(headers.get(b"x-request-id"))
         try:
-            reply = await self._answer(scope, headers, receive)
+            reply = await self._answer(scope, headers, receive, identity)
         except Refusal as refusal:
             reply = self.refusal(refusal, is_oip="/v2" in scope["path"])
         except (Disconnected, ClientGone):
             return
-        offered = headers.get(b"x-request-id")
-        answer_headers = [(b"content-type", reply.content_type), (b"x-request-id", request_id(offered)), *reply.headers]
+        answer_headers = [(b"content-type", reply.content_type), (b"x-request-id", identity), *reply.headers]
         if reply.parts is None:
             answer_headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": answer_headers})
@@ -95,11 +95,16 @@ class App:
         self.state.metrics.refused(refusal.status)
         return Reply(refusal.status, JSON, refusal.body(oip=is_oip), refusal.headers)
 
-    async def _answer(self, scope: MutableMapping[str, Any], headers: type_Headers, receive: type_Receive) -> Reply:
+    async def _answer(
+        self, scope: MutableMapping[str, Any], headers: type_Headers, receive: type_Receive, identity: bytes
+    ) -> Reply:
         path, method = scope["path"], scope["method"]
         target = target_of(path.encode())
         if target is not None:
-            return await self._infer(target, method, headers, receive, scope.get("mlorch.gone"))
+            if method != "POST":
+                self._check_key(target, headers)
+                raise errors.wrong_method("POST")
+            return await self._infer(target, headers, receive, identity, scope.get("mlorch.gone"))
         environment, kind, rest = split_path(path)
         if not kind:
             return await self._own(environment)
@@ -118,16 +123,16 @@ class App:
             return Reply(200, b"text/plain; version=0.0.4; charset=utf-8", await self.exposition.render())
         raise errors.unknown_path()
 
+    def _check_key(self, target: Target, headers: type_Headers) -> EndpointRoute:
+        """Return the route when the request's key opens it. Raises Refusal (401, 403, 404)."""
+        key = key_of(self.state, target.environment, headers)
+        return inference.route_for(self.state, target.environment, target.endpoint, key)
+
     async def _infer(
-        self, target: Target, method: str, headers: type_Headers, receive: type_Receive, gone: type_Gone = None
+        self, target: Target, headers: type_Headers, receive: type_Receive, identity: bytes, gone: type_Gone
     ) -> Reply:
-        route = inference.route_for(
-            self.state, target.environment, target.endpoint, key_of(self.state, target.environment, headers)
-        )
-        if method != "POST":
-            raise errors.wrong_method("POST")
-        body = await read_body(headers, receive, route.max_body_bytes)
-        route, call = call_of(self.state, target, headers, body)
+        body = await read_body(headers, receive, self._check_key(target, headers).max_body_bytes)
+        route, call = call_of(self.state, target, headers, body, identity)
         return reply_to(await inference.infer(self.state, route, call, gone))
 
     async def _oip(self, environment: str, rest: list[str], method: str, headers: type_Headers) -> Reply:
@@ -212,7 +217,9 @@ def key_of(state: State, environment: str, headers: type_Headers) -> Key:
     return key
 
 
-def call_of(state: State, target: Target, headers: type_Headers, body: bytes) -> tuple[EndpointRoute, Call]:
+def call_of(
+    state: State, target: Target, headers: type_Headers, body: bytes, identity: bytes
+) -> tuple[EndpointRoute, Call]:
     """Return the route and the call of an inference request whose body is whole. Raises Refusal."""
     environment, endpoint, op, version = target
     route = inference.route_for(state, environment, endpoint, key_of(state, environment, headers))
@@ -226,7 +233,7 @@ def call_of(state: State, target: Target, headers: type_Headers, body: bytes) ->
         accept = headers.get(b"accept", b"")
         if b'"stream"' in body or EVENT_STREAM in accept:
             header = {**header, "op": "stream", "accept": accept.decode("latin-1")}
-    return route, Call(environment, endpoint, header, body, unit_of(headers), version)
+    return route, Call(environment, endpoint, header, body, unit_of(headers), version, identity)
 
 
 def reply_to(outcome: Outcome) -> Reply:

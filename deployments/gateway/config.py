@@ -54,6 +54,7 @@ class Config:
     data_dir: Path
     grpc_port: int = 0  # 0: no gRPC
     shares_port: bool = False  # with other gateway processes of this machine
+    log_sink: str = ""  # where request log entries are posted as CloudEvents
 
     @property
     def folder(self) -> Path:
@@ -80,5 +81,6 @@ def from_environment() -> Config:
         control_token=env["MLORCH_CONTROL_TOKEN"],
         data_dir=Path(env.get("MLORCH_DATA_DIR", "var")).resolve(),
         grpc_port=int(env.get("MLORCH_GATEWAY_GRPC_PORT", "0")),
+        log_sink=env.get("MLORCH_GATEWAY_LOG_SINK", ""),
         shares_port=env.get("MLORCH_GATEWAY_SHARES_PORT", "0") == "1",
     )

@@ -59,6 +59,7 @@ class Exchange:
         self.connection = connection
         self.target = target
         self.headers = headers
+        self.id = app.request_id(headers.get(b"x-request-id"))
         self.body = b""
         self.inference: Inference | None = None
         self.keep_alive = True
@@ -69,7 +70,7 @@ class Exchange:
         """Begin the inference; refusals are answered at once."""
         state = self.connection.application.state
         try:
-            route, call = app.call_of(state, self.target, self.headers, self.body)
+            route, call = app.call_of(state, self.target, self.headers, self.body, self.id)
             self.inference = Inference(state, route, call, self._end)
             self.inference.begin()
         except Refusal as refusal:
@@ -215,8 +216,7 @@ class Connection(HttpToolsProtocol):
         """Write the answer of an express request in one piece."""
         if self.transport.is_closing():
             return
-        offered = exchange.headers.get(b"x-request-id")
-        self._write(reply, app.request_id(offered), exchange.keep_alive)
+        self._write(reply, exchange.id, exchange.keep_alive)
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()

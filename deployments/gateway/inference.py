@@ -1,14 +1,17 @@
 """One inference request: key, route, lane, count. Knows no HTTP beyond the status a worker gives."""
 
 import asyncio
+import random
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from deployments.gateway import errors, router
+from deployments.gateway import errors, request_log, router
 from deployments.gateway.config import MOVES_MAX
 from deployments.gateway.errors import Refusal
 from deployments.gateway.lanes import Lane
+from deployments.gateway.request_log import Entry
 from deployments.gateway.state import State
 from deployments.gateway.tables import STABLE, ArmRoute, EndpointRoute, Key
 from deployments.gateway.tickets import ClientGone, Lost, Moved, NotSent, Ticket, TimedOut, WorkerAnswer
@@ -26,6 +29,7 @@ class Call(NamedTuple):
     body: bytes
     unit: str
     version: str  # named in the URL; empty to let the routes decide
+    id: bytes = b""
 
 
 class Outcome(NamedTuple):
@@ -168,6 +172,34 @@ class Inference:
     def _finish(self, outcome: Outcome | None, error: Exception | None) -> None:
         self._state.open_requests[(self._call.environment, self._call.endpoint)] -= 1
         self._end(outcome, error)
+        share = self._route.log_share
+        if share and random.random() < share:  # noqa: S311 - a sample, no secret
+            self._log(outcome, error)
+
+    def _log(self, outcome: Outcome | None, error: Exception | None) -> None:
+        """Offer the request to the request log. Its client has the answer already."""
+        call, arm = self._call, self._arm
+        status = outcome.status if outcome else error.status if isinstance(error, Refusal) else 0
+        self._state.request_log.offer(
+            Entry(
+                at=request_log.now(),
+                id=call.id.decode() or uuid.uuid4().hex,
+                environment=call.environment,
+                endpoint=call.endpoint,
+                arm=arm.arm,
+                version=arm.version,
+                release=arm.release,
+                op=str(call.header["op"]),
+                content_type=_content_type(call),
+                status=status,
+                outcome=outcome.outcome if outcome else COUNTED_AS.get(type(error), "server_errors"),
+                latency_ms=(time.perf_counter() - self._began) * 1000,
+                request=call.body,
+                answer_type=outcome.content_type if outcome else "application/json",
+                answer=outcome.body if outcome else b"",
+                hidden=self._route.log_redacted,
+            )
+        )
 
     def _count(self, outcome: str) -> None:
         seconds = time.perf_counter() - self._began
@@ -233,6 +265,13 @@ def _choose(route: EndpointRoute, call: Call) -> tuple[ArmRoute, bool, bool]:
     if call.unit:
         return router.arm_for(route, router.bucket_of(route.salt, call.unit)), True, False
     return router.arm_for(route, router.drawn_bucket()), True, True
+
+
+def _content_type(call: Call) -> str:
+    """Return the content type of a request; a body with binary tensors is no JSON."""
+    if call.header.get("header_length") is not None:
+        return "application/octet-stream"
+    return str(call.header.get("content_type", "application/json"))
 
 
 def _outcome(answer: WorkerAnswer) -> str:

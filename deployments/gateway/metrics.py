@@ -84,6 +84,17 @@ class _Numbers(Collector):
         yield from self._histograms()
         yield from self._lanes()
         yield from self._own()
+        yield from self._request_log()
+
+    def _request_log(self) -> Iterator[type_Family]:
+        counts = self._state.request_log.counts.items()
+        for name, text in (
+            ("written", "Request log entries written to files."),
+            ("exported", "Request log entries posted as CloudEvents."),
+            ("dropped", "Request log entries lost for want of room, or not sent."),
+        ):
+            rows = [(list(place), float(getattr(count, name))) for place, count in counts]
+            yield self._counter(f"request_log_{name}", text, ENDPOINT, rows)
 
     def _gauge(self, name: str, text: str, labels: list[str], rows: Iterable[tuple[list[str], float]]) -> type_Family:
         family = GaugeMetricFamily(f"mlorch_gateway_{name}", text, labels=[GATEWAY, *labels])

@@ -10,6 +10,7 @@ from deployments.gateway import tables
 from deployments.gateway.config import SPOOL_MAX_BATCHES, Config
 from deployments.gateway.lanes import Lane
 from deployments.gateway.metrics import Metrics
+from deployments.gateway.request_log import RequestLog
 from deployments.gateway.tables import InvalidTable, Table
 from deployments.gateway.windows import Spool, WindowKey, Windows
 
@@ -29,6 +30,7 @@ class State:
         self.lanes: dict[type_LaneKey, Lane] = {}
         self.windows = Windows(time.time)
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES)
+        self.request_log = RequestLog(config.folder / "requests", config.log_sink)
         self.tables: dict[str, Table] = {}
         self.refused: dict[str, dict[str, Any]] = {}
         self.open_requests: dict[tuple[str, str], int] = {}

@@ -20,6 +20,7 @@ def stats_of(state: State) -> dict[str, Any]:
         "requests_total": state.requests_total,
         "spooled_batches": len(state.spool.waiting()),
         "dropped_windows": state.spool.dropped_windows,
+        "request_log": [[*place, count.written, count.dropped] for place, count in state.request_log.counts.items()],
         "refusals": sum(state.metrics.refusals.values()),
         "lanes": [_lane(key, lane) for key, lane in lanes],
     }

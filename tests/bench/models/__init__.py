@@ -1,0 +1,1 @@
+"""Models made for benchmarks, where a model of the wild would not do."""
