@@ -70,6 +70,15 @@ class Rest:
         assert answer.status == 200, answer
         return answer.body
 
+    def until_mirrored(self) -> None:
+        """Wait until the demo's three versions are known with their digests."""
+
+        def mirrored() -> bool:
+            answer = self.call("engineer", "GET", "/models/breast-cancer/versions")
+            return answer.status == 200 and sum(bool(version["digest"]) for version in answer.body["results"]) == 3
+
+        wait_until(mirrored, within_s=60, saying="three versions are mirrored with their digests")
+
     def request(
         self, version: int, strategy: dict[str, Any], environment: str = "production", **changes: Any
     ) -> Answer:
@@ -126,19 +135,28 @@ class Rest:
 
 @dataclass(frozen=True)
 class Seen:
-    """One answer of the gateway under load. `status` 0 stands for no answer at all."""
+    """One answer of the gateway under load: when it was asked and answered. `status` 0 stands for no answer at all."""
 
     at: float
     status: int
     version: str
     outcome: str
+    answered_at: float = 0.0
 
 
 class Load:
-    """A steady load on an endpoint from a thread of its own; every answer is kept."""
+    """A steady load on an endpoint from a thread of its own; every answer is kept. With 0 `units` the arm is drawn for each request."""
 
-    def __init__(self, product: Product, rate_per_s: float, endpoint: str = "cancer") -> None:
-        self._url = f"{product.gateway}/production/endpoints/{endpoint}/invocations"
+    def __init__(
+        self,
+        product: Product,
+        rate_per_s: float,
+        endpoint: str = "cancer",
+        environment: str = "production",
+        units: int = 4001,
+    ) -> None:
+        self._url = f"{product.gateway}/{environment}/endpoints/{endpoint}/invocations"
+        self._units = units
         self._headers = {
             "Authorization": f"Bearer {product.credentials['gateway_key']}",
             "Content-Type": "application/json",
@@ -159,30 +177,37 @@ class Load:
     def since(self, moment: float) -> list[Seen]:
         return [seen for seen in self.answers if seen.at >= moment]
 
+    def _unit(self, number: int) -> dict[str, str]:
+        return {"X-Mlorch-Unit": f"unit-{number % self._units}"} if self._units else {}
+
     async def _run(self) -> None:
         bodies = [json.dumps({"dataframe_records": [row]}).encode() for row in ROWS.to_dict(orient="records")]
         tasks: set[asyncio.Task[None]] = set()
         async with aiohttp.ClientSession() as session:
             number = 0
             while not self._ended.is_set():
-                task = asyncio.create_task(self._send(session, bodies[number % len(bodies)], f"unit-{number % 4001}"))
+                task = asyncio.create_task(self._send(session, bodies[number % len(bodies)], self._unit(number)))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
                 number += 1
                 await asyncio.sleep(self._period_s)
             await asyncio.gather(*tasks)
 
-    async def _send(self, session: aiohttp.ClientSession, body: bytes, unit: str) -> None:
+    async def _send(self, session: aiohttp.ClientSession, body: bytes, unit: dict[str, str]) -> None:
         began = time.time()
         timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
         try:
-            async with session.post(
-                self._url, data=body, headers={**self._headers, "X-Mlorch-Unit": unit}, timeout=timeout
-            ) as answer:
+            async with session.post(self._url, data=body, headers={**self._headers, **unit}, timeout=timeout) as answer:
                 await answer.read()
                 told = answer.headers
                 self.answers.append(
-                    Seen(began, answer.status, told.get("X-Mlorch-Version", ""), told.get("X-Mlorch-Outcome", ""))
+                    Seen(
+                        began,
+                        answer.status,
+                        told.get("X-Mlorch-Version", ""),
+                        told.get("X-Mlorch-Outcome", ""),
+                        time.time(),
+                    )
                 )
         except (aiohttp.ClientError, TimeoutError):
             self.answers.append(Seen(began, 0, "", "lost"))

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 PASSED_ON = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "PIP_", "UV_")
 STOP_WITHIN_S = 60.0
+TRAINING_WITHIN_S = 120
 REQUEST_TIMEOUT_S = 5.0
 
 
@@ -99,6 +101,22 @@ class Product:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         return self.process.wait(STOP_WITHIN_S)
+
+
+def train(product: Product) -> None:
+    """Register the demo's three versions with the product's MLflow."""
+    wait_until(lambda: product.answers(f"{product.mlflow}/health"), within_s=90, saying="MLflow answers")
+    command = [sys.executable, "-m", "deployments.demo.train", "--tracking-uri", product.mlflow]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(product.data_dir), "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, check=True, timeout=TRAINING_WITHIN_S, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def prepared(data_dir: Path, *arguments: str) -> Iterator[Product]:
+    """Start the product and register the demo's three versions."""
+    with running(data_dir, *arguments) as product:
+        train(product)
+        yield product
 
 
 @contextmanager
