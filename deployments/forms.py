@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 
+from deployments.models import ServingConfig
 from deployments.services import ReleaseCommand
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import Invalid
@@ -106,3 +107,53 @@ class ReleaseForm(forms.Form):
         """Put the service's problems beside the fields they are about; what has no field goes to the top."""
         for name, text in (error.details or {"": error.message}).items():
             self.add_error(name if name in self.fields else None, str(text))
+
+
+class ServingForm(forms.Form):
+    """How an endpoint should be served. Bounds are the service's; here is only what the words mean."""
+
+    replicas = forms.IntegerField(help_text="Worker processes of each version.")
+    cpu_threads = forms.IntegerField(label="Threads", help_text="Per replica.")
+    memory_limit_mb = forms.IntegerField(
+        label="Memory limit (MB)", help_text="Per replica; over it the worker is restarted."
+    )
+    timeout_ms = forms.IntegerField(label="Timeout (ms)", help_text="Later answers are 504.")
+    max_in_flight = forms.IntegerField(
+        label="Open requests", help_text="Per gateway process; more are refused with 429."
+    )
+    max_body_bytes = forms.IntegerField(label="Largest body (bytes)")
+    max_batch_rows = forms.IntegerField(label="Requests per batch", help_text="1: never predicted together.")
+    max_batch_delay_ms = forms.IntegerField(
+        label="Longest wait for a batch (ms)", help_text="While all replicas are busy."
+    )
+    retry_on_stable = forms.BooleanField(
+        required=False, label="The stable arm answers what no replica of another arm could begin"
+    )
+    log_share_pct = forms.DecimalField(label="Requests logged with their data (%)", max_digits=6, decimal_places=3)
+    log_redacted = forms.CharField(
+        required=False, label="Columns that are not logged", help_text="Separated by commas.", max_length=10_000
+    )
+    keep_previous_s = forms.IntegerField(label="Keep the replaced version warm (s)")
+    drain_s = forms.IntegerField(label="Time to finish open requests (s)")
+    start_timeout_s = forms.IntegerField(label="Longest start (s)")
+    max_restarts = forms.IntegerField(label="Restarts before a replica fails")
+    cost_per_replica_hour = forms.DecimalField(label="Cost per replica and hour", max_digits=9, decimal_places=4)
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            is_switch = isinstance(field, forms.BooleanField)
+            field.widget.attrs["class"] = "form-check-input d-block" if is_switch else "form-control"
+
+    @staticmethod
+    def initial_of(config: ServingConfig) -> dict[str, Any]:
+        """Return what the form shows of a serving config."""
+        values = {name: getattr(config, name) for name in ServingForm.base_fields if name != "reason"}
+        return {**values, "log_redacted": ", ".join(config.log_redacted)}
+
+    def changes(self) -> dict[str, Any]:
+        """Return the values as the service takes them."""
+        values = dict(self.cleaned_data)
+        names = [name.strip() for name in values["log_redacted"].split(",")]
+        return {**values, "log_redacted": [name for name in names if name]}

@@ -18,6 +18,7 @@ urlpatterns = [
     path("endpoints/", endpoints.endpoints, name="endpoints"),
     path("endpoints/<str:environment>/<str:name>/", endpoints.endpoint, name="endpoint"),
     path("endpoints/<str:environment>/<str:name>/rollback/", endpoints.endpoint_rollback, name="endpoint-rollback"),
+    path("endpoints/<str:environment>/<str:name>/serving/", endpoints.endpoint_serving, name="endpoint-serving"),
     path("endpoints/<str:environment>/<str:name>/try/", endpoints.endpoint_try, name="endpoint-try"),
     path("system/", system.system, name="system"),
     path("gateways/", system.gateways, name="gateways"),

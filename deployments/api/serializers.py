@@ -1,5 +1,6 @@
 """How releases, endpoints and keys look over REST, and how requests are read."""
 
+from dataclasses import fields as fields_of
 from typing import Any
 
 from django.conf import settings
@@ -7,8 +8,9 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from deployments import routes, selectors
-from deployments.models import Endpoint, GatewayKey, Release, ReleaseEvent, Rollout
+from deployments.models import Endpoint, GatewayKey, Release, ReleaseEvent, Rollout, ServingConfig
 from deployments.services import ReleaseCommand
+from deployments.services.endpoints import ServingWish
 from mlorch_site.lib import clock
 from registry.approvals.selectors import progress_of
 
@@ -197,6 +199,36 @@ class EndpointSerializer(serializers.ModelSerializer[Endpoint]):
 
     def get_url(self, endpoint: Endpoint) -> str:
         return f"{settings.GATEWAY_URL}/{endpoint.environment.name}/endpoints/{endpoint.name}/invocations"
+
+
+class ServingConfigSerializer(serializers.ModelSerializer[ServingConfig]):
+    """The newest revision of how an endpoint is served."""
+
+    class Meta:
+        model = ServingConfig
+        fields = ["revision", *(field.name for field in fields_of(ServingWish)), "created_at", "created_by"]
+
+
+class ServingChangesSerializer(StrictSerializer):
+    """What is to change; what is left out stays. Bounds are the service's."""
+
+    replicas = serializers.IntegerField(required=False)
+    timeout_ms = serializers.IntegerField(required=False)
+    max_in_flight = serializers.IntegerField(required=False)
+    max_body_bytes = serializers.IntegerField(required=False)
+    memory_limit_mb = serializers.IntegerField(required=False)
+    cpu_threads = serializers.IntegerField(required=False)
+    start_timeout_s = serializers.IntegerField(required=False)
+    drain_s = serializers.IntegerField(required=False)
+    max_restarts = serializers.IntegerField(required=False)
+    keep_previous_s = serializers.IntegerField(required=False)
+    max_batch_rows = serializers.IntegerField(required=False)
+    max_batch_delay_ms = serializers.IntegerField(required=False)
+    retry_on_stable = serializers.BooleanField(required=False)
+    log_share_pct = serializers.DecimalField(required=False, max_digits=6, decimal_places=3)
+    log_redacted = serializers.ListField(required=False, child=serializers.CharField(max_length=200))
+    cost_per_replica_hour = serializers.DecimalField(required=False, max_digits=9, decimal_places=4)
+    reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=2000)
 
 
 class EndpointDetailSerializer(EndpointSerializer):

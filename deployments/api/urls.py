@@ -21,6 +21,11 @@ urlpatterns = [
         name="api-endpoint-rollback",
     ),
     path(
+        "endpoints/<str:environment>/<str:name>/serving-config",
+        views.EndpointServing.as_view(),
+        name="api-endpoint-serving",
+    ),
+    path(
         "endpoints/<str:environment>/<str:name>/metrics", views.EndpointMetrics.as_view(), name="api-endpoint-metrics"
     ),
     path("gateway-keys", views.KeyList.as_view(), name="api-gateway-keys"),

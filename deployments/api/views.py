@@ -21,6 +21,8 @@ from deployments.api.serializers import (
     ReleaseDetailSerializer,
     ReleaseRequestSerializer,
     ReleaseSerializer,
+    ServingChangesSerializer,
+    ServingConfigSerializer,
 )
 from deployments.models import Endpoint, GatewayKey, Release
 from mlorch_site.accounts.actor import Actor
@@ -184,6 +186,26 @@ class EndpointRollback(APIView):
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
         release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **body.validated_data)
         return Response(ReleaseDetailSerializer(release).data)
+
+
+class EndpointServing(APIView):
+    """How an endpoint is served. A change is a new revision; it takes effect with the endpoint's next release."""
+
+    permission_action = Action.VIEW
+
+    @extend_schema(responses={200: ServingConfigSerializer})
+    def get(self, request: Request, environment: str, name: str) -> Response:
+        endpoint = selectors.endpoint_for(actor(request), environment, name)
+        return Response(ServingConfigSerializer(services.serving_config_of(endpoint)).data)
+
+    @extend_schema(request=ServingChangesSerializer, responses={200: ServingConfigSerializer})
+    @idempotent
+    def patch(self, request: Request, environment: str, name: str) -> Response:
+        body = ServingChangesSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
+        config = services.serving_config_revise(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        return Response(ServingConfigSerializer(config).data)
 
 
 class EndpointMetrics(APIView):

@@ -8,7 +8,7 @@ from deployments.services.controls import (
     release_promote,
     release_resume,
 )
-from deployments.services.endpoints import endpoint_create, serving_config_revise
+from deployments.services.endpoints import endpoint_create, serving_config_of, serving_config_revise
 from deployments.services.keys import gateway_key_create, gateway_key_revoke
 from deployments.services.releases import release_decide, release_preview, release_request
 
@@ -27,5 +27,6 @@ __all__ = [
     "release_promote",
     "release_request",
     "release_resume",
+    "serving_config_of",
     "serving_config_revise",
 ]

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from deployments import routes, selectors, services
 from deployments.bootstrap import site_key
+from deployments.forms import ServingForm
 from deployments.models import Endpoint
 from deployments.traffic import arms_traffic
 from mlorch_site.accounts.access import requires
@@ -103,6 +104,33 @@ def endpoint_rollback(request: HttpRequest, environment: str, name: str) -> Http
         return redirect_to(request, reverse("endpoint", args=[environment, name]))
     messages.success(request, "The endpoint goes back.")
     return redirect_to(request, reverse("release", args=[release.pk]))
+
+
+@requires(Action.VIEW)
+def endpoint_serving(request: HttpRequest, environment: str, name: str) -> HttpResponse:
+    """Show how an endpoint is served, and revise it."""
+    actor = actor_of(request)
+    found = selectors.endpoint_for(actor, environment, name)
+    newest = services.serving_config_of(found)
+    form = ServingForm(request.POST or None, initial=ServingForm.initial_of(newest))
+    if request.method == "POST" and form.is_valid():
+        try:
+            config = services.serving_config_revise(actor=actor, endpoint=found, **form.changes())
+        except Invalid as error:
+            for field_name, problem in error.details.items():
+                form.add_error(field_name if field_name in form.fields else None, problem)
+        else:
+            unchanged = config.revision == newest.revision
+            told = (
+                "Nothing was changed."
+                if unchanged
+                else f"Serving config {config.revision} is used by the next release."
+            )
+            messages.success(request, told)
+            return redirect_to(request, reverse("endpoint", args=[environment, name]))
+    why_not = actor.why_not(Action.ENDPOINT_MANAGE, found.scopes)
+    context = {"endpoint": found, "form": form, "config": newest, "why_not": why_not}
+    return render(request, "deployments/serving.html", context, status=422 if form.errors else 200)
 
 
 @dataclass(frozen=True)

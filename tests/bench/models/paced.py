@@ -21,11 +21,12 @@ class Paced(mlflow.pyfunc.PythonModel):
         return [float(value) for value in model_input["value"]]
 
     def predict_stream(
-        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        self, context: Any, model_input: dict[str, float], params: dict[str, Any] | None = None
     ) -> Iterator[float]:
+        # MLflow streams one row and hands it over as a dict.
         for _ in range(PARTS):
-            time.sleep(float(model_input["wait_ms"].max()) / 1000 / PARTS)
-            yield float(model_input["value"].iloc[0])
+            time.sleep(model_input["wait_ms"] / 1000 / PARTS)
+            yield float(model_input["value"])
 
 
 mlflow.models.set_model(Paced())
