@@ -12,11 +12,11 @@ from deployments.gateway.config import MOVES_MAX
 from deployments.gateway.errors import Refusal
 from deployments.gateway.lanes import Lane
 from deployments.gateway.request_log import Entry
+from deployments.gateway.shadow import Mirrored
 from deployments.gateway.state import State
 from deployments.gateway.tables import STABLE, ArmRoute, EndpointRoute, Key
-from deployments.gateway.tickets import ClientGone, Lost, Moved, NotSent, Ticket, TimedOut, WorkerAnswer
+from deployments.gateway.tickets import ClientGone, Lost, Moved, NotSent, Ticket, TimedOut, WorkerAnswer, outcome_of
 
-OUTCOME_OF = {"client_error": "client_errors", "server_error": "server_errors"}
 COUNTED_AS: dict[type, str] = {TimedOut: "timeouts", ClientGone: "client_errors"}
 
 
@@ -151,7 +151,7 @@ class Inference:
 
     def _ended(self, answer: WorkerAnswer | None, error: Exception | None) -> None:
         if answer is not None:
-            outcome = _outcome(answer)
+            outcome = outcome_of(answer)
             self._count(outcome)
             status, content_type, body, _, header_length, parts = answer
             self._finish(Outcome(status, content_type, body, self._arm, outcome, header_length, parts), None)
@@ -175,6 +175,24 @@ class Inference:
         share = self._route.log_share
         if share and random.random() < share:  # noqa: S311 - a sample, no secret
             self._log(outcome, error)
+        if self._route.shadow is not None and self._counted and outcome is not None and outcome.parts is None:
+            self._mirror(outcome)
+
+    def _mirror(self, outcome: Outcome) -> None:
+        """Let the shadow arm answer the request too. Its client has the answer already."""
+        call = self._call
+        self._state.shadow.mirror(
+            Mirrored(
+                call.environment,
+                self._route,
+                call.header,
+                call.body,
+                call.unit,
+                outcome.status,
+                outcome.body,
+                outcome.header_length,
+            )
+        )
 
     def _log(self, outcome: Outcome | None, error: Exception | None) -> None:
         """Offer the request to the request log. Its client has the answer already."""
@@ -272,10 +290,3 @@ def _content_type(call: Call) -> str:
     if call.header.get("header_length") is not None:
         return "application/octet-stream"
     return str(call.header.get("content_type", "application/json"))
-
-
-def _outcome(answer: WorkerAnswer) -> str:
-    if answer.status < 400 and answer.outcome is None:
-        return "ok"
-    told = OUTCOME_OF.get(answer.outcome or "")
-    return told or ("client_errors" if answer.status < 500 else "server_errors")

@@ -85,6 +85,11 @@ class _Numbers(Collector):
         yield from self._lanes()
         yield from self._own()
         yield from self._request_log()
+        yield self._shadow()
+
+    def _shadow(self) -> type_Family:
+        rows = [(list(place), float(count)) for place, count in self._state.shadow.dropped.items()]
+        return self._counter("shadow_dropped_requests", "Mirrored requests that found no room.", ENDPOINT, rows)
 
     def _request_log(self) -> Iterator[type_Family]:
         counts = self._state.request_log.counts.items()

@@ -11,6 +11,7 @@ from deployments.gateway.config import SPOOL_MAX_BATCHES, Config
 from deployments.gateway.lanes import Lane
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.request_log import RequestLog
+from deployments.gateway.shadow import Shadow
 from deployments.gateway.tables import InvalidTable, Table
 from deployments.gateway.windows import Spool, WindowKey, Windows
 
@@ -29,6 +30,7 @@ class State:
         self.metrics = Metrics(self, config.gateway_id)
         self.lanes: dict[type_LaneKey, Lane] = {}
         self.windows = Windows(time.time)
+        self.shadow = Shadow(self.lanes, self.windows)
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES)
         self.request_log = RequestLog(config.folder / "requests", config.log_sink)
         self.tables: dict[str, Table] = {}

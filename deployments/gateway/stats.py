@@ -21,6 +21,7 @@ def stats_of(state: State) -> dict[str, Any]:
         "spooled_batches": len(state.spool.waiting()),
         "dropped_windows": state.spool.dropped_windows,
         "request_log": [[*place, count.written, count.dropped] for place, count in state.request_log.counts.items()],
+        "shadow_dropped": [[*place, count] for place, count in state.shadow.dropped.items()],
         "refusals": sum(state.metrics.refusals.values()),
         "lanes": [_lane(key, lane) for key, lane in lanes],
     }

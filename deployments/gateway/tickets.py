@@ -36,6 +36,17 @@ class WorkerAnswer(NamedTuple):
     parts: "asyncio.Queue[bytes | None] | None" = None
 
 
+OUTCOME_OF = {"client_error": "client_errors", "server_error": "server_errors"}
+
+
+def outcome_of(answer: WorkerAnswer) -> str:
+    """Return what an answer counts as: its status, unless the worker says otherwise."""
+    if answer.status < 400 and answer.outcome is None:
+        return "ok"
+    told = OUTCOME_OF.get(answer.outcome or "")
+    return told or ("client_errors" if answer.status < 500 else "server_errors")
+
+
 type_Kind = tuple[tuple[str, Any], ...]
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from monitoring.telemetry.histogram import Histogram
 
 OUTCOMES = ("ok", "client_errors", "server_errors", "timeouts")
+COMPARISON = ("compared", "agreed", "difference_sum", "difference_max")  # of shadow answers with the clients' own
 
 
 class WindowKey(NamedTuple):
@@ -24,19 +25,22 @@ class WindowKey(NamedTuple):
 class OpenWindow:
     """Counts of one arm in one second."""
 
-    __slots__ = ("counts", "drawn", "latency", "rejected")
+    __slots__ = ("agreed", "compared", "counts", "difference_max", "difference_sum", "drawn", "latency", "rejected")
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(OUTCOMES, 0)
         self.rejected = 0
         self.drawn = 0
         self.latency = Histogram()
+        self.compared = self.agreed = 0
+        self.difference_sum = self.difference_max = 0.0
 
     def row(self, key: WindowKey, start: int) -> dict[str, Any]:
         """Return the window as it is pushed."""
         requests = sum(self.counts.values())
         fields = {"start": start, "seconds": 1, "requests": requests, "rejected": self.rejected, "drawn": self.drawn}
-        return {**key._asdict(), **fields, **self.counts, "latency": self.latency.to_dict()}
+        row = {**key._asdict(), **fields, **self.counts, "latency": self.latency.to_dict()}
+        return row | {name: getattr(self, name) for name in COMPARISON} if self.compared else row
 
 
 class Windows:
@@ -59,6 +63,14 @@ class Windows:
         window.counts[outcome] += 1
         window.drawn += drawn
         window.latency.add(latency_ms)
+
+    def compare(self, key: WindowKey, is_agreed: bool, difference_sum: float, difference_max: float) -> None:
+        """Count one answer of a shadow arm that was compared with the client's, in the second in which that was done."""
+        window = self._window(key)
+        window.compared += 1
+        window.agreed += is_agreed
+        window.difference_sum += difference_sum
+        window.difference_max = max(window.difference_max, difference_max)
 
     def reject(self, key: WindowKey) -> None:
         """Count one request that was turned away before any worker was asked."""

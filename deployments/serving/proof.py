@@ -5,6 +5,7 @@ Rows come from the version's input example and from a generator with a fixed see
 
 import json
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,10 @@ from deployments.serving.native_forms import Forms, type_Row
 ROWS = 24
 SINGLES = 6
 ROWS_FOR_TOGETHER_MIN = 4
+# A slow model gains little from a native path and must not start late for it: what is not proved in time is not proved.
+NATIVE_BUDGET_S = 2.0
+TOGETHER_BUDGET_S = 5.0
+WALL_FACTOR = 4
 # Two orders of summation may differ in the last digits (BLAS chooses by shape); another batch mate's influence is larger.
 RELATIVE_TOLERANCE = {4: 1e-4, 8: 1e-9}
 EDGES: "dict[str, list[Any]]" = {
@@ -29,6 +34,18 @@ EDGES: "dict[str, list[Any]]" = {
     "string": ["", "a", "ä ß 漢", " x ", "0", "nan"],
 }
 WRONG: "list[Any]" = [None, "text", True, 2**70, 1.5, [1.0]]
+
+
+class Budget:
+    """Time for a proof: processor time of this thread in seconds, and `WALL_FACTOR` times as much by the clock, as others may be busy."""
+
+    def __init__(self, seconds: float) -> None:
+        self._used_until = time.thread_time() + seconds
+        self._until = time.monotonic() + WALL_FACTOR * seconds
+
+    @property
+    def is_spent(self) -> bool:
+        return time.thread_time() > self._used_until or time.monotonic() > self._until
 
 
 def rows_for(signature: Signature, example: "list[type_Row]") -> "list[type_Row]":
@@ -83,10 +100,11 @@ def prove(
 
     Both are called with (is it OIP, body). Values of wrong types are asked too: their errors must be the same.
     """
+    budget = Budget(NATIVE_BUDGET_S)
     for form in sorted(forms.forms):
         groups = [rows, *([row] for row in rows[:SINGLES]), *([row] for row in rows[-3:]), *_spoiled(rows)]
-        asked = [(form.startswith("oip"), bodies(form, forms.names, group)) for group in groups]
-        if any(native(*request) != general(*request) for request in asked):
+        asked = ((form.startswith("oip"), bodies(form, forms.names, group)) for group in groups)
+        if any(budget.is_spent or native(*request) != general(*request) for request in asked):
             forms.forms.discard(form)
     return bool(forms.forms)
 
@@ -102,8 +120,11 @@ def is_independent(predict: Callable[[Any], Any], take: Callable[[list[int]], An
 
     Rows that the model refuses alone are left out; with fewer than `ROWS_FOR_TOGETHER_MIN` left there is no proof.
     """
+    budget = Budget(TOGETHER_BUDGET_S)
     alone: dict[int, Any] = {}
     for place in range(count):
+        if budget.is_spent:
+            return False
         try:
             alone[place] = _entries(predict(take([place])), 1)[0]
         except Exception:  # noqa: S112 - whatever a model raises: this row proves nothing
@@ -114,7 +135,7 @@ def is_independent(predict: Callable[[Any], Any], take: Callable[[list[int]], An
     groups = [places, places[::-1], places[: len(places) // 2], places[1::2], [*places, *places]]
     try:
         return all(
-            _is_close(entry, alone[place])
+            not budget.is_spent and _is_close(entry, alone[place])
             for group in groups
             for place, entry in zip(group, _entries(predict(take(group)), len(group)), strict=True)
         )

@@ -13,6 +13,7 @@ from mlflow.models import infer_signature
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.datasets import load_breast_cancer
 
+from deployments.serving import proof
 from deployments.serving.native_forms import Forms
 from deployments.serving.scorer import Scorer
 
@@ -141,6 +142,14 @@ def test_prove__model_depends_on_batch_mates__never_together(tmp_path: Path) -> 
 
 def test_prove__model_is_unsteady__general_way(tmp_path: Path) -> None:
     ways = load(tmp_path, Unsteady()).ways()
+
+    assert (ways["native"], ways["max_batch"]) == (None, 1)
+
+
+def test_prove__model_is_slow__starts_in_time_without_a_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "NATIVE_BUDGET_S", 0.0)
+    monkeypatch.setattr(proof, "TOGETHER_BUDGET_S", 0.0)
+    ways = load(tmp_path, Doubling()).ways()
 
     assert (ways["native"], ways["max_batch"]) == (None, 1)
 
