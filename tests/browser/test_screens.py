@@ -44,7 +44,15 @@ def test_screens__theme_and_width__are_accessible_and_fit(
         bypass_csp=True,
     )
     releases = rest.get("/releases")["results"]
-    extra = [f"/releases/{releases[0]['id']}/", "/endpoints/production/cancer/"] if releases else []
+    extra = (
+        [
+            f"/releases/{releases[0]['id']}/",
+            "/endpoints/production/cancer/",
+            "/endpoints/production/cancer/serving/",
+        ]
+        if releases
+        else []
+    )
     problems = []
     for path in (*PAGES, *extra):
         person.page.goto(f"{product.web}{path}")
