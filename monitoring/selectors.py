@@ -75,7 +75,7 @@ def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
 
 def drawn_since(*, environment: str, endpoint: str, release: str, since: datetime, now: datetime) -> tuple[int, int]:
     """Return the drawn requests of the candidate (of `release`) and of the stable arm in the windows that began at `since` or later."""
-    rows = _spanning(since, now).filter(environment=environment, endpoint=endpoint)
+    rows = spanning(since, now).filter(environment=environment, endpoint=endpoint)
     counted = rows.aggregate(
         candidate=Sum("drawn", filter=Q(arm=CANDIDATE, release=release)), stable=Sum("drawn", filter=Q(arm=STABLE))
     )
@@ -84,12 +84,12 @@ def drawn_since(*, environment: str, endpoint: str, release: str, since: datetim
 
 def slowest_answer_s(*, environment: str, endpoint: str, since: datetime, now: datetime) -> float:
     """Return how long the slowest answer in the windows that began at `since` or later took, 0 without any."""
-    rows = _spanning(since, now).filter(environment=environment, endpoint=endpoint)
+    rows = spanning(since, now).filter(environment=environment, endpoint=endpoint)
     slowest = rows.aggregate(slowest_ms=Max(Cast(KeyTextTransform("max_ms", "latency"), FloatField())))
     return float(slowest["slowest_ms"] or 0.0) / 1000
 
 
-def _spanning(since: datetime, now: datetime) -> "QuerySet[Window]":
+def spanning(since: datetime, now: datetime) -> "QuerySet[Window]":
     """Return the windows from `since` on in a width that keeps them few; what a wide one cuts off at the start is 1 % at most."""
     span_s = (now - since).total_seconds()
     return _rolled_up(max(width for width in KEPT if width == 1 or width * SPAN_WINDOWS <= span_s), since)
@@ -137,6 +137,8 @@ class Point:
     p50: float | None
     p95: float | None
     p99: float | None
+    compared: int = 0
+    agreed: int = 0
 
     @property
     def rate(self) -> float:
@@ -145,6 +147,11 @@ class Point:
     @property
     def error_share(self) -> float | None:
         return self.errors / self.requests if self.requests else None
+
+    @property
+    def agreement_share(self) -> float | None:
+        """The share of a shadow's answers that said what the client's answer said."""
+        return self.agreed / self.compared if self.compared else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the point as charts get it; `t` is Unix time in seconds."""
@@ -177,6 +184,8 @@ def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
                 requests=sum(part.requests for part in parts),
                 errors=sum(errors_of(part) for part in parts),
                 client_errors=sum(part.client_errors for part in parts),
+                compared=sum(part.compared for part in parts),
+                agreed=sum(part.agreed for part in parts),
                 **{name: histogram.quantile(share) for name, share in QUANTILES.items()},
             )
         )

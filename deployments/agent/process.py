@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,33 @@ class Record:
     socket: str
     goal: dict[str, Any]
 
+    @cached_property
+    def _process(self) -> psutil.Process | None:
+        """The process, looked up once: afterwards a step of the wall clock does not make another one of it."""
+        try:
+            process = psutil.Process(self.pid)
+            return process if abs(process.create_time() - self.born) < 0.05 else None
+        except psutil.Error:
+            return None
+
     def is_alive(self) -> bool:
         """Return whether this very process still runs."""
         try:
-            process = psutil.Process(self.pid)
-            return bool(abs(process.create_time() - self.born) < 0.05 and process.status() != psutil.STATUS_ZOMBIE)
+            process = self._process
+            return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
     def memory_mb(self) -> int:
-        """Return the memory of the process in MB, 0 when it is gone: its proportional share, as forked workers share pages."""
+        """Return the memory that is the process's own, in MB, 0 when it is gone: what forked workers share is nobody's fault."""
         try:
-            return int(psutil.Process(self.pid).memory_full_info().pss / 1024 / 1024)
+            process = psutil.Process(self.pid)
+            try:
+                told = process.memory_full_info()
+                own = told.uss + told.swap
+            except psutil.AccessDenied:
+                own = process.memory_info().rss
+            return int(own / 1024 / 1024)
         except psutil.Error:
             return 0
 
@@ -86,6 +102,7 @@ def clean_environment(goal: dict[str, Any], home: Path, path: str) -> dict[str, 
         "PYTHONPATH": str(PROJECT_ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     threads = str(goal.get("cpu_threads", 1))
     return environment | dict.fromkeys(THREAD_VARIABLES, threads)

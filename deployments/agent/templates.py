@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ log = structlog.get_logger(__name__)
 READY_TIMEOUT_S = 60.0
 FORK_TIMEOUT_S = 10.0
 POLL_S = 0.05
+GO = b"go"  # as deployments/serving/template.py says it
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 300.0
 TEMPLATES_MAX = 8
 # Arrow's allocator would start a thread of its own, and a process with two threads cannot be forked safely.
-SINGLE_THREADED = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+SINGLE_THREADED = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 class NoTemplate(Exception):
@@ -47,6 +49,8 @@ class Template:
         self._handle: subprocess.Popen[bytes] | None = None
         self._failures = 0
         self._not_before = 0.0
+        self._unfit = ""
+        self.used_at = time.monotonic()
         self._lock = asyncio.Lock()
 
     @property
@@ -56,6 +60,8 @@ class Template:
     async def warm_up(self) -> None:
         """Start the process when it does not run, and wait until it can fork. Raises NoTemplate."""
         async with self._lock:
+            if self._unfit:
+                raise NoTemplate(self._unfit)
             if self.pid is not None:
                 return
             if time.monotonic() < self._not_before:
@@ -63,9 +69,11 @@ class Template:
             offset = self._start()
             try:
                 await self._until_ready(offset)
-            except NoTemplate:
-                self._failures += 1
-                self._not_before = time.monotonic() + min(RETRY_MAX_S, RETRY_FIRST_S * 2**self._failures)
+            except BaseException as error:
+                # Also when the one who waits is cancelled: a half-warm process would be taken for a ready one.
+                if isinstance(error, NoTemplate):
+                    self._failures += 1
+                    self._not_before = time.monotonic() + min(RETRY_MAX_S, RETRY_FIRST_S * 2**self._failures)
                 self.end()
                 raise
             self._failures = 0
@@ -94,27 +102,34 @@ class Template:
             news, offset = process.events(self._log, offset)
             if any(event["event"] == "ready" for event in news):
                 return
+            self._unfit = next((str(event["error"]) for event in news if event["event"] == "unfit"), "")
+            if self._unfit:
+                raise NoTemplate(f"this environment cannot be forked: {self._unfit}")
             if self.pid is None:
                 raise NoTemplate(f"the template ended: {process.last_line(self._log, 0)}")
             await asyncio.sleep(POLL_S)
         raise NoTemplate(f"the template was not ready after {READY_TIMEOUT_S:g} s")
 
-    async def fork(self, request: dict[str, Any]) -> int:
-        """Return the process id of a new worker. Raises NoTemplate."""
+    async def fork(self, request: dict[str, Any], keep: Callable[[int], None]) -> None:
+        """Fork a worker. `keep` is called with its process id before it may begin. Raises NoTemplate; then no worker runs."""
         await self.warm_up()
+        self.used_at = time.monotonic()
         try:
             async with asyncio.timeout(FORK_TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(str(self._socket))
                 try:
                     writer.write(json.dumps(request).encode() + b"\n")
                     told = json.loads(await reader.readline())
+                    if "pid" not in told:
+                        raise NoTemplate(f"the template refuses: {told.get('error')}")
+                    keep(int(told["pid"]))
+                    writer.write(GO)
+                    await writer.drain()
                 finally:
                     writer.close()
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, psutil.Error) as error:
+            self.end()
             raise NoTemplate(f"the template does not answer: {type(error).__name__} {error}") from error
-        if "pid" not in told:
-            raise NoTemplate(f"the template refuses: {told.get('error')}")
-        return int(told["pid"])
 
     def end(self) -> None:
         """End the process; the workers it forked are not its business."""
@@ -138,11 +153,12 @@ class Templates:
         self._templates: dict[tuple[Path, int], Template] = {}
 
     def template_for(self, python: Path, threads: int) -> Template:
-        """Return the template of an environment. Raises NoTemplate when there are too many already."""
+        """Return the template of an environment; the longest unused one makes room when there are too many."""
         key = (python, threads)
         if key not in self._templates:
             if len(self._templates) >= TEMPLATES_MAX:
-                raise NoTemplate(f"there are {TEMPLATES_MAX} templates already")
+                longest_unused = min(self._templates, key=lambda known: self._templates[known].used_at)
+                self._templates.pop(longest_unused).end()
             self._templates[key] = Template(self._config, python, threads)
         return self._templates[key]
 
@@ -169,12 +185,15 @@ class Templates:
             "home": str(home),
             "data_bytes": process.data_limit(memory_mb),
         }
-        pid = await self.template_for(python, int(goal.get("cpu_threads", 1))).fork(request)
-        try:
+        records: list[process.Record] = []
+
+        def keep(pid: int) -> None:
             born = psutil.Process(pid).create_time()
-        except psutil.Error as error:
-            raise NoTemplate(f"the worker ended at once: {process.last_line(worker_log, offset)}") from error
-        return process.Record(goal["id"], int(goal["generation"]), pid, born, str(socket), goal), offset
+            records.append(process.Record(goal["id"], int(goal["generation"]), pid, born, str(socket), goal))
+            records[0].save(self._config.records)
+
+        await self.template_for(python, int(goal.get("cpu_threads", 1))).fork(request, keep)
+        return records[0], offset
 
     def end(self) -> None:
         """End all templates."""

@@ -101,9 +101,9 @@ def _same(one: Any, other: Any) -> bool:
     if not (_is_number(one) and _is_number(other)):
         return type(one) is type(other) and bool(one == other)
     if one != one or other != other:
-        return one != one and other != other
+        return bool(one != one and other != other)
     try:
-        return one == other or math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+        return bool(one == other) or math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
     except OverflowError:
         return False
 

@@ -21,6 +21,7 @@ class Batches:
     def __init__(self, scorer: Any) -> None:
         self._scorer = scorer
         self._native: together.Native | None = None
+        self._natively = 0
         self._frames: together.Frames | None = None
 
     @property
@@ -68,8 +69,10 @@ class Batches:
         if scorer.model.metadata.get_params_schema() is not None:
             return
         for forms, predict in native.candidates(scorer.model, signature):
-            self._native = together.Native(forms, predict)
-            if proof.prove(forms, rows, self._alone, self._general):
+            self._native, self._natively = together.Native(forms, predict, native.NotRows), 0
+            is_proved = proof.prove(forms, rows, self._alone, self._general)
+            # What never answered, or gave it up, would only have been compared with itself.
+            if is_proved and self._native is not None and self._natively:
                 return
         self._native = None
 
@@ -115,8 +118,13 @@ class Batches:
         for group in _bounded(plain) if self._frames is not None else [[one] for one in plain]:
             try:
                 told = together.score_native(native, [request for _, request in group], encode)
+            except native.unusable:
+                # Asked again the general way this once; not twice for every request from now on.
+                self._native = None
+                return
             except Exception:  # noqa: S112 - whatever it is, the general way raises it again for its own request
                 continue
+            self._natively += len(group)
             for (place, _), answer in zip(group, told, strict=True):
                 answers[place] = answer
 

@@ -22,8 +22,12 @@ class NotPlain(Exception):
     """The rows cannot go the native way; the general way decides what they are."""
 
 
+class NotRows(Exception):
+    """The model's result is no plain array with one entry per row: the native path is of no use for this version."""
+
+
 class Predicts(Protocol):
-    """Rows in the order of the signature → one result per row. Raises NotPlain, or whatever the model raises."""
+    """Rows in the order of the signature → one result per row. Raises NotPlain, NotRows, or whatever the model raises."""
 
     name: str
 
@@ -89,11 +93,11 @@ def _column(values: "tuple[Any, ...]", dtype: Any) -> Any:
 
 
 def _checked(result: Any, length: int) -> np.ndarray:
-    """Return the result when it is a plain array with one entry per row. Raises NotPlain otherwise."""
+    """Return the result when it is a plain array with one entry per row. Raises NotRows otherwise."""
     if not isinstance(result, np.ndarray) or result.ndim < 1 or len(result) != length:
-        raise NotPlain
+        raise NotRows
     if result.dtype.kind not in RESULT_KINDS and not (result.dtype == object and _all_text(result)):
-        raise NotPlain
+        raise NotRows
     return result
 
 

@@ -19,6 +19,8 @@ from deployments.serving.batches import Batches
 SERVING_EXAMPLE = "serving_input_example.json"
 # MLflow answers 400 with this error code both for bad input and for a model that raised; only the latter carries a stack trace.
 STACK_TRACE = "stack_trace"
+# ... or what pandas could not read, which is the client's doing.
+UNREADABLE = "Failed to parse input as a Pandas DataFrame."
 # scikit-learn says it on every call with an array; that the answers are the same was proved at load.
 NAMELESS = "X does not have valid feature names"
 
@@ -106,6 +108,8 @@ class Scorer:
             result = scoring_server.invocations(body, content_type or "", self.model, self.input_schema)
         except MlflowException as error:
             return self.refusal(error)
+        except Exception as error:  # where MLflow's own server would only say "Internal Server Error"
+            return _unexpected(body, error)
         outcome = CLIENT_ERROR if result.status >= 400 else None
         text = result.response
         return Answer(result.status, text.encode() if isinstance(text, str) else text, result.mimetype, outcome)
@@ -113,7 +117,8 @@ class Scorer:
     def refusal(self, error: MlflowException) -> Answer:
         """Return MLflow's own answer for an error, without its stack trace; it says what the model raised."""
         content = json.loads(error.serialize_as_json())
-        failed = content.pop(STACK_TRACE, None) is not None
+        has_trace = content.pop(STACK_TRACE, None) is not None
+        failed = has_trace and not content["message"].startswith(UNREADABLE)
         status = error.get_http_status_code()
         outcome = SERVER_ERROR if failed or status >= 500 else CLIENT_ERROR
         if failed:
@@ -148,3 +153,14 @@ class Scorer:
     def metadata(self, model_name: str) -> Answer:
         """Answer with OIP v2 model metadata."""
         return json_answer(200, oip.metadata(model_name, self.version, self.model.metadata.signature))
+
+
+def _unexpected(body: bytes, error: Exception) -> Answer:
+    """Return the answer to a request that MLflow's code did not foresee: a body that no parser can read, or a result without a JSON form."""
+    try:
+        json.loads(body)
+    except (RecursionError, ValueError) as unreadable:
+        message = f"The body cannot be read: {type(unreadable).__name__}: {unreadable}"
+        return json_answer(400, {"error_code": "BAD_REQUEST", "message": message}, CLIENT_ERROR)
+    message = f"The model's answer has no JSON form. {type(error).__name__}: {error}"
+    return json_answer(500, {"error_code": "INTERNAL_ERROR", "message": message}, SERVER_ERROR)

@@ -36,6 +36,7 @@ PRELOADED = (
 OPEN_FILES_MAX = 1024
 REQUEST_MAX_BYTES = 64 * 1024
 ASK_TIMEOUT_S = 5.0
+GO = b"go"
 PR_SET_PDEATHSIG = 1
 
 
@@ -49,8 +50,11 @@ def preload() -> "list[str]":
     for name in PRELOADED:
         try:
             importlib.import_module(name)
-        except ImportError:
+        except Exception:  # whatever a library raises at import: a version that needs it will say so
             missing.append(name)
+    with contextlib.suppress(Exception):
+        # MLflow compares requirements with what is installed at every load, and builds this map for it the first time.
+        importlib.import_module("mlflow.utils.requirements_utils")._init_packages_to_modules_map()
     return missing
 
 
@@ -67,16 +71,21 @@ def check_single() -> None:
         raise CannotFork(f"{len(threads)} threads: {', '.join(names)}")
 
 
-def fork(request: "dict[str, Any]", inherited: "list[socket.socket]") -> int:
-    """Fork a worker for the request; return its process id. In the child this never returns. Raises CannotFork."""
+def fork(request: "dict[str, Any]", peer: socket.socket, listener: socket.socket) -> int:
+    """Fork a worker for the request; return its process id. In the child this never returns. Raises CannotFork.
+
+    The child begins when the agent has written it down and says so; without a word it ends, so that no worker runs unknown.
+    """
     check_single()
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
-        for open_one in inherited:
-            open_one.close()
+        listener.close()
+        if peer.recv(len(GO)) != GO:
+            os._exit(0)
+        peer.close()
         settle(request)
         code = worker(request)
     except SystemExit as error:
@@ -142,7 +151,7 @@ def answer(peer: socket.socket, listener: socket.socket) -> None:
     """Serve one request of the agent."""
     peer.settimeout(ASK_TIMEOUT_S)
     try:
-        told: dict[str, Any] = {"pid": fork(read_request(peer), [peer, listener])}
+        told: dict[str, Any] = {"pid": fork(read_request(peer), peer, listener)}
     except (CannotFork, ValueError, KeyError, OSError) as error:
         told = {"error": f"{type(error).__name__}: {error}"}
     with contextlib.suppress(OSError):
@@ -171,6 +180,11 @@ def main() -> int:
     # What lives now lives as long as the process: the collector of a child shall not touch, and so copy, its pages.
     gc.collect()
     gc.freeze()
+    try:
+        check_single()
+    except CannotFork as error:
+        print(json.dumps({"event": "unfit", "error": str(error)}), flush=True)
+        return 1
     signal.signal(signal.SIGCHLD, reap)
     with listen(options.socket) as listener:
         print(json.dumps({"event": "ready", "missing": missing}), flush=True)

@@ -24,6 +24,7 @@ class Native(NamedTuple):
 
     forms: Forms
     predict: Predicts
+    unusable: type[Exception]
 
 
 def score_native(native: Native, plain: "list[Plain]", encode: "Callable[[Plain, Any], Answer]") -> "list[Answer]":

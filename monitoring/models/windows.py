@@ -13,7 +13,8 @@ class Window(models.Model):
 
     `requests` = ok + client_errors + server_errors + timeouts. `latency` is the histogram as in docs/wire.md section 4. Ids rise in order of
     arrival, and of commit, so a reader with a cursor misses none, late ones neither. Roll-ups (10 s, 60 s, 600 s) have an empty `gateway` and hold
-    exactly the one-second windows up to the `RollUpCursor`.
+    exactly the one-second windows up to the `RollUpCursor`. `compared` answers of a shadow arm were held against those that clients got, `agreed` of them
+    said the same; the differences are absolute ones of their numbers.
     """
 
     environment = models.CharField(max_length=40)
@@ -32,6 +33,10 @@ class Window(models.Model):
     rejected = models.PositiveIntegerField(default=0)
     drawn = models.PositiveIntegerField(default=0)
     latency = models.JSONField(default=dict)
+    compared = models.PositiveIntegerField(default=0, db_default=0)
+    agreed = models.PositiveIntegerField(default=0, db_default=0)
+    difference_sum = models.FloatField(default=0, db_default=0)
+    difference_max = models.FloatField(default=0, db_default=0)
 
     class Meta:
         indexes = [

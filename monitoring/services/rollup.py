@@ -5,7 +5,6 @@ that adds it. Only what is rolled up already is let go.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -24,7 +23,18 @@ CURSORS_KEPT = timedelta(
 )  # longer than a window may be late: what such a boot still sends is refused by its age
 ROLL_UP_BATCH = 500  # holds the lock of writers for some tens of milliseconds
 DELETE_BATCH = 5000
-SUMS = ("requests", "ok", "client_errors", "server_errors", "timeouts", "rejected", "drawn")
+SUMS = (
+    "requests",
+    "ok",
+    "client_errors",
+    "server_errors",
+    "timeouts",
+    "rejected",
+    "drawn",
+    "compared",
+    "agreed",
+    "difference_sum",
+)
 
 type_Key = tuple[str, str, str, int, str, datetime]
 
@@ -71,7 +81,7 @@ def _key(window: Window, width: int) -> type_Key:
     return window.environment, window.endpoint, window.arm, window.version, window.release, start
 
 
-def _merge(key: type_Key, width: int, parts: Iterable[Window]) -> Window:
+def _merge(key: type_Key, width: int, parts: list[Window]) -> Window:
     environment, endpoint, arm, version, release, start = key
     return Window(
         environment=environment,
@@ -83,6 +93,7 @@ def _merge(key: type_Key, width: int, parts: Iterable[Window]) -> Window:
         seconds=width,
         start=start,
         latency=merged([part.latency for part in parts]).to_dict(),
+        difference_max=max(part.difference_max for part in parts),
         **{name: sum(getattr(part, name) for part in parts) for name in SUMS},
     )
 

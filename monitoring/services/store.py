@@ -18,6 +18,7 @@ COUNTS = ("ok", "client_errors", "server_errors", "timeouts")
 BUCKETS_MAX = 2500
 COUNT_MAX = 1_000_000  # of one arm in one second and gateway; keeps every roll-up within 31 bits
 LATENCY_MAX_MS = 1e9
+DIFFERENCE_MAX = 1e24  # of a window; keeps sums finite
 SEQUENCE_MAX = 2**53
 FUTURE_MAX_S = 60
 AGE_MAX_S = 7 * 24 * 3600
@@ -61,9 +62,14 @@ def parse_window(gateway: str, row: Any, now: datetime) -> Window:
     if row.get("seconds", 1) != 1:
         raise Invalid("seconds must be 1.")
     texts = {name: _text(row, name, limit) for name, limit in TEXT_MAX_CHARS.items()}
-    counts = {name: _count(row, name, COUNT_MAX) for name in (*COUNTS, "requests", "rejected", "drawn")}
+    counts = {
+        name: _count(row, name, COUNT_MAX) for name in (*COUNTS, "requests", "rejected", "drawn", "compared", "agreed")
+    }
     if counts["requests"] != sum(counts[name] for name in COUNTS):
         raise Invalid("requests must be the sum of ok, client_errors, server_errors and timeouts.")
+    if counts["agreed"] > counts["compared"]:
+        raise Invalid("agreed must not be more than compared.")
+    differences = {name: _difference(row, name) for name in ("difference_sum", "difference_max")}
     version = str(row.get("version", ""))
     if not (version.isascii() and version.isdigit()) or len(version) > 9:
         raise Invalid("version must be a number.")
@@ -72,7 +78,8 @@ def parse_window(gateway: str, row: Any, now: datetime) -> Window:
         raise Invalid("start is too far from the site's clock.")
     latency = _latency(row.get("latency"), counts["requests"])
     moment = clock.from_unix(start)
-    return Window(gateway=gateway, seconds=1, start=moment, version=int(version), latency=latency, **texts, **counts)
+    numbers = {**counts, **differences}
+    return Window(gateway=gateway, seconds=1, start=moment, version=int(version), latency=latency, **texts, **numbers)
 
 
 def _latency(data: Any, requests: int) -> dict[str, Any]:
@@ -99,6 +106,13 @@ def _count(row: dict[str, Any], name: str, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
         raise Invalid(f"{name} must be an integer from 0 to {most}.")
     return value
+
+
+def _difference(row: dict[str, Any], name: str) -> float:
+    value = row.get(name, 0)
+    if type(value) not in (int, float) or not 0 <= value <= DIFFERENCE_MAX:
+        raise Invalid(f"{name} must be a number from 0 to {DIFFERENCE_MAX:g}.")
+    return float(value)
 
 
 @transaction.atomic

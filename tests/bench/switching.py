@@ -77,7 +77,7 @@ def shifts(rest: Rest, releases: int) -> int:
     count = 0
     for number in range(releases):
         version = 2 if number % 2 == 0 else 1
-        identity = release(rest, version, [{"weight": weight, "bake_s": 0} for weight in WEIGHTS])
+        identity = release(rest, version, [{"weight": weight, "bake_s": 1} for weight in WEIGHTS])
         rest.reach(identity, {"succeeded"}, WITHIN_S)
         count += len(WEIGHTS) + 2
         print(f"  release {number + 1} of {releases}: {count} shifts", file=sys.stderr, flush=True)

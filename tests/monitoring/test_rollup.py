@@ -163,3 +163,13 @@ def test_tasks__run_by_the_clock(db):
 
     assert (totals(1), totals(60)) == ({}, {"stable": 1})
     assert RollUpCursor.objects.get().window_id > 0
+
+
+def test_roll_up__comparisons__counts_and_differences_are_summed_and_the_largest_is_kept(db):
+    store(1, row(-10, arm="shadow", compared=4, agreed=3, difference_sum=0.5, difference_max=0.4))
+    store(2, row(-9, arm="shadow", compared=2, agreed=2, difference_sum=0.25, difference_max=0.1))
+    windows_roll_up()
+
+    for width in WIDTHS:
+        fields = ("compared", "agreed", "difference_sum", "difference_max")
+        assert list(Window.objects.filter(seconds=width).values_list(*fields)) == [(6, 5, 0.75, 0.4)]

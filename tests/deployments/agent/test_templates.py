@@ -17,6 +17,7 @@ import pytest
 from deployments.agent import process
 from deployments.agent.agent import Agent
 from deployments.agent.config import Config
+from deployments.agent.templates import NoTemplate
 from deployments.serving.digest import digest
 from deployments.serving.frames import encode_frame, read_frame
 from tests.deployments.serving.conftest import cancer_model  # noqa: F401 - a fixture
@@ -137,6 +138,48 @@ async def test_template__cannot_run__worker_is_started_the_slower_way(
     await until_ready(agent, "r-1")
 
     assert psutil.Process(row(agent, "r-1")["pid"]).ppid() == os.getpid()
+
+
+async def test_template__hangs__worker_is_started_the_slower_way_and_none_runs_twice(
+    agent: Agent,
+    cancer_model: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deployments.agent.templates.FORK_TIMEOUT_S", 0.5)
+    agent.reconcile([goal(cancer_model, "r-1")])
+    await until_ready(agent, "r-1")
+    hung = template_of(agent)
+    hung.suspend()
+    agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2")])
+    await until_ready(agent, "r-2")
+    running = [one.pid for one in psutil.process_iter(["cmdline"]) if "r-2.sock" in " ".join(one.info["cmdline"] or [])]
+
+    assert running == [row(agent, "r-2")["pid"]]
+    assert not psutil.pid_exists(hung.pid)
+
+
+async def test_template__two_threads__is_unfit_once_and_the_worker_starts_the_slower_way(
+    agent: Agent,
+    cancer_model: Path,  # noqa: F811
+) -> None:
+    agent.reconcile([goal(cancer_model, "r-1", cpu_threads=2)])
+    await until_ready(agent, "r-1")
+    (template,) = agent._templates._templates.values()
+
+    assert template.pid is None
+    with pytest.raises(NoTemplate, match="threads"):
+        await template.warm_up()
+
+
+async def test_goal_withdrawn_while_warming__next_one_is_forked(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
+    agent.reconcile([goal(cancer_model, "r-1")])
+    while not agent._templates._templates or next(iter(agent._templates._templates.values())).pid is None:
+        await asyncio.sleep(0.01)
+    agent.reconcile([])
+    agent.reconcile([goal(cancer_model, "r-2")])
+    await until_ready(agent, "r-2")
+
+    assert psutil.Process(row(agent, "r-2")["pid"]).ppid() == template_of(agent).pid
 
 
 async def test_forked_worker__wrong_digest__fails_with_the_sentence(agent: Agent, cancer_model: Path) -> None:  # noqa: F811

@@ -52,6 +52,13 @@ class Tables(mlflow.pyfunc.PythonModel):
         return pd.DataFrame({"double": model_input["x"] * 2, "text": model_input["x"].map(str)})
 
 
+class Lists(mlflow.pyfunc.PythonModel):
+    """Answers a list."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return model_input["x"].tolist()
+
+
 class NamesMatter(RegressorMixin, BaseEstimator):
     """Answers otherwise for an array than for a DataFrame."""
 
@@ -170,6 +177,18 @@ def test_score__model_answers_a_table__split_by_request(tmp_path: Path) -> None:
 
     assert scorer.max_batch > 1
     assert scorer.score(INVOCATIONS, bodies) == [scorer.score_one(INVOCATIONS, body) for body in bodies]
+
+
+def test_score__model_answers_a_list__is_asked_once_for_each_request(tmp_path: Path) -> None:
+    scorer = load(tmp_path, Lists())
+    asked: list[int] = []
+    predict = scorer.model._model_impl.predict
+    scorer.model._predict_fn = lambda data, params=None: (asked.append(len(data)), predict(data))[1]
+    scorer.score(INVOCATIONS, [split(1.0)])
+    scorer.score(INVOCATIONS, [split(1.0), split(2.0)])
+
+    assert scorer.ways()["native"] is None
+    assert asked == [1, 2]
 
 
 def test_prove__mixed_types__frame_path_equals_pyfunc(tmp_path: Path) -> None:
