@@ -12,6 +12,7 @@ from deployments.serving import together
 from deployments.serving.answers import Answer
 
 MAX_BATCH = 256
+# As MLflow reads them: letter case matters to it.
 JSON_TYPES = ("application/json", "application/json; charset=utf-8")
 
 
@@ -87,7 +88,7 @@ class Batches:
         """Answer a batch of one kind."""
         answers: list[Answer | None] = [None] * len(bodies)
         is_oip = header.get("op") == "infer"
-        is_json = header.get("content_type", "").lower() in JSON_TYPES
+        is_json = header.get("content_type") in JSON_TYPES
         if self._native is not None and (is_oip or is_json):
             self._score_native(self._native, is_oip, header, bodies, answers)
         if self._frames is not None and is_json and not is_oip:

@@ -77,11 +77,10 @@ class Scorer:
             return None
         try:
             data = scoring_server._parse_json_data(example, self.model.metadata, self.input_schema).data
-        except Exception:
+            frame = pd.DataFrame(data) if isinstance(data, dict) else data
+        except Exception:  # several tensors, for example, are no table
             return None
-        if isinstance(data, dict):
-            data = pd.DataFrame(data)
-        return data if isinstance(data, pd.DataFrame) and len(data) else None
+        return frame if isinstance(frame, pd.DataFrame) and len(frame) else None
 
     def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
         """Answer requests of one kind. The header is that of the frame (docs/wire.md section 6)."""
