@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 
+from deployments import limits
 from deployments.models import ServingConfig
 from deployments.services import ReleaseCommand
 from mlorch_site.accounts.actor import Actor
@@ -14,6 +15,7 @@ STEP_ROWS = 5
 DEFAULT_STEPS = [(10, 60, 100), (25, 60, 200), (50, 60, 400)]
 KINDS = [
     ("canary", "Canary: step by step"),
+    ("shadow", "Shadow: copies first, clients notice nothing"),
     ("blue_green", "Blue-green: all at once, the old one stays warm"),
     ("immediate", "Immediate: no comparison"),
 ]
@@ -27,7 +29,17 @@ class ReleaseForm(forms.Form):
     environment = forms.ChoiceField()
     endpoint = forms.SlugField(max_length=63, help_text="An existing endpoint of the environment, or a new name.")
     kind = forms.ChoiceField(choices=KINDS, label="Strategy", initial="canary")
-    bake_s = forms.IntegerField(min_value=1, required=False, initial=60, label="Watch for (s), blue-green")
+    mirror = forms.IntegerField(
+        min_value=1, max_value=100, required=False, initial=50, label="Share of the requests that is copied (%)"
+    )
+    min_agreement = forms.IntegerField(
+        min_value=0,
+        max_value=limits.AGREEMENT_PCT_MAX,
+        required=False,
+        label="Answers that must agree (%), none if empty",
+    )
+    bake_s = forms.IntegerField(min_value=1, required=False, initial=60, label="Watch for (s)")
+    hold = forms.BooleanField(required=False, label="Wait for a person before the promotion")
     error_margin = forms.FloatField(
         required=False, min_value=0, max_value=100, initial=1, label="Errors: at most this many points more (%)"
     )
@@ -47,7 +59,7 @@ class ReleaseForm(forms.Form):
             for name, initial in zip(("weight", "bake", "requests"), default, strict=True):
                 self.fields[f"{name}_{row}"] = forms.IntegerField(required=False, initial=initial, min_value=0)
         for bound in self.fields.values():
-            bound.widget.attrs["class"] = "form-select" if isinstance(bound, forms.ChoiceField) else "form-control"
+            bound.widget.attrs["class"] = _css_class(bound)
 
     @property
     def step_rows(self) -> list[tuple[Any, Any, Any]]:
@@ -60,6 +72,11 @@ class ReleaseForm(forms.Form):
         return [self[name] for name in ("model", "version", "environment", "endpoint")]
 
     @property
+    def mirroring(self) -> list[Any]:
+        """The fields of copies."""
+        return [self[name] for name in ("mirror", "min_agreement")]
+
+    @property
     def guards(self) -> list[Any]:
         """The fields of the guardrails."""
         return [self[name] for name in ("error_margin", "slo_ms", "slo_margin")]
@@ -70,14 +87,22 @@ class ReleaseForm(forms.Form):
         kind = data["kind"]
         if kind == "immediate":
             return {"kind": kind}
+        bake = {"bake_s": data.get("bake_s") or 60}
         if kind == "blue_green":
-            return {"kind": kind, "bake_s": data.get("bake_s") or 60}
+            return {"kind": kind, **bake}
+        hold = {"hold": True} if data.get("hold") else {}
+        if kind == "canary":
+            return {"kind": kind, "steps": self._steps(), **hold}
+        wanted = {name: data[name] for name in ("mirror", "min_agreement") if data.get(name) is not None}
+        return {"kind": kind, **wanted, **bake, "steps": self._steps(), **hold}
+
+    def _steps(self) -> list[dict[str, int]]:
         steps = []
         for row in range(STEP_ROWS):
-            weight, bake, requests = (data.get(f"{name}_{row}") for name in ("weight", "bake", "requests"))
+            weight, bake, requests = (self.cleaned_data.get(f"{name}_{row}") for name in ("weight", "bake", "requests"))
             if weight is not None:
                 steps.append({"weight": weight, "bake_s": bake or 1, "min_requests": requests or 0})
-        return {"kind": kind, "steps": steps}
+        return steps
 
     def guardrails(self) -> list[dict[str, Any]]:
         """Return the guardrails that were filled in; an empty margin leaves one out."""
@@ -107,6 +132,12 @@ class ReleaseForm(forms.Form):
         """Put the service's problems beside the fields they are about; what has no field goes to the top."""
         for name, text in (error.details or {"": error.message}).items():
             self.add_error(name if name in self.fields else None, str(text))
+
+
+def _css_class(field: forms.Field) -> str:
+    if isinstance(field, forms.BooleanField):
+        return "form-check-input"
+    return "form-select" if isinstance(field, forms.ChoiceField) else "form-control"
 
 
 class ServingForm(forms.Form):

@@ -42,6 +42,7 @@ class Arm(StrEnum):
 
 class StrategyKind(StrEnum):
     CANARY = "canary"
+    SHADOW = "shadow"
     BLUE_GREEN = "blue_green"
     IMMEDIATE = "immediate"
 

@@ -9,7 +9,16 @@ from django.db.models import Max
 
 from deployments import limits
 from deployments.lifecycle import Arm
-from deployments.models import Endpoint, EndpointArm, GatewayKey, GatewayState, Replica, ReplicaState, RouteTable
+from deployments.models import (
+    Endpoint,
+    EndpointArm,
+    GatewayKey,
+    GatewayState,
+    Release,
+    Replica,
+    ReplicaState,
+    RouteTable,
+)
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.live import outbox
 from registry.models import Environment
@@ -96,6 +105,22 @@ def why_unacknowledged(environment: Environment, revision: int, gateways: list[G
         if refused and refused.get("revision", 0) >= revision:
             return f"Gateway {gateway.gateway} refuses routes {refused['revision']}: {refused.get('error', '')}"
         return f"Gateway {gateway.gateway} has routes {applied}, not yet {revision}."
+    return ""
+
+
+def why_ejected(release: Release, gateways: list[GatewayState]) -> str:
+    """Return an empty string unless one of `gateways` turned away from a replica of the release, else the sentence that says so.
+
+    What is left of the candidate's replicas, or the stable arm, then answers for the ejected one: its share is no longer what the plan says.
+    """
+    for gateway in gateways:
+        for lane in gateway.stats.get("lanes", []):
+            if lane.get("release") == str(release.pk) and (ejections := lane.get("ejections")):
+                replica, times = next(iter(ejections.items()))
+                return (
+                    f"Gateway {gateway.gateway} could not use replica {replica} of the new version ({times} "
+                    f"time{'' if times == 1 else 's'}) and sends its requests elsewhere."
+                )
     return ""
 
 

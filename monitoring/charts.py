@@ -39,13 +39,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """A kind of chart. `spoken` is the line that the one sentence reads out; `limit_text` names the line of the guardrail."""
+    """A kind of chart. `spoken` is the line that the one sentence reads out; `limit_text` names the line of the guardrail.
+
+    With `arms` only those are shown.
+    """
 
     kind: str
     title: str
     lines: tuple[Line, ...]
     spoken: int = 0
     limit_text: str = ""
+    arms: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -56,7 +60,7 @@ class Panel:
     def spec(self) -> str:
         """The panel as JSON for the browser."""
         lines = [vars(line) for line in self.lines]
-        known = {"title": self.title, "spoken": self.spoken, "limit_text": self.limit_text}
+        known = {"title": self.title, "spoken": self.spoken, "limit_text": self.limit_text, "arms": self.arms}
         return json.dumps({**known, "lines": lines, "dashes": ARM_DASHES})
 
 
@@ -71,7 +75,10 @@ PANELS = (
     ),
     Panel("errors", "Share of errors in %", (Line("", "error_share", 100),), limit_text="stable + margin"),
 )
-BY_KIND = {panel.kind: panel for panel in PANELS}
+AGREEMENT = Panel(
+    "agreement", "Agreeing answers in %", (Line("", "agreement_share", 100),), limit_text="wanted", arms=("shadow",)
+)
+BY_KIND = {panel.kind: panel for panel in (*PANELS, AGREEMENT)}
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Chart:
 def chart(kind: str, points: list[Point], markers: list[Marker] | None = None, limit: float | None = None) -> Chart:
     """Return the chart of one kind. `limit` is the guardrail's line in the chart's unit."""
     panel = BY_KIND[kind]
+    points = _shown(panel, points)
     traces = [
         _trace(arm, line, [point for point in points if point.arm == arm], index == panel.spoken)
         for arm in _arms(points)
@@ -102,6 +110,10 @@ def chart(kind: str, points: list[Point], markers: list[Marker] | None = None, l
     ]
     figure = {"data": traces, "layout": _layout(panel, markers or [], limit)}
     return Chart(panel, figure, table_rows(kind, points), summary_sentence(kind, points))
+
+
+def _shown(panel: Panel, points: list[Point]) -> list[Point]:
+    return [point for point in points if not panel.arms or point.arm in panel.arms]
 
 
 def _arms(points: list[Point]) -> list[str]:

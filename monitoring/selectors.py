@@ -17,6 +17,7 @@ from monitoring.telemetry.histogram import Histogram, merged
 
 CANDIDATE = "candidate"
 STABLE = "stable"
+SHADOW = "shadow"  # its requests are copies: no client asked them
 BLOCK_WINDOWS_MAX = 20_000
 SERIES_ROWS_MAX = 5_000
 SPAN_WINDOWS = 100  # a sum over a span is read from roll-ups once the span has that many of them
@@ -33,11 +34,19 @@ def errors_of(window: Window) -> int:
 
 
 def arm_counts_since(
-    *, environment: str, endpoint: str, release: str, after_id: int, not_before: datetime, slos_ms: list[float]
+    *,
+    environment: str,
+    endpoint: str,
+    release: str,
+    after_id: int,
+    not_before: datetime,
+    slos_ms: list[float],
+    candidate_arm: str = CANDIDATE,
 ) -> tuple[list[Block], int]:
     """Return the blocks of windows that arrived after the window `after_id`, and the newest id seen.
 
-    One block per second, over all gateways. The candidate's windows must be of `release`; the stable arm's may be of any. Windows that
+    One block per second, over all gateways. The candidate's windows must be of `release` and of `candidate_arm` (`shadow` while it is mirrored
+    only); the stable arm's may be of any. Windows that
     started before `not_before` are passed over. A late window makes a block of its own, which the e-process allows.
     """
     rows = Window.objects.filter(
@@ -47,12 +56,10 @@ def arm_counts_since(
     newest = after_id
     for window in rows.order_by("id")[:BLOCK_WINDOWS_MAX]:
         newest = max(newest, window.pk)
-        if window.arm not in (CANDIDATE, STABLE):
-            continue
-        if window.arm == STABLE or window.release == release:
+        if window.arm == STABLE or (window.arm == candidate_arm and window.release == release):
             seconds[window.start][window.arm].append(window)
     blocks = [
-        Block(_arm_counts(arms.get(CANDIDATE, []), slos_ms), _arm_counts(arms.get(STABLE, []), slos_ms))
+        Block(_arm_counts(arms.get(candidate_arm, []), slos_ms), _arm_counts(arms.get(STABLE, []), slos_ms))
         for _, arms in sorted(seconds.items())
     ]
     return blocks, newest
@@ -111,7 +118,7 @@ def _rolled_up_to() -> Coalesce:
 
 
 def traffic_rate(environment: str, endpoint: str) -> float:
-    """Return the endpoint's requests per second over the last `RATE_SPAN_S` full seconds."""
+    """Return the clients' requests per second to the endpoint over the last `RATE_SPAN_S` full seconds."""
     until = clock.now() - timedelta(seconds=2)
     rows = Window.objects.filter(
         environment=environment,
@@ -119,7 +126,7 @@ def traffic_rate(environment: str, endpoint: str) -> float:
         seconds=1,
         start__gte=until - timedelta(seconds=RATE_SPAN_S),
         start__lt=until,
-    )
+    ).exclude(arm=SHADOW)
     return float(rows.aggregate(total=Sum("requests"))["total"] or 0) / RATE_SPAN_S
 
 
@@ -163,6 +170,7 @@ class Point:
             "requests": self.requests,
             "errors": self.errors,
             "error_share": None if self.error_share is None else round(self.error_share, 5),
+            "agreement_share": None if self.agreement_share is None else round(self.agreement_share, 5),
             **{name: None if (value := getattr(self, name)) is None else round(value, 2) for name in QUANTILES},
         }
 
@@ -237,7 +245,7 @@ def series_after(environment: str, endpoint: str, *, after_id: int, not_before: 
 
 @dataclass(frozen=True)
 class Summary:
-    """What an arm (or all together) did over the last minutes."""
+    """What an arm (or all that answer clients together) did over the last minutes."""
 
     arm: str
     requests: int
@@ -250,23 +258,23 @@ class Summary:
 
 
 def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
-    """Return one summary per arm, and one with the arm `all`, over the last `minutes`."""
+    """Return one summary per arm, and one with the arm `all` (without copies), over the last `minutes`."""
     windows, seconds = _last(minutes)
     rows = list(windows.filter(environment=environment, endpoint=endpoint))
     arms = sorted({window.arm for window in rows})
     return [
-        _summary("all", rows, seconds),
+        _summary("all", [row for row in rows if row.arm != SHADOW], seconds),
         *(_summary(arm, [row for row in rows if row.arm == arm], seconds) for arm in arms),
     ]
 
 
 def totals(places: Iterable[tuple[str, str]], *, minutes: int) -> dict[tuple[str, str], Summary]:
-    """Return the summary over all arms of each (environment, endpoint), in one query however many there are."""
+    """Return the summary over all arms that answer clients of each (environment, endpoint), in one query however many there are."""
     wanted = set(places)
     windows, seconds = _last(minutes)
     found: dict[tuple[str, str], list[Window]] = {place: [] for place in wanted}
     environments, endpoints = {place[0] for place in wanted}, {place[1] for place in wanted}
-    for window in windows.filter(environment__in=environments, endpoint__in=endpoints):
+    for window in windows.filter(environment__in=environments, endpoint__in=endpoints).exclude(arm=SHADOW):
         if (window.environment, window.endpoint) in found:
             found[window.environment, window.endpoint].append(window)
     return {place: _summary("all", rows, seconds) for place, rows in found.items()}

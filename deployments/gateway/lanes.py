@@ -112,6 +112,11 @@ class Lane:
         now = time.time()
         return {replica.id: replica.ejected_until for replica in self._replicas.values() if replica.is_ejected(now)}
 
+    @property
+    def ejections(self) -> dict[str, int]:
+        """Replica id → how often it was turned away from under the release that the lane serves."""
+        return {replica.id: replica.ejections for replica in self._replicas.values() if replica.ejections}
+
     def in_flight_by_replica(self) -> dict[str, int]:
         """Return replica id → open requests, of all replicas that have some, also of those that are leaving."""
         every = [*self._replicas.values(), *self._leaving]
@@ -119,6 +124,9 @@ class Lane:
 
     def configure(self, key: WindowKey, targets: tuple[Target, ...], max_batch: int, max_delay_ms: float) -> None:
         """Take the replicas and bounds of a new route table; replicas that are not in it finish what they have."""
+        if key.release != self.key.release:
+            for replica in self._replicas.values():
+                replica.ejections = 0
         self.key, self._max_batch, self._max_delay_s = key, max_batch, max_delay_ms / 1000
         self.is_retired = False
         wanted = {target.id: target for target in targets}

@@ -11,8 +11,10 @@ LANES_MAX = 200
 
 
 def stats_of(state: State) -> dict[str, Any]:
-    """Return the numbers of this process and of its lanes, busy ones first when there are too many."""
-    lanes = sorted(state.lanes.items(), key=lambda item: -item[1].counts.sent_requests)[:LANES_MAX]
+    """Return the numbers of this process and of its lanes, those with ejections and then busy ones first when there are too many."""
+    lanes = sorted(state.lanes.items(), key=lambda item: (not item[1].ejections, -item[1].counts.sent_requests))[
+        :LANES_MAX
+    ]
     return {
         "pid": os.getpid(),
         "started_at": state.started_at,
@@ -39,7 +41,9 @@ def _lane(key: tuple[str, str, str, str], lane: Lane) -> dict[str, Any]:
         "retries": counts.retries,
         "clients_gone": counts.dropped,
         "deadlines_exceeded": counts.expired,
+        "release": lane.key.release,
         "ejected": lane.ejected,
+        "ejections": lane.ejections,
     }
 
 

@@ -39,7 +39,7 @@ class _Wire(asyncio.Protocol):
 class Replica:
     """One worker as the gateway sees it. `changed` is called when it can take more, or lost what it had.
 
-    `outstanding` counts batches sent and not answered; `in_flight` the requests in them.
+    `outstanding` counts batches sent and not answered; `in_flight` the requests in them; `ejections` how often it was turned away from.
     """
 
     def __init__(self, replica_id: str, path: str, changed: "Callable[[Replica], None]") -> None:
@@ -49,6 +49,7 @@ class Replica:
         self.outstanding = 0
         self.in_flight = 0
         self.ejected_until = 0.0
+        self.ejections = 0
         self.is_retired = False
         self._failures = 0
         self._changed = changed
@@ -97,6 +98,7 @@ class Replica:
 
     def _failed(self) -> None:
         self._failures += 1
+        self.ejections += 1
         self.ejected_until = time.time() + min(EJECT_MAX_S, EJECT_FIRST_S * 2 ** (self._failures - 1))
 
     def send(self, batch: Batch) -> None:

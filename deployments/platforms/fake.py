@@ -1,5 +1,6 @@
 """An agent and a gateway inside this process, over the same services the real ones call. For tests and for trying strategies out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from deployments.services.gateways import gateway_report, newer_tables
 class FakePlatform:
     """Replicas become ready at the sync after they are wanted, tables are applied when they are fetched, unless told otherwise.
 
-    `broken` maps a version number to the state its replicas report instead of `ready`; with `online` False the gateway does not speak; with `refuses` it
+    `broken` maps a version number to the state its replicas report instead of `ready`, `ejected` to how often the gateway turned away from each; with `online` False the gateway does not speak; with `refuses` it
     keeps the tables it has and says this about newer ones.
     """
 
@@ -22,6 +23,7 @@ class FakePlatform:
     online: bool = True
     refuses: str = ""
     broken: dict[int, str] = field(default_factory=dict)
+    ejected: dict[int, int] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     in_flight: dict[str, int] = field(default_factory=dict)
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -58,9 +60,17 @@ class FakePlatform:
             row |= {"address": f"unix:/fake/{replica.pk}.sock", "ready_at": now.timestamp()}
         return row
 
+    def _lanes(self) -> Iterator[dict[str, Any]]:
+        """Yield the lanes of which a gateway would have something to tell."""
+        for table in self.tables.values():
+            for arm in [arm for entry in table["endpoints"].values() for arm in entry["arms"]]:
+                if times := self.ejected.get(int(arm["version"])):
+                    yield {"release": arm["release"], "ejections": {row["id"]: times for row in arm["replicas"]}}
+
     def _poll(self, now: datetime) -> None:
         have = {name: table["revision"] for name, table in self.tables.items()}
-        report = {"boot": "fake", "have": have, "refused": self.refused, "in_flight": self.in_flight}
+        known = {"boot": "fake", "have": have, "refused": self.refused, "in_flight": self.in_flight}
+        report = {**known, "stats": {"lanes": list(self._lanes())}}
         gateway_report(gateway=self.gateway, report=report, now=now)
         self.refused = {}
         for table in newer_tables(have):

@@ -11,6 +11,7 @@ from deployments import limits, routes
 from deployments.lifecycle import Arm, Phase, check_phase_move
 from deployments.models import EndpointArm, Release, RouteTable
 from deployments.records import announce, event_add, release_subject
+from deployments.rollout.compared import mirroring
 from deployments.rollout.ending import end
 from deployments.rollout.observe import Observation
 from deployments.rollout.plan import Decision, Enter, Finish, Revert, Wait
@@ -110,11 +111,14 @@ def _(decision: Enter, seen: Observation, now: datetime) -> bool:
     }
     if decision.phase is Phase.BAKING:
         values |= {"applied_at": now, "step_candidate_requests": 0, "step_stable_requests": 0}
-        if rollout.watched_at is None and rollout.weight_pct > 0:
+        if rollout.watched_at is None and seen.facts.has_traffic:
             values["watched_at"] = now
     if decision.weight_pct is not None:
         table = _publish_weights(release, decision.weight_pct, decision.mirror_pct, decision.sentence, now)
         values |= {"weight_pct": decision.weight_pct, "route_revision": table, "applied_at": None}
+        leaving["mirror_pct"] = decision.mirror_pct
+        if mirroring(release, rollout):
+            values |= {"judge": {}, "watched_at": None}  # what copies showed is no evidence on clients' own requests
     _go(seen, decision.phase, decision.sentence, now, values, data=leaving)
     return True
 

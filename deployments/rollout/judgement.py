@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from deployments.lifecycle import Phase
+from deployments.lifecycle import Arm, Phase
 from deployments.models import Release, Rollout
+from deployments.rollout.compared import compared_of, mirroring
 from deployments.rollout.seen import Judged
 from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, steps_from_plan
@@ -41,6 +42,8 @@ class Watch:
     assessment: dict[str, Any]
     before: dict[str, Any]
     judged: Judged | None = None
+    disagrees: str = ""
+    unsettled: str = ""
 
     @property
     def old_verdict(self) -> str:
@@ -71,14 +74,19 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     if rollout.watched_at is None:
         return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before)
     guardrails = guardrails_of(release)
-    blocks, cursor = _blocks(release, rollout, guardrails)
+    arm = Arm.SHADOW if mirroring(release, rollout) else Arm.CANDIDATE
+    blocks, cursor = _blocks(release, rollout, guardrails, arm)
     counts = Phase(rollout.phase) in COUNTING
     candidate = sum(block.candidate.requests for block in blocks) if counts else 0
     stable = sum(block.baseline.requests for block in blocks) if counts else 0
     split = split_of(release, rollout, now)
+    comparison = compared_of(release, rollout)
     shown: dict[str, Any] = {"split": split.to_dict()} if split else {}
+    shown |= {"comparison": comparison} if comparison else {}
+    disagrees, unsettled = _agreement(comparison) if arm is Arm.SHADOW else ("", "")
     if not guardrails or release.replaces_id is None:
-        return Watch(rollout.judge, cursor, candidate, stable, {**before, **shown}, before)
+        now_known = {**before, **shown}
+        return Watch(rollout.judge, cursor, candidate, stable, now_known, before, None, disagrees, unsettled)
     state = JudgeState.from_dict(rollout.judge) if rollout.judge else initial_state(guardrails)
     for block in blocks:
         state = fold(state, block)
@@ -88,7 +96,14 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
         assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
         shown["reference"] = REFERENCE_SENTENCE
     judged = Judged(assessment.verdict.value, assessment.sentence, needed)
-    return Watch(state.to_dict(), cursor, candidate, stable, {**assessment.to_dict(), **shown}, before, judged)
+    now_known = {**assessment.to_dict(), **shown}
+    return Watch(state.to_dict(), cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
+
+
+def _agreement(comparison: dict[str, Any]) -> tuple[str, str]:
+    """Return what the mirrored answers say against the version, and against going on yet, as sentences."""
+    sentence = comparison["sentence"]
+    return sentence if comparison["disagrees"] else "", "" if comparison["is_settled"] else sentence
 
 
 def _under(split: Split | None, assessment: Assessment, needed: str) -> tuple[Assessment, str]:
@@ -104,7 +119,7 @@ def guardrails_of(release: Release) -> list[Guardrail]:
     return [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in release.guardrails]
 
 
-def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail]) -> tuple[list[Block], int]:
+def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm: Arm) -> tuple[list[Block], int]:
     assert rollout.watched_at is not None
     not_before = rollout.watched_at
     if not _is_concurrent(release) and not rollout.judge:
@@ -116,12 +131,16 @@ def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail]) -> 
         after_id=rollout.judge_cursor,
         not_before=not_before,
         slos_ms=[guardrail.slo_ms for guardrail in guardrails if guardrail.slo_ms is not None],
+        candidate_arm=arm,
     )
 
 
 def _is_concurrent(release: Release) -> bool:
     """Return whether some step of the plan lets both arms answer at the same time."""
-    return any(step.kind is StepKind.WEIGHT and 0 < step.weight_pct < 100 for step in steps_from_plan(release.plan))
+    steps = steps_from_plan(release.plan)
+    return any(
+        step.kind is StepKind.MIRROR or (step.kind is StepKind.WEIGHT and 0 < step.weight_pct < 100) for step in steps
+    )
 
 
 def _still_needed(assessment: Assessment) -> str:

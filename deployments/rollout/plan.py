@@ -107,9 +107,13 @@ def _danger(seen: Seen) -> Decision | None:
     """Return the way back when the candidate does harm, or cannot serve."""
     if seen.judged is not None and seen.judged.verdict == HARMFUL:
         return _go_back(seen, ReleaseStatus.ROLLED_BACK, f"Harmful: {seen.judged.sentence}")
-    bad_end = ReleaseStatus.ROLLED_BACK if seen.weight_pct > 0 and seen.has_stable else ReleaseStatus.FAILED
+    if seen.disagrees:
+        return _go_back(seen, ReleaseStatus.ROLLED_BACK, seen.disagrees)
+    bad_end = ReleaseStatus.ROLLED_BACK if seen.has_traffic and seen.has_stable else ReleaseStatus.FAILED
     if seen.candidate.failed:
         return _go_back(seen, bad_end, seen.candidate.failed)
+    if seen.ejected:
+        return _go_back(seen, bad_end, seen.ejected)
     if seen.phase is not Phase.STARTING and seen.candidate.ready == 0:
         return _go_back(seen, bad_end, f"No replica of the new version is ready any more: {seen.candidate.waiting}")
     return None
@@ -162,10 +166,12 @@ def _bake_left(seen: Seen, now: datetime) -> str:
 
 def _verdict_missing(seen: Seen) -> str:
     if seen.split_off or not seen.guarded:
-        return seen.split_off
+        return seen.split_off or seen.unsettled
     if seen.judged is None:
         return "No request has been counted yet."
-    return "" if seen.judged.verdict == HEALTHY else seen.judged.waiting or seen.judged.sentence
+    if seen.judged.verdict == HEALTHY:
+        return seen.unsettled
+    return seen.judged.waiting or seen.judged.sentence
 
 
 def _finished_step(seen: Seen, now: datetime) -> Decision:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deployments.lifecycle import Phase, ReleaseStatus
-from deployments.rollout.steps import Step
+from deployments.rollout.steps import Step, mirror_at
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Seen:
 
     `unacknowledged` is empty when every live gateway serves the newest weights, else the sentence that says who does not. `guarded` means
     that there are guardrails and a stable arm to compare with. `step_requests` are the candidate's since `applied_at`.
+    `ejected` is empty unless a live gateway turned away from a replica of the candidate. `disagrees` is empty unless the mirrored answers agree
+    less often than asked for, `unsettled` unless that may still be so; both are sentences.
     `split_off` is empty unless the traffic is not split as asked: then it is the sentence that says so, and nothing goes up.
     """
 
@@ -58,6 +60,9 @@ class Seen:
     step_requests: int = 0
     judged: Judged | None = None
     split_off: str = ""
+    ejected: str = ""
+    disagrees: str = ""
+    unsettled: str = ""
     wish: str = ""
     wish_by: str = ""
     wish_reason: str = ""
@@ -67,3 +72,8 @@ class Seen:
     @property
     def current(self) -> Step:
         return self.steps[self.step]
+
+    @property
+    def has_traffic(self) -> bool:
+        """Whether requests of clients, or copies of them, reach the candidate."""
+        return self.weight_pct > 0 or mirror_at(self.steps, self.step) is not None

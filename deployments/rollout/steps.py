@@ -8,7 +8,9 @@ from typing import Any
 class StepKind(StrEnum):
     START = "start"  # replicas of the candidate start and warm up
     WEIGHT = "weight"  # the candidate gets `weight_pct` of the traffic
-    MIRROR = "mirror"  # the candidate gets a copy of `weight_pct` of the traffic; its answers are thrown away
+    MIRROR = (
+        "mirror"  # the candidate gets a copy of `weight_pct` of the traffic; its answers are compared and thrown away
+    )
     BAKE = "bake"  # wait `duration_s` and for `min_requests` of the candidate
     JUDGE = "judge"  # every guardrail must be healthy
     HOLD = "hold"  # a person must promote
@@ -17,10 +19,11 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step. Fields that a kind does not use are zero."""
+    """One step. Fields that a kind does not use are zero. `agreement_pct` of the compared answers must agree while mirroring."""
 
     kind: StepKind
     weight_pct: int = 0
+    agreement_pct: int = 0
     duration_s: int = 0
     min_requests: int = 0
 
@@ -35,18 +38,22 @@ class Step:
         return {
             StepKind.START: "Start replicas",
             StepKind.WEIGHT: f"{self.weight_pct} % of traffic",
-            StepKind.MIRROR: f"Mirror {self.weight_pct} % of traffic",
+            StepKind.MIRROR: f"Mirror {self.weight_pct} % of traffic{self._agreement}",
             StepKind.BAKE: f"Watch for {self.duration_s} s",
             StepKind.JUDGE: "Judge",
             StepKind.HOLD: "Hold for a person",
             StepKind.PROMOTE: "Promote",
         }[self.kind]
 
+    @property
+    def _agreement(self) -> str:
+        return f", {self.agreement_pct} % must agree" if self.agreement_pct else ""
+
 
 USED_FIELDS: dict[StepKind, tuple[str, ...]] = {
     StepKind.START: (),
     StepKind.WEIGHT: ("weight_pct",),
-    StepKind.MIRROR: ("weight_pct",),
+    StepKind.MIRROR: ("weight_pct", "agreement_pct"),
     StepKind.BAKE: ("duration_s", "min_requests"),
     StepKind.JUDGE: (),
     StepKind.HOLD: (),
@@ -63,3 +70,13 @@ def step_from_dict(data: dict[str, Any]) -> Step:
 def steps_from_plan(plan: dict[str, Any]) -> tuple[Step, ...]:
     """Return the steps of a stored plan."""
     return tuple(step_from_dict(row) for row in plan["steps"])
+
+
+def mirror_at(steps: tuple[Step, ...], index: int) -> Step | None:
+    """Return the mirror step that is in force while step `index` is on, None when the candidate has traffic of its own, or none."""
+    for step in reversed(steps[: index + 1]):
+        if step.kind is StepKind.MIRROR:
+            return step
+        if step.kind in (StepKind.WEIGHT, StepKind.PROMOTE):
+            return None
+    return None

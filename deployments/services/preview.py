@@ -1,5 +1,7 @@
 """What a release would do and need, told before it is requested. Reads only."""
 
+from itertools import pairwise
+
 from deployments import selectors
 from deployments.lifecycle import StrategyKind
 from deployments.rollout.guardrails import sentence_of
@@ -16,7 +18,7 @@ BASE_MINUTES = 10
 DETAILS = {
     StepKind.START: "Replicas of the new version start and answer its input example.",
     StepKind.WEIGHT: "Every gateway has to acknowledge it before the clock starts.",
-    StepKind.MIRROR: "Answers of the new version are thrown away.",
+    StepKind.MIRROR: "Clients notice nothing: the new version answers copies, and its answers are compared with theirs.",
     StepKind.JUDGE: "Every guardrail must be inside its margin; otherwise the rollout waits, and goes back at the deadline.",
     StepKind.HOLD: "A release manager has to promote.",
     StepKind.PROMOTE: "All traffic; the new version becomes the stable one.",
@@ -77,15 +79,29 @@ def _rollback_target(draft: Draft) -> str:
 
 def _forecast(draft: Draft) -> Forecast | None:
     """Return what the plan can conclude with the endpoint's traffic of now, None when nothing is compared."""
-    is_canary = draft.command.strategy.get("kind") == StrategyKind.CANARY
-    if draft.endpoint is None or draft.is_first or not is_canary or not draft.guardrails or not draft.steps:
+    pairs = _watched(draft.steps, StepKind.WEIGHT)
+    is_mirrored = not pairs
+    pairs = pairs or _watched(draft.steps, StepKind.MIRROR)
+    is_compared = draft.command.strategy.get("kind") in (StrategyKind.CANARY, StrategyKind.SHADOW) and pairs
+    if draft.endpoint is None or draft.is_first or not is_compared or not draft.guardrails:
         return None
     environment, name = draft.endpoint.environment.name, draft.endpoint.name
     share = summary(environment, name, minutes=BASE_MINUTES)[0].error_share or 0.0
-    pairs: list[tuple[int, float]] = []
-    for weight, bake in zip(draft.steps[1:-2:2], draft.steps[2:-2:2], strict=False):
-        pairs.append((weight.weight_pct, float(bake.duration_s)))
     guardrails = [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in draft.guardrails]
     return forecast(
-        pairs, guardrails, traffic_rate(environment, name), min(share, 0.9), float(draft.policy.judge_deadline_s)
+        pairs,
+        guardrails,
+        traffic_rate(environment, name),
+        min(share, 0.9),
+        float(draft.policy.judge_deadline_s),
+        is_mirrored=is_mirrored,
     )
+
+
+def _watched(steps: list[Step], kind: StepKind) -> list[tuple[int, float]]:
+    """Return (percent, seconds watched) of the steps of a kind that a bake follows."""
+    return [
+        (step.weight_pct, float(bake.duration_s))
+        for step, bake in pairwise(steps)
+        if step.kind is kind and bake.kind is StepKind.BAKE
+    ]

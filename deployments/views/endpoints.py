@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.conf import settings
 from django.contrib import messages
@@ -24,7 +25,8 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, DomainError, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
-from monitoring.charts import PANELS
+from monitoring.charts import AGREEMENT, PANELS
+from monitoring.comparisons import comparisons
 from monitoring.selectors import summary, totals
 
 TRY_TIMEOUT_S = 15
@@ -75,8 +77,13 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "why_not_rollback": why_not,
         "why_not_try": actor.why_not(Action.ENDPOINT_TRY, endpoint.scopes),
         "example": json.dumps(example, indent=1) if example is not None else '{"inputs": {}}',
-        "charts": PANELS,
+        "charts": (*PANELS, AGREEMENT) if any(arm.mirror_pct for arm in arms) else PANELS,
         "summary": summary(endpoint.environment.name, endpoint.name, minutes=MINUTES),
+        "compared": comparisons(
+            environment=endpoint.environment.name,
+            endpoint=endpoint.name,
+            since=clock.now() - timedelta(minutes=MINUTES),
+        ),
         "minutes": MINUTES,
         "invocations_url": f"{settings.GATEWAY_URL}/{endpoint.environment.name}/endpoints/{endpoint.name}/invocations",
         "oip_url": f"{settings.GATEWAY_URL}/{endpoint.environment.name}/v2/models/{endpoint.name}/infer",

@@ -9,10 +9,10 @@ from deployments import selectors
 from deployments.lifecycle import LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
 from deployments.models import EnvironmentBuild, Release, Rollout
 from deployments.rollout.guardrails import sentence_of
-from deployments.rollout.steps import StepKind, steps_from_plan
+from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
-from monitoring.charts import PANELS, Chart, Marker, chart
+from monitoring.charts import AGREEMENT, PANELS, Chart, Marker, Panel, chart
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import progress_of
 from registry.models import GateResult
@@ -63,12 +63,30 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "builds": list(EnvironmentBuild.objects.exclude(state="ready")) if is_live else [],
         "gates": list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))),
         "progress": progress_of(release.approval) if release.approval else None,
-        "charts": PANELS,
+        "charts": panels(release),
+        "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),
         "markers": json.dumps(markers(release)),
         "limits": chart_limits(release, rollout),
         "report": getattr(release, "report", None),
     }
+
+
+def panels(release: Release) -> tuple[Panel, ...]:
+    """Return the charts of a release; one whose plan mirrors has that of the agreement too."""
+    return (*PANELS, AGREEMENT) if _mirror(release) else PANELS
+
+
+def _mirror(release: Release) -> Step | None:
+    return next((step for step in steps_from_plan(release.plan) if step.kind is StepKind.MIRROR), None)
+
+
+def mirrored_pct(release: Release, rollout: Rollout | None) -> int:
+    """Return the share of the requests that is copied to the new version now."""
+    if rollout is None or rollout.phase in (Phase.STARTING, Phase.REVERTING, Phase.DONE):
+        return 0
+    step = mirror_at(steps_from_plan(release.plan), rollout.step)
+    return step.weight_pct if step else 0
 
 
 def ladder(release: Release, rollout: Rollout | None) -> list[Rung]:
@@ -144,7 +162,9 @@ def markers(release: Release) -> list[dict[str, Any]]:
     found = []
     for event in release.events.filter(kind="rollout.step"):
         if event.new in (Phase.SHIFTING, Phase.PROMOTING):
-            found.append({"t": _unix(event.at), "text": f"{event.data.get('weight_pct', 0)} %"})
+            mirrored = event.data.get("mirror_pct", 0)
+            share = f"mirror {mirrored} %" if mirrored else f"{event.data.get('weight_pct', 0)} %"
+            found.append({"t": _unix(event.at), "text": share})
         elif event.new == Phase.REVERTING:
             found.append({"t": _unix(event.at), "text": "back"})
     return found
@@ -164,6 +184,8 @@ def chart_limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
             limits["errors"] = round((shares.get("error_rate", 0.0) + row["margin"]) * 100, 3)
         elif "slo_ms" in row:
             limits["latency"] = row["slo_ms"]
+    if (mirror := _mirror(release)) and mirror.agreement_pct:
+        limits["agreement"] = mirror.agreement_pct
     return limits
 
 
@@ -179,4 +201,4 @@ def figures(release: Release) -> list[Chart]:
     )
     limits = chart_limits(release, Rollout.objects.filter(release=release).first())
     moments = [Marker(**marker) for marker in markers(release)]
-    return [chart(panel.kind, points, moments, limits.get(panel.kind)) for panel in PANELS] if points else []
+    return [chart(panel.kind, points, moments, limits.get(panel.kind)) for panel in panels(release)] if points else []

@@ -116,11 +116,12 @@ def forecast(
     deadline_s: float,
     *,
     earlier_baseline: int = 0,
+    is_mirrored: bool = False,
 ) -> Forecast:
     """Return what a plan of (weight in percent, seconds) steps can conclude at `request_rate_per_s`, both arms at share `base`.
 
     `earlier_baseline` are the stable arm's requests from before the first step that the judge will know; without them a plan that begins at
-    100 % has nothing to compare with. Raises ValueError for weights outside 1–100 and negative or unknown numbers.
+    100 % has nothing to compare with. With `is_mirrored` the candidate gets copies, and the stable arm keeps all requests. Raises ValueError for weights outside 1–100 and negative or unknown numbers.
     """
     if any(not 0 < weight <= 100 or not 0 <= seconds < math.inf for weight, seconds in steps):
         raise ValueError("a step has a weight of 1 to 100 percent and a duration")
@@ -132,13 +133,14 @@ def forecast(
     rows, candidate, baseline = [], 0.0, float(earlier_baseline)
     for weight, seconds in steps:
         seen_before = (candidate, baseline)
+        stable_weight = 100 if is_mirrored else 100 - weight
         candidate += request_rate_per_s * seconds * weight / 100
-        baseline += request_rate_per_s * seconds * (100 - weight) / 100
-        rows.append(_step(weight, seconds, margin, request_rate_per_s, base, baseline))
+        baseline += request_rate_per_s * seconds * stable_weight / 100
+        rows.append(_step(weight, stable_weight, seconds, margin, request_rate_per_s, base, baseline))
     if request_rate_per_s == 0:
         return Forecast(rows, 0, None, False, "The endpoint has no traffic now, so the plan cannot conclude anything.")
     weight, seconds = steps[-1]
-    needed = _needed_to_promote(guardrails, base, (100 - weight) / weight, seen_before)
+    needed = _needed_to_promote(guardrails, base, stable_weight / weight, seen_before)
     if needed is None:
         return Forecast(rows, 0, None, False, _never(baseline))
     wait_s = max(seconds, (needed - seen_before[0]) / (request_rate_per_s * weight / 100))
@@ -169,10 +171,12 @@ def _never(baseline: float) -> str:
     return f"The stable version's {baseline:,.0f} requests are too few to compare with: begin with a smaller weight, or widen the margin."
 
 
-def _step(weight: int, seconds: float, margin: float, rate: float, base: float, baseline: float) -> StepForecast:
+def _step(
+    weight: int, stable_weight: int, seconds: float, margin: float, rate: float, base: float, baseline: float
+) -> StepForecast:
     seen = int(rate * seconds * weight / 100)
     text = f"{weight} % for {duration(seconds)} sees about {seen:,} requests"
-    ratio = (100 - weight) / weight if weight < 100 else baseline / max(seen, 1)
+    ratio = stable_weight / weight if stable_weight else baseline / max(seen, 1)
     if ratio == 0:
         return StepForecast(weight, seconds, seen, 0, False, f"{text}, and nothing beside them to compare with.")
     base = min(max(base, BASE_MIN), 1 - BASE_MIN)

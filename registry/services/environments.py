@@ -16,7 +16,7 @@ from registry.models import Environment, Policy
 
 RULES_MAX = 10
 COUNT_MAX = 10
-STRATEGIES = ("canary", "blue_green", "immediate")
+STRATEGIES = ("canary", "shadow", "blue_green", "immediate")
 GUARDRAIL_KEYS = {"error_rate": {"metric", "margin"}, "latency_over_slo": {"metric", "margin", "slo_ms"}}
 NUMBERS = {"max_first_weight_pct": (1, 100, 100), "approval_days": (1, 365, 30), "judge_deadline_s": (10, 604_800, 900)}
 POLICY_FIELDS = (

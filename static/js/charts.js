@@ -24,7 +24,7 @@
   function theme() {
     return {
       text: css("--mlorch-chart-text", "#3a4654"), grid: css("--mlorch-chart-grid", "#dfe4ea"), limit: css("--mlorch-limit", "#c92a2a"),
-      arm: function (arm) { return arm === "candidate" ? css("--mlorch-candidate", "#b8540a") : css("--mlorch-stable", "#1769c4"); }
+      arm: function (arm) { return arm === "candidate" || arm === "shadow" ? css("--mlorch-candidate", "#b8540a") : css("--mlorch-stable", "#1769c4"); }
     };
   }
 
@@ -131,7 +131,8 @@
     return chart.spec.title + (parts.length ? (line.label ? " (" + line.label + ")" : "") + ", newest: " + parts.join(", ") + "." : ": no requests yet.");
   }
 
-  function drawLive(chart, rows, colours) {
+  function drawLive(chart, every, colours) {
+    const rows = every.filter(function (p) { return !chart.spec.arms.length || chart.spec.arms.includes(p.arm); });
     const traces = tracesOf(chart, rows, colours), layout = baseLayout(colours);
     layout.shapes = [];
     layout.annotations = endLabels(traces);

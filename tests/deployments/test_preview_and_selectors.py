@@ -64,3 +64,22 @@ def test_visibility__binding_to_another_environment__sees_nothing(world):
 
     assert not selectors.endpoints_visible_to(world.people.max.actor).exists()
     assert not selectors.releases_visible_to(world.people.noa.actor).exists()
+
+
+def test_preview__shadow__says_what_copies_can_show(world):
+    world.serve(1)
+    world.tick(40)
+    told = preview(world, strategy={"kind": "shadow", "mirror": 100, "bake_s": 60, "min_agreement": 90})
+
+    assert not told.problems
+    assert [step.title for step in told.steps][1] == "Mirror 100 % of traffic, 90 % must agree"
+    assert told.forecast[0].startswith("100 % for 60 s sees about 3,")
+    assert "nothing beside them" not in told.forecast[0]
+
+
+def test_preview__shadow_with_steps__forecasts_the_real_traffic(world):
+    world.serve(1)
+    world.tick(40)
+    strategy = {"kind": "shadow", "bake_s": 60, "steps": [{"weight": 10, "bake_s": 30}]}
+
+    assert [told[:4] for told in preview(world, strategy=strategy).forecast][:1] == ["10 %"]

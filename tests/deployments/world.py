@@ -41,7 +41,7 @@ def make_model(name: str = "tumours", versions: int = 3) -> Model:
 class World:
     """`tick` moves the clock on by a second at a time, with the platform and the engine looking once each.
 
-    `errors` maps a version to its share of failed requests, `skew` to the percent of the traffic it gets whatever its weight says.
+    `errors` maps a version to its share of failed requests, `agreeing` to the share of its mirrored answers that agree (1 unless told), `skew` to the percent of the traffic it gets whatever its weight says.
     """
 
     people: Any
@@ -49,6 +49,7 @@ class World:
     guardrails_required: bool = False
     now: datetime = START
     errors: dict[str, float] = field(default_factory=dict)
+    agreeing: dict[str, float] = field(default_factory=dict)
     skew: dict[str, int] = field(default_factory=dict)
     slow_ms: float = 0.0
     rate: int = 60
@@ -117,13 +118,15 @@ class World:
         """Store one second of windows as the gateway would push them, split by the weights it obeys."""
         entry = self.platform.tables.get("production", {}).get("endpoints", {}).get("clinic")
         for arm in entry["arms"] if entry else []:
-            requests = self.rate * self.skew.get(arm["version"], arm["weight_pct"]) // 100
+            mirrored = arm.get("mirror_pct", 0)
+            requests = self.rate * (mirrored or self.skew.get(arm["version"], arm["weight_pct"])) // 100
             bad = int(requests * self.errors.get(arm["version"], 0.0))
+            compared = requests - bad if mirrored else 0
             if requests:
                 Window.objects.create(
                     environment="production",
                     endpoint="clinic",
-                    arm=arm["arm"],
+                    arm="shadow" if mirrored else arm["arm"],
                     version=int(arm["version"]),
                     release=arm["release"],
                     gateway="fake-gateway",
@@ -131,6 +134,8 @@ class World:
                     requests=requests,
                     ok=requests - bad,
                     server_errors=bad,
-                    drawn=requests,
+                    drawn=0 if mirrored else requests,
+                    compared=compared,
+                    agreed=round(compared * self.agreeing.get(arm["version"], 1.0)),
                     latency={"zero": requests, "buckets": {}, "sum_ms": 0.0, "max_ms": self.slow_ms},
                 )

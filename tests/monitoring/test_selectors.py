@@ -205,3 +205,25 @@ def test_totals__several_places__each_its_own_and_like_its_summary(db):
 
     assert {place: total.requests for place, total in found.items()} == dict(zip(places, [3, 1, 0], strict=True))
     assert found["production", "clinic"] == clinic
+
+
+def test_figures_of_clients__copies_to_a_shadow__are_not_counted_as_requests(db):
+    store(1, *(row(-second, arm="shadow", version="2", release="r2") for second in range(3, 33)), row(-9))
+    with at():
+        everything, shadow, stable = selectors.summary("production", "clinic", minutes=1)
+        rate = selectors.traffic_rate("production", "clinic")
+        total = selectors.totals([("production", "clinic")], minutes=1)["production", "clinic"]
+
+    assert (everything.requests, shadow.requests, stable.requests, total.requests) == (1, 30, 1, 1)
+    assert rate == pytest.approx(1 / selectors.RATE_SPAN_S)
+
+
+def test_arm_counts__mirrored__copies_of_the_release_are_the_candidates(db):
+    store(
+        1, row(-2, **{**CANDIDATE, "arm": "shadow"}), row(-2, arm="shadow", release="r0"), row(-2, **CANDIDATE), row(-2)
+    )
+    found, _ = selectors.arm_counts_since(
+        **PLACE, release="r2", after_id=0, not_before=NOW - timedelta(hours=1), slos_ms=[SLO], candidate_arm="shadow"
+    )
+
+    assert [(block.candidate.requests, block.baseline.requests) for block in found] == [(1, 1)]

@@ -7,28 +7,32 @@ from typing import Any
 
 from deployments import limits
 from deployments.rollout.steps import Step, StepKind
-from deployments.rollout.strategies.fields import only_keys, whole_number
+from deployments.rollout.strategies.fields import only_keys, true_or_false, whole_number
 from mlorch_site.lib.errors import Invalid
 
 
 def compile_steps(strategy: dict[str, Any]) -> list[Step]:
     """Return start, (weight, bake)…, judge, hold if wished, promote."""
     only_keys(strategy, {"kind", "steps", "hold"}, "strategy")
-    rows = strategy.get("steps")
+    steps = [Step(StepKind.START), *rising_shares(strategy.get("steps")), Step(StepKind.JUDGE)]
+    if true_or_false(strategy, "hold", "strategy", default=False):
+        steps.append(Step(StepKind.HOLD))
+    return [*steps, Step(StepKind.PROMOTE)]
+
+
+def rising_shares(rows: Any) -> list[Step]:
+    """Return (weight, bake)… of the rows a requester wrote. Raises Invalid."""
     if not isinstance(rows, list) or not 1 <= len(rows) <= limits.STEPS_MAX:
         raise Invalid(
             f"A canary has 1 to {limits.STEPS_MAX} steps.", details={"strategy.steps": f"1 to {limits.STEPS_MAX} steps"}
         )
-    steps = [Step(StepKind.START)]
+    steps: list[Step] = []
     previous = 0
     for index, row in enumerate(rows):
         weight, bake = _row(row, f"strategy.steps[{index}]", previous)
         previous = weight.weight_pct
         steps += [weight, bake]
-    steps.append(Step(StepKind.JUDGE))
-    if _hold(strategy):
-        steps.append(Step(StepKind.HOLD))
-    return [*steps, Step(StepKind.PROMOTE)]
+    return steps
 
 
 def _row(row: dict[str, Any], where: str, previous: int) -> tuple[Step, Step]:
@@ -41,10 +45,3 @@ def _row(row: dict[str, Any], where: str, previous: int) -> tuple[Step, Step]:
     bake_s = whole_number(row, "bake_s", where, low=1, high=limits.BAKE_S_MAX)
     min_requests = whole_number(row, "min_requests", where, low=0, high=limits.MIN_REQUESTS_MAX, default=0)
     return Step(StepKind.WEIGHT, weight_pct=weight), Step(StepKind.BAKE, duration_s=bake_s, min_requests=min_requests)
-
-
-def _hold(strategy: dict[str, Any]) -> bool:
-    hold = strategy.get("hold", False)
-    if not isinstance(hold, bool):
-        raise Invalid("strategy.hold must be true or false.", details={"strategy.hold": "true or false"})
-    return hold

@@ -25,6 +25,14 @@ def whole_number(data: dict[str, Any], key: str, where: str, *, low: int, high: 
     return value
 
 
+def true_or_false(data: dict[str, Any], key: str, where: str, *, default: bool) -> bool:
+    """Return the truth value at `key`. Raises Invalid."""
+    value = data.get(key, default)
+    if not isinstance(value, bool):
+        raise Invalid(f"{where}.{key} must be true or false.", details={f"{where}.{key}": "true or false"})
+    return value
+
+
 def number(data: dict[str, Any], key: str, where: str, *, above: float, below: float) -> float:
     """Return the number at `key`, strictly between `above` and `below`. Raises Invalid (also for NaN)."""
     value = data.get(key)

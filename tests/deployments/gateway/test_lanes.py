@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deployments.gateway.state import State
+from deployments.gateway.stats import stats_of
 from tests.deployments.gateway.conftest import Answer, FrameWorker, call, fine, table
 
 PATH = "/production/endpoints/e/invocations"
@@ -145,6 +146,12 @@ async def test_worker_gone__request_it_never_began__other_replica_answers(
     lane = next(iter(state.lanes.values()))
     assert set(lane.ejected) == {"r-0"}
     assert lane.counts.retries >= 1
+    assert stats_of(state)["lanes"][0]["ejections"] == {"r-0": 1}
+
+    document["revision"] += 1
+    document["endpoints"]["e"]["arms"][0]["release"] = "another"
+    state.apply(document)
+    assert lane.ejections == {}, "what an earlier release met is not held against this one"
     state.close()
 
 

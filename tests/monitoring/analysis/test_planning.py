@@ -82,6 +82,15 @@ def test_forecast__all_traffic_at_once__needs_an_earlier_baseline() -> None:
     assert alone.steps[0].sentence.endswith("nothing beside them to compare with.")
 
 
+def test_forecast__mirrored__the_stable_arm_keeps_all_requests() -> None:
+    split, mirrored = (
+        planning.forecast([(50, 60.0)], [ERRORS], 50, 0.01, 900, is_mirrored=copies) for copies in (False, True)
+    )
+
+    assert mirrored.steps[0].needed_requests < split.steps[0].needed_requests
+    assert planning.forecast([(100, 60.0)], [ERRORS], 50, 0.01, 900, is_mirrored=True).can_conclude
+
+
 def test_forecast__too_small_a_baseline__says_so() -> None:
     result = planning.forecast([(100, 60)], [ERRORS], 30, 0.05, 600, earlier_baseline=200)
 
