@@ -27,7 +27,7 @@ class Comparison:
     def sentence(self) -> str:
         """The comparison as people read it."""
         return (
-            f"{self.agreement_share:.2%} of {self.compared:,} compared answers of version {self.version} agree; "
+            f"{self.agreement_share * 100:.1f} % of {self.compared:,} compared answers of version {self.version} agree; "
             f"the numbers of an answer differ by {self.difference_mean:.3g} on average, by {self.difference_max:.3g} at most."
         )
 

@@ -124,9 +124,8 @@ class Lane:
 
     def configure(self, key: WindowKey, targets: tuple[Target, ...], max_batch: int, max_delay_ms: float) -> None:
         """Take the replicas and bounds of a new route table; replicas that are not in it finish what they have."""
-        if key.release != self.key.release:
-            for replica in self._replicas.values():
-                replica.ejections = 0
+        for replica in self._replicas.values() if key.release != self.key.release else ():
+            replica.ejections = 0
         self.key, self._max_batch, self._max_delay_s = key, max_batch, max_delay_ms / 1000
         self.is_retired = False
         wanted = {target.id: target for target in targets}

@@ -85,7 +85,7 @@ def test_shadow__healthy__no_client_reaches_it_until_a_person_promotes(world):
     assert world.weights == {"1": 100, "2": 0}
     assert [arm.get("mirror_pct") for arm in arms] == [None, 50]
     assert release.rollout.step_candidate_requests >= 100
-    assert "100.00% of" in release.rollout.assessment["comparison"]["sentence"]
+    assert "100.0 % of" in release.rollout.assessment["comparison"]["sentence"]
 
     with world.at():
         release_promote(actor=world.people.mona.actor, release=release, reason="same answers")

@@ -70,7 +70,7 @@ def test_comparisons__several_windows_and_versions__sums_per_version_rolled_up_o
     assert own == before[:1]
     assert own[0].agreement_share == 0.75
     assert own[0].sentence == (
-        "75.00% of 4 compared answers of version 2 agree; "
+        "75.0 % of 4 compared answers of version 2 agree; "
         "the numbers of an answer differ by 0.5 on average, by 1.5 at most."
     )
 
