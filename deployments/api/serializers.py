@@ -193,7 +193,13 @@ class EndpointSerializer(serializers.ModelSerializer[Endpoint]):
     def get_arms(self, endpoint: Endpoint) -> list[dict[str, Any]]:
         arms = endpoint.arms.all()
         return [
-            {"arm": a.arm, "version": a.version.number, "weight_pct": a.weight_pct, "release": str(a.release_id)}
+            {
+                "arm": a.arm,
+                "version": a.version.number,
+                "weight_pct": a.weight_pct,
+                "mirror_pct": a.mirror_pct,
+                "release": str(a.release_id),
+            }
             for a in arms
         ]
 

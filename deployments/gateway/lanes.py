@@ -80,12 +80,16 @@ class RetryBudget:
 
 
 class Lane:
-    """One arm's version in one endpoint: its queue, its replicas, its counts."""
+    """One arm's version in one endpoint: its queue, its replicas, its counts.
+
+    `ejections` maps replica id → how often it failed under the release of now, also when it is not among the replicas any more.
+    """
 
     def __init__(self, key: WindowKey) -> None:
         self.key = key
         self.counts = Counts()
         self.budget = RetryBudget()
+        self.ejections: dict[str, int] = {}
         self.is_retired = False
         self._max_batch = 1
         self._max_delay_s = 0.0
@@ -112,11 +116,6 @@ class Lane:
         now = time.time()
         return {replica.id: replica.ejected_until for replica in self._replicas.values() if replica.is_ejected(now)}
 
-    @property
-    def ejections(self) -> dict[str, int]:
-        """Replica id → how often it was turned away from under the release that the lane serves."""
-        return {replica.id: replica.ejections for replica in self._replicas.values() if replica.ejections}
-
     def in_flight_by_replica(self) -> dict[str, int]:
         """Return replica id → open requests, of all replicas that have some, also of those that are leaving."""
         every = [*self._replicas.values(), *self._leaving]
@@ -124,8 +123,8 @@ class Lane:
 
     def configure(self, key: WindowKey, targets: tuple[Target, ...], max_batch: int, max_delay_ms: float) -> None:
         """Take the replicas and bounds of a new route table; replicas that are not in it finish what they have."""
-        for replica in self._replicas.values() if key.release != self.key.release else ():
-            replica.ejections = 0
+        if key.release != self.key.release:
+            self.ejections.clear()
         self.key, self._max_batch, self._max_delay_s = key, max_batch, max_delay_ms / 1000
         self.is_retired = False
         wanted = {target.id: target for target in targets}
@@ -137,8 +136,16 @@ class Lane:
                 self._let_go(self._replicas.pop(target.id))
                 known = None
             if known is None:
-                self._replicas[target.id] = Replica(target.id, target.socket, self._replica_changed)
+                self._replicas[target.id] = Replica(target.id, target.socket, self._replica_changed, self.ejections)
         self.pump()
+
+    def connect(self) -> bool:
+        """Begin to connect to the workers before a request needs them; return whether each is connected or was given up."""
+        now = time.time()
+        for replica in self._replicas.values():
+            if not replica.is_ejected(now):
+                replica.connect()
+        return not any(replica.is_connecting for replica in self._replicas.values())
 
     def retire(self) -> None:
         """Take nothing more; what waits goes where the routes of now say, what is sent is finished."""

@@ -39,19 +39,21 @@ class _Wire(asyncio.Protocol):
 class Replica:
     """One worker as the gateway sees it. `changed` is called when it can take more, or lost what it had.
 
-    `outstanding` counts batches sent and not answered; `in_flight` the requests in them; `ejections` how often it was turned away from.
+    `outstanding` counts batches sent and not answered; `in_flight` the requests in them. In `ejections` it counts, by its id, how often it failed.
     """
 
-    def __init__(self, replica_id: str, path: str, changed: "Callable[[Replica], None]") -> None:
+    def __init__(
+        self, replica_id: str, path: str, changed: "Callable[[Replica], None]", ejections: dict[str, int] | None = None
+    ) -> None:
         self.id = replica_id
         self.path = path
         self.max_batch = 1
         self.outstanding = 0
         self.in_flight = 0
         self.ejected_until = 0.0
-        self.ejections = 0
         self.is_retired = False
         self._failures = 0
+        self._ejections = {} if ejections is None else ejections
         self._changed = changed
         self._wire: _Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -98,7 +100,7 @@ class Replica:
 
     def _failed(self) -> None:
         self._failures += 1
-        self.ejections += 1
+        self._ejections[self.id] = self._ejections.get(self.id, 0) + 1
         self.ejected_until = time.time() + min(EJECT_MAX_S, EJECT_FIRST_S * 2 ** (self._failures - 1))
 
     def send(self, batch: Batch) -> None:

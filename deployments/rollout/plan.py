@@ -114,8 +114,11 @@ def _danger(seen: Seen) -> Decision | None:
         return _go_back(seen, bad_end, seen.candidate.failed)
     if seen.ejected:
         return _go_back(seen, bad_end, seen.ejected)
-    if seen.phase is not Phase.STARTING and seen.candidate.ready == 0:
-        return _go_back(seen, bad_end, f"No replica of the new version is ready any more: {seen.candidate.waiting}")
+    if seen.phase is not Phase.STARTING and not seen.candidate.all_ready:
+        ready = f"{seen.candidate.ready} of {seen.candidate.wanted}"
+        return _go_back(
+            seen, bad_end, f"Only {ready} replicas of the new version are still ready: {seen.candidate.waiting}"
+        )
     return None
 
 

@@ -1,0 +1,86 @@
+"""What only a real gateway and real workers show of a candidate: copies that clients never notice, and a replica that is gone."""
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from deployments.gateway.tables import load
+from tests.e2e.client import Load, Rest
+from tests.support.product import Product, wait_until
+
+pytestmark = pytest.mark.e2e
+
+SHADOW = {"kind": "shadow", "mirror": 100, "bake_s": 8, "min_requests": 100, "min_agreement": 60}
+WATCHED = {"kind": "canary", "steps": [{"weight": 50, "bake_s": 120}]}
+
+
+def served(rest: Rest, endpoint: str) -> None:
+    """Serve version 1 at a new endpoint."""
+    first = rest.request(1, {"kind": "immediate"}, endpoint=endpoint)
+    rest.approve(first.body["id"])
+    rest.reach(first.body["id"], {"succeeded"}, 90)
+
+
+def begun(rest: Rest, endpoint: str, strategy: dict[str, Any]) -> str:
+    """Begin to roll version 2 out; return the release's id."""
+    answer = rest.request(2, strategy, endpoint=endpoint)
+    assert answer.status == 201, answer
+    rest.approve(answer.body["id"])
+    return str(answer.body["id"])
+
+
+def workers(product: Product, endpoint: str) -> list[int]:
+    """Return the process ids of the candidate's workers: the gateway's table names them, the agent wrote their processes down."""
+    table = load(product.data_dir / "gateway" / "gateway-1" / "routes" / "production.json")
+    (candidate,) = [arm for arm in table.endpoints[endpoint].arms if arm.arm == "candidate"]
+    folder = product.data_dir / "run" / "agent"
+    return [json.loads((folder / f"{replica.id}.json").read_bytes())["pid"] for replica in candidate.replicas]
+
+
+def test_shadow__real_copies__compared_while_clients_get_the_stable_version_only(product: Product, rest: Rest) -> None:
+    served(rest, "mirrored")
+    with Load(product, 60, "mirrored") as traffic:
+        release = begun(rest, "mirrored", SHADOW)
+
+        def holding() -> bool:
+            rollout = rest.get(f"/releases/{release}")["rollout"]
+            return rollout is not None and rollout["phase"] == "holding"
+
+        wait_until(holding, within_s=120, saying="a person is waited for")
+        seen = list(traffic.answers)
+    compared = rest.get(f"/releases/{release}")["rollout"]["assessment"]["comparison"]
+    arms = {arm["arm"]: arm for arm in rest.get("/endpoints/production/mirrored")["arms"]}
+
+    assert {(row.status, row.version) for row in seen} == {(200, "1")}
+    assert 0.6 < compared["agreed"] / compared["compared"] < 1, "two versions that are not the same model"
+    assert compared["compared"] > 100
+    assert (arms["candidate"]["weight_pct"], arms["candidate"]["mirror_pct"]) == (0, 100)
+    rest.call("manager", "POST", f"/releases/{release}/promote", {"reason": "looked at"})
+    rest.reach(release, {"succeeded"}, 60)
+
+
+def test_candidate__one_of_two_replicas_killed__rollout_goes_back_and_says_why(product: Product, rest: Rest) -> None:
+    served(rest, "halved")
+    answer = rest.call(
+        "manager", "PATCH", "/endpoints/production/halved/serving-config", {"replicas": 2, "reason": "two"}
+    )
+    assert answer.status == 200, answer
+    with Load(product, 60, "halved") as traffic:
+        release = begun(rest, "halved", WATCHED)
+        wait_until(
+            lambda: any(row.version == "2" for row in traffic.answers), within_s=90, saying="the candidate answers"
+        )
+        time.sleep(1)
+        processes = workers(product, "halved")
+        assert len(processes) == 2
+        os.kill(processes[0], signal.SIGKILL)
+        ended = rest.reach(release, {"rolled_back"}, 30)
+        time.sleep(1)
+        assert traffic.answers[-1].version == "1"
+
+    told = ended["status_reason"]
+    assert "could not use replica r-" in told or "1 of 2 replicas of the new version are still ready" in told, told
