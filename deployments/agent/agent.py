@@ -21,7 +21,6 @@ from deployments.agent.templates import Templates
 log = structlog.get_logger(__name__)
 
 SYNC_TIMEOUT_S = 10.0
-THREADS_BY_DEFAULT = 1
 QUIET_S = 0.03  # changes this close together go in one sync
 
 
@@ -90,7 +89,7 @@ class Agent:
     async def run(self) -> None:
         """Sync until cancelled; without the site the workers run on."""
         self.adopt()
-        warming = asyncio.create_task(self._templates.warm_up(Path(sys.executable), THREADS_BY_DEFAULT))
+        warming = asyncio.create_task(self._templates.warm_up(Path(sys.executable)))
         headers = {"Authorization": f"Bearer {self._config.control_token}"}
         try:
             async with aiohttp.ClientSession(headers=headers) as session:

@@ -15,12 +15,12 @@ from typing import Any
 import psutil
 
 from deployments.serving.frames import FrameError, encode_frame, read_frame
+from deployments.serving.threads import THREAD_VARIABLES
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 LOG_MAX_BYTES = 5 * 1024 * 1024
 OPEN_FILES_MAX = 1024
 PING_TIMEOUT_S = 5.0
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 RUNTIMES = {"": "deployments.serving.__main__", "echo": "deployments.serving.echo"}
 
 

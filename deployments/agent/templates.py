@@ -1,4 +1,4 @@
-"""Warm template processes, one per Python environment and number of threads, from which workers are forked (deployments/serving/template.py)."""
+"""Warm template processes, one per Python environment, from which workers are forked (deployments/serving/template.py)."""
 
 import asyncio
 import contextlib
@@ -38,11 +38,10 @@ class NoTemplate(Exception):
 class Template:
     """One warm process. A template that died is started again, with back-off; workers it forked live on."""
 
-    def __init__(self, config: Config, python: Path, threads: int) -> None:
-        key = hashlib.sha256(f"{python}:{threads}".encode()).hexdigest()[:12]
+    def __init__(self, config: Config, python: Path) -> None:
+        key = hashlib.sha256(str(python).encode()).hexdigest()[:12]
         self._config = config
         self._python = python
-        self._threads = threads
         self._socket = config.sockets / f"t-{key}.sock"
         self._home = config.sockets / f"t-{key}.home"
         self._log = config.logs / f"template-{key}.log"
@@ -83,7 +82,7 @@ class Template:
         self._socket.unlink(missing_ok=True)
         descriptor = process.open_log(self._log)
         offset = self._log.stat().st_size
-        environment = process.clean_environment({"cpu_threads": self._threads}, self._home, self._config.path)
+        environment = process.clean_environment({}, self._home, self._config.path)
         self._handle = subprocess.Popen(
             [str(self._python), "-m", "deployments.serving.template", "--socket", str(self._socket)],
             stdin=subprocess.DEVNULL,
@@ -102,9 +101,9 @@ class Template:
             news, offset = process.events(self._log, offset)
             if any(event["event"] == "ready" for event in news):
                 return
-            self._unfit = next((str(event["error"]) for event in news if event["event"] == "unfit"), "")
-            if self._unfit:
-                raise NoTemplate(f"this environment cannot be forked: {self._unfit}")
+            if why := next((event["error"] for event in news if event["event"] == "unfit"), ""):
+                self._unfit = f"this environment cannot be forked: {why}"
+                raise NoTemplate(self._unfit)
             if self.pid is None:
                 raise NoTemplate(f"the template ended: {process.last_line(self._log, 0)}")
             await asyncio.sleep(POLL_S)
@@ -150,22 +149,21 @@ class Templates:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._templates: dict[tuple[Path, int], Template] = {}
+        self._templates: dict[Path, Template] = {}
 
-    def template_for(self, python: Path, threads: int) -> Template:
+    def template_for(self, python: Path) -> Template:
         """Return the template of an environment; the longest unused one makes room when there are too many."""
-        key = (python, threads)
-        if key not in self._templates:
+        if python not in self._templates:
             if len(self._templates) >= TEMPLATES_MAX:
                 longest_unused = min(self._templates, key=lambda known: self._templates[known].used_at)
                 self._templates.pop(longest_unused).end()
-            self._templates[key] = Template(self._config, python, threads)
-        return self._templates[key]
+            self._templates[python] = Template(self._config, python)
+        return self._templates[python]
 
-    async def warm_up(self, python: Path, threads: int) -> None:
+    async def warm_up(self, python: Path) -> None:
         """Make an environment's template ready; a failure is only logged, because workers start without one too."""
         try:
-            await self.template_for(python, threads).warm_up()
+            await self.template_for(python).warm_up()
         except (NoTemplate, OSError) as error:
             log.warning("template.failed", python=str(python), why=str(error))
 
@@ -184,6 +182,7 @@ class Templates:
             "log": str(worker_log),
             "home": str(home),
             "data_bytes": process.data_limit(memory_mb),
+            "threads": int(goal.get("cpu_threads", 1)),
         }
         records: list[process.Record] = []
 
@@ -192,7 +191,7 @@ class Templates:
             records.append(process.Record(goal["id"], int(goal["generation"]), pid, born, str(socket), goal))
             records[0].save(self._config.records)
 
-        await self.template_for(python, int(goal.get("cpu_threads", 1))).fork(request, keep)
+        await self.template_for(python).fork(request, keep)
         return records[0], offset
 
     def end(self) -> None:

@@ -20,6 +20,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from deployments.serving import threads
+
 PRELOADED = (
     "mlflow.pyfunc",
     "mlflow.sklearn",
@@ -65,10 +67,10 @@ def end_with_parent() -> None:
 
 def check_single() -> None:
     """Raise CannotFork when there is more than one thread, as the kernel sees it."""
-    threads = os.listdir("/proc/self/task")
-    if len(threads) > 1:
-        names = [Path(f"/proc/self/task/{thread}/comm").read_text().strip() for thread in threads]
-        raise CannotFork(f"{len(threads)} threads: {', '.join(names)}")
+    tasks = os.listdir("/proc/self/task")
+    if len(tasks) > 1:
+        names = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in tasks]
+        raise CannotFork(f"{len(tasks)} threads: {', '.join(names)}")
 
 
 def fork(request: "dict[str, Any]", peer: socket.socket, listener: socket.socket) -> int:
@@ -77,6 +79,8 @@ def fork(request: "dict[str, Any]", peer: socket.socket, listener: socket.socket
     The child begins when the agent has written it down and says so; without a word it ends, so that no worker runs unknown.
     """
     check_single()
+    if request["threads"] > 1 and not threads.is_settable():
+        raise CannotFork("the environment has no threadpoolctl to raise the number of threads")
     pid = os.fork()
     if pid:
         return pid
@@ -109,6 +113,7 @@ def settle(request: "dict[str, Any]") -> None:
     os.closerange(3, OPEN_FILES_MAX)
     os.environ.update(HOME=request["home"], TMPDIR=request["home"])
     os.chdir(request["home"])
+    threads.use(request["threads"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
     resource.setrlimit(resource.RLIMIT_DATA, (request["data_bytes"], request["data_bytes"]))

@@ -32,7 +32,7 @@ async def forked(artifacts: Path, folder: Path) -> list[tuple[float, float]]:
     """Return (seconds until ready, unique megabytes) of replicas started one after the other with a warm template."""
     agent = Agent(Config("bench", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
     agent.adopt()
-    await agent._templates.warm_up(Path(sys.executable), 1)
+    await agent._templates.warm_up(Path(sys.executable))
     goals: list[dict[str, Any]] = []
     measured = []
     for number in range(REPLICAS):

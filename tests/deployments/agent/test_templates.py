@@ -17,7 +17,7 @@ import pytest
 from deployments.agent import process
 from deployments.agent.agent import Agent
 from deployments.agent.config import Config
-from deployments.agent.templates import NoTemplate
+from deployments.agent.templates import NoTemplate, Template
 from deployments.serving.digest import digest
 from deployments.serving.frames import encode_frame, read_frame
 from tests.deployments.serving.conftest import cancer_model  # noqa: F401 - a fixture
@@ -158,17 +158,26 @@ async def test_template__hangs__worker_is_started_the_slower_way_and_none_runs_t
     assert not psutil.pid_exists(hung.pid)
 
 
-async def test_template__two_threads__is_unfit_once_and_the_worker_starts_the_slower_way(
-    agent: Agent,
-    cancer_model: Path,  # noqa: F811
-) -> None:
-    agent.reconcile([goal(cancer_model, "r-1", cpu_threads=2)])
-    await until_ready(agent, "r-1")
-    (template,) = agent._templates._templates.values()
+async def test_template__has_two_threads__is_unfit_for_good(agent: Agent, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nOPENBLAS_NUM_THREADS=2 exec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    template = Template(agent._config, python)
 
+    for _ in range(2):
+        with pytest.raises(NoTemplate, match="cannot be forked: .* threads"):
+            await template.warm_up()
     assert template.pid is None
-    with pytest.raises(NoTemplate, match="threads"):
-        await template.warm_up()
+
+
+async def test_forked_worker__more_threads_wanted__has_them(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
+    agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2", cpu_threads=3)])
+    await until_ready(agent, "r-1", "r-2")
+    few, many = (psutil.Process(row(agent, replica)["pid"]) for replica in ("r-1", "r-2"))
+
+    assert few.ppid() == many.ppid() == template_of(agent).pid
+    assert many.num_threads() >= few.num_threads() + 2
+    assert await predictions(agent, "r-1", cancer_model) == await predictions(agent, "r-2", cancer_model)
 
 
 async def test_goal_withdrawn_while_warming__next_one_is_forked(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
