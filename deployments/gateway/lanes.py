@@ -12,15 +12,15 @@ from collections import deque
 from deployments.gateway.config import (
     BATCH_MAX_BYTES,
     GATHER_TURNS_MAX,
-    PIPELINE,
     RETRY_SHARE,
     RETRY_TOKENS_MAX,
     SWEEP_S,
 )
+from deployments.gateway.replicas import Replicas
 from deployments.gateway.tables import Target
 from deployments.gateway.tickets import Batch, ClientGone, Moved, NotSent, Ticket, TimedOut
 from deployments.gateway.windows import OUTCOMES, WindowKey
-from deployments.gateway.workers import Replica, expire, least_busy
+from deployments.gateway.workers import Replica, expire
 
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TRIES_MAX = 2
@@ -80,21 +80,16 @@ class RetryBudget:
 
 
 class Lane:
-    """One arm's version in one endpoint: its queue, its replicas, its counts.
-
-    `ejections` maps replica id → how often it failed under the release of now, also when it is not among the replicas any more.
-    """
+    """One arm's version in one endpoint: its queue, its replicas, its counts."""
 
     def __init__(self, key: WindowKey) -> None:
         self.key = key
         self.counts = Counts()
         self.budget = RetryBudget()
-        self.ejections: dict[str, int] = {}
+        self.replicas = Replicas(self._replica_changed)
         self.is_retired = False
         self._max_batch = 1
         self._max_delay_s = 0.0
-        self._replicas: dict[str, Replica] = {}
-        self._leaving: list[Replica] = []
         self._waiting: deque[Ticket] = deque()
         self._open: dict[Ticket, None] = {}
         self._pump_due = False
@@ -106,54 +101,20 @@ class Lane:
     def queued(self) -> int:
         return len(self._waiting)
 
-    @property
-    def in_flight(self) -> int:
-        return sum(self.in_flight_by_replica().values())
-
-    @property
-    def ejected(self) -> dict[str, float]:
-        """Replica id → Unix time until which it is left alone."""
-        now = time.time()
-        return {replica.id: replica.ejected_until for replica in self._replicas.values() if replica.is_ejected(now)}
-
-    def in_flight_by_replica(self) -> dict[str, int]:
-        """Return replica id → open requests, of all replicas that have some, also of those that are leaving."""
-        every = [*self._replicas.values(), *self._leaving]
-        return {replica.id: replica.in_flight for replica in every if replica.in_flight}
-
     def configure(self, key: WindowKey, targets: tuple[Target, ...], max_batch: int, max_delay_ms: float) -> None:
         """Take the replicas and bounds of a new route table; replicas that are not in it finish what they have."""
         if key.release != self.key.release:
-            self.ejections.clear()
+            self.replicas.ejections.clear()
         self.key, self._max_batch, self._max_delay_s = key, max_batch, max_delay_ms / 1000
         self.is_retired = False
-        wanted = {target.id: target for target in targets}
-        for replica_id in [known for known in self._replicas if known not in wanted]:
-            self._let_go(self._replicas.pop(replica_id))
-        for target in targets:
-            known = self._replicas.get(target.id)
-            if known is not None and known.path != target.socket:
-                self._let_go(self._replicas.pop(target.id))
-                known = None
-            if known is None:
-                self._replicas[target.id] = Replica(target.id, target.socket, self._replica_changed, self.ejections)
+        self.replicas.configure(targets)
         self.pump()
-
-    def connect(self) -> bool:
-        """Begin to connect to the workers before a request needs them; return whether each is connected or was given up."""
-        now = time.time()
-        for replica in self._replicas.values():
-            if not replica.is_ejected(now):
-                replica.connect()
-        return not any(replica.is_connecting for replica in self._replicas.values())
 
     def retire(self) -> None:
         """Take nothing more; what waits goes where the routes of now say, what is sent is finished."""
         self.is_retired = True
         self.move_waiting()
-        for replica in self._replicas.values():
-            self._let_go(replica)
-        self._replicas.clear()
+        self.replicas.retire()
 
     def move_waiting(self) -> None:
         """Hand back the requests that no worker has yet."""
@@ -161,17 +122,10 @@ class Lane:
         for ticket in waiting:
             ticket.fail(Moved())
 
-    def _let_go(self, replica: Replica) -> None:
-        replica.is_retired = True
-        if replica.in_flight:
-            self._leaving.append(replica)
-        else:
-            replica.close()
-
     @property
     def is_done(self) -> bool:
         """Return whether a retired lane has nothing open any more."""
-        return self.is_retired and not self._leaving and not self._open
+        return self.is_retired and not self.replicas.is_any_leaving and not self._open
 
     def submit(self, ticket: Ticket) -> None:
         """Take a request; its end comes with NotSent, Lost, TimedOut, ClientGone or Moved when it is not an answer."""
@@ -211,8 +165,10 @@ class Lane:
             if self._waiting[0].is_ended:
                 self._waiting.popleft()
                 continue
-            replica = self._next_replica()
+            replica = self.replicas.next()
             if replica is None:
+                if self.replicas.is_empty:
+                    self._fail_waiting()
                 return
             bound = min(self._max_batch, replica.max_batch)
             if replica.outstanding and len(self._waiting) < bound and not self._is_due():
@@ -220,28 +176,6 @@ class Lane:
             if tickets := self._take(bound):
                 self.counts.sent(len(tickets))
                 replica.send(Batch(tickets, self._unsent))
-
-    def _next_replica(self) -> Replica | None:
-        """Return a connected replica with room; begin to connect when there is none. Without any hope what waits fails."""
-        now = time.time()
-        usable = [replica for replica in self._replicas.values() if not replica.is_ejected(now)]
-        connected = [replica for replica in usable if replica.is_connected]
-        ready = [replica for replica in connected if replica.outstanding < PIPELINE]
-        for replica in usable:
-            replica.connect()
-        if ready:
-            return least_busy(ready)
-        if connected or any(replica.is_connecting for replica in usable):
-            return None
-        if not self._replicas:
-            self._fail_waiting()
-            return None
-        # The last one is never given up: when all are ejected, the one whose time is nearest is tried again.
-        last = min(self._replicas.values(), key=lambda replica: replica.ejected_until)
-        if last.is_connected:
-            return last if last.outstanding < PIPELINE else None
-        last.connect()
-        return None
 
     def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()
@@ -289,24 +223,13 @@ class Lane:
                 ticket.fail(NotSent())
 
     def _replica_changed(self, replica: Replica) -> None:
-        if replica.is_retired:
-            if not replica.in_flight:
-                replica.close()
-                if replica in self._leaving:
-                    self._leaving.remove(replica)
+        if self.replicas.has_left(replica):
             return
         is_failed = not replica.is_connected
-        if is_failed and self._waiting and not self._has_hope():
+        if is_failed and self._waiting and not self.replicas.has_hope:
             self._fail_waiting()
             return
         self._pump_soon()
-
-    def _has_hope(self) -> bool:
-        now = time.time()
-        return any(
-            replica.is_connected or replica.is_connecting or not replica.is_ejected(now)
-            for replica in self._replicas.values()
-        )
 
     def _sweep(self) -> None:
         """End what is past its deadline. Requests of a lane have the same time, so the oldest are past it first."""
@@ -334,5 +257,4 @@ class Lane:
         for timer in (self._sweeping, self._delaying):
             if timer is not None:
                 timer.cancel()
-        for replica in [*self._replicas.values(), *self._leaving]:
-            replica.close()
+        self.replicas.close()

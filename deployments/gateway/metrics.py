@@ -144,8 +144,15 @@ class _Numbers(Collector):
 
     def _lanes(self) -> Iterator[type_Family]:
         yield self._gauge("queued_requests", "Waiting for a worker.", LANE, self._each(lambda lane: lane.queued))
-        yield self._gauge("in_flight_requests", "Sent to a worker.", LANE, self._each(lambda lane: lane.in_flight))
-        yield self._gauge("ejected_replicas", "Left alone for now.", LANE, self._each(lambda lane: len(lane.ejected)))
+        yield self._gauge(
+            "in_flight_requests",
+            "Sent to a worker.",
+            LANE,
+            self._each(lambda lane: sum(lane.replicas.in_flight().values())),
+        )
+        yield self._gauge(
+            "ejected_replicas", "Left alone for now.", LANE, self._each(lambda lane: len(lane.replicas.ejected))
+        )
         counters: tuple[tuple[str, str, Callable[[Lane], float]], ...] = (
             ("retries", "Requests asked of another replica.", lambda lane: lane.counts.retries),
             ("clients_gone", "Requests dropped because the client went away.", lambda lane: lane.counts.dropped),

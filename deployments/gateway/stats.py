@@ -12,9 +12,9 @@ LANES_MAX = 200
 
 def stats_of(state: State) -> dict[str, Any]:
     """Return the numbers of this process and of its lanes, those with ejections and then busy ones first when there are too many."""
-    lanes = sorted(state.lanes.items(), key=lambda item: (not item[1].ejections, -item[1].counts.sent_requests))[
-        :LANES_MAX
-    ]
+    lanes = sorted(
+        state.lanes.items(), key=lambda item: (not item[1].replicas.ejections, -item[1].counts.sent_requests)
+    )[:LANES_MAX]
     return {
         "pid": os.getpid(),
         "started_at": state.started_at,
@@ -34,7 +34,7 @@ def _lane(key: tuple[str, str, str, str], lane: Lane) -> dict[str, Any]:
     return {
         **dict(zip(("environment", "endpoint", "arm", "version"), key, strict=True)),
         "queued": lane.queued,
-        "in_flight": lane.in_flight_by_replica(),
+        "in_flight": lane.replicas.in_flight(),
         "requests": sum(counts.outcomes.values()),
         "batches": counts.batches,
         "batch_sizes": {str(bound): count for bound, count in counts.batch_sizes.items()},
@@ -42,8 +42,8 @@ def _lane(key: tuple[str, str, str, str], lane: Lane) -> dict[str, Any]:
         "clients_gone": counts.dropped,
         "deadlines_exceeded": counts.expired,
         "release": lane.key.release,
-        "ejected": lane.ejected,
-        "ejections": lane.ejections,
+        "ejected": lane.replicas.ejected,
+        "ejections": lane.replicas.ejections,
     }
 
 

@@ -165,7 +165,7 @@ async def test_template__has_two_threads__is_unfit_for_good(agent: Agent, tmp_pa
     template = Template(agent._config, python)
 
     for _ in range(2):
-        with pytest.raises(NoTemplate, match="cannot be forked: .* threads"):
+        with pytest.raises(NoTemplate, match=r"cannot be forked: .* threads"):
             await template.warm_up()
     assert template.pid is None
 

@@ -73,10 +73,10 @@ async def test_batch__bound_reached_while_busy__does_not_wait(state: State, star
     await gate.entered.wait()
     others = asyncio.create_task(gather(state, 4))
     lane = next(iter(state.lanes.values()))
-    while lane.in_flight < 4:
+    while sum(lane.replicas.in_flight().values()) < 4:
         await asyncio.sleep(0)
 
-    assert (lane.queued, lane.in_flight) == (1, 4)
+    assert (lane.queued, lane.replicas.in_flight()) == (1, {"r-1": 4})
     gate.opened.set()
     await asyncio.gather(first, others)
     assert worker.sizes == [1, 3, 1]
@@ -144,14 +144,14 @@ async def test_worker_gone__request_it_never_began__other_replica_answers(
     assert statuses.count(502) == 1
     assert statuses.count(200) == 11
     lane = next(iter(state.lanes.values()))
-    assert set(lane.ejected) == {"r-0"}
+    assert set(lane.replicas.ejected) == {"r-0"}
     assert lane.counts.retries >= 1
     assert stats_of(state)["lanes"][0]["ejections"] == {"r-0": 1}
 
     document["revision"] += 1
     document["endpoints"]["e"]["arms"][0]["release"] = "another"
     state.apply(document)
-    assert lane.ejections == {}, "what an earlier release met is not held against this one"
+    assert lane.replicas.ejections == {}, "what an earlier release met is not held against this one"
     state.close()
 
 
