@@ -3,14 +3,15 @@
 import hashlib
 from datetime import datetime, timedelta
 from importlib import import_module
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.models import ApiToken, User
+from mlorch_site.accounts.models import ApiToken, RoleBinding, User
 from mlorch_site.accounts.roles import Role
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unauthenticated
@@ -33,7 +34,7 @@ def actor_for_user(user: User, *, address: str = "", request_id: str = "", token
     )
 
 
-def is_idle(session: SessionBase, now: datetime) -> bool:
+def is_idle(session: SessionBase | dict[str, Any], now: datetime) -> bool:
     """Return whether a session was last used too long ago."""
     last_seen = session.get(LAST_SEEN)
     return last_seen is not None and now.timestamp() - last_seen > settings.SESSION_IDLE_TIMEOUT_S
@@ -47,6 +48,27 @@ def user_of_session(key: str | None) -> User | None:
     if not isinstance(user, User) or not user.is_active or is_idle(request.session, clock.now()):
         return None
     return user
+
+
+def session_marks(keys: list[str]) -> dict[str, str]:
+    """Return session key → a text that is another one whenever what its person may do could be; sessions that are over are left out.
+
+    It takes the same few queries however many sessions there are. That a mark has not changed proves no right by itself.
+    """
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    now = clock.now()
+    rows = store.get_model_class().objects.filter(session_key__in=set(keys), expire_date__gt=now)
+    sessions = {row.session_key: row.get_decoded() for row in rows}
+    people = {int(session[SESSION_KEY]) for session in sessions.values() if SESSION_KEY in session}
+    active = dict(User.objects.filter(pk__in=people, is_active=True).values_list("pk", "password"))
+    bindings: dict[int, list[str]] = {}
+    for person, role, scope in RoleBinding.objects.filter(user__in=active).values_list("user", "role", "scope"):
+        bindings.setdefault(person, []).append(f"{role}@{scope}")
+    return {
+        key: f"{person} {session.get(HASH_SESSION_KEY)} {active[person]} {sorted(bindings.get(person, []))}"
+        for key, session in sessions.items()
+        if (person := int(session.get(SESSION_KEY, 0))) in active and not is_idle(session, now)
+    }
 
 
 def address_of(request: HttpRequest) -> str:

@@ -1,11 +1,8 @@
 """Websockets that tell a browser what changed. Permission decides which topics one may join; nothing is filtered per message."""
 
-import asyncio
-import contextlib
 from typing import Any
 from urllib.parse import parse_qs
 
-import structlog
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
@@ -13,26 +10,22 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.selectors import actor_for_user, user_of_session
 from mlorch_site.live import topics as topic_rules
 from mlorch_site.live.outbox import group_of
+from mlorch_site.live.rights import CLOSE_UNAUTHENTICATED, rights_watch
 from mlorch_site.live.selectors import events_after, missed_since, newest_sequence
+from mlorch_site.live.shared import read_once
 
-log = structlog.get_logger(__name__)
-
-RECHECK_S = 4.0
-CLOSE_UNAUTHENTICATED = 4401
 CLOSE_FORBIDDEN = 4403
 CLOSE_MALFORMED = 4400
-CLOSE_UNAVAILABLE = 1011
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """`/ws/live/?topics=a,b&since=N`: first what was missed since N, then every event as it is committed, in order and once.
 
-    Rights are looked at again every `RECHECK_S` seconds; who lost them is closed, and so is everybody while they cannot be looked at.
+    Rights are looked at again while it is open (`RightsWatch`).
     """
 
     topics: list[str]
     sequence: int
-    _watch: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         query = parse_qs(self.scope["query_string"].decode(errors="replace"))
@@ -42,14 +35,14 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         except ValueError:
             await self.refuse(CLOSE_MALFORMED)
             return
-        if refusal := await database_sync_to_async(self._refusal)():
+        if refusal := await database_sync_to_async(self.refusal)():
             await self.refuse(refusal)
             return
         for topic in self.topics:
             await self.channel_layer.group_add(group_of(topic), self.channel_name)
         await self.accept()
         await self.catch_up()
-        self._watch = asyncio.create_task(self._watch_rights())
+        rights_watch().join(self)
 
     def wanted_topics(self, query: dict[str, list[str]]) -> list[str]:
         """Return the topics this connection asks for. Raises ValueError."""
@@ -63,24 +56,17 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         await self.accept()
         await self.close(code)
 
-    def _refusal(self) -> int:
-        # The session may have ended or its person been disabled since the socket was opened: both are read again.
-        user = user_of_session(self.scope["session"].session_key)
+    @property
+    def session_key(self) -> str:
+        return self.scope["session"].session_key or ""
+
+    def refusal(self) -> int:
+        """Return the code to close with, 0 when the person may listen to all topics, as the database says now."""
+        user = user_of_session(self.session_key)
         if user is None:
             return CLOSE_UNAUTHENTICATED
         actor: Actor = actor_for_user(user)
         return 0 if all(topic_rules.may_join(actor, topic) for topic in self.topics) else CLOSE_FORBIDDEN
-
-    async def _watch_rights(self) -> None:
-        refusal = 0
-        while not refusal:
-            await asyncio.sleep(RECHECK_S)
-            try:
-                refusal = await database_sync_to_async(self._refusal)()
-            except Exception as error:
-                log.warning("live.rights_unknown", error=type(error).__name__)
-                refusal = CLOSE_UNAVAILABLE
-        await self.close(refusal)
 
     async def catch_up(self) -> None:
         """Send what was missed, or ask for a reload when that is too much; without a position, only say where the news stand."""
@@ -94,7 +80,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
     async def live_event(self, message: dict[str, Any]) -> None:
         """A change was committed; messages can overtake each other, so what is missing is read from the table."""
         if message["sequence"] > self.sequence:
-            await self._tell(*await database_sync_to_async(events_after)(self.topics, self.sequence))
+            key = ("events", tuple(self.topics), self.sequence, message["sequence"])
+            await self._tell(*await read_once(key, events_after, self.topics, self.sequence))
 
     async def _tell(self, events: list[dict[str, Any]], too_many: bool) -> None:
         if too_many:
@@ -110,9 +97,6 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         await self.send_json({"type": "pong", "sequence": self.sequence})
 
     async def disconnect(self, code: int) -> None:
-        if self._watch:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        rights_watch().leave(self)
         for topic in getattr(self, "topics", []):
             await self.channel_layer.group_discard(group_of(topic), self.channel_name)

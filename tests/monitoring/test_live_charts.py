@@ -6,7 +6,7 @@ from django.test import TestCase
 
 from deployments.models import Endpoint
 from mlorch_site.accounts.models import User
-from mlorch_site.live import consumers
+from mlorch_site.live import consumers, rights
 from monitoring.models import Window
 from registry.models import Environment
 from tests.deployments.world import make_model
@@ -114,7 +114,7 @@ def test_socket__not_to_be_seen__closed(vik, person, path, code):
 
 
 def test_socket__person_disabled_while_watching__closed(vik, monkeypatch):
-    monkeypatch.setattr(consumers, "RECHECK_S", 0.01)
+    monkeypatch.setattr(rights, "RECHECK_S", 0.01)
 
     async def scenario():
         async with socket(SOCKET, vik) as ws:

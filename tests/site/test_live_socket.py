@@ -6,7 +6,7 @@ from channels.layers import get_channel_layer
 from django.db import transaction
 
 from mlorch_site.accounts.models import RoleBinding, User
-from mlorch_site.live import consumers, outbox, selectors
+from mlorch_site.live import consumers, outbox, rights, selectors
 from mlorch_site.live.models import Event
 from mlorch_site.live.outbox import group_of
 from tests.support.live import async_publish, close_code, publish, run, signed_in, socket
@@ -19,7 +19,7 @@ def vik(people):
 
 @pytest.fixture
 def quick_recheck(monkeypatch):
-    monkeypatch.setattr(consumers, "RECHECK_S", 0.01)
+    monkeypatch.setattr(rights, "RECHECK_S", 0.01)
 
 
 async def hello(ws):
@@ -223,17 +223,17 @@ def test_rights__withdrawn_while_listening__closed_at_the_next_look(vik, quick_r
 
 
 def test_rights__cannot_be_looked_at__closed(vik, quick_recheck, monkeypatch):
-    def unreachable(key):
+    def unreachable(keys):
         raise OSError("the database is away")
 
     async def scenario():
         async with socket("/ws/live/?topics=releases", vik) as ws:
             await hello(ws)
-            monkeypatch.setattr(consumers, "user_of_session", unreachable)
+            monkeypatch.setattr(rights, "session_marks", unreachable)
             return await close_code(ws)
 
-    assert run(scenario) == consumers.CLOSE_UNAVAILABLE
+    assert run(scenario) == rights.CLOSE_UNAVAILABLE
 
 
 def test_recheck__comes_within_five_seconds():
-    assert consumers.RECHECK_S <= 5
+    assert rights.RECHECK_S <= 5

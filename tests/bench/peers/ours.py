@@ -1,7 +1,7 @@
 """mlorch on its full path: gateway with keys, sticky weighted routing over two arms, per-arm windows and telemetry, and two workers."""
 
-import hashlib
 import contextlib
+import hashlib
 import json
 import sys
 import threading
