@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.db.models import Q, QuerySet
 
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
@@ -15,11 +16,15 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from registry.approvals import selectors as approvals
-from registry.models import ApprovalRequest, Version
+from registry.models import ApprovalRequest, Environment, Model, Version
 
 INCIDENT_HOURS = 24
+OVERVIEW_ROWS = 10
 OPEN = sorted(status.value for status in OPEN_STATUSES)
 LIVE = sorted(status.value for status in LIVE_STATUSES)
+
+T = TypeVar("T")
+M = TypeVar("M", bound=models.Model)
 
 
 def _in_scopes(actor: Actor, prefix: str = "") -> Q:
@@ -168,15 +173,32 @@ def gateway_keys_visible_to(actor: Actor) -> QuerySet[GatewayKey]:
 
 
 @dataclass(frozen=True)
+class Shortened(Generic[T]):
+    """The first rows of a list that may be long. `total` counts all of it."""
+
+    rows: list[T]
+    total: int
+
+    @property
+    def left_out(self) -> int:
+        return self.total - len(self.rows)
+
+
+def shortened(rows: QuerySet[M], total: int | None = None) -> "Shortened[M]":
+    """Return the first `OVERVIEW_ROWS` of a query, and how many there are (reads the database)."""
+    return Shortened(list(rows[:OVERVIEW_ROWS]), rows.count() if total is None else total)
+
+
+@dataclass(frozen=True)
 class Waiting:
     """What waits for one person: approvals that need a decision of theirs, rollouts that somebody must resume or promote."""
 
-    approvals: list[ApprovalRequest]
-    releases: list[Release]
+    approvals: Shortened[ApprovalRequest]
+    releases: Shortened[Release]
 
     @property
     def count(self) -> int:
-        return len(self.approvals) + len(self.releases)
+        return self.approvals.total + self.releases.total
 
 
 def waiting_for_me(actor: Actor) -> Waiting:
@@ -184,12 +206,16 @@ def waiting_for_me(actor: Actor) -> Waiting:
     held = releases_visible_to(actor).filter(
         Q(status=ReleaseStatus.PAUSED) | Q(status=ReleaseStatus.ROLLING_OUT, rollout__phase="holding")
     )
-    releases = [
-        release
-        for release in held
-        if actor.may(Action.RELEASE_PAUSE, release.scopes) or actor.may(Action.RELEASE_PROMOTE, release.scopes)
-    ]
-    return Waiting(approvals=list(approvals.waiting_for(actor)), releases=releases)
+    places = list(held.values_list("pk", "endpoint__environment__name", "endpoint__model__name"))
+    allowed = {place: _may_go_on(actor, *place) for place in {(environment, model) for _, environment, model in places}}
+    mine = [pk for pk, environment, model in places if allowed[environment, model]]
+    first = list(held.filter(pk__in=mine[:OVERVIEW_ROWS]))
+    return Waiting(approvals=shortened(approvals.waiting_for(actor)), releases=Shortened(first, len(mine)))
+
+
+def _may_go_on(actor: Actor, environment: str, model: str) -> bool:
+    scopes = [Environment(name=environment).scope, Model(name=model).scope]
+    return actor.may(Action.RELEASE_PAUSE, scopes) or actor.may(Action.RELEASE_PROMOTE, scopes)
 
 
 @dataclass(frozen=True)
@@ -197,10 +223,10 @@ class Overview:
     """What the first page shows."""
 
     waiting: Waiting
-    active: list[Release]
-    pending: list[Release]
-    incidents: list[Release]
-    endpoints: list[Endpoint]
+    active: Shortened[Release]
+    pending: Shortened[Release]
+    incidents: Shortened[Release]
+    endpoints: Shortened[Endpoint]
     counts: dict[str, Any]
 
 
@@ -213,10 +239,10 @@ def overview(actor: Actor) -> Overview:
     ended = releases.filter(ended_at__gte=since)
     return Overview(
         waiting=waiting_for_me(actor),
-        active=list(releases.filter(status__in=LIVE)),
-        pending=list(releases.filter(status__in=set(OPEN) - set(LIVE))),
-        incidents=list(incidents[:20]),
-        endpoints=list(endpoints_visible_to(actor).prefetch_related("arms__version")),
+        active=shortened(releases.filter(status__in=LIVE)),
+        pending=shortened(releases.filter(status__in=set(OPEN) - set(LIVE))),
+        incidents=shortened(incidents),
+        endpoints=shortened(endpoints_visible_to(actor).prefetch_related("arms__version")),
         counts={
             "succeeded": ended.filter(status=ReleaseStatus.SUCCEEDED, kind="release").count(),
             "rolled_back": ended.filter(status=ReleaseStatus.ROLLED_BACK).count(),

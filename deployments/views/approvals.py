@@ -1,7 +1,5 @@
 """The reviewers' inbox, and the page on which they decide."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -33,16 +31,16 @@ def approvals(request: HttpRequest) -> HttpResponse:
     tab = request.GET.get("tab", "mine")
     mine = waiting_for(actor)
     if tab == "mine":
-        rows: Any = mine
+        rows = mine
     else:
-        listed = approvals_visible_to(actor).prefetch_related("decisions__person")
+        listed = approvals_visible_to(actor)
         rows = listed.filter(status="open") if tab == "open" else listed.exclude(status="open")
-    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    page = Paginator(rows.prefetch_related("decisions__person"), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": [(row, progress_of(row)) for row in page],
         "tab": tab,
-        "tabs": [("mine", f"Waiting for me ({len(mine)})"), ("open", "All open"), ("ended", "Ended")],
+        "tabs": [("mine", f"Waiting for me ({mine.count()})"), ("open", "All open"), ("ended", "Ended")],
         "now": clock.now(),
     }
     return render_page(request, "deployments/approvals.html", "deployments/_approvals.html", context)

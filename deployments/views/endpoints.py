@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -34,21 +36,25 @@ TRY_BODY_MAX_CHARS = 100_000
 ANSWER_MAX_CHARS = 20_000
 SHOWN_HEADERS = ("X-Mlorch-Version", "X-Mlorch-Arm", "X-Mlorch-Release", "X-Request-Id", "Content-Type")
 MINUTES = 10
+PAGE_SIZE = 25
 
 
 @requires(Action.VIEW)
 def endpoints(request: HttpRequest) -> HttpResponse:
-    """List endpoints with what they serve and how they do."""
-    found = list(selectors.endpoints_visible_to(actor_of(request)).prefetch_related("arms__version"))
-    figures = totals([(endpoint.environment.name, endpoint.name) for endpoint in found], minutes=MINUTES)
+    """List endpoints with what they serve and how they do; the search is in the address."""
+    text = request.GET.get("q", "")
+    found = selectors.endpoints_visible_to(actor_of(request)).filter(
+        Q(name__icontains=text) | Q(model__name__icontains=text)
+    )
+    page = Paginator(found.prefetch_related("arms__version"), PAGE_SIZE).get_page(request.GET.get("page"))
+    figures = totals([(endpoint.environment.name, endpoint.name) for endpoint in page], minutes=MINUTES)
     rows = []
-    for endpoint in found:
+    for endpoint in page:
         arms = {arm.arm: arm for arm in endpoint.arms.all()}
         total = figures[endpoint.environment.name, endpoint.name]
         rows.append((endpoint, arms.get("stable"), arms.get("candidate"), total))
-    return render_page(
-        request, "deployments/endpoints.html", "deployments/_endpoints.html", {"rows": rows, "minutes": MINUTES}
-    )
+    context = {"page": page, "rows": rows, "minutes": MINUTES, "q": text}
+    return render_page(request, "deployments/endpoints.html", "deployments/_endpoints.html", context)
 
 
 def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:

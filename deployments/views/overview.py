@@ -52,9 +52,9 @@ def overview(request: HttpRequest) -> HttpResponse:
     ended = seen.counts["succeeded"] + seen.counts["rolled_back"]
     context = {
         "seen": seen,
-        "moving": [moving(release) for release in seen.active],
-        "pending": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.pending],
-        "incidents": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.incidents],
+        "moving": [moving(release) for release in seen.active.rows],
+        "pending": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.pending.rows],
+        "incidents": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.incidents.rows],
         "backend": backend_state(),
         "findings": list(open_findings()[:5]),
         "demo": progress.read(settings.DATA_DIR),

@@ -3,6 +3,7 @@
 from django.contrib import messages
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.cache import cache
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,6 +18,7 @@ from mlorch_site.accounts.services import preferences_set, token_create, token_r
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.lib.htmx import redirect_to
 
+PAGE_SIZE = 25
 FAILURES_MAX = 10
 FAILURES_SPAN_S = 15 * 60
 
@@ -64,7 +66,8 @@ def tokens(request: HttpRequest) -> HttpResponse:
         except Invalid as error:
             form.add_error(None, error.message)
     rows = ApiToken.objects.filter(user=actor.user)
-    return render(request, "accounts/tokens.html", {"form": form, "tokens": rows, "secret": secret})
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "accounts/tokens.html", {"form": form, "page": page, "secret": secret})
 
 
 @requires(Action.VIEW)

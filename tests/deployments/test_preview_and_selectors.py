@@ -53,7 +53,7 @@ def test_overview__counts_and_what_moves(world):
         history = selectors.served_history(world.endpoint)
         rows = selectors.replicas_of(world.endpoint)
 
-    assert [row.pk for row in shown.active] == [release.pk]
+    assert [row.pk for row in shown.active.rows] == [release.pk]
     assert shown.counts["succeeded"] == 1
     assert [row.version.number for row in history] == [1]
     assert {row.purpose for row in rows} == {"stable", "candidate"}

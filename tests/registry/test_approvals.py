@@ -200,11 +200,11 @@ def test_recheck__approver_lost_the_role_that_counted_but_kept_another__says_who
 
 def test_waiting__only_for_those_who_can_decide_and_have_not_approved(ask, people):
     request = ask()
-    assert waiting_for(people.rita.actor) == [request]
-    assert waiting_for(people.mona.actor) == []
+    assert list(waiting_for(people.rita.actor)) == [request]
+    assert list(waiting_for(people.mona.actor)) == []
     decide(request, people.rita)
-    assert waiting_for(people.rita.actor) == []
-    assert waiting_for(people.oscar.actor) == [request]
+    assert list(waiting_for(people.rita.actor)) == []
+    assert list(waiting_for(people.oscar.actor)) == [request]
 
 
 def test_visible__only_in_the_own_scopes(ask, people):

@@ -73,3 +73,22 @@ def test_models__versions__are_counted_not_loaded(people: Any, environment: Envi
 
     assert not any('FROM "registry_version" WHERE "registry_version"."model_id" IN' in query for query in queries)
     assert [model.version_count for model in vik.get(reverse("models")).context["page"]][:FEW] == [2] * FEW
+
+
+def test_overview__many_rows__short_lists_say_how_many_are_left_out(people: Any, environment: Environment) -> None:
+    crowd.add(people, environment, MORE)
+    page = signed_in("mona").get(reverse("overview")).content.decode()
+
+    for things in ("rollouts", "releases", "endpoints"):
+        assert f"and {MORE - 10} more {things}" in page
+
+
+def test_endpoints__more_than_a_page__paged_and_searched(people: Any, environment: Environment) -> None:
+    crowd.add(people, environment, 27)
+    browser = signed_in("vik")
+    second = browser.get(reverse("endpoints"), {"page": 2})
+    name = second.context["rows"][-1][0].name
+
+    assert len(second.context["rows"]) == 2
+    assert [row[0].name for row in browser.get(reverse("endpoints"), {"q": name}).context["rows"]] == [name]
+    assert "No endpoint found" in browser.get(reverse("endpoints"), {"q": "nothing"}).content.decode()
