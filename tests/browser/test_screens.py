@@ -19,7 +19,9 @@ PAGES = (
     "/approvals/",
     "/releases/",
     "/releases/new/",
+    "/releases/new/?kind=shadow",
     "/endpoints/",
+    "/endpoints/?q=nothing",
     "/audit/",
     "/tokens/",
     "/preferences/",
@@ -68,3 +70,21 @@ def test_screens__theme_and_width__are_accessible_and_fit(
     assert not problems, "\n".join(problems)
     assert person.console == []
     person.close()
+
+
+def test_new_release__strategy_chosen__only_its_fields_are_seen(product: Product, browser: Browser) -> None:
+    person = Person(browser, product.web, product.credentials["people"], "engineer")
+    person.page.goto(f"{product.web}/releases/new/")
+    seen = {}
+    for kind in ("canary", "shadow", "blue_green", "immediate"):
+        person.page.select_option("#id_kind", kind)
+        fields = {name: person.page.locator(f"#id_{name}") for name in ("weight_0", "mirror", "bake_s", "hold")}
+        seen[kind] = {name for name, field in fields.items() if field.is_visible()}
+    person.close()
+
+    assert seen == {
+        "canary": {"weight_0", "hold"},
+        "shadow": {"weight_0", "mirror", "bake_s", "hold"},
+        "blue_green": {"bake_s"},
+        "immediate": set(),
+    }
