@@ -32,6 +32,18 @@ class BadInput(Exception):
     """The client's request cannot be understood; the text says what to change."""
 
 
+def numbers_text(array: Any) -> "str | None":
+    """Return a numpy array's JSON, None unless it is of integers or of finite floating-point numbers.
+
+    `json` writes both as `repr` does, only slower.
+    """
+    if array.dtype.kind not in "iuf":
+        return None
+    text = repr(array.tolist())
+    # nan, inf, and the names of numpy's own scalars.
+    return None if "n" in text else text
+
+
 def json_answer(status: int, value: Any, outcome: "str | None" = None) -> Answer:
     """Return `value` as a JSON answer."""
     return Answer(status, json.dumps(value).encode(), JSON, outcome)

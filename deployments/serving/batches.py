@@ -42,6 +42,9 @@ class Batches:
         log.disabled = True
         try:
             self._prove(example)
+        except Exception:  # a version that answers does not fail to start for want of a faster way
+            self._native = self._frames = None
+            logging.getLogger(__name__).warning("nothing is proved: requests are answered one by one", exc_info=True)
         finally:
             log.disabled = False
 
@@ -116,14 +119,17 @@ class Batches:
             decode = functools.partial(native.forms.oip, header_length=header.get("header_length"))
             encode = together.oip_encoder(str(header.get("model_name", "")), scorer.version, scorer.output_schema)
         plain = [(place, request) for place, body in enumerate(bodies) if (request := decode(body)) is not None]
-        for group in _bounded(plain) if self._frames is not None else [[one] for one in plain]:
+        groups = _bounded(plain) if self._frames is not None else [[one] for one in plain]
+        while groups:
+            group = groups.pop()
             try:
                 told = together.score_native(native, [request for _, request in group], encode)
             except native.unusable:
                 # Asked again the general way this once; not twice for every request from now on.
                 self._native = None
                 return
-            except Exception:  # noqa: S112 - whatever it is, the general way raises it again for its own request
+            except Exception:  # whatever it is, the general way raises it again for its own request
+                groups += [[one] for one in group] if len(group) > 1 else []
                 continue
             self._natively += len(group)
             for (place, _), answer in zip(group, told, strict=True):

@@ -1,11 +1,12 @@
 """The native path: the estimator asked directly, without pandas or MLflow's checks per call. Used only where `proof.py` found it equal."""
 
+import re
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 
-from deployments.serving.native_forms import EXACT_INTEGER_MAX, PLAIN, Forms, type_Row
+from deployments.serving.native_forms import EXACT_INTEGER_MAX, PLAIN, Forms, type_Rows
 
 DTYPES = {
     "double": np.float64,
@@ -15,7 +16,12 @@ DTYPES = {
     "boolean": np.bool_,
     "string": object,
 }
+# The type that takes whatever the JSON has; older numpy would wrap integers that are too large for int32.
+WIDE: "dict[Any, Any]" = {np.float32: np.float64, np.int32: np.int64}
+INT32 = np.iinfo(np.int32)
 RESULT_KINDS = "biufU"
+# What JSON writes with an escape, or UTF-8 not at all, cannot be the name of a compiled decoder's field.
+UNFIT = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')
 
 
 class NotPlain(Exception):
@@ -31,7 +37,7 @@ class Predicts(Protocol):
 
     name: str
 
-    def __call__(self, rows: "list[type_Row]") -> np.ndarray: ...
+    def __call__(self, rows: type_Rows) -> np.ndarray: ...
 
 
 class ArrayPath:
@@ -43,8 +49,8 @@ class ArrayPath:
         self._predict = predict
         self._dtype = DTYPES[kind]
 
-    def __call__(self, rows: "list[type_Row]") -> np.ndarray:
-        return _checked(self._predict(_matrix(rows, self._dtype)), len(rows))
+    def __call__(self, rows: type_Rows) -> np.ndarray:
+        return _checked(self._predict(_exact(rows, self._dtype)), len(rows))
 
 
 class FramePath:
@@ -57,9 +63,9 @@ class FramePath:
         self._columns = pd.Index(names)
         self._dtypes = [DTYPES[kind] for kind in kinds]
 
-    def __call__(self, rows: "list[type_Row]") -> np.ndarray:
+    def __call__(self, rows: type_Rows) -> np.ndarray:
         if len(set(self._dtypes)) == 1 and self._dtypes[0] is not object:
-            frame = pd.DataFrame(_matrix(rows, self._dtypes[0]), columns=self._columns)
+            frame = pd.DataFrame(_exact(rows, self._dtypes[0]), columns=self._columns)
         else:
             columns = [
                 _column(values, dtype) for values, dtype in zip(zip(*rows, strict=True), self._dtypes, strict=True)
@@ -69,27 +75,24 @@ class FramePath:
         return _checked(self._predict(frame), len(rows))
 
 
-def _matrix(rows: "list[type_Row]", dtype: Any) -> np.ndarray:
-    """Return the rows as a two-dimensional array of `dtype`. Raises NotPlain for numbers that would not be exact."""
+def _exact(values: Any, dtype: Any) -> np.ndarray:
+    """Return rows or a column as an array of `dtype`. Raises NotPlain for numbers that it cannot have.
+
+    Column-major, as pyfunc's DataFrame is: sums in another order would differ in the last digits.
+    """
     try:
-        matrix = np.array(rows, dtype=np.float64 if dtype is np.float32 else dtype)
+        wide = np.asarray(values, dtype=WIDE.get(dtype, dtype), order="F")
     except OverflowError as error:
         raise NotPlain from error
-    if dtype in (np.float64, np.float32) and np.abs(matrix).max() >= EXACT_INTEGER_MAX:
+    if wide.dtype == np.float64 and np.abs(wide).max() >= EXACT_INTEGER_MAX:
         raise NotPlain
-    return matrix.astype(dtype) if dtype is np.float32 else matrix
+    if dtype is np.int32 and (wide.min() < INT32.min or wide.max() > INT32.max):
+        raise NotPlain
+    return wide.astype(dtype, copy=False)
 
 
 def _column(values: "tuple[Any, ...]", dtype: Any) -> Any:
-    if dtype is object:
-        return pd.Series(values)
-    try:
-        column = np.array(values, dtype=np.float64 if dtype is np.float32 else dtype)
-    except OverflowError as error:
-        raise NotPlain from error
-    if dtype in (np.float64, np.float32) and np.abs(column).max() >= EXACT_INTEGER_MAX:
-        raise NotPlain
-    return column.astype(dtype) if dtype is np.float32 else column
+    return pd.Series(values) if dtype is object else _exact(values, dtype)
 
 
 def _checked(result: Any, length: int) -> np.ndarray:
@@ -113,13 +116,16 @@ class Signature(NamedTuple):
 
 
 def signature_of(schema: Any) -> "Signature | None":
-    """Return the columns of an input schema when every one is named, required and of a plain type."""
+    """Return the columns of an input schema when every one is named, required and of a plain type, with names that a decoder can have."""
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return None
     kinds = [getattr(getattr(column, "type", None), "name", "") for column in schema.inputs]
     if not kinds or any(kind not in PLAIN for kind in kinds) or not all(column.required for column in schema.inputs):
         return None
-    return Signature(list(schema.input_names()), kinds)
+    names = list(schema.input_names())
+    if len(set(names)) != len(names) or not all(isinstance(name, str) and not UNFIT.search(name) for name in names):
+        return None
+    return Signature(names, kinds)
 
 
 def candidates(model: Any, signature: Signature) -> "list[tuple[Forms, Predicts]]":

@@ -6,21 +6,24 @@ Whatever is not plain (nulls, other types, unknown fields, other column orders, 
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
-from deployments.serving import oip_plain
+from deployments.serving import native_tensors
 
 # MLflow type of a column → the Python type its JSON values must have. Others have no plain form.
 PLAIN = {"double": float, "float": float, "long": int, "integer": int, "boolean": bool, "string": str}
 # Beyond it a JSON integer is not exactly a double, and MLflow refuses what is not exact.
 EXACT_INTEGER_MAX = 2**53
 type_Row = tuple[Any, ...]
+# Tensors are a matrix of doubles already.
+type_Rows = list[type_Row] | np.ndarray
 
 
 class Plain(NamedTuple):
     """A decoded request: its form, its rows in the order of the signature, and of OIP's what its answer depends on."""
 
     form: str
-    rows: "list[type_Row]"
+    rows: type_Rows
     asked: "dict[str, Any]" = {}
 
 
@@ -32,12 +35,11 @@ class Forms:
         self.names = names
         self.kinds = kinds
         self.forms = {"dataframe_split", "dataframe_records", "instances", "inputs"}
-        self._floats = [place for place, kind in enumerate(types) if kind is float]
         self._invocations = msgspec.json.Decoder(_invocations_type(names, types))
-        self._oip = None
+        self._tensors = None
         if set(kinds) == {"double"}:
-            self.forms |= {"oip_matrix", "oip_columns"}
-            self._oip = msgspec.json.Decoder(_OipRequest)
+            self.forms |= {native_tensors.MATRIX, native_tensors.COLUMNS}
+            self._tensors = native_tensors.Tensors(names)
 
     def invocations(self, body: bytes) -> "Plain | None":
         """Return a plain request of MLflow's scoring protocol, else None."""
@@ -50,7 +52,7 @@ class Forms:
             return None
         value = getattr(request, given[0])
         if given[0] == "dataframe_split":
-            rows = value.data if value.columns == self.names else []
+            rows: list[type_Row] = value.data if value.columns == self.names else []
         elif given[0] == "inputs":
             columns = msgspec.structs.astuple(value)
             rows = list(zip(*columns, strict=True)) if len({len(column) for column in columns}) == 1 else []
@@ -60,62 +62,8 @@ class Forms:
 
     def oip(self, body: bytes, header_length: "int | None" = None) -> "Plain | None":
         """Return a plain request of OIP v2 (one FP64 matrix, or one FP64 tensor per column), else None."""
-        if self._oip is None:
-            return None
-        plain = self._oip_json(body) if header_length is None else None
-        if plain is not None:
-            return plain
-        read = oip_plain.read(body, header_length, self.names)
+        read = self._tensors.read(body, header_length) if self._tensors is not None else None
         return Plain(*read) if read is not None and read[0] in self.forms else None
-
-    def _oip_json(self, body: bytes) -> "Plain | None":
-        assert self._oip is not None
-        try:
-            request = self._oip.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        if any(tensor.datatype != "FP64" for tensor in request.inputs):
-            return None
-        asked = {} if request.id is msgspec.UNSET else {"id": request.id}
-        if len(request.inputs) == 1 and len(self.names) > 1:
-            rows, form = self._matrix(request.inputs[0]), "oip_matrix"
-        else:
-            rows, form = self._columns(request.inputs), "oip_columns"
-        return Plain(form, rows, asked) if rows and form in self.forms else None
-
-    def _matrix(self, tensor: "_OipTensor") -> "list[type_Row]":
-        width, data = len(self.names), tensor.data
-        if len(tensor.shape) != 2 or tensor.shape[1] != width or not data:
-            return []
-        if isinstance(data[0], list):
-            nested = [tuple(row) for row in data if isinstance(row, list) and len(row) == width]
-            return nested if len(nested) == len(data) == tensor.shape[0] else []
-        if len(data) != tensor.shape[0] * width or list in set(map(type, data)):
-            return []
-        flat: Any = data
-        return [tuple(flat[begin : begin + width]) for begin in range(0, len(flat), width)]
-
-    def _columns(self, tensors: "list[_OipTensor]") -> "list[type_Row]":
-        length = len(tensors[0].data) if tensors else 0
-        if [tensor.name for tensor in tensors] != self.names:
-            return []
-        for tensor in tensors:
-            is_column = tensor.shape in ([length], [length, 1]) and len(tensor.data) == length
-            if not is_column or list in set(map(type, tensor.data)):
-                return []
-        return list(zip(*[tensor.data for tensor in tensors], strict=True))
-
-
-class _OipTensor(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    shape: "list[int]"
-    datatype: str
-    data: "list[float | list[float]]"
-
-
-class _OipRequest(msgspec.Struct, forbid_unknown_fields=True):
-    inputs: "list[_OipTensor]"
-    id: "str | msgspec.UnsetType" = msgspec.UNSET
 
 
 def _invocations_type(names: "list[str]", types: "list[type]") -> Any:

@@ -12,8 +12,8 @@ DATATYPE = "FP64"
 
 def read(
     body: bytes, header_length: "int | None", names: "list[str]"
-) -> "tuple[str, list[tuple[Any, ...]], dict[str, Any]] | None":
-    """Return form, rows in the order of `names`, and the request of one FP64 matrix or of one FP64 tensor per column.
+) -> "tuple[str, np.ndarray, dict[str, Any]] | None":
+    """Return form, rows as a matrix in the order of `names`, and the request of one FP64 matrix or of one FP64 tensor per column.
 
     None for everything else, missing values included: the general way decides what it is.
     """
@@ -31,7 +31,7 @@ def read(
         form, matrix = "oip_columns", _beside_each_other(tensors, names)
     if matrix is None or matrix.ndim != 2 or matrix.shape[1] != len(names) or not matrix.size:
         return None
-    return None if np.isnan(matrix).any() else (form, [tuple(row) for row in matrix.tolist()], request)
+    return None if np.isnan(matrix).any() else (form, matrix, request)
 
 
 def _beside_each_other(tensors: "list[tuple[str, np.ndarray]]", names: "list[str]") -> "np.ndarray | None":

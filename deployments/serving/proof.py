@@ -33,7 +33,7 @@ EDGES: "dict[str, list[Any]]" = {
     "boolean": [True, False],
     "string": ["", "a", "ä ß 漢", " x ", "0", "nan"],
 }
-WRONG: "list[Any]" = [None, "text", True, 2**70, 1.5, [1.0]]
+WRONG: "list[Any]" = [None, "text", True, 2**31, 2**70, 1.5, [1.0]]
 
 
 class Budget:

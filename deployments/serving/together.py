@@ -3,6 +3,7 @@
 A prediction of several requests that fails is asked again request by request: one client's bad row never fails another's.
 """
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,9 +13,9 @@ import pandas as pd
 from mlflow.pyfunc import scoring_server
 
 from deployments.serving import oip
-from deployments.serving.answers import Answer
+from deployments.serving.answers import Answer, numbers_text
 from deployments.serving.native import Predicts
-from deployments.serving.native_forms import Forms, Plain
+from deployments.serving.native_forms import Forms, Plain, type_Rows
 
 ROWS_MAX = 4096
 
@@ -28,11 +29,11 @@ class Native(NamedTuple):
 
 
 def score_native(native: Native, plain: "list[Plain]", encode: "Callable[[Plain, Any], Answer]") -> "list[Answer]":
-    """Answer plain requests in one prediction. Raises whatever the model raises."""
-    rows = plain[0].rows if len(plain) == 1 else [row for request in plain for row in request.rows]
-    result = native.predict(rows)
+    """Answer plain requests in one prediction. Raises whatever the model raises, ValueError when a mate may have changed an answer."""
+    result = native.predict(_joined([request.rows for request in plain]))
     if len(plain) == 1:
         return [encode(plain[0], result)]
+    _check_unmixed(result)
     answers, begin = [], 0
     for request in plain:
         end = begin + len(request.rows)
@@ -41,16 +42,41 @@ def score_native(native: Native, plain: "list[Plain]", encode: "Callable[[Plain,
     return answers
 
 
+def _check_unmixed(result: Any) -> None:
+    """Raise ValueError when a value is missing: its place may have made floating-point numbers of its batch mates' integers."""
+    if not isinstance(result, list) and bool(np.any(pd.isna(result))):
+        raise ValueError("a value is missing")
+
+
+def _joined(parts: "list[type_Rows]") -> type_Rows:
+    """Return the rows of several requests of one protocol: its rows are all tuples, or all matrices."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, out=np.empty((sum(map(len, parts)), parts[0].shape[1]), order="F"))
+    return list(itertools.chain.from_iterable(parts))
+
+
 def encode_predictions(_: Plain, result: np.ndarray) -> Answer:
     """Return an array as MLflow's scoring protocol does."""
-    return Answer(200, json.dumps({"predictions": result.tolist()}).encode())
+    return Answer(200, f'{{"predictions": {numbers_text(result) or json.dumps(result.tolist())}}}'.encode())
 
 
 def oip_encoder(model_name: str, version: str, output_schema: Any) -> "Callable[[Plain, Any], Answer]":
-    """Return the encoder of OIP answers of one model."""
+    """Return the encoder of OIP answers of one model. What is the same in every answer of a batch is written once."""
+    prefixes: dict[Any, str] = {}
 
     def encode(request: Plain, result: np.ndarray) -> Answer:
-        return oip.answer(request.asked, result, model_name, version, output_schema)
+        asked = request.asked
+        data = numbers_text(result.reshape(-1)) if not asked or asked.keys() == {"id"} else None
+        prefix = prefixes.get((result.dtype, result.shape), "")
+        ending = f"{data}}}]" + (f', "id": {json.dumps(asked["id"])}}}' if asked.keys() == {"id"} else "}")
+        if data is not None and prefix:
+            return Answer(200, (prefix + ending).encode())
+        answer = oip.answer(asked, result, model_name, version, output_schema)
+        if data is not None and answer.body.count(b'"data"') == 1 and answer.body.endswith(ending.encode()):
+            prefixes[result.dtype, result.shape] = answer.body.decode().removesuffix(ending)
+        return answer
 
     return encode
 
@@ -63,19 +89,22 @@ class Frames:
         self._schema = schema
 
     def parse(self, body: bytes) -> "pd.DataFrame | None":
-        """Return the request as the DataFrame that MLflow makes of it; None when it is none, has parameters, or is malformed."""
+        """Return the request as the DataFrame that MLflow makes of it; None when it is none, has parameters or an index, or is malformed."""
         try:
             parsed = scoring_server._parse_json_data(body, self._model.metadata, self._schema)
         except Exception:
             return None
-        is_frame = isinstance(parsed.data, pd.DataFrame) and not parsed.params and not parsed.is_unified_llm_input
-        return parsed.data if is_frame and len(parsed.data) else None
+        frame = parsed.data
+        if not isinstance(frame, pd.DataFrame) or parsed.params is not None or parsed.is_unified_llm_input:
+            return None
+        return frame if len(frame) and isinstance(frame.index, pd.RangeIndex) else None
 
     def score(self, frames: "list[pd.DataFrame]") -> "list[Answer]":
-        """Answer requests of the same columns and types in one prediction. Raises whatever the model raises, ValueError for other shapes."""
+        """Answer requests of the same columns and types in one prediction. Raises whatever the model raises, ValueError when it cannot be told apart."""
         result = self._model.predict(pd.concat(frames, ignore_index=True))
         if len(result) != sum(map(len, frames)):
             raise ValueError("the result does not have one entry per row")
+        _check_unmixed(result)
         answers, begin = [], 0
         for frame in frames:
             end = begin + len(frame)

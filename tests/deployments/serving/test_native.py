@@ -1,6 +1,7 @@
 """The native path and batches: proved equal to pyfunc, and given up wherever they are not."""
 
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LinearRegression
 
 from deployments.serving import proof
 from deployments.serving.native_forms import Forms
@@ -50,6 +52,21 @@ class Tables(mlflow.pyfunc.PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
         return pd.DataFrame({"double": model_input["x"] * 2, "text": model_input["x"].map(str)})
+
+
+class Lookup(mlflow.pyfunc.PythonModel):
+    """Answers a whole number per row, none for 77: then numpy makes floating-point numbers of all of them."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return pd.Series([math.nan if x == 77 else 5 for x in model_input["x"]]).to_numpy()
+
+
+class Given(mlflow.pyfunc.PythonModel):
+    """Answers the parameters and the index it was given."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        is_plain = isinstance(model_input.index, pd.RangeIndex)
+        return np.array([f"{params} {is_plain}"] * len(model_input), dtype=object)
 
 
 class Lists(mlflow.pyfunc.PythonModel):
@@ -169,6 +186,52 @@ def test_score__custom_model_raises_for_one__others_are_answered(tmp_path: Path)
     assert [answer.status for answer in answers] == [200, 400, 200]
     assert answers[1].outcome == "server_error"
     assert json.loads(answers[2].body) == {"predictions": [6.0, 8.0]}
+
+
+def test_score__mate_changes_the_type_of_the_result__answered_alone(tmp_path: Path) -> None:
+    scorer = load(tmp_path, Lookup())
+    bodies = [split(1.0), split(77.0), split(3.0)]
+
+    assert scorer.max_batch > 1
+    assert scorer.score(INVOCATIONS, bodies) == [scorer.score_one(INVOCATIONS, body) for body in bodies]
+
+
+@pytest.mark.parametrize("field", ["params", "index"])
+def test_score__empty_params_or_an_index__answered_alone(tmp_path: Path, field: str) -> None:
+    scorer = load(tmp_path, Given())
+    request = {"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}
+    (request if field == "params" else request["dataframe_split"])[field] = {} if field == "params" else [7]
+    bodies = [json.dumps(request).encode()] * 2
+
+    assert scorer.max_batch > 1
+    assert scorer.score(INVOCATIONS, bodies) == [scorer.score_one(INVOCATIONS, body) for body in bodies]
+
+
+def test_warm_up__proof_fails_itself__answered_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "rows_for", lambda *_: 1 / 0)
+    scorer = load(tmp_path, Doubling())
+
+    assert (scorer.ways()["native"], scorer.max_batch) == (None, 1)
+    assert json.loads(scorer.score(INVOCATIONS, [split(1.0)])[0].body) == {"predictions": [2.0]}
+
+
+def test_warm_up__column_name_that_no_decoder_can_have__answered_the_general_way(tmp_path: Path) -> None:
+    frame = pd.DataFrame({'width "mm"': [1.0, 2.0, 3.0], "x": [1.0, 2.0, 4.0]})
+    scorer = load(tmp_path, Doubling(), frame)
+    body = json.dumps({"dataframe_records": frame.to_dict(orient="records")}).encode()
+
+    assert scorer.ways()["native"] is None
+    assert json.loads(scorer.score(INVOCATIONS, [body])[0].body) == {"predictions": [2.0, 4.0, 8.0]}
+
+
+def test_prove__sums_of_products__array_path_to_the_last_digit(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    frame = pd.DataFrame(draw.normal(1e3, 300, (60, 20)), columns=[f"c{place}" for place in range(20)])
+    scorer = load(tmp_path, LinearRegression().fit(frame, frame @ draw.normal(size=20)), frame)
+    body = json.dumps({"inputs": frame.to_dict(orient="list")}).encode()
+
+    assert scorer.ways()["native"] == "array"
+    assert scorer.score(INVOCATIONS, [body]) == [scorer.score_one(INVOCATIONS, body)]
 
 
 def test_score__model_answers_a_table__split_by_request(tmp_path: Path) -> None:
