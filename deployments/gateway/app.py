@@ -69,6 +69,7 @@ class App:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.is_draining = False
         self.exposition = Exposition(state)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: type_Receive, send: type_Send) -> None:

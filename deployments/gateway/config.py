@@ -31,6 +31,10 @@ EXPRESS_MAX_BYTES = 1024 * 1024  # larger bodies take the ASGI way, which stops 
 IDLE_LOOK_S = 5.0
 KEEP_ALIVE_S = 75.0
 STOP_TIMEOUT_S = 20
+DRAIN_MAX_S = 60.0  # for what is open when the process is told to drain; what is still open then is cut
+DRAIN_LINGER_S = 3.0  # an idle connection still takes a request for so long: its client cannot know yet
+DRAIN_LOOK_S = 0.02
+READY_WITHIN_S = 3.0  # a successor waits no longer for workers and for the site before it takes over
 URL_MAX_CHARS = 2048
 HEADER_MAX_BYTES = 32 * 1024
 BACKLOG = 2048
@@ -54,6 +58,8 @@ class Config:
     data_dir: Path
     grpc_port: int = 0  # 0: no gRPC
     shares_port: bool = False  # with other gateway processes of this machine
+    listen_fds: tuple[int, ...] = ()  # listening sockets for HTTP and gRPC, when the process was started with some
+    ready_fd: int = -1  # a socket on which to say that it is ready and to hand its own sockets over; -1: nobody asks
     log_sink: str = ""  # where request log entries are posted as CloudEvents
 
     @property
@@ -83,4 +89,6 @@ def from_environment() -> Config:
         grpc_port=int(env.get("MLORCH_GATEWAY_GRPC_PORT", "0")),
         log_sink=env.get("MLORCH_GATEWAY_LOG_SINK", ""),
         shares_port=env.get("MLORCH_GATEWAY_SHARES_PORT", "0") == "1",
+        listen_fds=tuple(int(number) for number in env.get("MLORCH_GATEWAY_LISTEN_FDS", "").split(",") if number),
+        ready_fd=int(env.get("MLORCH_GATEWAY_READY_FD", "-1")),
     )

@@ -18,9 +18,10 @@ class Exposition:
         self._state = state
         self._path = state.config.sockets / f"{state.config.gateway_id}{SUFFIX}"
         self._server: asyncio.Server | None = None
+        self._inode = 0
 
     async def start(self) -> None:
-        """Listen for the other processes of this machine."""
+        """Listen for the other processes of this machine, in the place of an earlier process of the same gateway."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path.unlink(missing_ok=True)
         old_mask = os.umask(0o177)
@@ -28,11 +29,14 @@ class Exposition:
             self._server = await asyncio.start_unix_server(self._tell, path=str(self._path))
         finally:
             os.umask(old_mask)
+        self._inode = self._path.stat().st_ino
 
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if self._path.stat().st_ino == self._inode:
+                    self._path.unlink()
 
     async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

@@ -5,7 +5,10 @@ without a task or an ASGI message in between (docs/adr/0006-express-requests.md)
 both ways share `inference.Inference`, so they cannot differ in what they do.
 """
 
+import array
 import asyncio
+import fcntl
+import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +65,6 @@ class Exchange:
         self.id = app.request_id(headers.get(b"x-request-id"))
         self.body = b""
         self.inference: Inference | None = None
-        self.keep_alive = True
         self.response_complete = False
         self.disconnected = False
 
@@ -105,10 +107,11 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = False
         self._head_bytes = 0
         self._look: asyncio.TimerHandle | None = None
+        self._last: Any = None  # the request after whose answer a draining process closes
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._reading_since = self.loop.time()
+        self._reading_since = self._idle_since = self.loop.time()
         self._look = self.loop.call_later(IDLE_LOOK_S, self._look_at_clock)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -132,11 +135,34 @@ class Connection(HttpToolsProtocol):
                 self._write(self.application.refusal(errors.too_slow(BODY_TIMEOUT_S), is_oip=False), b"", False)
             self.transport.close()
             return
-        is_idle = self._reading_since is None and (self.cycle is None or self.cycle.response_complete)
-        if is_idle and now - self._idle_since > KEEP_ALIVE_S:
-            self.transport.close()
+        if self._reading_since is None:
+            self.end_if_idle(now - KEEP_ALIVE_S)
+        if self.transport.is_closing():
             return
         self._look = self.loop.call_later(IDLE_LOOK_S, self._look_at_clock)
+
+    def shutdown(self) -> None:
+        """Drain: what is asked is answered, and the last answer says that the connection is closed.
+
+        An answer whose head is written already cannot say it any more. Its connection stays open for a next request, like an idle one.
+        """
+        is_ordinary = self.cycle is not None and self.cycle is not self._exchange
+        if is_ordinary and not self.cycle.response_complete:
+            self._close_after_last()
+
+    def _close_after_last(self) -> None:
+        """Let the newest ASGI request be the connection's last; one before it that has not begun to answer is no longer that."""
+        before, self._last = self._last, self.cycle
+        if before is not None and not before.response_started:
+            before.keep_alive = True
+        if not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def end_if_idle(self, since: float) -> None:
+        """Close the connection when nothing was asked on it since `since` (loop time) and nothing lies unread in its socket."""
+        is_idle = not self._is_in_head and (self.cycle is None or self.cycle.response_complete)
+        if is_idle and self._idle_since <= since and not unread(self.transport.get_extra_info("socket")):
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -190,6 +216,8 @@ class Connection(HttpToolsProtocol):
         self._gone = []
         self.scope["mlorch.gone"] = self._gone  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        if self.application.is_draining:
+            self._close_after_last()
 
     def on_body(self, body: bytes) -> None:
         exchange = self._exchange
@@ -216,8 +244,10 @@ class Connection(HttpToolsProtocol):
         """Write the answer of an express request in one piece."""
         if self.transport.is_closing():
             return
-        self._write(reply, exchange.id, exchange.keep_alive)
-        if not exchange.keep_alive:
+        # Who has begun to ask for more on a draining connection gets that answered too.
+        keep_alive = not self.application.is_draining or self.cycle is not exchange or self._is_in_head
+        self._write(reply, exchange.id, keep_alive)
+        if not keep_alive:
             self.transport.close()
         self.on_response_complete()
 
@@ -244,6 +274,13 @@ class Connection(HttpToolsProtocol):
 
     def _unset_keepalive_if_required(self) -> None:
         return
+
+
+def unread(connection: Any) -> int:
+    """Return how many bytes have arrived in a socket that nobody has read yet."""
+    count = array.array("i", [0])
+    fcntl.ioctl(connection.fileno(), termios.FIONREAD, count)
+    return count[0]
 
 
 def express_target(url: bytes) -> "app.Target | None":

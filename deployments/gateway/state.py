@@ -8,6 +8,7 @@ import structlog
 
 from deployments.gateway import tables
 from deployments.gateway.config import SPOOL_MAX_BATCHES, Config
+from deployments.gateway.generations import Generations
 from deployments.gateway.lanes import Lane
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.request_log import RequestLog
@@ -27,11 +28,12 @@ class State:
         self.config = config
         self.boot = str(uuid.uuid4())
         self.started_at = time.time()
+        self.generations = Generations(config.folder / "generations", self.boot)
         self.metrics = Metrics(self, config.gateway_id)
         self.lanes: dict[type_LaneKey, Lane] = {}
         self.windows = Windows(time.time)
         self.shadow = Shadow(self.lanes, self.windows)
-        self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES)
+        self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.generations.is_alive)
         self.request_log = RequestLog(config.folder / "requests", config.log_sink)
         self.tables: dict[str, Table] = {}
         self.refused: dict[str, dict[str, Any]] = {}
@@ -105,7 +107,7 @@ class State:
         """Return replica id → open requests, also of replicas that no table names any more."""
         counts: dict[str, int] = {}
         for lane in self.lanes.values():
-            for replica, open_requests in lane.in_flight_by_replica().items():
+            for replica, open_requests in lane.replicas.in_flight().items():
                 counts[replica] = counts.get(replica, 0) + open_requests
         return counts
 

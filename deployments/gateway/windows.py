@@ -84,12 +84,18 @@ class Windows:
 
 
 class Spool:
-    """Batches on disk in order, bounded: beyond the bound the oldest is dropped and counted."""
+    """Batches on disk in order, bounded: beyond the bound the oldest is dropped and counted.
 
-    def __init__(self, folder: Path, boot: str, max_batches: int) -> None:
+    `is_alive` tells whether another boot's process still runs: its batches are its own to send.
+    """
+
+    def __init__(
+        self, folder: Path, boot: str, max_batches: int, is_alive: Callable[[str], bool] = lambda boot: False
+    ) -> None:
         self._folder = folder
         self._boot = boot
         self._max = max_batches
+        self._is_alive = is_alive
         self._sequence = 0
         self.dropped_windows = 0
 
@@ -116,10 +122,10 @@ class Spool:
             path.unlink(missing_ok=True)
 
     def waiting(self) -> list[Path]:
-        """Return the batches that the site does not have yet, those of earlier boots first."""
+        """Return the batches that the site does not have yet, those of boots that have ended first."""
         if not self._folder.exists():
             return []
-        boots = [path for path in self._folder.iterdir() if path.is_dir()]
+        boots = [path for path in self._folder.iterdir() if path.name == self._boot or not self._is_alive(path.name)]
         boots.sort(key=lambda path: (path.name == self._boot, path.stat().st_mtime))
         return [batch for boot in boots for batch in sorted(boot.glob("*.json"))]
 

@@ -73,9 +73,12 @@ class RouteTable(models.Model):
 
 
 class GatewayState(models.Model):
-    """A gateway process as it last reported itself. `applied` maps environment → acknowledged revision."""
+    """A gateway process as it last reported itself. `applied` maps environment → acknowledged revision.
 
-    gateway = models.CharField(max_length=80, primary_key=True)
+    A gateway has one process, and a second one for as long as its successor takes over: each obeys and has requests in flight of its own.
+    """
+
+    gateway = models.CharField(max_length=80)
     boot = models.CharField(max_length=36)
     applied = models.JSONField(default=dict)
     refused = models.JSONField(default=dict)
@@ -83,6 +86,9 @@ class GatewayState(models.Model):
     stats = models.JSONField(default=dict)
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["gateway", "boot"], name="one_state_per_boot")]
 
     def __str__(self) -> str:
         return self.gateway

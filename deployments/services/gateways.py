@@ -1,33 +1,53 @@
 """What gateways report of themselves, and what they are answered (docs/wire.md section 3)."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
+from deployments import limits
 from deployments.models import GatewayState, RouteTable
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live import outbox
 from registry.models import Environment
+
+BESIDE_MAX = 64
+SEEN_BY_PEOPLE = ("applied", "refused")
 
 
 @transaction.atomic
 def gateway_report(*, gateway: str, report: dict[str, Any], now: datetime) -> bool:
     """Store a gateway's report: what it obeys, refuses, and has in flight. Returns whether an acknowledgement is new.
 
-    Raises Invalid for a report of another shape.
+    Earlier processes of the gateway are forgotten, except those that still run beside this one. Raises Invalid for a report of another shape.
     """
     values = _read(report)
-    known = GatewayState.objects.select_for_update().filter(gateway=gateway).first()
+    boot = values.pop("boot")
+    known = GatewayState.objects.select_for_update().filter(gateway=gateway, boot=boot).first()
     GatewayState.objects.update_or_create(
         gateway=gateway,
+        boot=boot,
         defaults={**values, "last_seen_at": now},
         create_defaults={**values, "last_seen_at": now, "first_seen_at": now},
     )
-    changed = known is None or any(getattr(known, name) != values[name] for name in ("boot", "applied", "refused"))
+    # Only earlier ones: a report that was made before its successor began does not know of it.
+    is_earlier = Q(first_seen_at__lte=known.first_seen_at if known else now)
+    is_silent = Q(last_seen_at__lt=now - timedelta(seconds=limits.GATEWAY_LEASE_S))
+    others = GatewayState.objects.filter(is_earlier | is_silent, gateway=gateway)
+    forgotten, _ = others.exclude(boot__in=[boot, *_beside(report)]).delete()
+    changed = known is None or bool(forgotten) or any(getattr(known, name) != values[name] for name in SEEN_BY_PEOPLE)
     if changed:
         outbox.publish("gateways", "gateway.changed", {"gateway": gateway})
     return changed
+
+
+def _beside(report: dict[str, Any]) -> list[str]:
+    """Return the boots of the gateway's other processes that run, as far as it says."""
+    beside = report.get("beside", [])
+    if not isinstance(beside, list) or len(beside) > BESIDE_MAX or not all(isinstance(boot, str) for boot in beside):
+        raise Invalid("beside lists the boots of other processes.", details={"beside": f"{BESIDE_MAX} texts at most"})
+    return beside
 
 
 def gateway_touch(*, gateway: str, boot: str, now: datetime) -> None:

@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mlorch_site.supervisor import family, ports, secrets_file
 from mlorch_site.supervisor.logs import LogBook
@@ -20,6 +22,7 @@ from mlorch_site.supervisor.process import Spec, Supervised
 # Who sends work ends first, who others stand on ends last.
 STOP_ORDER = (("demo", "beat"), ("gateway", "agent", "control", "work", "mlflow"), ("web",), ("broker",))
 STATUS_FILE = Path("run") / "processes.json"
+RELOAD_SIGNAL = signal.SIGUSR2
 
 
 class CannotStart(Exception):
@@ -37,6 +40,8 @@ class Up:
         self._step = 0
         self._total = 7 + (self._plan.mlflow() is not None) + options.demo
         self._stopping = asyncio.Event()
+        self._told_to_reload = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def _say(self, text: str) -> None:
         self._book.line("up", text)
@@ -96,12 +101,55 @@ class Up:
                 process.kill()
         self._stopping.set()
 
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload_forever(self) -> None:
+        """Each time when told so, replace every process that can be replaced while it serves, one after the other."""
+        while True:
+            await self._told_to_reload.wait()
+            self._told_to_reload.clear()
+            for process in [process for process in self._running if process.can_be_replaced]:
+                await self._replace(process)
+
+    async def _replace(self, old: Supervised) -> None:
+        """Start a successor, and once it answers let the old process finish what it has begun. Without one the old process goes on."""
+        name, began = old.spec.name, time.monotonic()
+        new = Supervised(old.spec, self._book, self._save_status)
+        self._running.append(new)
+        new.begin(is_trial=True)
+        waits = [asyncio.create_task(event.wait()) for event in (new.is_ready, new.has_died)]
+        await asyncio.wait(waits, timeout=old.spec.ready_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if not new.is_ready.is_set() or self._stopping.is_set():
+            await new.stop()
+            self._running.remove(new)
+            self._save_status()
+            self._say(f"{name} was not replaced; process {old.status.pid} goes on")
+            return
+        self._running.remove(new)
+        self._running.insert(self._running.index(old), new)
+        seconds = time.monotonic() - began
+        self._say(f"{name} was replaced: process {new.status.pid} instead of {old.status.pid}, in {seconds:.1f} s")
+        self._in_background(self._retire(old))
+
+    async def _retire(self, old: Supervised) -> None:
+        await old.drain()
+        if not self._stopping.is_set():
+            self._running.remove(old)
+            self._save_status()
+
     async def run(self) -> None:
         """Start everything in order and wait until told to end. Raises CannotStart, after everything has ended."""
         loop = asyncio.get_running_loop()
+        loop.add_signal_handler(RELOAD_SIGNAL, self._told_to_reload.set)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
         reaping = asyncio.create_task(family.reap_forever(self._own))
+        self._in_background(self._reload_forever())
         starting = asyncio.create_task(self._start_all())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -110,7 +158,7 @@ class Up:
                 starting.result()
                 await stopping
         finally:
-            for task in (starting, stopping, reaping):
+            for task in (starting, stopping, reaping, *self._tasks):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError, CannotStart):
                 await starting

@@ -3,12 +3,14 @@
 import hashlib
 import importlib.resources
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from mlorch_site.supervisor import probes
 from mlorch_site.supervisor.options import ROOT, Options
+from mlorch_site.supervisor.ports import KeptSockets
 from mlorch_site.supervisor.process import Spec
 
 SOCKET_PATH_MAX_BYTES = 100
@@ -140,7 +142,6 @@ class Plan:
 
     def _gateway(self, number: int, count: int) -> Spec:
         command = [sys.executable, "-m", "deployments.gateway"]
-        ready = probes.http(f"{self._options.gateway_url}/healthz")
         own = {
             "MLORCH_GATEWAY_ID": f"gateway-{number}",
             "MLORCH_GATEWAY_PORT": str(self._options.gateway_port),
@@ -148,7 +149,15 @@ class Plan:
             "MLORCH_GATEWAY_SHARES_PORT": str(int(count > 1)),
         }
         name = "gateway" if count == 1 else f"gateway-{number}"
-        return Spec(name, command, {**_given(GATEWAY_PREFIXES), **self._control_env, **own}, ready, stop_grace_s=25)
+        return Spec(
+            name,
+            command,
+            {**_given(GATEWAY_PREFIXES), **self._control_env, **own},
+            stop_grace_s=25,
+            end_signal=signal.SIGINT,  # nobody takes over: no time for clients to find somebody else
+            kept=KeptSockets("MLORCH_GATEWAY_LISTEN_FDS", "MLORCH_GATEWAY_READY_FD", is_shared=count > 1),
+            drain_grace_s=75,
+        )
 
     def agent(self) -> Spec:
         command = [sys.executable, "-m", "deployments.agent"]

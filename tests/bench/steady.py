@@ -17,12 +17,13 @@ LATE_S = 0.1  # a generator that is this late did not offer the rate it claims
 
 
 class Shape(NamedTuple):
-    """What one request is: its endpoint, the row's work and wait in ms, and whether the answer is streamed."""
+    """What one request is: its endpoint, the row's work and wait in ms, whether the answer is streamed, and whether it has a connection of its own."""
 
     endpoint: str
     work_ms: float = 0.0
     wait_ms: float = 0.0
     streams: bool = False
+    is_fresh: bool = False
 
 
 class Seen(NamedTuple):
@@ -67,13 +68,17 @@ class Steady:
         return sum(row.sent - row.due > LATE_S for row in self.answers) / max(1, len(self.answers))
 
     async def _run(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        kept, fresh = aiohttp.TCPConnector(limit=0), aiohttp.TCPConnector(limit=0, force_close=True)
+        async with (
+            aiohttp.ClientSession(connector=kept, timeout=timeout) as pooled,
+            aiohttp.ClientSession(connector=fresh, timeout=timeout) as single,
+        ):
             began, clock = time.time(), time.monotonic()
             while not self._ended.is_set():
                 passed = time.monotonic() - clock
                 while self.sent * self._period_s <= passed:
+                    session = single if self._shape_of(self.sent).is_fresh else pooled
                     self._launch(session, began + self.sent * self._period_s)
                 await asyncio.sleep(min(self._period_s, 0.002))
             await asyncio.gather(*self._tasks)

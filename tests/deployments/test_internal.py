@@ -1,5 +1,7 @@
 """What gateway and agent say to the site and are answered."""
 
+from datetime import timedelta
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.test import Client
@@ -7,10 +9,11 @@ from django.test import Client
 from deployments import internal
 from deployments.models import GatewayState, Replica
 from deployments.platforms import local
-from deployments.routes import why_unacknowledged
+from deployments.routes import live_gateways, why_unacknowledged
 from deployments.services import gateway_key_create
 from deployments.tasks import tick
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib import clock
 from registry.services.defaults import defaults_create
 
 TOKEN = "control-token"
@@ -88,6 +91,55 @@ def test_poll__refused_table__is_not_sent_again_and_named_in_the_rollout(world):
     assert "refuses" in why_unacknowledged(world.environment, newest, [state])
 
 
-@pytest.mark.parametrize("body", [{}, {"boot": "b", "have": []}, {"boot": "b", "have": {"x": "1"}}, {"boot": "b" * 99}])
+def test_poll__successor_runs_beside_the_old_process__both_count_until_the_old_one_has_ended(world):
+    world.serve(1)
+    newest = world.platform.tables["production"]["revision"]
+
+    def unacknowledged() -> str:
+        return why_unacknowledged(world.environment, newest, live_gateways(clock.now()))
+
+    poll({"boot": "old", "have": {"production": newest - 1}, "in_flight": {"r-1": 2}, "wait_s": 0})
+    poll({"boot": "new", "have": {"production": newest}, "beside": ["old"], "wait_s": 0})
+    why, in_flight = unacknowledged(), {gateway.boot: gateway.in_flight for gateway in live_gateways(clock.now())}
+    poll({"boot": "old", "have": {"production": newest}, "in_flight": {"r-1": 1}, "wait_s": 0})
+    obeyed = unacknowledged()
+    poll({"boot": "new", "have": {"production": newest}, "beside": [], "wait_s": 0})
+
+    assert "g1 has routes" in why
+    assert (in_flight["old"], in_flight["new"]) == ({"r-1": 2}, {})
+    assert obeyed == ""
+    assert [state.boot for state in GatewayState.objects.filter(gateway="g1")] == ["new"]
+
+
+def test_poll__gateway_starts_again_after_a_crash__the_dead_process_holds_nothing_up(world):
+    world.serve(1)
+    newest = world.platform.tables["production"]["revision"]
+    poll({"boot": "dead", "have": {"production": newest - 1}, "in_flight": {"r-1": 2}, "wait_s": 0})
+    poll({"boot": "new", "have": {"production": newest}, "wait_s": 0})
+
+    assert why_unacknowledged(world.environment, newest, live_gateways(clock.now())) == ""
+
+
+def test_poll__process_dies_before_it_takes_over__is_forgotten_once_it_is_silent(world):
+    world.serve(1)
+    poll({"boot": "old", "have": {}, "wait_s": 0})
+    poll({"boot": "new", "have": {}, "beside": ["old"], "wait_s": 0})
+    GatewayState.objects.filter(boot="new").update(last_seen_at=clock.now() - timedelta(seconds=60))
+    poll({"boot": "old", "have": {}, "wait_s": 0})
+
+    assert [state.boot for state in GatewayState.objects.filter(gateway="g1")] == ["old"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"boot": "b", "have": []},
+        {"boot": "b", "have": {"x": "1"}},
+        {"boot": "b" * 99},
+        {"boot": "b", "beside": "c"},
+        {"boot": "b", "beside": [1]},
+    ],
+)
 def test_poll__malformed__400(db, body):
     assert poll(body).status_code == 400

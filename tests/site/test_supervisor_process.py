@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import signal
+import socket
+import sys
 from pathlib import Path
 
 import psutil
@@ -9,10 +12,24 @@ import pytest
 
 from mlorch_site.supervisor import process as supervised
 from mlorch_site.supervisor.logs import LogBook
+from mlorch_site.supervisor.ports import KeptSockets
 from mlorch_site.supervisor.process import Spec, Supervised
+from tests.support.product import free_ports
 
 WITHIN_S = 10
 FOREVER = "exec sleep 600"
+# Answers every connection with its process id; it hands its listening socket over and takes one over.
+SERVER = """
+import os, socket
+given = os.environ.get("LISTEN")
+listener = socket.socket(fileno=int(given)) if given else socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+channel = socket.socket(fileno=int(os.environ["READY"]))
+socket.send_fds(channel, [b"\\n"], [listener.fileno()])
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(b"%d" % os.getpid())
+    connection.close()
+"""
 
 
 class Book(LogBook):
@@ -188,3 +205,65 @@ async def test_stop__twice__is_harmless(book):
     await process.stop()
     await process.stop()
     assert process.status.state == "stopped"
+
+
+def server(port: int, *, is_shared: bool = False) -> Spec:
+    kept = KeptSockets("LISTEN", "READY", is_shared=is_shared)
+    return Spec("worker", [sys.executable, "-c", SERVER], {"PORT": str(port)}, kept=kept)
+
+
+def who_answers(port: int) -> int:
+    with socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S) as connection:
+        return int(connection.recv(20))
+
+
+async def test_kept_sockets__process_ends__what_has_connected_meanwhile_is_answered_by_the_next(book):
+    (port,) = free_ports(1)
+    spec = server(port)
+    old = begun(spec, book)
+    await until(old.is_ready.is_set)
+    first = who_answers(port)
+    os.kill(first, signal.SIGSTOP)
+    await until(lambda: psutil.Process(first).status() == psutil.STATUS_STOPPED)
+    waiting = socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S)
+    os.kill(first, signal.SIGKILL)
+    await old.stop()
+    new = begun(spec, book)
+    await until(new.is_ready.is_set)
+
+    assert int(waiting.recv(20)) == new.status.pid != first
+    waiting.close()
+    await new.stop()
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_kept_sockets__process_crashes__is_kept_only_when_nobody_else_listens(book, monkeypatch, is_shared):
+    monkeypatch.setattr(supervised, "BACKOFF_FIRST_S", 60.0)
+    (port,) = free_ports(1)
+    process = begun(server(port, is_shared=is_shared), book)
+    await until(process.is_ready.is_set)
+    os.kill(process.status.pid, signal.SIGKILL)
+    await until(lambda: process.status.state == "backoff")
+    with socket.socket() as asking:
+        asking.settimeout(1)
+        assert (asking.connect_ex(("127.0.0.1", port)) == 0) is not is_shared
+    await process.stop()
+
+
+async def test_trial__ends_before_it_is_ready__is_not_started_again(book):
+    kept = KeptSockets("LISTEN", "READY", is_shared=False)
+    process = Supervised(shell("exit 3", kept=kept), book, lambda: None)
+    process.begin(is_trial=True)
+    await until(process.has_died.is_set)
+    await process.stop()
+    assert book.of("up") == ["worker: its successor ended (exit code 3) before it was ready"]
+
+
+async def test_trial__dies_after_it_was_ready__is_started_again_like_any_other(book):
+    (port,) = free_ports(1)
+    process = Supervised(server(port), book, lambda: None)
+    process.begin(is_trial=True)
+    await until(process.is_ready.is_set)
+    os.kill(process.status.pid, signal.SIGKILL)
+    await until(lambda: process.status.restarts == 1 and process.status.state == "ready")
+    await process.stop()

@@ -1,5 +1,7 @@
 """The transport: grpc.aio in the gateway's own event loop. Keys before bodies, bounded messages and calls, refusals as status codes."""
 
+import socket
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from deployments.gateway.errors import Refusal
 from deployments.gateway.grpc.caller import REQUEST_ID, Caller, caller_of, is_known
 from deployments.gateway.grpc.messages import invalid
 from deployments.gateway.grpc.service import Reply, Service
+from deployments.gateway.grpc.tunnel import Tunnel
 from deployments.gateway.state import State
 from deployments.serving.frames import BODY_MAX_BYTES
 
@@ -29,7 +32,6 @@ OPTIONS = (
     ("grpc.max_metadata_size", HEADER_MAX_BYTES),
     ("grpc.max_connection_idle_ms", IDLE_MAX_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MIN_MS),
-    ("grpc.so_reuseport", 1),  # the processes of a gateway share the port
 )
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -51,23 +53,27 @@ CODES = {
 class GrpcServer:
     """A listening server and the port it got."""
 
-    def __init__(self, server: Any, port: int) -> None:
+    def __init__(self, server: Any, tunnel: Tunnel, port: int) -> None:
         self._server = server
+        self._tunnel = tunnel
         self.port = port
 
-    async def stop(self, grace: float) -> None:
-        """Take no more calls, give the open ones `grace` seconds, cancel the rest."""
-        await self._server.stop(grace)
+    async def stop(self, grace_s: float) -> None:
+        """Send clients elsewhere, give open calls `grace_s` seconds, cancel the rest."""
+        await self._tunnel.stop(grace_s)
+        await self._server.stop(0)
 
 
-async def start(state: State, host: str, port: int) -> GrpcServer:
-    """Listen on `port` (0: any free one) in the running event loop. Raises RuntimeError when the port is taken."""
+async def start(state: State, listener: socket.socket) -> GrpcServer:
+    """Answer who connects to `listener`, in the running event loop."""
     server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
     server.add_generic_rpc_handlers((Handlers(state),))
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    bound = server.add_insecure_port(address)
+    name = f"mlorch-grpc-{uuid.uuid4()}"
+    server.add_insecure_port(f"unix-abstract:{name}")
     await server.start()
-    return GrpcServer(server, bound)
+    tunnel = Tunnel(name)
+    await tunnel.start(listener)
+    return GrpcServer(server, tunnel, listener.getsockname()[1])
 
 
 def code_of(status: int) -> Any:

@@ -1,6 +1,7 @@
 """The gRPC port: who is let in, what a cancelled call leaves behind, limits, refusals as codes."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,7 +30,7 @@ def metadata(key: str = KEY, **more: str) -> list[tuple[str, str]]:
 @pytest.fixture
 async def ask(state: State) -> AsyncIterator[type_Ask]:
     """Call the gateway's gRPC port by the name of the call."""
-    server = await grpc_server.start(state, "127.0.0.1", 0)
+    server = await grpc_server.start(state, socket.create_server(("127.0.0.1", 0)))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
 
         def call(name: str, request: Any, key: str = KEY, **more: str) -> Any:
@@ -187,7 +188,7 @@ async def test_infer__more_calls_than_the_port_takes__refused_at_once(
 
     monkeypatch.setattr(grpc_server, "CALLS_MAX", 1)
     await serve(state, start_worker, wait)
-    server = await grpc_server.start(state, "127.0.0.1", 0)
+    server = await grpc_server.start(state, socket.create_server(("127.0.0.1", 0)))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         infer = channel.unary_unary(f"/{grpc_server.SERVICE}/ModelInfer")
         first = infer(request_for().SerializeToString(), metadata=metadata(), timeout=TIMEOUT_S)
@@ -203,7 +204,7 @@ async def test_infer__more_calls_than_the_port_takes__refused_at_once(
 
 async def test_message__no_message_of_the_protocol__refused(state: State) -> None:
     state.apply(table())
-    server = await grpc_server.start(state, "127.0.0.1", 0)
+    server = await grpc_server.start(state, socket.create_server(("127.0.0.1", 0)))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         infer = channel.unary_unary(f"/{grpc_server.SERVICE}/ModelInfer")
         code, sentence, _ = await refusal(infer(b"\xff\xff\xff", metadata=metadata()))
@@ -225,7 +226,7 @@ async def test_stop__call_under_way__is_finished_within_the_grace(state: State, 
         return {"status": 400}
 
     await serve(state, start_worker, slow)
-    server = await grpc_server.start(state, "127.0.0.1", 0)
+    server = await grpc_server.start(state, socket.create_server(("127.0.0.1", 0)))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         infer = channel.unary_unary(f"/{grpc_server.SERVICE}/ModelInfer")
         call = infer(request_for().SerializeToString(), metadata=metadata(), timeout=TIMEOUT_S)

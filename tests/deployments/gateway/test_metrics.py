@@ -89,6 +89,19 @@ async def test_exposition__two_processes__whoever_is_asked_tells_of_both(state: 
     await second.stop()
 
 
+async def test_exposition__successor_has_taken_the_place__the_old_process_leaves_it_there(state: State) -> None:
+    old, new = Exposition(state), Exposition(State(state.config))
+    await old.start()
+    await new.start()
+    await old.stop()
+    asked = Exposition(State(replace(state.config, gateway_id="g2")))
+    told = samples((await asked.render()).decode())
+
+    assert told[("mlorch_gateway_control_plane_connected", "g1")] == 0
+    await new.stop()
+    assert not list(state.config.sockets.iterdir())
+
+
 async def test_exposition__process_died__is_left_out_and_its_socket_removed(state: State) -> None:
     left_over = state.config.sockets / "g9.metrics.sock"
     own = Exposition(state)

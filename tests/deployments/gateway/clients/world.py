@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -47,7 +48,7 @@ class Gateway:
             uvicorn.Config(application, http=connection, port=0, log_level="warning", lifespan="off")
         )
         serving = asyncio.create_task(self._server.serve())
-        listening = await grpc_server.start(self.state, "127.0.0.1", 0)
+        listening = await grpc_server.start(self.state, socket.create_server(("127.0.0.1", 0)))
         while not self._server.started:
             await asyncio.sleep(0.01)
         self.port = self._server.servers[0].sockets[0].getsockname()[1]
