@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 
 import aiohttp
 import uvloop
@@ -30,10 +31,13 @@ async def loops(state: State) -> AsyncIterator[None]:
     # The sink is somebody else: the control token of the other session is not for it.
     async with aiohttp.ClientSession(headers=headers) as session, aiohttp.ClientSession() as sink:
         running = [
-            asyncio.create_task(control.poll_forever(state, session)),
-            asyncio.create_task(control.windows_forever(state)),
-            asyncio.create_task(control.push_forever(state, session)),
-            asyncio.create_task(state.request_log.drain_forever(sink)),
+            asyncio.create_task(control.kept_up(state, name, loop))
+            for name, loop in (
+                ("poll", partial(control.poll_forever, state, session)),
+                ("windows", partial(control.windows_forever, state)),
+                ("push", partial(control.push_forever, state, session)),
+                ("request_log", partial(state.request_log.drain_forever, sink)),
+            )
         ]
         try:
             yield

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -44,6 +45,40 @@ def poll_body(state: State) -> dict[str, Any]:
     }
 
 
+async def kept_up(state: State, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop that never ends, again after an error nobody foresaw: without it the gateway would serve old routes for ever, and say nothing."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            log.exception("loop.failed", loop=name)
+            state.metrics.loop_failed(name)
+        await asyncio.sleep(BACKOFF_MAX_S)
+
+
+def obey(state: State, answer: Any) -> float:
+    """Apply what the site answered; return how many seconds to wait before the next poll. Raises ValueError when it is no answer to a poll.
+
+    Each table is used whole or not at all. After a refusal the next poll waits a little: a site that sends the same again must not keep the gateway busy.
+    """
+    tables, environments = _read(answer)
+    taken = [state.apply(document) for document in tables]
+    state.forget_all_but(environments)
+    state.keep()
+    return 0.0 if all(taken) else BACKOFF_FIRST_S
+
+
+def _read(answer: Any) -> tuple[list[Any], list[str]]:
+    tables, environments = (
+        answer.get(name) if isinstance(answer, dict) else None for name in ("tables", "environments")
+    )
+    if not isinstance(tables, list) or not isinstance(environments, list):
+        raise ValueError("the site's answer has no lists of tables and environments")
+    if not all(isinstance(name, str) for name in environments):
+        raise ValueError("the site's answer names environments by something else than texts")
+    return tables, environments
+
+
 async def poll_forever(state: State, session: aiohttp.ClientSession) -> None:
     """Poll for newer tables for ever, acknowledging by the next poll."""
     url = f"{state.config.control_url}/internal/v1/gateways/{state.config.gateway_id}/poll"
@@ -55,10 +90,9 @@ async def poll_forever(state: State, session: aiohttp.ClientSession) -> None:
                 if response.status != 200:
                     raise aiohttp.ClientError(f"HTTP {response.status}")
                 answer = json.loads(await response.read())
-            for document in answer["tables"]:
-                state.apply(document)
-            state.forget_all_but(answer["environments"])
+            wait_s = obey(state, answer)
             backoff_s = _said(state, True, "")
+            await asyncio.sleep(wait_s)
         except UNREACHABLE as error:
             _said(state, False, str(error) or type(error).__name__)
             await asyncio.sleep(backoff_s)
@@ -90,7 +124,6 @@ async def push_forever(state: State, session: aiohttp.ClientSession) -> None:
     backoff_s = BACKOFF_FIRST_S
     while True:
         waiting = state.spool.waiting()
-        state.metrics.spooled_batches = len(waiting)
         if not waiting:
             await asyncio.sleep(0.1)
             continue

@@ -28,7 +28,7 @@ class Metrics:
         self.refusals: dict[int, int] = {}
         self.tables_refused: dict[str, int] = {}
         self.is_connected = False
-        self.spooled_batches = 0
+        self.loops_failed: dict[str, int] = {}
         self.peers_missed = 0
         self._registry = CollectorRegistry()
         self._registry.register(_Numbers(state, self, gateway))
@@ -39,6 +39,10 @@ class Metrics:
     def refused(self, status: int) -> None:
         """Count a request that the gateway itself answered."""
         self.refusals[status] = self.refusals.get(status, 0) + 1
+
+    def loop_failed(self, name: str) -> None:
+        """Count that one of the loops that speak with the site, or write the request log, had to begin again."""
+        self.loops_failed[name] = self.loops_failed.get(name, 0) + 1
 
     def table_refused(self, environment: str) -> None:
         self.tables_refused[environment] = self.tables_refused.get(environment, 0) + 1
@@ -174,9 +178,11 @@ class _Numbers(Collector):
         connected = "1 when the last poll of the site worked."
         yield self._gauge("control_plane_connected", connected, [], [([], float(metrics.is_connected))])
         spooled = "Batches of windows the site does not have yet."
-        yield self._gauge("spooled_batches", spooled, [], [([], metrics.spooled_batches)])
+        yield self._gauge("spooled_batches", spooled, [], [([], float(len(state.spool)))])
         lost = "Windows lost for want of room."
         yield self._counter("dropped_windows", lost, [], [([], state.spool.dropped_windows)])
+        failed = [([name], float(count)) for name, count in metrics.loops_failed.items()]
+        yield self._counter("loop_failures", "Begun again after an error nobody foresaw.", ["loop"], failed)
         missed = "Other processes of this machine that did not tell their metrics in time."
         yield self._counter("peers_missed", missed, [], [([], metrics.peers_missed)])
 

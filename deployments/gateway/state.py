@@ -18,6 +18,10 @@ from deployments.gateway.windows import Spool, WindowKey, Windows
 
 log = structlog.get_logger(__name__)
 
+NAME_MAX_CHARS = 63
+REFUSAL_MAX_CHARS = 500
+REVISION_MAX = 2**31 - 1
+
 type_LaneKey = tuple[str, str, str, str]  # environment, endpoint, arm, version
 
 
@@ -36,6 +40,7 @@ class State:
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.generations.is_alive)
         self.request_log = RequestLog(config.folder / "requests", config.log_sink)
         self.tables: dict[str, Table] = {}
+        self._unkept: set[str] = set()
         self.refused: dict[str, dict[str, Any]] = {}
         self.open_requests: dict[tuple[str, str], int] = {}
         self.requests_total = 0
@@ -53,22 +58,35 @@ class State:
             log.error("table.refused", environment=environment, why=why, source="disk")
             self.metrics.table_refused(environment)
 
-    def apply(self, document: dict[str, Any]) -> None:
-        """Use a table from the site, and keep it on disk; an invalid one is refused whole and the old one stays."""
-        environment = str(document.get("environment", "?")) if isinstance(document, dict) else "?"
+    def apply(self, document: Any) -> bool:
+        """Use a table from the site; an invalid one is refused whole and the old one stays. Returns whether it is used."""
         try:
             table = tables.parse(document)
         except InvalidTable as error:
-            log.error("table.refused", environment=environment, why=str(error), source="site")
-            self.refused[environment] = {
-                "revision": document.get("revision") if isinstance(document, dict) else None,
-                "error": str(error),
-            }
-            self.metrics.table_refused(environment)
-            return
-        self.refused.pop(environment, None)
+            self._refuse(document if isinstance(document, dict) else {}, str(error)[:REFUSAL_MAX_CHARS])
+            return False
+        self.refused.pop(table.environment, None)
         self._use(table)
-        tables.save(self.config.folder / "routes", table)
+        self._unkept.add(table.environment)
+        return True
+
+    def _refuse(self, document: dict[str, Any], why: str) -> None:
+        """Note which revision is refused and why, as far as the document can be believed."""
+        environment, revision = str(document.get("environment", "?"))[:NAME_MAX_CHARS], document.get("revision")
+        log.error("table.refused", environment=environment, why=why, source="site")
+        is_number = type(revision) is int and 0 <= revision <= REVISION_MAX
+        self.refused[environment] = {"revision": revision if is_number else 0, "error": why}
+        self.metrics.table_refused(environment)
+
+    def keep(self) -> None:
+        """Keep on disk what was applied. What the disk does not take is obeyed all the same, and kept when this is called again."""
+        for environment in sorted(self._unkept & set(self.tables)):
+            try:
+                tables.save(self.config.folder / "routes", self.tables[environment])
+            except OSError as error:
+                log.error("table.not_kept", environment=environment, why=str(error))
+            else:
+                self._unkept.discard(environment)
 
     def _use(self, table: Table) -> None:
         self.tables[table.environment] = table
@@ -95,8 +113,8 @@ class State:
             self.lanes[key].retire()
 
     def forget_all_but(self, environments: list[str]) -> None:
-        """Forget environments that the site does not have any more, and lanes that are done."""
-        for environment in [name for name in self.tables if name not in environments]:
+        """Forget environments that the site does not have any more, and lanes that are done. A site without any is being set up: nothing is forgotten."""
+        for environment in [name for name in self.tables if environments and name not in environments]:
             del self.tables[environment]
             self._lay_lanes(environment)
             tables.forget(self.config.folder / "routes", environment)

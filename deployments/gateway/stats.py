@@ -20,7 +20,7 @@ def stats_of(state: State) -> dict[str, Any]:
         "started_at": state.started_at,
         "memory_mb": _memory_mb(),
         "requests_total": state.requests_total,
-        "spooled_batches": len(state.spool.waiting()),
+        "spooled_batches": len(state.spool),
         "dropped_windows": state.spool.dropped_windows,
         "request_log": [[*place, count.written, count.dropped] for place, count in state.request_log.counts.items()],
         "shadow_dropped": [[*place, count] for place, count in state.shadow.dropped.items()],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 FORMAT = 1
 NAME = re.compile(r"^[a-z0-9][a-z0-9\-]{0,62}$")
 STABLE = "stable"
+TEXT_MAX_CHARS = 300
 
 
 class InvalidTable(Exception):
@@ -93,19 +95,19 @@ def parse(document: Any) -> Table:
     """Return the table of a document. Raises InvalidTable for anything that docs/wire.md does not allow."""
     try:
         return _table(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InvalidTable(f"malformed: {type(error).__name__} {error}") from error
 
 
 def _table(document: dict[str, Any]) -> Table:
-    if document["format"] != FORMAT:
+    if type(document["format"]) is not int or document["format"] != FORMAT:
         raise InvalidTable(f"format {document['format']!r} is not {FORMAT}")
     revision = document["revision"]
     if type(revision) is not int or revision < 1:
         raise InvalidTable("the revision is not a positive integer")
     environment = _name(document["environment"])
     endpoints = {_name(name): _endpoint(name, route) for name, route in document["endpoints"].items()}
-    keys = {key["digest"]: _key(key) for key in document["keys"]}
+    keys = {_text(key["digest"]): _key(key) for key in document["keys"]}
     return Table(environment, revision, keys, endpoints, document)
 
 
@@ -115,9 +117,32 @@ def _name(value: Any) -> str:
     return value
 
 
+def _text(value: Any) -> str:
+    """Return a text that may stand in a header."""
+    if not isinstance(value, str) or len(value) > TEXT_MAX_CHARS or not (value.isascii() and value.isprintable()):
+        raise InvalidTable(
+            f"{str(value)[:TEXT_MAX_CHARS]!r} is not a printable ASCII text of {TEXT_MAX_CHARS} characters at most"
+        )
+    return value
+
+
+def _strings(values: Any) -> frozenset[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InvalidTable(f"{type(values).__name__} in the place of a list of texts")
+    return frozenset(values)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidTable(f"{value!r} is neither true nor false")
+    return value
+
+
 def _key(key: dict[str, Any]) -> Key:
     expires_at = key.get("expires_at")
-    return Key(str(key["prefix"]), frozenset(key["endpoints"]), None if expires_at is None else float(expires_at))
+    if expires_at is not None and (type(expires_at) not in (int, float) or not math.isfinite(expires_at)):
+        raise InvalidTable("a key's end is no point in time")
+    return Key(_text(key["prefix"]), _strings(key["endpoints"]), None if expires_at is None else float(expires_at))
 
 
 def _positive(route: dict[str, Any], name: str, default: int) -> int:
@@ -138,16 +163,16 @@ def _endpoint(name: str, route: dict[str, Any]) -> EndpointRoute:
         raise InvalidTable(f"weights of {name} sum to {total}")
     return EndpointRoute(
         name=name,
-        release=str(route["release"]),
-        salt=str(route["salt"]),
+        release=_text(route["release"]),
+        salt=_text(route["salt"]),
         timeout_ms=_positive(route, "timeout_ms", 10_000),
         max_body_bytes=_positive(route, "max_body_bytes", 8 * 1024 * 1024),
         max_in_flight=_positive(route, "max_in_flight", 256),
         max_batch_rows=_positive(route, "max_batch_rows", 64),
         max_batch_delay_ms=_positive(route, "max_batch_delay_ms", 5),
-        retry_on_stable=bool(route.get("retry_on_stable", False)),
+        retry_on_stable=_flag(route.get("retry_on_stable", False)),
         log_share=_share(route.get("log", {}).get("share_pct", 0)),
-        log_redacted=frozenset(map(str, route.get("log", {}).get("redacted", ()))),
+        log_redacted=_strings(route.get("log", {}).get("redacted", [])),
         shadow=next((arm for arm in arms if arm.mirror_pct and arm.replicas), None),
         arms=arms,
     )
@@ -163,7 +188,7 @@ def _arm(endpoint: str, arm: dict[str, Any]) -> ArmRoute:
     mirror = arm.get("mirror_pct", 0)
     if type(mirror) is not int or not 0 <= mirror <= 100:
         raise InvalidTable(f"mirror share {mirror!r} of {endpoint} is not an integer from 0 to 100")
-    return ArmRoute(_name(arm["arm"]), str(arm["version"]), weight, str(arm["release"]), replicas, mirror)
+    return ArmRoute(_name(arm["arm"]), _text(arm["version"]), weight, _text(arm["release"]), replicas, mirror)
 
 
 def _share(pct: Any) -> float:
@@ -176,7 +201,7 @@ def _target(replica: dict[str, Any]) -> Target:
     kind, _, path = str(replica["address"]).partition(":")
     if kind != "unix" or not path.startswith("/"):
         raise InvalidTable(f"address {replica['address']!r} is not a unix: absolute path")
-    return Target(str(replica["id"]), path)
+    return Target(_text(replica["id"]), path)
 
 
 def save(folder: Path, table: Table) -> None:

@@ -1,13 +1,19 @@
 """One-second windows per arm, and their spool on disk until the site has them (docs/wire.md section 4)."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import structlog
+
 from monitoring.telemetry.histogram import Histogram
 
+log = structlog.get_logger(__name__)
+
+BATCH_ENDING = ".json"
 OUTCOMES = ("ok", "client_errors", "server_errors", "timeouts")
 COMPARISON = ("compared", "agreed", "difference_sum", "difference_max")  # of shadow answers with the clients' own
 
@@ -97,37 +103,56 @@ class Spool:
         self._max = max_batches
         self._is_alive = is_alive
         self._sequence = 0
+        self._is_failing = False
         self.dropped_windows = 0
 
     def add(self, windows: list[dict[str, Any]]) -> None:
-        """Write one batch of this boot."""
-        self._sequence += 1
-        folder = self._folder / self._boot
-        folder.mkdir(parents=True, exist_ok=True)
-        batch = {
-            "boot": self._boot,
-            "sequence": self._sequence,
-            "windows": windows,
-            "dropped_windows": self.dropped_windows,
-        }
-        temporary = folder / f".{self._sequence}.tmp"
-        temporary.write_text(json.dumps(batch, separators=(",", ":")))
-        temporary.replace(folder / f"{self._sequence:012d}.json")
+        """Write one batch of this boot. What the disk does not take is counted as dropped."""
+        try:
+            self._write(windows)
+        except OSError as error:
+            self.dropped_windows += len(windows)
+            if not self._is_failing:
+                log.error("windows.not_spooled", why=str(error))
+            self._is_failing = True
+            return
+        self._is_failing = False
         self._drop_oldest()
 
+    def _write(self, windows: list[dict[str, Any]]) -> None:
+        number = self._sequence + 1
+        folder = self._folder / self._boot
+        folder.mkdir(parents=True, exist_ok=True)
+        batch = {"boot": self._boot, "sequence": number, "windows": windows, "dropped_windows": self.dropped_windows}
+        temporary = folder / f".{number}.tmp"
+        temporary.write_text(json.dumps(batch, separators=(",", ":")))
+        temporary.replace(folder / f"{number:012d}{BATCH_ENDING}")
+        self._sequence = number
+
     def _drop_oldest(self) -> None:
-        waiting = self.waiting()
-        for path in waiting[: max(0, len(waiting) - self._max)]:
+        for path in [self._folder / place for place in self._places()[: -self._max]]:
             self.dropped_windows += len(self.read(path).get("windows", []))
             path.unlink(missing_ok=True)
 
+    def __len__(self) -> int:
+        """How many batches the site does not have yet."""
+        return len(self._places())
+
     def waiting(self) -> list[Path]:
         """Return the batches that the site does not have yet, those of boots that have ended first."""
-        if not self._folder.exists():
-            return []
-        boots = [path for path in self._folder.iterdir() if path.name == self._boot or not self._is_alive(path.name)]
-        boots.sort(key=lambda path: (path.name == self._boot, path.stat().st_mtime))
-        return [batch for boot in boots for batch in sorted(boot.glob("*.json"))]
+        return [self._folder / place for place in self._places()]
+
+    def _places(self) -> list[str]:
+        try:
+            boots = [boot for boot in os.listdir(self._folder) if boot == self._boot or not self._is_alive(boot)]
+            folders = sorted((boot == self._boot, (self._folder / boot).stat().st_mtime, boot) for boot in boots)
+            return [f"{boot}/{name}" for _, _, boot in folders for name in self._names(boot)]
+        except FileNotFoundError:
+            return []  # nothing was spooled yet
+
+    def _names(self, boot: str) -> list[str]:
+        # Names, not paths: a site that is away for long leaves thousands, and requests wait meanwhile.
+        return sorted(name for name in os.listdir(self._folder / boot) if name.endswith(BATCH_ENDING))
 
     def read(self, path: Path) -> dict[str, Any]:
         """Return a batch; an unreadable one gives an empty dict."""
@@ -140,7 +165,10 @@ class Spool:
     def done(self, path: Path) -> None:
         """Forget a batch that the site has."""
         path.unlink(missing_ok=True)
-        if path.parent.name != self._boot and not any(path.parent.glob("*.json")):
-            for rest in path.parent.iterdir():
-                rest.unlink()
-            os.rmdir(path.parent)
+        if path.parent.name == self._boot:
+            return
+        with contextlib.suppress(FileNotFoundError):  # another process of the gateway sends it too and was quicker
+            if not self._names(path.parent.name):
+                for rest in path.parent.iterdir():
+                    rest.unlink()
+                path.parent.rmdir()

@@ -6,13 +6,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from deployments import limits
+from deployments import gateway_reports, limits
 from deployments.models import GatewayState, RouteTable
-from mlorch_site.lib.errors import Invalid
 from mlorch_site.live import outbox
 from registry.models import Environment
 
-BESIDE_MAX = 64
 SEEN_BY_PEOPLE = ("applied", "refused")
 
 
@@ -22,8 +20,8 @@ def gateway_report(*, gateway: str, report: dict[str, Any], now: datetime) -> bo
 
     Earlier processes of the gateway are forgotten, except those that still run beside this one. Raises Invalid for a report of another shape.
     """
-    values = _read(report)
-    boot = values.pop("boot")
+    values = gateway_reports.read(report)
+    boot, beside = values.pop("boot"), values.pop("beside")
     known = GatewayState.objects.select_for_update().filter(gateway=gateway, boot=boot).first()
     GatewayState.objects.update_or_create(
         gateway=gateway,
@@ -35,19 +33,11 @@ def gateway_report(*, gateway: str, report: dict[str, Any], now: datetime) -> bo
     is_earlier = Q(first_seen_at__lte=known.first_seen_at if known else now)
     is_silent = Q(last_seen_at__lt=now - timedelta(seconds=limits.GATEWAY_LEASE_S))
     others = GatewayState.objects.filter(is_earlier | is_silent, gateway=gateway)
-    forgotten, _ = others.exclude(boot__in=[boot, *_beside(report)]).delete()
+    forgotten, _ = others.exclude(boot__in=[boot, *beside]).delete()
     changed = known is None or bool(forgotten) or any(getattr(known, name) != values[name] for name in SEEN_BY_PEOPLE)
     if changed:
         outbox.publish("gateways", "gateway.changed", {"gateway": gateway})
     return changed
-
-
-def _beside(report: dict[str, Any]) -> list[str]:
-    """Return the boots of the gateway's other processes that run, as far as it says."""
-    beside = report.get("beside", [])
-    if not isinstance(beside, list) or len(beside) > BESIDE_MAX or not all(isinstance(boot, str) for boot in beside):
-        raise Invalid("beside lists the boots of other processes.", details={"beside": f"{BESIDE_MAX} texts at most"})
-    return beside
 
 
 def gateway_touch(*, gateway: str, boot: str, now: datetime) -> None:
@@ -75,19 +65,3 @@ def _newest() -> list[tuple[int, int, str]]:
     for row in rows:
         newest.setdefault(row[2], row)
     return list(newest.values())
-
-
-def _read(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a report that are stored. Unknown keys are ignored."""
-    have, refused, in_flight = (report.get(name, {}) for name in ("have", "refused", "in_flight"))
-    stats, boot = report.get("stats", {}), report.get("boot")
-    if not isinstance(boot, str) or not 0 < len(boot) <= 36:
-        raise Invalid("boot must be the id of the gateway's process.", details={"boot": "1 to 36 characters"})
-    for name, value in {"have": have, "refused": refused, "in_flight": in_flight, "stats": stats}.items():
-        if not isinstance(value, dict):
-            raise Invalid(f"{name} must be an object.", details={name: "an object"})
-    if not all(isinstance(revision, int) and revision >= 0 for revision in have.values()):
-        raise Invalid("have maps environments to revisions.", details={"have": "whole numbers"})
-    if not all(isinstance(row, dict) and isinstance(row.get("revision", 0), int) for row in refused.values()):
-        raise Invalid("refused maps environments to a revision and an error.", details={"refused": "objects"})
-    return {"boot": boot, "applied": have, "refused": refused, "in_flight": in_flight, "stats": stats}

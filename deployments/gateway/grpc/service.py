@@ -75,7 +75,9 @@ class Service:
         if len(body) > route.max_body_bytes:
             raise errors.too_large(route.max_body_bytes)
         header = {"op": "infer", "model_name": route.name, "header_length": header_length}
-        call = Call(environment, route.name, header, body, caller.unit, request.model_version)
+        call = Call(
+            environment, route.name, header, body, caller.unit, request.model_version, caller.request_id.encode()
+        )
         outcome = await inference.infer(self._state, route, call)
         return _reply(outcome, lambda: messages.from_worker(outcome.body, outcome.header_length))
 

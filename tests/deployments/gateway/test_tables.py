@@ -84,6 +84,7 @@ def test_state__invalid_table__the_old_one_stays_and_the_refusal_is_told(state: 
 
 def test_state__restarted__serves_from_the_last_good_table(state: State) -> None:
     state.apply(table(revision=5))
+    state.keep()
     again = State(state.config)
     again.load_from_disk()
 
