@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -13,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mlorch_site.supervisor import family, ports, secrets_file
+from mlorch_site.supervisor import family, ports, running, secrets_file
 from mlorch_site.supervisor.logs import LogBook
 from mlorch_site.supervisor.options import Options, options_from
 from mlorch_site.supervisor.plan import Plan, run_dir
@@ -21,8 +20,6 @@ from mlorch_site.supervisor.process import Spec, Supervised
 
 # Who sends work ends first, who others stand on ends last.
 STOP_ORDER = (("demo", "beat"), ("gateway", "agent", "control", "work", "mlflow"), ("web",), ("broker",))
-STATUS_FILE = Path("run") / "processes.json"
-RELOAD_SIGNAL = signal.SIGUSR2
 
 
 class CannotStart(Exception):
@@ -52,7 +49,7 @@ class Up:
         return time.monotonic()
 
     def _save_status(self) -> None:
-        path = self._options.data_dir / STATUS_FILE
+        path = self._options.data_dir / running.STATUS_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [asdict(process.status) for process in self._running]
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -145,7 +142,7 @@ class Up:
     async def run(self) -> None:
         """Start everything in order and wait until told to end. Raises CannotStart, after everything has ended."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(RELOAD_SIGNAL, self._told_to_reload.set)
+        loop.add_signal_handler(running.RELOAD_SIGNAL, self._told_to_reload.set)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
         reaping = asyncio.create_task(family.reap_forever(self._own))
@@ -199,25 +196,9 @@ class Up:
         self._say("everything has ended")
 
 
-def lock(data_dir: Path) -> int:
-    """Take the data directory's lock and return its descriptor; exit when another instance has it."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        pid = os.read(descriptor, 20).decode().strip()
-        sys.exit(
-            f"mlorch is running on {data_dir} already (process {pid}). End it first, or give another directory with --data DIR."
-        )
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
-    return descriptor
-
-
 def end_leftovers(data_dir: Path) -> None:
     """End what outlived an earlier supervisor that could not clean up. The caller has the lock."""
-    left = family.leftovers(data_dir / STATUS_FILE)
+    left = family.leftovers(data_dir / running.STATUS_FILE)
     if left:
         print(f"ending {len(left)} processes that an earlier run left behind …", flush=True)
         family.end_processes(left, family.LEFTOVER_GRACE_S)
@@ -233,9 +214,12 @@ def check_ports(options: Options) -> None:
 
 def main() -> None:
     options = options_from(sys.argv[1:])
+    if options.reload:
+        running.reload(options.data_dir)
+        return
     # Database, artifacts and logs are nobody else's business on this machine.
     os.umask(0o077)
-    lock(options.data_dir)
+    running.lock(options.data_dir)
     end_leftovers(options.data_dir)
     check_ports(options)
     family.become_subreaper()

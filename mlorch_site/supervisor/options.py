@@ -22,6 +22,7 @@ class Options:
     demo: bool
     grpc_port: int = 0
     gateway_processes: int = 1
+    reload: bool = False
 
     @property
     def web_url(self) -> str:
@@ -92,6 +93,9 @@ def options_from(arguments: list[str]) -> Options:
     )
     parser.add_argument("--mlflow-port", type=_port, default=5000, metavar="PORT", help="MLflow (default: 5000)")
     parser.add_argument("--no-demo", action="store_true", help="do not train the demo's models and send no traffic")
+    parser.add_argument(
+        "--reload", action="store_true", help="replace the gateway processes of what runs on --data, and end"
+    )
     given = parser.parse_args(arguments)
     options = Options(
         given.data,
@@ -101,6 +105,7 @@ def options_from(arguments: list[str]) -> Options:
         not given.no_demo,
         given.gateway_grpc_port,
         given.gateway_processes,
+        given.reload,
     )
     numbers = [port for port, _ in options.ports().values()]
     if len(set(numbers)) < len(numbers):

@@ -1,10 +1,13 @@
 """Two gateway processes share the ports: each obeys the routes, one exposition tells of both, and gRPC answers like REST."""
 
+import subprocess
+import time
+
 import grpc
 import pytest
 
 from deployments.gateway.grpc import inference_pb2
-from tests.e2e.client import ROWS, Rest, infer
+from tests.e2e.client import ROWS, Load, Rest, infer
 from tests.support.product import Product, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -74,3 +77,22 @@ def test_grpc__same_rows__same_predictions_and_who_answered(product: Product, en
     assert predictions == rest_answer(product, endpoint)
     assert dict(call.trailing_metadata())["x-mlorch-arm"] == "stable"
     assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_reload__asked_for_under_load__both_processes_are_replaced_and_nothing_fails(
+    product: Product, endpoint: str
+) -> None:
+    before = {name: product.process_named(name)["pid"] for name in ("gateway-1", "gateway-2")}
+    with Load(product, 100, endpoint) as load:
+        time.sleep(1)
+        command = [product.command[0], "--data", str(product.data_dir), "--reload"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        time.sleep(2)
+    after = {name: product.process_named(name)["pid"] for name in before}
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{name} was replaced: process {after[name]} instead of {before[name]}" for name in before
+    ]
+    assert not set(before.values()) & set(after.values())
+    assert {row.status for row in load.answers} == {200}

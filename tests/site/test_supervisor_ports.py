@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from mlorch_site.supervisor import __main__ as up
-from mlorch_site.supervisor import ports
+from mlorch_site.supervisor import ports, running
 from mlorch_site.supervisor.options import Options
 
 
@@ -54,15 +54,23 @@ def test_check_ports__two_taken__both_are_told_at_once(taken, tmp_path, monkeypa
 
 
 def test_lock__data_directory_in_use__says_which_and_by_whom(tmp_path):
-    held = up.lock(tmp_path)
+    held = running.lock(tmp_path)
     try:
         with pytest.raises(SystemExit) as ended:
-            up.lock(tmp_path)
+            running.lock(tmp_path)
     finally:
         os.close(held)
     assert f"running on {tmp_path} already (process {os.getpid()})" in str(ended.value)
 
 
 def test_lock__former_holder_has_gone__is_taken(tmp_path):
-    os.close(up.lock(tmp_path))
-    os.close(up.lock(tmp_path))
+    os.close(running.lock(tmp_path))
+    os.close(running.lock(tmp_path))
+
+
+def test_reload__nothing_runs_there__says_so(tmp_path):
+    with pytest.raises(SystemExit, match="is not running on"):
+        running.reload(tmp_path)
+    os.close(running.lock(tmp_path))
+    with pytest.raises(SystemExit, match="is not running on"):
+        running.reload(tmp_path)

@@ -7,10 +7,11 @@ import signal
 
 import pytest
 
-from mlorch_site.supervisor.__main__ import STATUS_FILE, STOP_ORDER, CannotStart, Up
+from mlorch_site.supervisor.__main__ import STOP_ORDER, CannotStart, Up
 from mlorch_site.supervisor.logs import LogBook
 from mlorch_site.supervisor.options import Options
 from mlorch_site.supervisor.process import Spec
+from mlorch_site.supervisor.running import STATUS_FILE
 
 NAMES = ("mlflow", "broker", "web", "gateway", "agent", "control", "work", "beat")
 

@@ -1,6 +1,7 @@
 """The gRPC port: who is let in, what a cancelled call leaves behind, limits, refusals as codes."""
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
@@ -61,6 +62,18 @@ async def refusal(call: Any) -> tuple[str, str, dict[str, Any]]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value.code().name, caught.value.details() or "", dict(caught.value.trailing_metadata() or ())
+
+
+async def test_infer__request_log__has_the_id_of_the_answer(
+    ask: type_Ask, state: State, start_worker: type_Start
+) -> None:
+    await serve(state, start_worker, log={"share_pct": 100})
+    _, _, told = await refusal(ask("ModelInfer", request_for(), **{"x-request-id": "my-own-id-1"}))
+    await state.request_log.drain(None)
+    (file,) = (state.config.folder / "requests" / "production" / "e").iterdir()
+
+    assert told["x-request-id"] == "my-own-id-1"
+    assert json.loads(file.read_text())["id"] == "my-own-id-1"
 
 
 @pytest.mark.parametrize(
