@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from deployments import limits
 from mlorch_site.lib.errors import Invalid
 
 COUNT_MAX = 2**53  # what JSON carries exactly
@@ -27,6 +28,10 @@ def _is_number(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= TEXT_MAX_CHARS
+
+
+def _is_time(value: Any) -> bool:
+    return _is_number(value) and value < limits.UNIX_TIME_MAX_S
 
 
 def _maps_to(check: type_Check) -> type_Check:
@@ -72,7 +77,7 @@ STATS: Mapping[str, type_Check] = {
     **dict.fromkeys(
         ("pid", "memory_mb", "requests_total", "spooled_batches", "dropped_windows", "refusals"), _is_count
     ),
-    "started_at": _is_number,
+    "started_at": _is_time,
     "request_log": _rows_of(_is_text, _is_text, _is_count, _is_count),
     "shadow_dropped": _rows_of(_is_text, _is_text, _is_count),
     "lanes": lambda value: _is_list(value, LANES_MAX) and all(isinstance(lane, dict) for lane in value),

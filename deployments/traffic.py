@@ -26,10 +26,11 @@ class Obeyed:
 
 @dataclass(frozen=True)
 class GatewayProcess:
-    """One gateway process as it last reported itself."""
+    """One gateway process as it last reported itself. `is_leaving`: a younger process of the same gateway takes over from it."""
 
     name: str
     is_live: bool
+    is_leaving: bool
     last_seen_at: datetime
     started_at: datetime | None
     stats: dict[str, Any]
@@ -37,21 +38,28 @@ class GatewayProcess:
 
 
 def gateway_processes(now: datetime) -> list[GatewayProcess]:
-    """Return all known gateway processes with the routes they obey, in the order of their names."""
+    """Return all known gateway processes with the routes they obey, in the order of their names, older ones first."""
     wanted = dict(RouteTable.objects.order_by("revision").values_list("environment__name", "revision"))
     since = now - timedelta(seconds=limits.GATEWAY_LEASE_S)
-    return [_process(row, wanted, row.last_seen_at >= since) for row in GatewayState.objects.order_by("gateway")]
+    rows = list(GatewayState.objects.order_by("gateway", "first_seen_at"))
+    youngest = {row.gateway: row.boot for row in rows}
+    return [_process(row, wanted, row.last_seen_at >= since, row.boot != youngest[row.gateway]) for row in rows]
 
 
-def _process(row: GatewayState, wanted: dict[str, int], is_live: bool) -> GatewayProcess:
+def _process(row: GatewayState, wanted: dict[str, int], is_live: bool, is_leaving: bool) -> GatewayProcess:
     routes = [
         Obeyed(name, revision, row.applied.get(name, 0), str(row.refused.get(name, {}).get("error", "")))
         for name, revision in sorted(wanted.items())
     ]
     started_at = row.stats.get("started_at")
-    is_time = isinstance(started_at, int | float) and 0 < started_at < limits.UNIX_TIME_MAX_S
     return GatewayProcess(
-        row.gateway, is_live, row.last_seen_at, clock.from_unix(started_at) if is_time else None, row.stats, routes
+        row.gateway,
+        is_live,
+        is_leaving,
+        row.last_seen_at,
+        clock.from_unix(started_at) if started_at else None,
+        row.stats,
+        routes,
     )
 
 
@@ -83,8 +91,7 @@ def arms_traffic(endpoint: Endpoint, gateways: Iterable[GatewayState]) -> list[A
     """Return the queues and batches of an endpoint's arms, as the given gateways last reported them."""
     found: dict[tuple[str, str], ArmTraffic] = {}
     for gateway in gateways:
-        lanes = gateway.stats.get("lanes", [])
-        for lane in lanes if isinstance(lanes, list) else []:
+        for lane in gateway.stats.get("lanes", []):
             if (lane.get("environment"), lane.get("endpoint")) == (endpoint.environment.name, endpoint.name):
                 place = (str(lane.get("arm")), str(lane.get("version")))
                 _add(found.setdefault(place, ArmTraffic(*place)), lane)

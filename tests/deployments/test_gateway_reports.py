@@ -82,6 +82,7 @@ def test_read__keys_of_a_newer_gateway__are_left_out() -> None:
         ("stats", []),
         ("stats", {"memory_mb": "84"}),
         ("stats", {"started_at": float("nan")}),
+        ("stats", {"started_at": 10**12}),
         ("stats", {"request_log": [["production", "e", 5]]}),
         ("stats", {"lanes": [1]}),
         ("stats", {"lanes": [{}] * (LANES_MAX + 1)}),

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
 from django.urls import reverse
 
 from deployments.models import GatewayState
@@ -25,11 +24,11 @@ LANE = {
 }
 
 
-def reported(name: str, endpoint: str, *, ago_s: float = 0, **stats: object) -> GatewayState:
+def reported(name: str, endpoint: str, *, ago_s: float = 0, boot: str = "b", **stats: object) -> GatewayState:
     """Store a gateway's report."""
     seen = clock.now() - timedelta(seconds=ago_s)
     lanes = [{**LANE, "endpoint": endpoint}, {**LANE, "endpoint": "another"}]
-    fields = {"boot": "b", "applied": {"production": 0}, "stats": {"lanes": lanes, **stats}}
+    fields = {"boot": boot, "applied": {"production": 0}, "stats": {"lanes": lanes, **stats}}
     return GatewayState.objects.create(gateway=name, first_seen_at=seen, last_seen_at=seen, **fields)
 
 
@@ -46,7 +45,7 @@ def test_arms_traffic__two_gateways__added_up(world: World) -> None:
 
 def test_gateway_processes__not_heard_within_the_lease__is_not_live(world: World) -> None:
     reported("gateway-1", "e", started_at=1790000000.0)
-    reported("gateway-2", "e", ago_s=60, started_at="yesterday")
+    reported("gateway-2", "e", ago_s=60)
     first, second = gateway_processes(clock.now())
 
     assert (first.is_live, second.is_live) == (True, False)
@@ -54,12 +53,21 @@ def test_gateway_processes__not_heard_within_the_lease__is_not_live(world: World
     assert second.started_at is None
 
 
-@pytest.mark.parametrize("stats", [{}, {"lanes": "many"}])
-def test_pages__gateway_of_an_older_version__are_shown(world: World, stats: dict[str, object]) -> None:
+def test_gateway_processes__two_of_one_gateway__the_older_one_hands_over(world: World) -> None:
+    reported("gateway-1", "e", boot="old", ago_s=2)
+    reported("gateway-1", "e", boot="new")
+    page = signed_in("vik").get(reverse("gateways")).content
+
+    assert [process.is_leaving for process in gateway_processes(clock.now())] == [True, False]
+    assert page.count(b"handing over") == 1
+    assert page.count(b'id="gateway-2"') == 1
+
+
+def test_pages__gateway_that_says_nothing_of_itself__are_shown(world: World) -> None:
     world.serve()
     endpoint = world.endpoint
     now = clock.now()
-    GatewayState.objects.create(gateway="old", boot="b", stats=stats, first_seen_at=now, last_seen_at=now)
+    GatewayState.objects.create(gateway="old", boot="b", first_seen_at=now, last_seen_at=now)
     client = signed_in("vik")
     place = {"environment": endpoint.environment.name, "name": endpoint.name}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from deployments.gateway.state import State
 from deployments.gateway.stats import stats_of
+from deployments.gateway.tickets import Ticket, TimedOut
 from tests.deployments.gateway.conftest import Answer, FrameWorker, call, fine, table
 
 PATH = "/production/endpoints/e/invocations"
@@ -233,3 +235,24 @@ async def test_stream__parts_arrive_in_order(state: State, short_dir: Any) -> No
     assert answer.body == b"one two "
     state.close()
     server.close()
+
+
+async def test_deadline__request_from_another_arm_is_older__ends_in_its_own_time(
+    start_worker: type_Start, state: State
+) -> None:
+    gate, ends = Gate(), {}
+    worker = await start_worker("1", gate, max_batch=1)
+    state.apply(only_stable(worker))
+    (lane,) = state.lanes.values()
+    now = time.perf_counter()
+    for name, left_s in (("here before", 5.0), ("moved here", 0.05)):
+        kind = (("op", "invocations"),)
+        lane.submit(Ticket(kind, b"{}", now, now + left_s, lambda *end, name=name: ends.update({name: end})))
+    async with asyncio.timeout(2):
+        while not ends:
+            await asyncio.sleep(0.01)
+
+    assert list(ends) == ["moved here"]
+    assert isinstance(ends["moved here"][1], TimedOut)
+    gate.opened.set()
+    state.close()
