@@ -11,6 +11,7 @@ SOCKET_NAME_MAX_BYTES = 40
 POLL_WAIT_S = 5  # also how old the numbers on the gateway page can be
 POLL_WAIT_DRAINING_S = 1
 POLL_TIMEOUT_S = 30
+NEWS_EVERY_S = 0.2  # what the site is to hear at once waits no longer for the poll that is open
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
 CONNECT_TIMEOUT_S = 1.0

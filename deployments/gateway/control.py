@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -13,6 +13,7 @@ from deployments.gateway.config import (
     BACKOFF_FIRST_S,
     BACKOFF_MAX_S,
     CLOSE_DELAY_S,
+    NEWS_EVERY_S,
     POLL_TIMEOUT_S,
     POLL_WAIT_DRAINING_S,
     POLL_WAIT_S,
@@ -81,22 +82,44 @@ def _read(answer: Any) -> tuple[list[Any], list[str]]:
 
 async def poll_forever(state: State, session: aiohttp.ClientSession) -> None:
     """Poll for newer tables for ever, acknowledging by the next poll."""
-    url = f"{state.config.control_url}/internal/v1/gateways/{state.config.gateway_id}/poll"
-    timeout = aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
     backoff_s = BACKOFF_FIRST_S
     while True:
         try:
-            async with session.post(url, json=poll_body(state), timeout=timeout) as response:
-                if response.status != 200:
-                    raise aiohttp.ClientError(f"HTTP {response.status}")
-                answer = json.loads(await response.read())
-            wait_s = obey(state, answer)
-            backoff_s = _said(state, True, "")
-            await asyncio.sleep(wait_s)
+            answer = await _unless_news(state, _ask(state, session))
+            if answer is not None:
+                wait_s = obey(state, answer)
+                backoff_s = _said(state, True, "")
+                await asyncio.sleep(wait_s)
         except UNREACHABLE as error:
             _said(state, False, str(error) or type(error).__name__)
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+
+async def _unless_news(state: State, asking: Coroutine[Any, Any, Any]) -> Any:
+    """Return the site's answer; None when something came up that it is to hear first: the poll is given up then, to be made again."""
+    state.news.clear()
+    tasks = asyncio.create_task(asking), asyncio.create_task(_news(state))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return tasks[0].result() if tasks[0].done() else None
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _news(state: State) -> None:
+    await asyncio.sleep(NEWS_EVERY_S)
+    await state.news.wait()
+
+
+async def _ask(state: State, session: aiohttp.ClientSession) -> Any:
+    url = f"{state.config.control_url}/internal/v1/gateways/{state.config.gateway_id}/poll"
+    timeout = aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
+    async with session.post(url, json=poll_body(state), timeout=timeout) as response:
+        if response.status != 200:
+            raise aiohttp.ClientError(f"HTTP {response.status}")
+        return json.loads(await response.read())
 
 
 def _said(state: State, connected: bool, why: str) -> float:

@@ -12,6 +12,7 @@ from deployments.gateway.state import State
 log = structlog.get_logger(__name__)
 
 LOOK_S = 0.01
+ACCEPT_TURNS = 5  # from accepting a connection to telling its protocol of it asyncio takes three
 
 
 def listeners_of(config: Config) -> list[socket.socket]:
@@ -32,6 +33,12 @@ def _listen(config: Config, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind((config.host, port))
     return listener
+
+
+async def all_accepted() -> None:
+    """Return once the loop has told of every connection that it accepted before its sockets were closed."""
+    for _ in range(ACCEPT_TURNS):
+        await asyncio.sleep(0)
 
 
 async def prepare(state: State) -> None:

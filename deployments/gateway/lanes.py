@@ -8,6 +8,7 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 
 from deployments.gateway.config import (
     BATCH_MAX_BYTES,
@@ -80,13 +81,13 @@ class RetryBudget:
 
 
 class Lane:
-    """One arm's version in one endpoint: its queue, its replicas, its counts."""
+    """One arm's version in one endpoint: its queue, its replicas, its counts. `ejected` is called when a replica failed."""
 
-    def __init__(self, key: WindowKey) -> None:
+    def __init__(self, key: WindowKey, ejected: Callable[[], None]) -> None:
         self.key = key
         self.counts = Counts()
         self.budget = RetryBudget()
-        self.replicas = Replicas(self._replica_changed)
+        self.replicas = Replicas(self._replica_changed, ejected)
         self.is_retired = False
         self._max_batch = 1
         self._max_delay_s = 0.0

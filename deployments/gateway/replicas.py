@@ -9,14 +9,15 @@ from deployments.gateway.workers import Replica, least_busy
 
 
 class Replicas:
-    """`changed` is called when one can take more, or lost what it had.
+    """`changed` is called when one can take more, or lost what it had; `ejected` when one failed.
 
     `ejections` maps replica id → how often it failed under the release of now, also when it is not among the replicas any more.
     """
 
-    def __init__(self, changed: Callable[[Replica], None]) -> None:
+    def __init__(self, changed: Callable[[Replica], None], ejected: Callable[[], None]) -> None:
         self.ejections: dict[str, int] = {}
         self._changed = changed
+        self._tell_ejected = ejected
         self._replicas: dict[str, Replica] = {}
         self._leaving: list[Replica] = []
 
@@ -57,7 +58,11 @@ class Replicas:
                 self._let_go(self._replicas.pop(known.id))
         for target in targets:
             if target.id not in self._replicas:
-                self._replicas[target.id] = Replica(target.id, target.socket, self._changed, self.ejections)
+                self._replicas[target.id] = Replica(target.id, target.socket, self._changed, self._failed)
+
+    def _failed(self, replica_id: str) -> None:
+        self.ejections[replica_id] = self.ejections.get(replica_id, 0) + 1
+        self._tell_ejected()
 
     def retire(self) -> None:
         """Let all go."""

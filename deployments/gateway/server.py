@@ -12,6 +12,7 @@ import uvicorn
 
 from deployments.gateway.app import App
 from deployments.gateway.config import BACKLOG, DRAIN_LINGER_S, DRAIN_LOOK_S, DRAIN_MAX_S, STOP_TIMEOUT_S
+from deployments.gateway.handover import all_accepted
 from deployments.gateway.http import Connection
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ class Server(uvicorn.Server):
         loop, state = asyncio.get_running_loop(), self.server_state
         for connection in list(state.connections):
             connection.shutdown()
-        await asyncio.sleep(DRAIN_LOOK_S)  # the loop tells of what was accepted last only in its next turns
+        await all_accepted()
         dated = began
         while state.connections or state.tasks:
             now = loop.time()

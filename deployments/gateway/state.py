@@ -1,5 +1,6 @@
 """What the gateway knows: tables, lanes, windows. One per process."""
 
+import asyncio
 import time
 import uuid
 from typing import Any
@@ -39,6 +40,7 @@ class State:
         self.shadow = Shadow(self.lanes, self.windows)
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.generations.is_alive)
         self.request_log = RequestLog(config.folder / "requests", config.log_sink)
+        self.news = asyncio.Event()  # something the site is to hear before the next poll is due
         self.tables: dict[str, Table] = {}
         self._unkept: set[str] = set()
         self.refused: dict[str, dict[str, Any]] = {}
@@ -103,7 +105,7 @@ class State:
                 wanted.add(key)
                 lane = self.lanes.get(key)
                 if lane is None:
-                    lane = self.lanes[key] = Lane(WindowKey(*key, arm.release))
+                    lane = self.lanes[key] = Lane(WindowKey(*key, arm.release), self.news.set)
                 lane.configure(
                     WindowKey(*key, arm.release), arm.replicas, route.max_batch_rows, route.max_batch_delay_ms
                 )

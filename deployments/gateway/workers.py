@@ -39,11 +39,11 @@ class _Wire(asyncio.Protocol):
 class Replica:
     """One worker as the gateway sees it. `changed` is called when it can take more, or lost what it had.
 
-    `outstanding` counts batches sent and not answered; `in_flight` the requests in them. In `ejections` it counts, by its id, how often it failed.
+    `outstanding` counts batches sent and not answered; `in_flight` the requests in them. `failed` is called with its id whenever it is ejected.
     """
 
     def __init__(
-        self, replica_id: str, path: str, changed: "Callable[[Replica], None]", ejections: dict[str, int] | None = None
+        self, replica_id: str, path: str, changed: "Callable[[Replica], None]", failed: Callable[[str], None]
     ) -> None:
         self.id = replica_id
         self.path = path
@@ -53,7 +53,7 @@ class Replica:
         self.ejected_until = 0.0
         self.is_retired = False
         self._failures = 0
-        self._ejections = {} if ejections is None else ejections
+        self._tell_failed = failed
         self._changed = changed
         self._wire: _Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -100,8 +100,8 @@ class Replica:
 
     def _failed(self) -> None:
         self._failures += 1
-        self._ejections[self.id] = self._ejections.get(self.id, 0) + 1
         self.ejected_until = time.time() + min(EJECT_MAX_S, EJECT_FIRST_S * 2 ** (self._failures - 1))
+        self._tell_failed(self.id)
 
     def send(self, batch: Batch) -> None:
         """Send a batch to the connected worker."""
@@ -176,9 +176,10 @@ class Replica:
         self.outstanding = self.in_flight = 0
         if batches:
             self._failed()
-        # The worker answers in order: only what is first can have been begun.
-        for place, batch in enumerate(batches):
-            batch.fail(Lost() if place == 0 or batch.is_stream else NotSent())
+        # The worker answers in order, streams beside the others: of those only the first can have been begun.
+        first = next((batch for batch in batches if not batch.is_stream), None)
+        for batch in batches:
+            batch.fail(Lost() if batch is first or batch.is_stream else NotSent())
         self._changed(self)
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ import contextlib
 import socket
 from typing import Any, cast
 
+from deployments.gateway.handover import all_accepted
+
 HEAD_BYTES = 9
 HEADERS, PUSH_PROMISE, CONTINUATION = 1, 5, 9
 END_HEADERS = 4
@@ -190,6 +192,6 @@ class Tunnel:
                 client.other.say_goodbye()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await asyncio.sleep(LOOK_S)  # the loop tells of what was accepted last only in its next turns
+                await all_accepted()
                 while self.clients:
                     await asyncio.sleep(LOOK_S)

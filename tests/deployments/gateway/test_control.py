@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import copy
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +20,7 @@ from deployments.gateway import control, tables, windows
 from deployments.gateway.config import Config
 from deployments.gateway.state import State
 from deployments.gateway_reports import read
-from tests.deployments.gateway.conftest import table
+from tests.deployments.gateway.conftest import call, table
 
 ENVIRONMENTS = ["development", "production"]
 JUNK = st.recursive(
@@ -126,6 +130,36 @@ def test_windows__disk_is_full__are_counted_as_dropped_and_spooled_again_later(
     (path,) = spool.waiting()
 
     assert spool.read(path) == {"boot": "boot", "sequence": 1, "windows": [{"n": 3}], "dropped_windows": 2}
+
+
+async def test_poll__replica_is_ejected_while_the_site_has_nothing_new__hears_of_it_at_once(state: State) -> None:
+    polls: list[dict[str, Any]] = []
+    told = asyncio.Event()
+
+    async def poll(request: web.Request) -> web.Response:
+        polls.append(await request.json())
+        if any(lane["ejections"] for lane in polls[-1]["stats"]["lanes"]):
+            told.set()
+        is_first = len(polls) == 1
+        await asyncio.sleep(0 if is_first else 60)
+        return web.json_response({"tables": [table(weight=100)] if is_first else [], "environments": ENVIRONMENTS})
+
+    application = web.Application()
+    application.router.add_post("/internal/v1/gateways/g1/poll", poll)
+    async with TestServer(application) as server, aiohttp.ClientSession() as session:
+        state.config = dataclasses.replace(state.config, control_url=str(server.make_url("")).rstrip("/"))
+        polling = asyncio.create_task(control.poll_forever(state, session))
+        async with asyncio.timeout(5):
+            while len(polls) < 2:
+                await asyncio.sleep(0.01)
+            refused = await call(state, "POST", "/production/endpoints/e/invocations")
+            await told.wait()
+        polling.cancel()
+    state.close()
+
+    assert refused.status == 503
+    assert len(polls) == 3
+    assert polls[1]["have"] == polls[2]["have"] == {"production": 1}
 
 
 async def test_kept_up__loop_fails__begins_again_and_it_is_counted(

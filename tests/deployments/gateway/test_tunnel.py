@@ -53,6 +53,7 @@ def test_frames__nothing_said_yet__is_no_place() -> None:
 
 async def test_stop__calls_all_the_time__the_next_server_answers_and_none_is_lost(state: State) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)  # else `dup` would make all that share it block
     first = await grpc_server.start(state, listener.dup())
     counts = {"answered": 0}
     is_over = asyncio.Event()
