@@ -12,7 +12,7 @@ from deployments.gateway.state import State
 log = structlog.get_logger(__name__)
 
 LOOK_S = 0.01
-ACCEPT_TURNS = 5  # from accepting a connection to telling its protocol of it asyncio takes three
+ACCEPT_TURNS = 5  # uvloop takes one or two from accepting a connection to telling its protocol of it
 
 
 def listeners_of(config: Config) -> list[socket.socket]:
@@ -36,7 +36,10 @@ def _listen(config: Config, port: int) -> socket.socket:
 
 
 async def all_accepted() -> None:
-    """Return once the loop has told of every connection that it accepted before its sockets were closed."""
+    """Return once the loop has told of every connection that it accepted before its server was closed.
+
+    The gateway runs on uvloop: asyncio's own loop drops a connection whose server is closed in the turn that accepts it.
+    """
     for _ in range(ACCEPT_TURNS):
         await asyncio.sleep(0)
 

@@ -18,13 +18,13 @@ from deployments.gateway.http import Connection
 log = structlog.get_logger(__name__)
 
 DATE_EVERY_S = 1.0
-type_Drain = Callable[[float], Awaitable[None]]
+type_Drain = Callable[[float, float], Awaitable[None]]
 
 
 class Server(uvicorn.Server):
     """Serves until a signal. SIGTERM: others take over, drain so that no client notices. SIGINT: it is the end, be quick.
 
-    `also` are other transports; each is drained at the same time, within the seconds it is given.
+    `also` are other transports; each is drained at the same time: within the first number of seconds, of which who is idle gets the second.
     """
 
     def __init__(self, application: App, when_ready: Callable[[], None] = lambda: None) -> None:
@@ -65,6 +65,10 @@ class Server(uvicorn.Server):
     def _drain_max_s(self) -> float:
         return STOP_TIMEOUT_S if self._is_hurried else DRAIN_MAX_S
 
+    @property
+    def _linger_s(self) -> float:
+        return 0.0 if self._is_hurried else DRAIN_LINGER_S
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nothing more, answer what is open, then close."""
         for server in self.servers:
@@ -75,7 +79,7 @@ class Server(uvicorn.Server):
         open_ones = len(self.server_state.connections)
         began = asyncio.get_running_loop().time()
         log.info("drain.begun", connections=open_ones, hurried=self._is_hurried)
-        await asyncio.gather(self._drain(began), *(drain(self._drain_max_s) for drain in self.also))
+        await asyncio.gather(self._drain(began), *(drain(self._drain_max_s, self._linger_s) for drain in self.also))
         log.info("drain.done", seconds=round(asyncio.get_running_loop().time() - began, 2))
 
     async def _drain(self, began: float) -> None:
@@ -96,12 +100,11 @@ class Server(uvicorn.Server):
             await asyncio.sleep(DRAIN_LOOK_S)
 
     def _end_idle(self, now: float, began: float) -> None:
-        linger_s = 0.0 if self._is_hurried else DRAIN_LINGER_S
-        if now - began < linger_s:
+        if now - began < self._linger_s:
             return
         connections: Any = list(self.server_state.connections)
         for connection in connections:
-            connection.end_if_idle(now - linger_s)
+            connection.end_if_idle(now - self._linger_s)
 
     def _cut(self) -> None:
         """End what has not ended by itself."""

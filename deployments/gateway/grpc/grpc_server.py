@@ -58,9 +58,9 @@ class GrpcServer:
         self._tunnel = tunnel
         self.port = port
 
-    async def stop(self, grace_s: float) -> None:
-        """Send clients elsewhere, give open calls `grace_s` seconds, cancel the rest."""
-        await self._tunnel.stop(grace_s)
+    async def stop(self, grace_s: float, linger_s: float) -> None:
+        """Send clients elsewhere, give idle ones `linger_s` seconds to go and open calls `grace_s`, cancel the rest."""
+        await self._tunnel.stop(grace_s, linger_s)
         await self._server.stop(0)
 
 

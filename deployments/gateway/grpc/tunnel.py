@@ -2,7 +2,10 @@
 
 gRPC's own server takes no listening socket over, and cancels what reaches it after it was told to stop. Here the client is told first: a GOAWAY
 frame (RFC 9113, section 6.8) is put between two frames of the server. The client then opens no more calls on the connection; those it has
-opened, and those that are on their way, are answered as ever, and then it closes.
+opened, and those that are on their way, are answered as ever. Most clients then close it. One that keeps it is left with a second GOAWAY, which
+names the last call that was taken: what is on its way even then the client may send again, as it knows that nobody looked at it.
+
+A client hears nothing of this before its first call: gRPC's own one was seen to wait for ever when a GOAWAY came that early.
 """
 
 import asyncio
@@ -10,57 +13,11 @@ import contextlib
 import socket
 from typing import Any, cast
 
+from deployments.gateway.grpc.frames import PREFACE_BYTES, STREAM_MAX, Calls, Frames, goaway
 from deployments.gateway.handover import all_accepted
 
-HEAD_BYTES = 9
-HEADERS, PUSH_PROMISE, CONTINUATION = 1, 5, 9
-END_HEADERS = 4
-# Length 8, type GOAWAY, no flags, stream 0; the last stream that is answered: any; no error.
-GOAWAY = b"\0\0\x08\x07\0\0\0\0\0" + b"\x7f\xff\xff\xff" + b"\0\0\0\0"
 BACKLOG = 1024
 LOOK_S = 0.01
-
-
-class Frames:
-    """Finds the places between the frames of an HTTP/2 server's bytes."""
-
-    def __init__(self) -> None:
-        self._head = b""
-        self._left = 0
-        self._has_begun = False
-        self._is_in_headers = False
-
-    @property
-    def is_between(self) -> bool:
-        """Return whether a frame may be put in now: after the server's first frame, and not within a block of headers."""
-        return self._has_begun and not self._left and not self._head and not self._is_in_headers
-
-    def feed(self, data: bytes) -> int:
-        """Take the next bytes; return the last place in them where a frame may be put in, -1 when there is none."""
-        at, found = 0, -1
-        while at < len(data):
-            if self._left:
-                step = min(self._left, len(data) - at)
-                self._left -= step
-                at += step
-            else:
-                part = data[at : at + HEAD_BYTES - len(self._head)]
-                at += len(part)
-                self._begin(self._head + part)
-            if self.is_between:
-                found = at
-        return found
-
-    def _begin(self, head: bytes) -> None:
-        """Begin the next frame once its head is whole."""
-        self._head = head
-        if len(head) < HEAD_BYTES:
-            return
-        self._head = b""
-        self._left = int.from_bytes(head[:3], "big")
-        self._has_begun = True
-        if head[3] in (HEADERS, PUSH_PROMISE, CONTINUATION):
-            self._is_in_headers = not head[4] & END_HEADERS
 
 
 class _End(asyncio.Protocol):
@@ -91,27 +48,33 @@ class _End(asyncio.Protocol):
 
 
 class _Server(_End):
-    """The end at the gRPC server, which knows where its frames begin."""
+    """The end at the gRPC server, which says goodbye between its frames."""
 
-    def __init__(self, client: _End) -> None:
+    def __init__(self, client: "_Client") -> None:
         super().__init__()
-        self.other = client
-        self._frames = Frames()
+        self.other = self._client = client
+        self._calls = client.calls
+        self._frames = Frames(client.calls.server_began)
         self._owes_goodbye = False
 
     def data_received(self, data: bytes) -> None:
         place = self._frames.feed(data)
-        if self._owes_goodbye and place >= 0:
+        if self._owes_goodbye and place >= 0 and self._calls.newest:
             self._owes_goodbye = False
-            data = data[:place] + GOAWAY + data[place:]
+            data = data[:place] + goaway(STREAM_MAX) + data[place:]
         super().data_received(data)
 
     def say_goodbye(self) -> None:
         """Tell the client to open no more calls here, as soon as that can be said."""
-        if self._frames.is_between and self.other is not None:
-            self.other.transport.write(GOAWAY)
+        if self._calls.newest and self._frames.is_between and self.other is not None:
+            self.other.transport.write(goaway(STREAM_MAX))
         else:
             self._owes_goodbye = True
+
+    def end_if_idle(self) -> None:
+        """Leave a client that has no open call."""
+        if self._frames.is_between and not self._calls.are_open:
+            self._client.leave()
 
 
 class _Client(_End):
@@ -119,25 +82,40 @@ class _Client(_End):
 
     def __init__(self, tunnel: "Tunnel") -> None:
         super().__init__()
+        self.calls = Calls()
         self._tunnel = tunnel
+        self._frames = Frames(self.calls.client_began, PREFACE_BYTES)
         self._early: list[bytes] = []
+        self._is_left = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._tunnel.take(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_left:
+            return
+        self._frames.feed(data)
         if self.other is None:
             self._early.append(data)
         else:
             self.other.transport.write(data)
 
-    def join(self, other: "_Server") -> None:
+    def join(self, other: _Server) -> None:
         """Pass on what has come, and from now on what comes."""
         self.other = other
         early, self._early = b"".join(self._early), []
         if early:
             other.transport.write(early)
+
+    def leave(self) -> None:
+        """Say that nothing beyond the newest call is looked at, and no more. The client closes: were it done here, its bytes that are on their way
+        would make it a reset, and the goodbye would be lost with it."""
+        if not self._is_left and not self.transport.is_closing():
+            self._is_left = True
+            self.transport.write(goaway(self.calls.newest))
+            with contextlib.suppress(OSError):  # it has gone this moment
+                self.transport.write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -182,16 +160,23 @@ class Tunnel:
         if self._is_leaving:
             server.say_goodbye()
 
-    async def stop(self, grace_s: float) -> None:
-        """Accept nothing more, say goodbye to everybody, and return when all have gone or the time is over."""
+    async def stop(self, grace_s: float, linger_s: float) -> None:
+        """Accept nothing more, say goodbye to everybody, and return when all have gone or `grace_s` is over. Who is idle may stay for `linger_s`."""
         if self._server is not None:
             self._server.close()
         self._is_leaving = True
-        for client in self.clients:
-            if isinstance(client.other, _Server):
-                client.other.say_goodbye()
+        for server in self._servers():
+            server.say_goodbye()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await all_accepted()
                 while self.clients:
+                    if loop.time() - began >= linger_s:
+                        for server in self._servers():
+                            server.end_if_idle()
                     await asyncio.sleep(LOOK_S)
+
+    def _servers(self) -> list[_Server]:
+        return [client.other for client in self.clients if isinstance(client.other, _Server)]

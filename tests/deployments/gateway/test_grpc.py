@@ -42,7 +42,7 @@ async def ask(state: State) -> AsyncIterator[type_Ask]:
             return method(request, metadata=metadata(key, **more), timeout=TIMEOUT_S)
 
         yield call
-    await server.stop(0)
+    await server.stop(0, 0)
     state.close()
 
 
@@ -209,7 +209,7 @@ async def test_infer__more_calls_than_the_port_takes__refused_at_once(
         second = await refusal(infer(request_for().SerializeToString(), metadata=metadata(), timeout=TIMEOUT_S))
         gate.set()
         assert (await refusal(first))[0] == "INVALID_ARGUMENT"
-    await server.stop(0)
+    await server.stop(0, 0)
     state.close()
 
     assert second[0] == "RESOURCE_EXHAUSTED"
@@ -223,7 +223,7 @@ async def test_message__no_message_of_the_protocol__refused(state: State) -> Non
         code, sentence, _ = await refusal(infer(b"\xff\xff\xff", metadata=metadata()))
         unknown = channel.unary_unary(f"/{grpc_server.SERVICE}/ModelStreamInfer")
         unknown_code = (await refusal(unknown(b"", metadata=metadata())))[0]
-    await server.stop(0)
+    await server.stop(0, 0)
     state.close()
 
     assert (code, sentence) == ("INVALID_ARGUMENT", "The message is not a ModelInferRequest.")
@@ -244,7 +244,7 @@ async def test_stop__call_under_way__is_finished_within_the_grace(state: State, 
         infer = channel.unary_unary(f"/{grpc_server.SERVICE}/ModelInfer")
         call = infer(request_for().SerializeToString(), metadata=metadata(), timeout=TIMEOUT_S)
         await asyncio.wait_for(begun.wait(), TIMEOUT_S)
-        await server.stop(TIMEOUT_S)
+        await server.stop(TIMEOUT_S, TIMEOUT_S)
         code = (await refusal(call))[0]
     state.close()
 

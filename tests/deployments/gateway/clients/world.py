@@ -55,7 +55,7 @@ class Gateway:
         self.grpc_port = listening.port
         self._ready.set()
         await serving
-        await listening.stop(1)
+        await listening.stop(1, 0)
         self.state.close()
 
     def start(self) -> None:
