@@ -5,8 +5,7 @@ class DeploymentsConfig(AppConfig):
     name = "deployments"
 
     def ready(self) -> None:
-        from deployments.hearing import hear_approvals
-        from deployments.topics import register_topics
+        # Models can be imported from here on only.
+        from deployments import live
 
-        register_topics()
-        hear_approvals()
+        live.register_all()

@@ -6,12 +6,13 @@ import structlog
 from celery import shared_task
 from django.db.models import Q
 
-from deployments import limits, routes
+from deployments import limits
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
+from deployments.routes.publish import publish_changed
+from deployments.services.advance import release_look
 from deployments.services.checks import release_check
-from deployments.services.hints import send
-from deployments.services.progress import release_look
+from deployments.services.enqueue import Task, enqueue
 from deployments.services.replicas import replicas_reap
 from mlorch_site.lib import clock
 from registry.models import Environment
@@ -31,7 +32,7 @@ def tick() -> None:
         except Exception:  # one release that cannot be looked at must not stop the others
             log.exception("release.look_failed", release=release_id)
             Release.objects.filter(pk=release_id).update(due_at=now + timedelta(seconds=limits.LOOK_IDLE_S))
-    routes.publish_changed(Environment.objects.order_by("pk"), reason="replicas or keys changed", now=now)
+    publish_changed(Environment.objects.order_by("pk"), reason="replicas or keys changed", now=now)
     replicas_reap(now=now)
 
 
@@ -60,4 +61,4 @@ def _look(release_id: str, status: str, now: datetime) -> None:
     # Pushed back first: were the queue long, every tick would add one more message for the same release.
     later = now + timedelta(seconds=limits.CHECK_LEASE_S)
     if Release.objects.filter(pk=release_id, due_at__lte=now).update(due_at=later):
-        send(check_release, release_id)
+        enqueue(Task.CHECK_RELEASE, release_id)

@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "mlorch_site.accounts",
     "mlorch_site.audit",
     "mlorch_site.live",
+    "mlorch_site.launch",
     "registry",
     "monitoring",
     "deployments",

@@ -11,7 +11,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
     path("webhooks/mlflow", webhooks.mlflow_webhook, name="mlflow-webhook"),
-    path("internal/v1/", include("deployments.internal_urls")),
+    path("internal/v1/", include("deployments.processes.urls")),
     path("internal/v1/", include("monitoring.internal_urls")),
     path("api/v1/", include("deployments.api.urls")),
     path("api/v1/", include("registry.api.urls")),

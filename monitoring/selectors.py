@@ -10,10 +10,10 @@ from django.db.models import FloatField, Max, Q, QuerySet, Subquery, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 
+from dataplane.wire.histogram import Histogram, merged
 from mlorch_site.lib import clock
 from monitoring.analysis.judge import ArmCounts, Block, slo_key
 from monitoring.models import KEPT, RollUpCursor, Window
-from monitoring.telemetry.histogram import Histogram, merged
 
 CANDIDATE = "candidate"
 STABLE = "stable"

@@ -13,7 +13,7 @@ from django.urls import reverse
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError
-from registry import artifacts, facts, services
+from registry import artifact_facts, artifacts, services
 from registry.approvals.services import approvals_expire
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
@@ -96,7 +96,7 @@ def digest_version(version_id: int) -> None:
             artifacts.check_listed(registry.files(version.model.name, version.number))
         registry.download(version.model.name, version.number, folder)
         digest, entries = artifacts.take_in(folder)
-        values, signature = facts.facts_of(artifacts.path_of(digest))
+        values, signature = artifact_facts.facts_of(artifacts.path_of(digest))
         services.version_digested(
             actor=WORKER,
             version=version,

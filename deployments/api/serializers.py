@@ -7,8 +7,10 @@ from django.conf import settings
 from django.urls import reverse
 from rest_framework import serializers
 
-from deployments import routes, selectors
+from deployments import selectors
 from deployments.models import Endpoint, GatewayKey, Release, ReleaseEvent, Rollout, ServingConfig
+from deployments.routes.acknowledgement import live_gateways
+from deployments.routes.revisions import newest_revision
 from deployments.services import ReleaseCommand
 from deployments.services.endpoints import ServingWish
 from mlorch_site.lib import clock
@@ -262,10 +264,10 @@ class EndpointDetailSerializer(EndpointSerializer):
         ]
 
     def get_routes(self, endpoint: Endpoint) -> dict[str, Any]:
-        gateways = routes.live_gateways(clock.now())
+        gateways = live_gateways(clock.now())
         name = endpoint.environment.name
         return {
-            "wanted": routes.wanted_revision(endpoint.environment),
+            "wanted": newest_revision(endpoint.environment),
             "applied": {gateway.gateway: gateway.applied.get(name, 0) for gateway in gateways},
         }
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from deployments.models import Replica
-from deployments.services.agents import agent_report
-from deployments.services.gateways import gateway_report, newer_tables
+from deployments.processes.agents import agent_report
+from deployments.processes.gateways import gateway_report, newer_tables
 
 
 @dataclass

@@ -7,14 +7,16 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from deployments import limits, routes
+from deployments import limits
+from deployments.journal import announce, event_add, release_subject
 from deployments.lifecycle import Arm, Phase, check_phase_move
 from deployments.models import EndpointArm, Release, RouteTable
-from deployments.records import announce, event_add, release_subject
-from deployments.rollout.compared import mirroring
-from deployments.rollout.ending import end
+from deployments.rollout.agreement import mirroring
+from deployments.rollout.finish import end
 from deployments.rollout.observe import Observation
 from deployments.rollout.plan import Decision, Enter, Finish, Revert, Wait
+from deployments.routes.publish import publish_if_changed
+from deployments.routes.revisions import newest_revision
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from registry.services import finding_add
@@ -209,5 +211,5 @@ def _publish_weights(release: Release, weight_pct: int, mirror_pct: int, sentenc
 
 def _published(release: Release, reason: str, now: datetime) -> int:
     environment = release.endpoint.environment
-    table: RouteTable | None = routes.publish_if_changed(environment, reason=reason, now=now)
-    return table.revision if table else routes.wanted_revision(environment)
+    table: RouteTable | None = publish_if_changed(environment, reason=reason, now=now)
+    return table.revision if table else newest_revision(environment)

@@ -6,8 +6,8 @@ from typing import Any
 
 from deployments.lifecycle import Arm, Phase
 from deployments.models import Release, Rollout
-from deployments.rollout.compared import compared_of, mirroring
-from deployments.rollout.seen import Judged
+from deployments.rollout.agreement import compared_of, mirroring
+from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, steps_from_plan
 from monitoring.analysis.judge import (

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from deployments import routes
 from deployments.lifecycle import LIVE_STATUSES, Phase, ReleaseStatus
 from deployments.models import Release, Replica, ReplicaState, Rollout
 from deployments.rollout.judgement import Watch, watch
-from deployments.rollout.seen import ReplicasSeen, Seen
+from deployments.rollout.snapshot import ReplicasSeen, Seen
 from deployments.rollout.steps import steps_from_plan
+from deployments.routes.acknowledgement import live_gateways, why_ejected, why_unacknowledged
+from deployments.routes.build import READY
 
 FAILED = "failed"
 
@@ -38,7 +39,7 @@ def observe(release_id: str, now: datetime) -> Observation | None:
 
 def _facts(release: Release, rollout: Rollout, watched: Watch, now: datetime) -> Seen:
     environment = release.endpoint.environment
-    gateways = routes.live_gateways(now)
+    gateways = live_gateways(now)
     return Seen(
         phase=Phase(rollout.phase),
         step=rollout.step,
@@ -50,7 +51,7 @@ def _facts(release: Release, rollout: Rollout, watched: Watch, now: datetime) ->
         guarded=bool(release.guardrails) and release.replaces_id is not None,
         judge_deadline_s=int(release.plan.get("judge_deadline_s", 0)),
         gateways_live=len(gateways),
-        unacknowledged=routes.why_unacknowledged(environment, rollout.route_revision, gateways),
+        unacknowledged=why_unacknowledged(environment, rollout.route_revision, gateways),
         step_began_at=rollout.step_began_at,
         applied_at=rollout.applied_at,
         deadline_at=rollout.deadline_at,
@@ -59,7 +60,7 @@ def _facts(release: Release, rollout: Rollout, watched: Watch, now: datetime) ->
         step_requests=rollout.step_candidate_requests + watched.step_candidate,
         judged=watched.judged,
         split_off=watched.split_off,
-        ejected=routes.why_ejected(release, gateways),
+        ejected=why_ejected(release, gateways),
         disagrees=watched.disagrees,
         unsettled=watched.unsettled,
         wish=rollout.wish,
@@ -77,7 +78,7 @@ def replicas_seen(release: Release) -> ReplicasSeen:
     )
     names = list(replicas.values_list("pk", flat=True))
     states = ReplicaState.objects.in_bulk(names)
-    ready = sum(1 for state in states.values() if state.state == routes.READY)
+    ready = sum(1 for state in states.values() if state.state == READY)
     failed = [state for state in states.values() if state.state == FAILED]
     return ReplicasSeen(
         wanted=len(names),
@@ -92,6 +93,6 @@ def _waiting(names: list[str], states: dict[str, ReplicaState]) -> str:
         state = states.get(name)
         if state is None:
             return f"Replica {name} waits for an agent."
-        if state.state != routes.READY:
+        if state.state != READY:
             return f"Replica {name} is {state.state}." + (f" {state.message}" if state.message else "")
     return ""

@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 
 from deployments import limits
 from deployments.lifecycle import Phase, ReleaseStatus
-from deployments.rollout.seen import Seen
+from deployments.rollout.snapshot import Seen
 from deployments.rollout.steps import Step, StepKind
 
 HEALTHY, HARMFUL = "healthy", "harmful"

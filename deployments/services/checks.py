@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from deployments import limits
+from deployments.journal import announce, event_add, release_move, release_swap
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
-from deployments.records import announce, event_add, release_move, release_swap
-from deployments.services.contents import content_of
+from deployments.services.approval_content import content_of
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
 from mlorch_site.lib.hashing import content_hash

@@ -3,11 +3,11 @@
 from django.db import transaction
 
 from deployments import limits, selectors
+from deployments.journal import announce, endpoint_subject, event_add, release_move, release_subject
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, Release, Rollout
-from deployments.records import announce, endpoint_subject, event_add, release_move, release_subject
+from deployments.rollout.begin import rollout_begin
 from deployments.rollout.reconcile import reconcile_now
-from deployments.rollout.starting import rollout_begin
 from deployments.rollout.strategies import first_release_steps
 from deployments.services.endpoints import serving_config_of
 from mlorch_site import audit

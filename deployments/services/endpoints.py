@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from deployments.journal import announce_endpoint, endpoint_subject
 from deployments.models import Endpoint, ServingConfig
 from deployments.models.endpoints import ENDPOINT_NAME_PATTERN
-from deployments.records import announce_endpoint, endpoint_subject
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action

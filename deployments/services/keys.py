@@ -2,20 +2,23 @@
 
 import secrets
 from datetime import datetime
+from pathlib import Path
 
 from django.db import transaction
 
-from deployments import limits, routes
+from deployments import limits
 from deployments.models import GatewayKey
+from deployments.routes.publish import publish_changed
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Invalid, NotFound
+from mlorch_site.lib.errors import Invalid, NotFound, Unavailable
 from mlorch_site.lib.hashing import sha256_hex
 from registry.models import Environment
 
 ALL = ["*"]
+SITE_KEY_FILE = "site-gateway-key"
 
 
 @transaction.atomic
@@ -49,7 +52,7 @@ def gateway_key_create(
         key_subject(key),
         data={"environments": key.environments, "endpoints": key.endpoints},
     )
-    routes.publish_changed(environments_of(key), reason=f"key {key.prefix} created", now=now)
+    publish_changed(environments_of(key), reason=f"key {key.prefix} created", now=now)
     return key, secret
 
 
@@ -66,7 +69,7 @@ def gateway_key_revoke(*, actor: Actor, key_id: str) -> GatewayKey:
         key.revoked_at = now
         key.save(update_fields=["revoked_at"])
         audit.record(actor, "gateway_key.revoked", key_subject(key))
-        routes.publish_changed(environments_of(key), reason=f"key {key.prefix} revoked", now=now)
+        publish_changed(environments_of(key), reason=f"key {key.prefix} revoked", now=now)
     return key
 
 
@@ -100,3 +103,11 @@ def _check(
         problems["expires_at"] = "in the future"
     if problems:
         raise Invalid("The key cannot be created like this; see details.", details=problems)
+
+
+def site_key(data_dir: Path) -> str:
+    """Return the key with which the site itself asks the gateway. Raises Unavailable when there is none."""
+    try:
+        return (data_dir / SITE_KEY_FILE).read_text().strip()
+    except OSError as error:
+        raise Unavailable("The site has no gateway key of its own; run manage.py bootstrap.") from error

@@ -7,7 +7,7 @@ from deployments.lifecycle import StrategyKind
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind
 from deployments.services.commands import Preview, PreviewStep
-from deployments.services.draft import Draft
+from deployments.services.request_check import Draft
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Role
 from monitoring.analysis.judge import Guardrail

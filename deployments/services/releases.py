@@ -3,15 +3,17 @@
 from django.db import IntegrityError, transaction
 
 from deployments import limits
+from deployments.journal import announce, event_add, release_subject
 from deployments.models import Endpoint, Release
-from deployments.records import announce, event_add, release_subject
 from deployments.rollout.steps import steps_from_plan
+from deployments.selectors import open_release
+from deployments.services.advance import release_look
+from deployments.services.approval_content import content_of
 from deployments.services.commands import Preview, ReleaseCommand
-from deployments.services.contents import content_of
-from deployments.services.draft import Draft, draft_of
 from deployments.services.endpoints import endpoint_create, serving_config_of
-from deployments.services.hints import hint
+from deployments.services.enqueue import Task, enqueue_on_commit
 from deployments.services.preview import preview_of
+from deployments.services.request_check import Draft, draft_of
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
@@ -46,7 +48,7 @@ def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
     _check_free(endpoint)
     release = _create(actor, endpoint, draft, command)
     announce(release)
-    _check_soon(release)
+    enqueue_on_commit(Task.CHECK_RELEASE, str(release.pk))
     return release
 
 
@@ -55,8 +57,6 @@ def release_decide(*, actor: Actor, release: Release, decision: str, comment: st
 
     Raises Conflict when the release does not wait for decisions, and whatever the approval itself refuses.
     """
-    from deployments.services.progress import release_look
-
     if release.approval is None or release.status != "awaiting_approval":
         raise Conflict(f"This release is {release.status.replace('_', ' ')}; it does not wait for a decision.")
     with transaction.atomic():
@@ -70,8 +70,6 @@ def release_decide(*, actor: Actor, release: Release, decision: str, comment: st
 
 def _check_free(endpoint: Endpoint) -> None:
     """Raise Conflict, naming it, when a release of the endpoint is open."""
-    from deployments.selectors import open_release
-
     busy = open_release(endpoint)
     if busy is None:
         return
@@ -125,12 +123,6 @@ def _create(actor: Actor, endpoint: Endpoint, draft: Draft, command: ReleaseComm
         },
     )
     return release
-
-
-def _check_soon(release: Release) -> None:
-    from deployments.tasks import check_release
-
-    hint(check_release, str(release.pk))
 
 
 def may_request(actor: Actor, endpoint: Endpoint) -> str:

@@ -5,14 +5,15 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from deployments import limits, routes
+from deployments import limits
 from deployments.models import GatewayState, Replica, ReplicaState
+from deployments.routes.acknowledgement import live_gateways, why_unacknowledged
 
 
 @transaction.atomic
 def replicas_reap(*, now: datetime) -> int:
     """Stop wanting replicas that are out of the routes, no longer kept, and drained; forget those that are gone. Returns how many."""
-    gateways = routes.live_gateways(now)
+    gateways = live_gateways(now)
     leaving = Replica.objects.filter(wanted=True, removed_from_routes_at__isnull=False)
     over = leaving.filter(Q(keep_until=None) | Q(keep_until__lte=now)).select_related(
         "serving_config", "endpoint__environment"
@@ -24,7 +25,7 @@ def replicas_reap(*, now: datetime) -> int:
 
 def _is_drained(replica: Replica, gateways: list[GatewayState], now: datetime) -> bool:
     """Every live gateway obeys a table without the replica, and none has a request open on it (or the time for that is over)."""
-    if gateways and routes.why_unacknowledged(replica.endpoint.environment, replica.removal_revision, gateways):
+    if gateways and why_unacknowledged(replica.endpoint.environment, replica.removal_revision, gateways):
         return False
     if not any(gateway.in_flight.get(replica.pk) for gateway in gateways):
         return True

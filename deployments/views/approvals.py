@@ -17,8 +17,8 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from registry.approvals.selectors import approval_for, approvals_visible_to, progress_of, waiting_for, why_cannot_decide
-from registry.comparison import compare
 from registry.models import ApprovalRequest, GateResult
+from registry.version_comparison import compare
 
 PAGE_SIZE = 25
 DONE = {"approve": "Approved.", "reject": "Rejected.", "request_changes": "Changes were requested."}

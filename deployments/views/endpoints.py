@@ -16,11 +16,13 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from deployments import routes, selectors, services
-from deployments.bootstrap import site_key
+from deployments import selectors, services
 from deployments.forms import ServingForm
 from deployments.models import Endpoint
-from deployments.traffic import arms_traffic
+from deployments.processes.gateway_status import arms_traffic
+from deployments.routes.acknowledgement import live_gateways
+from deployments.routes.revisions import newest_revision
+from deployments.services.keys import site_key
 from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
@@ -28,8 +30,8 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, DomainError, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
 from monitoring.charts import AGREEMENT, PANELS
-from monitoring.comparisons import comparisons
 from monitoring.selectors import summary, totals
+from monitoring.shadow_agreement import comparisons
 
 TRY_TIMEOUT_S = 15
 TRY_BODY_MAX_CHARS = 100_000
@@ -62,7 +64,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
     arms = list(endpoint.arms.select_related("version", "release"))
     target = selectors.rollback_target(endpoint)
     live = selectors.live_release(endpoint)
-    gateways = routes.live_gateways(clock.now())
+    gateways = live_gateways(clock.now())
     why_not = actor.why_not(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
     if not why_not and target is None and not (live and live.replaces_id):
         why_not = "There is no earlier version to roll back to."
@@ -73,7 +75,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "arms": arms,
         "candidate_weight": sum(arm.weight_pct for arm in arms if arm.arm == "candidate"),
         "replicas": selectors.replicas_of(endpoint),
-        "wanted": routes.wanted_revision(endpoint.environment),
+        "wanted": newest_revision(endpoint.environment),
         "gateways": [(gateway, gateway.applied.get(endpoint.environment.name, 0)) for gateway in gateways],
         "queues": arms_traffic(endpoint, gateways),
         "history": selectors.served_history(endpoint),

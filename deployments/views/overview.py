@@ -7,12 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 
 from deployments import selectors
-from deployments.demo import progress
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
 from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import setup_progress
 from mlorch_site.lib.htmx import render_page
 from registry.selectors import backend_state, models_visible_to, open_findings
 
@@ -57,7 +57,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "incidents": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.incidents.rows],
         "backend": backend_state(),
         "findings": list(open_findings()[:5]),
-        "demo": progress.read(settings.DATA_DIR),
+        "demo": setup_progress.read(settings.DATA_DIR),
         "has_models": models_visible_to(actor).exists(),
         "promotion_rate": seen.counts["succeeded"] / ended if ended else None,
         "ended": ended,

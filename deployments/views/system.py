@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from deployments.models import GatewayState, ReplicaState
-from deployments.traffic import gateway_processes
+from deployments.processes.gateway_status import gateway_processes
 from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock

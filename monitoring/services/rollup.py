@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import QuerySet
 
+from dataplane.wire.histogram import merged
 from mlorch_site.lib import clock
 from mlorch_site.live.models import Event
 from monitoring.models import KEPT, GatewayCursor, RollUpCursor, Window
-from monitoring.telemetry.histogram import merged
 
 WIDTHS = tuple(width for width in KEPT if width > 1)
 EVENTS_KEPT = timedelta(hours=24)

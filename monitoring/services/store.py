@@ -6,11 +6,11 @@ from typing import Any
 
 from django.db import transaction
 
+from dataplane.wire.histogram import Histogram
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
 from monitoring.models import GatewayCursor, Window
-from monitoring.telemetry.histogram import Histogram
 
 WINDOWS_MAX_PER_BATCH = 5000
 TEXT_MAX_CHARS = {"environment": 40, "endpoint": 80, "arm": 20, "release": 36}

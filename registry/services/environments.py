@@ -10,7 +10,7 @@ from mlorch_site.accounts.roles import Action, roles_that_allow
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.outbox import publish
-from registry import subjects
+from registry import audit_subjects
 from registry.gates import GATES
 from registry.models import Environment, Policy
 
@@ -43,7 +43,7 @@ def environment_create(
         raise Invalid(f"There is an environment {name} already.", details={"name": "taken"})
     environment.full_clean()
     environment.save()
-    audit.record(actor, "environment.created", subjects.of_environment(environment), data={"aliases": aliases})
+    audit.record(actor, "environment.created", audit_subjects.of_environment(environment), data={"aliases": aliases})
     policy_revise(actor=actor, environment=environment, **policy)
     return environment
 
@@ -68,7 +68,9 @@ def policy_revise(*, actor: Actor, environment: Environment, **fields: Any) -> P
         **values,
     )
     changed = {name: value for name, value in fields.items() if latest is None or getattr(latest, name) != value}
-    audit.record(actor, "policy.revised", subjects.of_policy(policy), reason=str(values.get("note", "")), data=changed)
+    audit.record(
+        actor, "policy.revised", audit_subjects.of_policy(policy), reason=str(values.get("note", "")), data=changed
+    )
     publish("registry", "policy.changed", {"environment": environment.name, "revision": policy.revision})
     return policy
 

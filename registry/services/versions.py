@@ -9,7 +9,7 @@ from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
-from registry import subjects
+from registry import audit_subjects
 from registry.artifacts import MANIFEST_KEPT_MAX, Entry
 from registry.lifecycle import DigestStatus
 from registry.models import Finding, Version
@@ -76,7 +76,7 @@ def version_digested(
         return row
     data = {"before": before, "after": digest}
     audit.record(
-        actor, "version.artifacts_changed" if before else "version.digested", subjects.of_version(row), data=data
+        actor, "version.artifacts_changed" if before else "version.digested", audit_subjects.of_version(row), data=data
     )
     if before:
         summary = f"The artifacts of {row} were changed outside mlorch after they had been looked at."
@@ -98,5 +98,5 @@ def digest_failed(*, actor: Actor, version: Version, error: str, now: datetime) 
     Version.objects.filter(pk=version.pk).update(digest_error=error[:500], digest_due_at=due_at)
     fresh = Version.objects.filter(pk=version.pk, digest="", digest_status=DigestStatus.PENDING)
     if fresh.update(digest_status=DigestStatus.FAILED):
-        audit.record(actor, "version.digest_failed", subjects.of_version(version), reason=error[:500])
+        audit.record(actor, "version.digest_failed", audit_subjects.of_version(version), reason=error[:500])
         publish("registry", "version.changed", {"model": version.model.name, "version": version.number})

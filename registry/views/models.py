@@ -13,10 +13,10 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from registry import services
-from registry.comparison import compare
 from registry.lifecycle import RiskTier
 from registry.models import GateResult
 from registry.selectors import backend_state, model_for, open_findings, search_models, version_for
+from registry.version_comparison import compare
 
 PAGE_SIZE = 25
 

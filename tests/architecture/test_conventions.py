@@ -8,8 +8,8 @@ import pytest
 from tests.architecture.test_layers import PACKAGES, ROOT, imports, sources
 
 FILE_MAX, FUNCTION_MAX, CLASS_MAX, TEMPLATE_MAX, PARAMETERS_MAX = 400, 50, 250, 150, 8
-DATA_PLANE = ("deployments/gateway/", "deployments/serving/", "deployments/agent/", "deployments/demo/")
-COMMANDS = ("deployments/bootstrap.py", "mlorch_site/supervisor/", "mlorch_site/settings.py", "scripts/")
+DATA_PLANE = ("dataplane/gateway/", "dataplane/worker/", "dataplane/agent/", "mlorch_site/launch/demo/")
+COMMANDS = ("mlorch_site/launch/bootstrap.py", "mlorch_site/launch/supervisor/", "mlorch_site/settings.py", "scripts/")
 
 
 def relative(path: Path) -> str:
@@ -63,7 +63,7 @@ def test_environment_variables__read_in_settings_and_config_modules_only():
         "mlorch_site/settings.py",
         "mlorch_site/celery.py",
         "mlorch_site/asgi.py",
-        "mlorch_site/supervisor/",
+        "mlorch_site/launch/supervisor/",
         "registry/backends/mlflow.py",  # MLflow's client takes its timeouts from there only
     )
     wrong = [

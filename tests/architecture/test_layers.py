@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("mlorch_site", "registry", "monitoring", "deployments")
-WIRING = {"urls", "asgi", "celery", "routing", "settings", "health", "context", "supervisor", "api", "templatetags"}
+PACKAGES = ("mlorch_site", "registry", "monitoring", "deployments", "dataplane")
+WIRING = {"urls", "asgi", "celery", "routing", "settings", "health", "context", "launch", "api", "templatetags"}
 LAYER = {"lib": 0, "accounts": 1, "audit": 1, "live": 1, "registry": 2, "monitoring": 3, "deployments": 4, "wiring": 5}
+WIRE = "dataplane.wire"
 PURE = [
     "deployments/lifecycle.py",
     "deployments/rollout/plan.py",
-    "deployments/rollout/seen.py",
+    "deployments/rollout/snapshot.py",
     "deployments/rollout/steps.py",
     "deployments/rollout/guardrails.py",
     "deployments/rollout/strategies",
@@ -47,7 +48,7 @@ def imports(path: Path, *, top_level_only: bool = False) -> set[str]:
 
 def layer_of(module: str) -> int | None:
     parts = module.split(".")
-    if parts[0] not in PACKAGES:
+    if parts[0] not in PACKAGES or parts[0] == "dataplane":
         return None
     if parts[0] != "mlorch_site":
         return LAYER[parts[0]]
@@ -81,19 +82,42 @@ def test_pure_zone__imports_no_django_and_no_rows(zone):
     assert wrong == []
 
 
+def is_within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
 def test_data_plane__imports_nothing_of_the_site():
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"
-        for path in sources("deployments/gateway", "deployments/serving", "deployments/agent")
+        for path in sources("dataplane")
         for name in imports(path)
-        if name.split(".")[0] in ("django", "mlorch_site", "registry")
-        or name.startswith(("deployments.models", "deployments.services", "monitoring.models"))
+        if name.split(".")[0] in ("django", "mlorch_site", "registry", "monitoring", "deployments")
+    ]
+    assert wrong == []
+
+
+def test_wire__imports_nothing_else_of_the_data_plane():
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources("dataplane/wire")
+        for name in imports(path)
+        if is_within(name, "dataplane") and not is_within(name, WIRE)
+    ]
+    assert wrong == []
+
+
+def test_site__knows_of_the_data_plane_the_wire_only():
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources("mlorch_site", "registry", "monitoring", "deployments")
+        for name in imports(path)
+        if is_within(name, "dataplane") and not is_within(name, WIRE)
     ]
     assert wrong == []
 
 
 def test_mlflow__imported_in_its_backend_and_where_models_run_or_train_only():
-    allowed = ("registry/backends/mlflow.py", "deployments/serving/", "deployments/demo/")
+    allowed = ("registry/backends/mlflow.py", "dataplane/worker/", "mlorch_site/launch/demo/")
     wrong = [
         str(path.relative_to(ROOT))
         for path in sources(*PACKAGES)
@@ -103,7 +127,7 @@ def test_mlflow__imported_in_its_backend_and_where_models_run_or_train_only():
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", ["mlorch_site.asgi", "deployments.gateway.__main__"])
+@pytest.mark.parametrize("module", ["mlorch_site.asgi", "dataplane.gateway.__main__"])
 def test_light_process__import__pulls_in_nothing_heavy(module, tmp_path):
     program = f"import {module}, sys; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run(

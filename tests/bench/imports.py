@@ -8,7 +8,7 @@ import tempfile
 from tests.bench.report import Row, hand_over
 
 RUNS = 5
-SUBJECTS = {"web": "mlorch_site.asgi", "gateway": "deployments.gateway.__main__"}
+SUBJECTS = {"web": "mlorch_site.asgi", "gateway": "dataplane.gateway.__main__"}
 BUDGET_S = 1.5
 BUDGET_MB = 150
 PROGRAM = """

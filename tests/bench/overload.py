@@ -75,7 +75,7 @@ def gateway() -> Iterator[Target]:
         here, port = {"PYTHONPATH": str(ROOT)}, free_port()
         commands = [(ours.worker_command(setting, version), here) for version in ("1", "2")]
         environment = here | ours.gateway_environment(setting, port, ours.start_site())
-        commands.append(([sys.executable, "-m", "deployments.gateway"], environment))
+        commands.append(([sys.executable, "-m", "dataplane.gateway"], environment))
         with started(commands, folder) as pids:
             url = f"http://127.0.0.1:{port}"
             body = json.dumps({"dataframe_split": {"columns": COLUMNS, "data": [[1.0, 0.0, 0.0]]}})

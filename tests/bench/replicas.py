@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 
-from deployments.agent.agent import Agent
-from deployments.agent.config import Config
-from deployments.serving.digest import digest
+from dataplane.agent.config import Config
+from dataplane.agent.loop import Agent
+from dataplane.wire.digest import digest
 from tests.bench.report import Row, hand_over
 from tests.bench.serving import train
 from tests.e2e.client import ROWS, Rest

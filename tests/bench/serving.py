@@ -210,7 +210,7 @@ def measure_ours(setting: Setting, data: list[list[float]], truth: list[int], se
         own = setting.within(Path(folder))
         here = {"PYTHONPATH": str(ROOT)}
         commands = [(ours.worker_command(own, version), here) for version in ("1", "2")]
-        gateway = [sys.executable, "-m", "deployments.gateway"]
+        gateway = [sys.executable, "-m", "dataplane.gateway"]
         commands.append((gateway, here | ours.gateway_environment(own, port, site_port)))
         with started(commands, own.folder) as pids:
             forms = {OURS: (ours.INVOCATIONS, records_split), f"{OURS}, OIP": (ours.INFER, column_tensors)}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.gateway_reports import LANE, LANES_MAX, STATS, read
-from deployments.traffic import ArmTraffic, _add
+from deployments.processes.gateway_reports import LANE, LANES_MAX, STATS, read
+from deployments.processes.gateway_status import ArmTraffic, _add
 from mlorch_site.lib.errors import Invalid
 
 LANE_TOLD = {

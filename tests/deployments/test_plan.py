@@ -7,7 +7,7 @@ import pytest
 
 from deployments.lifecycle import Phase, ReleaseStatus
 from deployments.rollout.plan import Enter, Finish, Revert, Wait, plan
-from deployments.rollout.seen import Judged, ReplicasSeen, Seen
+from deployments.rollout.snapshot import Judged, ReplicasSeen, Seen
 from deployments.rollout.steps import Step, StepKind, step_from_dict
 from deployments.rollout.strategies import compile_strategy
 

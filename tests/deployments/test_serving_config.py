@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from deployments import routes
 from deployments.models import ServingConfig
+from deployments.routes.build import build
 from mlorch_site.lib import clock
 from tests.deployments.test_api import client_of
 from tests.deployments.world import World
@@ -63,13 +63,13 @@ def test_patch__viewer__403_names_the_role(world: World, place: dict[str, str]) 
 
 def test_form__changed__saved_and_used_by_the_next_release_only(world: World, place: dict[str, str]) -> None:
     url = reverse("endpoint-serving", kwargs=place)
-    before = routes.build(world.endpoint.environment, clock.now())["endpoints"][world.endpoint.name]
+    before = build(world.endpoint.environment, clock.now())["endpoints"][world.endpoint.name]
     answer = signed_in("mona").post(url, form_of(newest(world), max_batch_rows=8, log_redacted="ssn, age,"))
 
     assert answer.status_code == 303
     assert (newest(world).revision, newest(world).max_batch_rows) == (2, 8)
     assert newest(world).log_redacted == ["ssn", "age"]
-    after = routes.build(world.endpoint.environment, clock.now())["endpoints"][world.endpoint.name]
+    after = build(world.endpoint.environment, clock.now())["endpoints"][world.endpoint.name]
     assert after["max_batch_rows"] == before["max_batch_rows"] == 64
 
 

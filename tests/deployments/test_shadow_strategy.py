@@ -4,12 +4,12 @@ import pytest
 from django.urls import reverse
 
 from deployments.models import ReleaseEvent
-from deployments.rollout.compared import Compared
+from deployments.rollout.agreement import Compared
 from deployments.rollout.steps import Step, StepKind, mirror_at
 from deployments.rollout.strategies import compile_strategy
 from deployments.services import release_promote
 from mlorch_site.lib.errors import Invalid
-from monitoring.comparisons import Comparison
+from monitoring.shadow_agreement import Comparison
 from tests.support.live import signed_in
 
 SHADOW = {"kind": "shadow", "mirror": 50, "bake_s": 10, "min_requests": 100}

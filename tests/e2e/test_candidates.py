@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deployments.gateway.tables import load
+from dataplane.gateway.site.kept_tables import load
 from tests.e2e.client import Load, Rest
 from tests.support.product import Product, wait_until
 

@@ -6,7 +6,7 @@ import time
 import grpc
 import pytest
 
-from deployments.gateway.grpc import inference_pb2
+from dataplane.gateway.grpc import inference_pb2
 from tests.e2e.client import ROWS, Load, Rest, infer
 from tests.support.product import Product, wait_until
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from deployments.gateway.windows import WindowKey, Windows
+from dataplane.gateway.site.windows import WindowKey, Windows
 from mlorch_site.lib.errors import Invalid
-from monitoring.comparisons import comparisons
 from monitoring.models import Window
 from monitoring.services import windows_roll_up
+from monitoring.shadow_agreement import comparisons
 from tests.monitoring.windows import NOW, PLACE, at, row, store
 
 SHADOW = {"arm": "shadow", "version": "2", "release": "r2"}

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployments.gateway.windows import WindowKey, Windows
+from dataplane.gateway.site.windows import WindowKey, Windows
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.models import Event
 from monitoring.models import GatewayCursor, Window

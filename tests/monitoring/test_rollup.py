@@ -7,11 +7,11 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dataplane.wire.histogram import merged
 from mlorch_site.live import outbox
 from mlorch_site.live.models import Event
 from monitoring.models import GatewayCursor, RollUpCursor, Window
 from monitoring.services import retention_apply, windows_roll_up
-from monitoring.telemetry.histogram import merged
 from tests.monitoring.windows import NOW, at, latency, row, store, totals
 
 WIDTHS = (10, 60, 600)

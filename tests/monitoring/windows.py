@@ -5,10 +5,10 @@ from typing import Any
 
 import time_machine
 
+from dataplane.wire.histogram import Histogram
 from mlorch_site.lib import clock
 from monitoring.models import Window
 from monitoring.services import windows_store
-from monitoring.telemetry.histogram import Histogram
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 PLACE = {"environment": "production", "endpoint": "clinic"}

@@ -97,7 +97,7 @@ def test_list__more_rows__takes_the_same_queries(rest, path):
 
 def test_digest__of_site_and_worker__agree(tmp_path):
     """The worker runs without the site, so each has the definition of docs/wire.md section 7 for itself."""
-    serving = pytest.importorskip("deployments.serving.digest")
+    serving = pytest.importorskip("dataplane.wire.digest")
     (tmp_path / "nested/é").mkdir(parents=True)
     (tmp_path / "nested/é/data").write_bytes(b"\0" * 3_000_000)
     (tmp_path / "nested.txt").write_bytes(b"")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from channels.layers import get_channel_layer
 
-from mlorch_site.supervisor.plan import valkey_server
+from mlorch_site.launch.supervisor.plan import valkey_server
 from tests.support.live import async_publish, run, signed_in, socket
 
 IDLE_S = 13  # some client versions end a subscription that was silent for 12 s

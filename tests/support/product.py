@@ -106,7 +106,7 @@ class Product:
 def train(product: Product) -> None:
     """Register the demo's three versions with the product's MLflow."""
     wait_until(lambda: product.answers(f"{product.mlflow}/health"), within_s=90, saying="MLflow answers")
-    command = [sys.executable, "-m", "deployments.demo.train", "--tracking-uri", product.mlflow]
+    command = [sys.executable, "-m", "mlorch_site.launch.demo.train", "--tracking-uri", product.mlflow]
     environment = {"PATH": os.environ["PATH"], "HOME": str(product.data_dir), "PYTHONPATH": str(ROOT)}
     subprocess.run(command, check=True, timeout=TRAINING_WITHIN_S, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
 

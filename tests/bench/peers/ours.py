@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from deployments.gateway import tables
-from deployments.serving.digest import digest
+from dataplane.gateway.site import kept_tables
+from dataplane.wire.digest import digest
 from tests.bench.peers.base import Setting
 
 KEY = "mlk_bench"
@@ -56,7 +56,7 @@ def start_site() -> int:
 
 def worker_command(setting: Setting, version: str) -> list[str]:
     """Return the command of one worker."""
-    command = [sys.executable, "-m", "deployments.serving", "--socket", str(socket_of(setting, version))]
+    command = [sys.executable, "-m", "dataplane.worker", "--socket", str(socket_of(setting, version))]
     command += ["--artifacts", str(setting.artifacts), "--digest", digest(setting.artifacts)]
     return [*command, "--model", "cancer", "--version", version]
 
@@ -67,7 +67,7 @@ def socket_of(setting: Setting, version: str) -> Path:
 
 def gateway_environment(setting: Setting, port: int, site_port: int) -> dict[str, str]:
     """Write the route table the gateway starts with; return its environment."""
-    tables.save(setting.folder / "gateway" / "gateway-1" / "routes", tables.parse(_table(setting)))
+    kept_tables.save(setting.folder / "gateway" / "gateway-1" / "routes", kept_tables.parse(_table(setting)))
     return {
         "MLORCH_DATA_DIR": str(setting.folder),
         "MLORCH_CONTROL_TOKEN": "bench",

@@ -1,0 +1,22 @@
+"""`python -m dataplane.agent`: supervise workers until SIGTERM."""
+
+import asyncio
+import contextlib
+import signal
+
+from dataplane.agent.config import from_environment
+from dataplane.agent.loop import Agent
+
+
+async def main() -> None:
+    agent = Agent(from_environment())
+    task = asyncio.create_task(agent.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await agent.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

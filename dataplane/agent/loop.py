@@ -1,0 +1,132 @@
+"""The agent's loop: tell the site what runs, learn what should run, make it so."""
+
+import asyncio
+import contextlib
+import json
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import structlog
+
+from dataplane.agent import worker_process
+from dataplane.agent.config import Config
+from dataplane.agent.python_environments import Environments
+from dataplane.agent.replica_runner import ReplicaRunner
+from dataplane.agent.templates import Templates
+from dataplane.agent.worker_process import Record
+
+log = structlog.get_logger(__name__)
+
+SYNC_TIMEOUT_S = 10.0
+QUIET_S = 0.03  # changes this close together go in one sync
+
+
+class Agent:
+    """Supervises the replicas of one machine."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._boot = str(uuid.uuid4())
+        self._environments = Environments(config.environments)
+        self._templates = Templates(config)
+        self._runners: dict[str, ReplicaRunner] = {}
+        self._ending: dict[str, tuple[ReplicaRunner, asyncio.Task[None]]] = {}
+        self._orphans: dict[str, Record] = {}
+        self._news = asyncio.Event()
+        self._reachable = True
+
+    def adopt(self) -> None:
+        """Take over workers of an agent process that died; remove the records of those that are gone."""
+        self._config.sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for record in worker_process.saved_records(self._config.records):
+            if not record.is_alive():
+                (self._config.records / f"{record.replica}.json").unlink(missing_ok=True)
+                continue
+            log.info("replica.adopted", replica=record.replica, pid=record.pid)
+            self._begin(record.goal, adopted=record)
+
+    def _begin(self, goal: dict[str, Any], adopted: Record | None = None) -> None:
+        runner = ReplicaRunner(self._config, self._environments, self._templates, goal, self._news.set)
+        self._runners[runner.id] = runner
+        runner.begin(adopted)
+
+    def reconcile(self, goals: list[dict[str, Any]]) -> None:
+        """Bring what runs to `goals`: start what is missing, end what is not wanted, replace what has a new generation."""
+        wanted = {goal["id"]: goal for goal in goals}
+        for replica_id, runner in list(self._runners.items()):
+            goal = wanted.get(replica_id)
+            if goal is None or goal["generation"] > runner.goal["generation"]:
+                self._end(replica_id)
+        for replica_id, goal in wanted.items():
+            if replica_id not in self._runners and replica_id not in self._ending:
+                log.info("replica.started", replica=replica_id, model=goal["model"], version=goal["version"])
+                self._begin(goal)
+
+    def _end(self, replica_id: str) -> None:
+        runner = self._runners.pop(replica_id)
+        log.info("replica.ended", replica=replica_id)
+
+        async def stop() -> None:
+            await runner.stop()
+            self._ending.pop(replica_id, None)
+            self._news.set()
+
+        self._ending[replica_id] = (runner, asyncio.create_task(stop()))
+
+    def report(self) -> dict[str, Any]:
+        """Return what is sent to the site."""
+        runners = [*self._runners.values(), *(runner for runner, _ in self._ending.values())]
+        return {
+            "boot": self._boot,
+            "host": self._config.host,
+            "replicas": [runner.report() for runner in runners],
+            "environments": [build.report() for build in self._environments.builds.values()],
+        }
+
+    async def run(self) -> None:
+        """Sync until cancelled; without the site the workers run on."""
+        self.adopt()
+        warming = asyncio.create_task(self._templates.warm_up(Path(sys.executable)))
+        headers = {"Authorization": f"Bearer {self._config.control_token}"}
+        try:
+            async with aiohttp.ClientSession(headers=headers) as session:
+                while True:
+                    self._news.clear()
+                    await self._sync(session)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._news.wait(), self._config.sync_s)
+                        await asyncio.sleep(QUIET_S)
+        finally:
+            warming.cancel()
+
+    async def _sync(self, session: aiohttp.ClientSession) -> None:
+        url = f"{self._config.control_url}/internal/v1/agents/{self._config.agent_id}/sync"
+        try:
+            timeout = aiohttp.ClientTimeout(total=SYNC_TIMEOUT_S)
+            async with session.post(url, json=self.report(), timeout=timeout) as response:
+                if response.status != 200:
+                    raise aiohttp.ClientError(f"HTTP {response.status}")
+                answer = json.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            if self._reachable:
+                log.warning("site.unreachable", error=str(error) or type(error).__name__)
+            self._reachable = False
+            return
+        if not self._reachable:
+            log.info("site.reachable")
+        self._reachable = True
+        self.reconcile(answer["replicas"])
+
+    async def close(self) -> None:
+        """End all workers, or leave them for the next agent process when the configuration says so."""
+        if not self._config.stop_workers:
+            await asyncio.gather(*(runner.detach() for runner in self._runners.values()))
+            self._templates.end()
+            return
+        for replica_id in list(self._runners):
+            self._end(replica_id)
+        await asyncio.gather(*(task for _, task in list(self._ending.values())))
+        self._templates.end()

@@ -1,0 +1,230 @@
+"""One replica: environment, start, warm-up, watch, restart with back-off, give up after a budget. States as in docs/wire.md section 5."""
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from dataplane.agent import worker_process
+from dataplane.agent.config import Config
+from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments
+from dataplane.agent.templates import NoTemplate, Templates
+from dataplane.agent.worker_process import Record
+
+log = structlog.get_logger(__name__)
+
+START_POLL_S = 0.05
+WATCH_S = 0.25
+PING_EVERY_S = 2.0
+WEIGH_EVERY_S = 1.0
+PINGS_MISSED_MAX = 3
+BACKOFF_FIRST_S = 0.5
+BACKOFF_MAX_S = 30.0
+RESTARTS_FORGIVEN_AFTER_S = 300.0
+REASON_MAX_CHARS = 480
+
+
+class Hopeless(Exception):
+    """Starting again cannot help; the text says why."""
+
+
+class Crashed(Exception):
+    """The worker ended or had to be ended; the text says why."""
+
+
+class ReplicaRunner:
+    """Keeps one replica running until it is told to stop."""
+
+    def __init__(
+        self,
+        config: Config,
+        environments: Environments,
+        templates: Templates,
+        goal: dict[str, Any],
+        changed: Callable[[], None],
+    ) -> None:
+        self.goal = goal
+        self.state = "pending"
+        self.message = ""
+        self.restarts = 0
+        self.memory_mb = 0
+        self.ready_at: float | None = None
+        self.record: Record | None = None
+        self._handle: subprocess.Popen[bytes] | None = None
+        self._offset = 0
+        self._config = config
+        self._environments = environments
+        self._templates = templates
+        self._changed = changed
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        return str(self.goal["id"])
+
+    @property
+    def _socket(self) -> Path:
+        return self._config.sockets / f"{self.id}.sock"
+
+    @property
+    def _log(self) -> Path:
+        return self._config.logs / f"{self.id}.log"
+
+    def begin(self, adopted: Record | None = None) -> None:
+        """Start working, with a worker that already runs when there is one to adopt."""
+        self.record = adopted
+        self._task = asyncio.create_task(self._run(), name=f"replica {self.id}")
+
+    def report(self) -> dict[str, Any]:
+        """Return the replica as the sync reports it."""
+        record = self.record
+        return {
+            "id": self.id,
+            "generation": self.goal["generation"],
+            "state": self.state,
+            "pid": record.pid if record else None,
+            "started_at": record.born if record else None,
+            "address": f"unix:{self._socket}",
+            "restarts": self.restarts,
+            "message": self.message[:REASON_MAX_CHARS],
+            "memory_mb": self.memory_mb if record else 0,
+            "digest": self.goal["digest"],
+            "ready_at": self.ready_at,
+        }
+
+    async def stop(self) -> None:
+        """End the worker and forget it."""
+        self._set("stopping", "")
+        await self.detach()
+        if self.record:
+            await worker_process.end(self.record, self._handle, float(self.goal.get("drain_s", 10)))
+        self._forget()
+        self._set("stopped", "")
+
+    async def detach(self) -> None:
+        """Stop supervising; the worker runs on."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def _set(self, state: str, message: str) -> None:
+        if (state, message) != (self.state, self.message):
+            self.state, self.message = state, message
+            self._changed()
+
+    async def _run(self) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                if self.record is None:
+                    await self._start()
+                await self._watch()
+            except Hopeless as error:
+                self._set("failed", str(error))
+                return
+            except Crashed as error:
+                await self._clear_away()
+                if self._is_over_budget():
+                    self._set("failed", f"{error} (restarted {self.restarts} times)")
+                    return
+                self.restarts += 1
+                self._set("backoff", str(error))
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+    def _is_over_budget(self) -> bool:
+        if self.ready_at and time.time() - self.ready_at > RESTARTS_FORGIVEN_AFTER_S:
+            self.restarts = 0
+        self.ready_at = None
+        return self.restarts >= int(self.goal.get("max_restarts", 3))
+
+    async def _clear_away(self) -> None:
+        if self.record:
+            await worker_process.end(self.record, self._handle, 0)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.record = self._handle = None
+        (self._config.records / f"{self.id}.json").unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
+        shutil.rmtree(self._socket.parent / f"{self.id}.home", ignore_errors=True)
+
+    async def _start(self) -> None:
+        python = await self._interpreter()
+        self._set("starting", "")
+        self._socket.unlink(missing_ok=True)
+        await self._fork_or_start(python)
+        await self._until_ready()
+
+    async def _fork_or_start(self, python: Path) -> None:
+        """Fork the worker from a warm template; start it the slower way when there is none that can, or nothing to share."""
+        try:
+            if self.goal.get("runtime"):
+                raise NoTemplate("this runtime loads nothing that could be shared")
+            self.record, self._offset = await self._templates.start(self.goal, python, self._socket, self._log)
+            self._handle = None
+        except (NoTemplate, OSError) as error:
+            log.info("replica.not_forked", replica=self.id, why=str(error))
+            self.record, self._handle, self._offset = worker_process.start(
+                self.goal, python, self._socket, self._log, self._config.path
+            )
+        self.record.save(self._config.records)
+
+    async def _interpreter(self) -> Path:
+        self._set("building", "")
+        try:
+            return await self._environments.python_for(
+                list(self.goal.get("requirements", [])), str(self.goal.get("python", ""))
+            )
+        except BadRequirement as error:
+            raise Hopeless(f"The version's requirements are refused: {error}.") from error
+        except BuildFailed as error:
+            raise Hopeless(f"The environment could not be built: {error}") from error
+
+    async def _until_ready(self) -> None:
+        began = time.monotonic()
+        offset = self._offset
+        while True:
+            news, offset = worker_process.events(self._log, offset)
+            for event in news:
+                if event["event"] == "failed":
+                    await self._clear_away()
+                    raise Hopeless(str(event.get("error", "the worker could not start")))
+                if event["event"] == "warming":
+                    self._set("warming", "")
+                if event["event"] == "ready":
+                    return
+            if self.record is None or worker_process.has_ended(self.record, self._handle):
+                raise Crashed(f"The worker ended while starting: {worker_process.last_line(self._log, self._offset)}")
+            if time.monotonic() - began > float(self.goal.get("start_timeout_s", 300)):
+                raise Crashed(f"The worker was not ready after {self.goal.get('start_timeout_s', 300)} s")
+            await asyncio.sleep(START_POLL_S)
+
+    async def _watch(self) -> None:
+        assert self.record is not None
+        missed, next_ping, next_weighing, memory_mb = 0, 0.0, 0.0, 0
+        while True:
+            if worker_process.has_ended(self.record, self._handle):
+                raise Crashed(f"The worker ended: {worker_process.last_line(self._log, self._offset)}")
+            if time.monotonic() >= next_weighing:
+                next_weighing = time.monotonic() + WEIGH_EVERY_S
+                memory_mb = self.memory_mb = self.record.memory_mb()
+            limit_mb = int(self.goal.get("memory_limit_mb", 2048))
+            if memory_mb > limit_mb:
+                raise Crashed(f"The worker used {memory_mb} MB of memory, more than its limit of {limit_mb} MB")
+            if time.monotonic() >= next_ping:
+                next_ping = time.monotonic() + PING_EVERY_S
+                missed = 0 if await worker_process.ping(self.record.socket) else missed + 1
+                if missed >= PINGS_MISSED_MAX:
+                    raise Crashed("The worker does not answer any more")
+                if not missed and self.state != "ready":
+                    self.ready_at = time.time()
+                    self._set("ready", "")
+            await asyncio.sleep(WATCH_S)

@@ -1,0 +1,80 @@
+"""`python -m dataplane.gateway`: serve until SIGTERM or SIGINT, then finish what is open and spool the last window."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+
+import aiohttp
+import uvloop
+
+from dataplane.gateway import handover
+from dataplane.gateway.config import from_environment
+from dataplane.gateway.http.app import App
+from dataplane.gateway.http.http_server import Server, type_Drain
+from dataplane.gateway.site import poll
+from dataplane.gateway.state import State
+
+
+async def start_grpc(state: State, listener: socket.socket) -> type_Drain:
+    """Answer gRPC on a listening socket; return how to drain it. The library is loaded only now."""
+    from dataplane.gateway.grpc import grpc_server
+
+    return (await grpc_server.start(state, listener)).stop
+
+
+@contextlib.asynccontextmanager
+async def loops(state: State) -> AsyncIterator[None]:
+    """Speak with the site and write the request log until the end; what is left then is spooled."""
+    headers = {"Authorization": f"Bearer {state.config.control_token}"}
+    # The sink is somebody else: the control token of the other session is not for it.
+    async with aiohttp.ClientSession(headers=headers) as session, aiohttp.ClientSession() as sink:
+        running = [
+            asyncio.create_task(poll.kept_up(state, name, loop))
+            for name, loop in (
+                ("poll", partial(poll.poll_forever, state, session)),
+                ("windows", partial(poll.windows_forever, state)),
+                ("push", partial(poll.push_forever, state, session)),
+                ("request_log", partial(state.request_log.drain_forever, sink)),
+            )
+        ]
+        try:
+            yield
+        finally:
+            for loop in running:
+                loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*running)
+            poll.spool_windows(state, everything=True)
+            await state.request_log.drain(None)
+
+
+async def main() -> None:
+    config = from_environment()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    state = State(config)
+    state.generations.enter()
+    state.load_from_disk()
+    application = App(state)
+    try:
+        async with loops(state):
+            await handover.prepare(state)
+            await application.exposition.start()
+            listeners = handover.listeners_of(config)
+            server = Server(application, lambda: handover.say_ready(config, listeners))
+            for listener in listeners[1:]:
+                server.also.append(await start_grpc(state, listener))
+            await server.serve(sockets=listeners[:1])
+    finally:
+        await application.exposition.stop()
+        state.close()
+        # Only now: a process of the same gateway sends what is left in this one's spool.
+        state.generations.leave()
+
+
+if __name__ == "__main__":
+    # Told to end before it serves.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(main())

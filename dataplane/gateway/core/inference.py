@@ -1,0 +1,294 @@
+"""One inference request: key, route, lane, count. Knows no HTTP beyond the status a worker gives."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dataplane.gateway import errors
+from dataplane.gateway.config import MOVES_MAX
+from dataplane.gateway.core import router
+from dataplane.gateway.core.lanes import Lane
+from dataplane.gateway.core.pending import ClientGone, Lost, Moved, NotSent, Ticket, TimedOut, WorkerAnswer, outcome_of
+from dataplane.gateway.core.shadow import Mirrored
+from dataplane.gateway.errors import Refusal
+from dataplane.gateway.site import request_log
+from dataplane.gateway.site.kept_tables import STABLE, ArmRoute, EndpointRoute, Key
+from dataplane.gateway.site.request_log import Entry
+from dataplane.gateway.state import State
+
+COUNTED_AS: dict[type, str] = {TimedOut: "timeouts", ClientGone: "client_errors"}
+
+
+class Call(NamedTuple):
+    """What a client asks: the operation for the worker with its header (`op` first), and how the arm is to be chosen."""
+
+    environment: str
+    endpoint: str
+    header: dict[str, Any]
+    body: bytes
+    unit: str
+    version: str  # named in the URL; empty to let the routes decide
+    id: bytes = b""
+
+
+class Outcome(NamedTuple):
+    """An answer of a worker, with the arm that gave it. `parts` brings the rest of a streamed answer."""
+
+    status: int
+    content_type: str
+    body: bytes
+    arm: ArmRoute
+    outcome: str
+    header_length: int | None = None
+    parts: "asyncio.Queue[bytes | None] | None" = None
+
+
+type_End = Callable[[Outcome | None, Exception | None], None]
+
+
+def route_for(state: State, environment: str, endpoint: str, key: Key | None) -> EndpointRoute:
+    """Return the endpoint's route when `key` opens it. Raises Refusal (401, 403, 404) and says nothing without a key."""
+    table = state.tables.get(environment)
+    if key is None:
+        raise errors.no_key()
+    if not key.opens(endpoint):
+        raise errors.foreign_key(endpoint)
+    route = table.endpoints.get(endpoint) if table else None
+    if route is None:
+        raise errors.unknown_endpoint(endpoint, environment)
+    return route
+
+
+def key_for(state: State, environment: str, digest: str, now: float) -> Key | None:
+    """Return the live key with this digest in the environment's table, if there is one."""
+    table = state.tables.get(environment)
+    key = table.keys.get(digest) if table else None
+    if key is None or (key.expires_at is not None and key.expires_at <= now):
+        return None
+    return key
+
+
+async def infer(
+    state: State, route: EndpointRoute, call: Call, gone: "list[Callable[[], None]] | None" = None
+) -> Outcome:
+    """Answer one request. Raises Refusal when no worker answered, ClientGone when nobody wants the answer any more.
+
+    What is put into `gone` is called when the client's connection ends.
+    """
+    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def end(outcome: Outcome | None, error: Exception | None) -> None:
+        if ended.done():
+            return
+        if outcome is not None:
+            ended.set_result(outcome)
+        elif error is not None:
+            ended.set_exception(error)
+
+    inference = Inference(state, route, call, end)
+    inference.begin()
+    if gone is not None:
+        gone.append(inference.drop)
+    try:
+        return await ended
+    except asyncio.CancelledError:
+        inference.drop()
+        raise
+
+
+class Inference:
+    """One request from the choice of its arm to its outcome. `end` is called once, with the outcome or a Refusal or ClientGone."""
+
+    __slots__ = (
+        "_arm",
+        "_began",
+        "_call",
+        "_counted",
+        "_drawn",
+        "_end",
+        "_is_second",
+        "_lane",
+        "_moves",
+        "_route",
+        "_state",
+        "_ticket",
+    )
+
+    def __init__(self, state: State, route: EndpointRoute, call: Call, end: type_End) -> None:
+        self._state = state
+        self._route = route
+        self._call = call
+        self._end = end
+        self._began = time.perf_counter()
+        self._moves = 0
+        self._is_second = False
+
+    def begin(self) -> None:
+        """Send the request on its way. Raises Refusal when that is not possible."""
+        state, route, call = self._state, self._route, self._call
+        self._arm, self._counted, self._drawn = _choose(route, call)
+        self._lane = state.lanes[(call.environment, call.endpoint, self._arm.arm, self._arm.version)]
+        place = (call.environment, call.endpoint)
+        open_requests = state.open_requests.get(place, 0)
+        if open_requests >= route.max_in_flight:
+            if self._counted:
+                state.windows.reject(self._lane.key)
+            raise errors.too_many(route.max_in_flight)
+        state.open_requests[place] = open_requests + 1
+        state.requests_total += 1
+        self._submit()
+
+    def drop(self) -> None:
+        """Say that nobody waits for the answer any more."""
+        self._lane.drop(self._ticket)
+
+    def _submit(self) -> None:
+        call = self._call
+        deadline = self._began + self._route.timeout_ms / 1000
+        self._ticket = Ticket(tuple(call.header.items()), call.body, self._began, deadline, self._ended)
+        self._lane.submit(self._ticket)
+
+    def _ended(self, answer: WorkerAnswer | None, error: Exception | None) -> None:
+        if answer is not None:
+            outcome = outcome_of(answer)
+            self._count(outcome)
+            status, content_type, body, _, header_length, parts = answer
+            self._finish(Outcome(status, content_type, body, self._arm, outcome, header_length, parts), None)
+        elif isinstance(error, Moved):
+            self._move()
+        elif isinstance(error, NotSent) and self._may_ask_stable():
+            self._ask_stable()
+        else:
+            # Who gave up waiting counts with the time he waited: else an arm would look better for being slow.
+            self._count(COUNTED_AS.get(type(error), "server_errors"))
+            self._finish(None, error if isinstance(error, ClientGone) else _of(self._arm, self._refusal(error)))
+
+    def _refusal(self, error: Exception | None) -> Refusal:
+        if isinstance(error, TimedOut):
+            return errors.timed_out(self._route.timeout_ms)
+        return errors.worker_lost() if isinstance(error, Lost) else errors.no_replica(self._route.name)
+
+    def _finish(self, outcome: Outcome | None, error: Exception | None) -> None:
+        self._state.open_requests[(self._call.environment, self._call.endpoint)] -= 1
+        self._end(outcome, error)
+        share = self._route.log_share
+        if share and random.random() < share:  # noqa: S311 - a sample, no secret
+            self._log(outcome, error)
+        if self._route.shadow is not None and self._counted and outcome is not None and outcome.parts is None:
+            self._mirror(outcome)
+
+    def _mirror(self, outcome: Outcome) -> None:
+        """Let the shadow arm answer the request too. Its client has the answer already."""
+        call = self._call
+        self._state.shadow.mirror(
+            Mirrored(
+                call.environment,
+                self._route,
+                call.header,
+                call.body,
+                call.unit,
+                outcome.status,
+                outcome.body,
+                outcome.header_length,
+            )
+        )
+
+    def _log(self, outcome: Outcome | None, error: Exception | None) -> None:
+        """Offer the request to the request log. Its client has the answer already."""
+        call, arm = self._call, self._arm
+        status = outcome.status if outcome else error.status if isinstance(error, Refusal) else 0
+        self._state.request_log.offer(
+            Entry(
+                at=request_log.now(),
+                id=call.id.decode() or uuid.uuid4().hex,
+                environment=call.environment,
+                endpoint=call.endpoint,
+                arm=arm.arm,
+                version=arm.version,
+                release=arm.release,
+                op=str(call.header["op"]),
+                content_type=_content_type(call),
+                status=status,
+                outcome=outcome.outcome if outcome else COUNTED_AS.get(type(error), "server_errors"),
+                latency_ms=(time.perf_counter() - self._began) * 1000,
+                request=call.body,
+                answer_type=outcome.content_type if outcome else "application/json",
+                answer=outcome.body if outcome else b"",
+                hidden=self._route.log_redacted,
+            )
+        )
+
+    def _count(self, outcome: str) -> None:
+        seconds = time.perf_counter() - self._began
+        self._lane.counts.answered(outcome, seconds)
+        if self._counted:
+            self._state.windows.record(self._lane.key, outcome, seconds * 1000, self._drawn)
+
+    def _move(self) -> None:
+        """Choose again: the arm was withdrawn before any worker had the request."""
+        self._moves += 1
+        table = self._state.tables.get(self._call.environment)
+        route = table.endpoints.get(self._call.endpoint) if table else None
+        if route is None:
+            self._finish(None, errors.unknown_endpoint(self._call.endpoint, self._call.environment))
+            return
+        self._route = route
+        try:
+            self._arm, self._counted, self._drawn = _choose(route, self._call)
+        except Refusal as refusal:
+            self._finish(None, refusal)
+            return
+        if self._moves > MOVES_MAX:
+            self._finish(None, _of(self._arm, errors.no_replica(route.name)))
+            return
+        self._lane = self._lane_of(self._arm)
+        self._submit()
+
+    def _lane_of(self, arm: ArmRoute) -> Lane:
+        return self._state.lanes[(self._call.environment, self._call.endpoint, arm.arm, arm.version)]
+
+    def _may_ask_stable(self) -> bool:
+        """Return whether the stable arm may answer for one that could not be reached: by the endpoint's policy, in its retry budget."""
+        if self._is_second or not self._route.retry_on_stable or self._arm.arm == STABLE or self._call.version:
+            return False
+        stable = next((arm for arm in self._route.arms if arm.arm == STABLE), None)
+        return stable is not None and self._lane_of(stable).budget.spend()
+
+    def _ask_stable(self) -> None:
+        """The failure stays counted on the arm that failed, the answer is counted on neither."""
+        self._count("server_errors")
+        self._is_second, self._counted = True, False
+        self._arm = next(arm for arm in self._route.arms if arm.arm == STABLE)
+        self._lane = self._lane_of(self._arm)
+        self._submit()
+
+
+def arm_headers(arm: ArmRoute) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that name who answered."""
+    return arm.headers
+
+
+def _of(arm: ArmRoute, refusal: Refusal) -> Refusal:
+    return Refusal(refusal.status, refusal.code, refusal.message, (*refusal.headers, *arm.headers))
+
+
+def _choose(route: EndpointRoute, call: Call) -> tuple[ArmRoute, bool, bool]:
+    """Return the arm, whether the request counts in windows, and whether its bucket was drawn."""
+    if call.version:
+        named = router.arm_of_version(route, call.version)
+        if named is None:
+            raise errors.unknown_version(route.name, call.version)
+        return named, False, False
+    if call.unit:
+        return router.arm_for(route, router.bucket_of(route.salt, call.unit)), True, False
+    return router.arm_for(route, router.drawn_bucket()), True, True
+
+
+def _content_type(call: Call) -> str:
+    """Return the content type of a request; a body with binary tensors is no JSON."""
+    if call.header.get("header_length") is not None:
+        return "application/octet-stream"
+    return str(call.header.get("content_type", "application/json"))

@@ -1,0 +1,1 @@
+"""The HTTP port: connection, paths, the ASGI application."""

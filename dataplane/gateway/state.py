@@ -1,0 +1,147 @@
+"""What the gateway knows: tables, lanes, windows. One per process."""
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+import structlog
+
+from dataplane.gateway.config import SPOOL_MAX_BATCHES, Config
+from dataplane.gateway.core.lanes import Lane
+from dataplane.gateway.core.shadow import Shadow
+from dataplane.gateway.metrics import Metrics
+from dataplane.gateway.peers import Generations
+from dataplane.gateway.site import kept_tables
+from dataplane.gateway.site.kept_tables import InvalidTable, Table
+from dataplane.gateway.site.request_log import RequestLog
+from dataplane.gateway.site.windows import Spool, WindowKey, Windows
+
+log = structlog.get_logger(__name__)
+
+NAME_MAX_CHARS = 63
+REFUSAL_MAX_CHARS = 500
+REVISION_MAX = 2**31 - 1
+
+type_LaneKey = tuple[str, str, str, str]  # environment, endpoint, arm, version
+
+
+class State:
+    """The process's state; the tables are swapped as a whole between two requests."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.boot = str(uuid.uuid4())
+        self.started_at = time.time()
+        self.generations = Generations(config.folder / "generations", self.boot)
+        self.metrics = Metrics(self, config.gateway_id)
+        self.lanes: dict[type_LaneKey, Lane] = {}
+        self.windows = Windows(time.time)
+        self.shadow = Shadow(self.lanes, self.windows)
+        self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.generations.is_alive)
+        self.request_log = RequestLog(config.folder / "requests", config.log_sink)
+        self.news = asyncio.Event()  # something the site is to hear before the next poll is due
+        self.tables: dict[str, Table] = {}
+        self._unkept: set[str] = set()
+        self.refused: dict[str, dict[str, Any]] = {}
+        self.open_requests: dict[tuple[str, str], int] = {}
+        self.requests_total = 0
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self.tables)
+
+    def load_from_disk(self) -> None:
+        """Begin with the last good tables, so that requests are answered while the site is away."""
+        good, refused = kept_tables.load_all(self.config.folder / "routes")
+        for table in good.values():
+            self._use(table)
+        for environment, why in refused.items():
+            log.error("table.refused", environment=environment, why=why, source="disk")
+            self.metrics.table_refused(environment)
+
+    def apply(self, document: Any) -> bool:
+        """Use a table from the site; an invalid one is refused whole and the old one stays. Returns whether it is used."""
+        try:
+            table = kept_tables.parse(document)
+        except InvalidTable as error:
+            self._refuse(document if isinstance(document, dict) else {}, str(error)[:REFUSAL_MAX_CHARS])
+            return False
+        self.refused.pop(table.environment, None)
+        self._use(table)
+        self._unkept.add(table.environment)
+        return True
+
+    def _refuse(self, document: dict[str, Any], why: str) -> None:
+        """Note which revision is refused and why, as far as the document can be believed."""
+        environment, revision = str(document.get("environment", "?"))[:NAME_MAX_CHARS], document.get("revision")
+        log.error("table.refused", environment=environment, why=why, source="site")
+        is_number = type(revision) is int and 0 <= revision <= REVISION_MAX
+        self.refused[environment] = {"revision": revision if is_number else 0, "error": why}
+        self.metrics.table_refused(environment)
+
+    def keep(self) -> None:
+        """Keep on disk what was applied. What the disk does not take is obeyed all the same, and kept when this is called again."""
+        for environment in sorted(self._unkept & set(self.tables)):
+            try:
+                kept_tables.save(self.config.folder / "routes", self.tables[environment])
+            except OSError as error:
+                log.error("table.not_kept", environment=environment, why=str(error))
+            else:
+                self._unkept.discard(environment)
+
+    def _use(self, table: Table) -> None:
+        self.tables[table.environment] = table
+        self._lay_lanes(table.environment)
+        log.info("table.applied", environment=table.environment, revision=table.revision)
+
+    def _lay_lanes(self, environment: str) -> None:
+        """Bring the lanes of an environment to its table. What waits for an arm that gets no traffic any more is routed again."""
+        table = self.tables.get(environment)
+        wanted: set[type_LaneKey] = set()
+        for route in table.endpoints.values() if table else ():
+            for arm in route.arms:
+                key = (environment, route.name, arm.arm, arm.version)
+                wanted.add(key)
+                lane = self.lanes.get(key)
+                if lane is None:
+                    lane = self.lanes[key] = Lane(WindowKey(*key, arm.release), self.news.set)
+                lane.configure(
+                    WindowKey(*key, arm.release), arm.replicas, route.max_batch_rows, route.max_batch_delay_ms
+                )
+                if not arm.weight_pct:
+                    lane.move_waiting()
+        for key in [key for key in self.lanes if key[0] == environment and key not in wanted]:
+            self.lanes[key].retire()
+
+    def forget_all_but(self, environments: list[str]) -> None:
+        """Forget environments that the site does not have any more, and lanes that are done. A site without any is being set up: nothing is forgotten."""
+        for environment in [name for name in self.tables if environments and name not in environments]:
+            del self.tables[environment]
+            self._lay_lanes(environment)
+            kept_tables.forget(self.config.folder / "routes", environment)
+        for key in [key for key, lane in self.lanes.items() if lane.is_done]:
+            del self.lanes[key]
+
+    def in_flight(self) -> dict[str, int]:
+        """Return replica id → open requests, also of replicas that no table names any more."""
+        counts: dict[str, int] = {}
+        for lane in self.lanes.values():
+            for replica, open_requests in lane.replicas.in_flight().items():
+                counts[replica] = counts.get(replica, 0) + open_requests
+        return counts
+
+    def routed_replicas(self) -> set[str]:
+        """Return the ids of the replicas that some table names."""
+        return {
+            target.id
+            for table in self.tables.values()
+            for route in table.endpoints.values()
+            for arm in route.arms
+            for target in arm.replicas
+        }
+
+    def close(self) -> None:
+        """Close all connections to workers at the end of the process."""
+        for lane in self.lanes.values():
+            lane.close()

@@ -1,0 +1,3 @@
+"""The route table of an environment (docs/wire.md section 2)."""
+
+FORMAT = 1

@@ -1,0 +1,67 @@
+"""`python -m dataplane.worker --socket PATH --artifacts DIR --digest sha256:… --model NAME --version N`."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from dataplane.wire.digest import UnsafeArtifact, digest
+
+
+def say(event: str, **fields: Any) -> None:
+    """Tell the agent, one JSON object per line on standard output."""
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m dataplane.worker")
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--artifacts", type=Path, required=True)
+    parser.add_argument("--digest", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--version", required=True)
+    return parser.parse_args()
+
+
+def check_digest(artifacts: Path, wanted: str) -> None:
+    """Raise RuntimeError unless the artifacts are exactly those that were approved."""
+    try:
+        found = digest(artifacts)
+    except (OSError, UnsafeArtifact) as error:
+        raise RuntimeError(f"the artifacts cannot be read: {error}") from error
+    if found != wanted:
+        raise RuntimeError(f"the artifacts are not what was approved: digest {found}, expected {wanted}")
+
+
+def load(options: argparse.Namespace) -> Any:
+    """Check, load and warm up the version; return its scorer."""
+    say("loading")
+    check_digest(options.artifacts, options.digest)
+    from dataplane.worker.scorer import Scorer
+
+    scorer = Scorer(options.artifacts, options.version)
+    say("warming")
+    began = time.monotonic()
+    has_example = scorer.warm_up()
+    warmup_ms = round((time.monotonic() - began) * 1000, 1)
+    say("warmed", warmup_ms=warmup_ms, input_example=has_example, **scorer.paths())
+    return scorer
+
+
+def main() -> int:
+    options = arguments()
+    try:
+        scorer = load(options)
+    except Exception as error:  # the agent shows this sentence to people
+        say("failed", error=f"{type(error).__name__}: {error}"[:1000])
+        return 1
+    from dataplane.worker.server import WorkerServer
+
+    WorkerServer(scorer, options.socket).serve(lambda: say("ready"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

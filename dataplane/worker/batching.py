@@ -1,0 +1,133 @@
+"""Several requests in one prediction: natively where that was proved, else as one DataFrame where rows do not depend on each other.
+
+A prediction of several requests that fails is asked again request by request: one client's bad row never fails another's.
+"""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import scoring_server
+
+from dataplane.worker.answers import Answer, numbers_text
+from dataplane.worker.native.predictors import Predicts
+from dataplane.worker.native.request_forms import Forms, Plain, type_Rows
+from dataplane.worker.oip import protocol
+
+ROWS_MAX = 4096
+
+
+class Native(NamedTuple):
+    """A proved native path."""
+
+    forms: Forms
+    predict: Predicts
+    unusable: type[Exception]
+
+
+def score_native(native: Native, plain: "list[Plain]", encode: "Callable[[Plain, Any], Answer]") -> "list[Answer]":
+    """Answer plain requests in one prediction. Raises whatever the model raises, ValueError when a mate may have changed an answer."""
+    result = native.predict(_joined([request.rows for request in plain]))
+    if len(plain) == 1:
+        return [encode(plain[0], result)]
+    _check_unmixed(result)
+    answers, begin = [], 0
+    for request in plain:
+        end = begin + len(request.rows)
+        answers.append(encode(request, result[begin:end]))
+        begin = end
+    return answers
+
+
+def _check_unmixed(result: Any) -> None:
+    """Raise ValueError when a value is missing: its place may have made floating-point numbers of its batch mates' integers."""
+    if not isinstance(result, list) and bool(np.any(pd.isna(result))):
+        raise ValueError("a value is missing")
+
+
+def _joined(parts: "list[type_Rows]") -> type_Rows:
+    """Return the rows of several requests of one protocol: its rows are all tuples, or all matrices."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, out=np.empty((sum(map(len, parts)), parts[0].shape[1]), order="F"))
+    return list(itertools.chain.from_iterable(parts))
+
+
+def encode_predictions(_: Plain, result: np.ndarray) -> Answer:
+    """Return an array as MLflow's scoring protocol does."""
+    return Answer(200, f'{{"predictions": {numbers_text(result) or json.dumps(result.tolist())}}}'.encode())
+
+
+def oip_encoder(model_name: str, version: str, output_schema: Any) -> "Callable[[Plain, Any], Answer]":
+    """Return the encoder of OIP answers of one model. What is the same in every answer of a batch is written once."""
+    prefixes: dict[Any, str] = {}
+
+    def encode(request: Plain, result: np.ndarray) -> Answer:
+        asked = request.asked
+        data = numbers_text(result.reshape(-1)) if not asked or asked.keys() == {"id"} else None
+        prefix = prefixes.get((result.dtype, result.shape), "")
+        ending = f"{data}}}]" + (f', "id": {json.dumps(asked["id"])}}}' if asked.keys() == {"id"} else "}")
+        if data is not None and prefix:
+            return Answer(200, (prefix + ending).encode())
+        answer = protocol.answer(asked, result, model_name, version, output_schema)
+        if data is not None and answer.body.count(b'"data"') == 1 and answer.body.endswith(ending.encode()):
+            prefixes[result.dtype, result.shape] = answer.body.decode().removesuffix(ending)
+        return answer
+
+    return encode
+
+
+class Frames:
+    """Predicts several general requests as one DataFrame, for a model whose rows are independent of each other."""
+
+    def __init__(self, model: Any, schema: Any) -> None:
+        self._model = model
+        self._schema = schema
+
+    def parse(self, body: bytes) -> "pd.DataFrame | None":
+        """Return the request as the DataFrame that MLflow makes of it; None when it is none, has parameters or an index, or is malformed."""
+        try:
+            parsed = scoring_server._parse_json_data(body, self._model.metadata, self._schema)
+        except Exception:
+            return None
+        frame = parsed.data
+        if not isinstance(frame, pd.DataFrame) or parsed.params is not None or parsed.is_unified_llm_input:
+            return None
+        return frame if len(frame) and isinstance(frame.index, pd.RangeIndex) else None
+
+    def score(self, frames: "list[pd.DataFrame]") -> "list[Answer]":
+        """Answer requests of the same columns and types in one prediction. Raises whatever the model raises, ValueError when it cannot be told apart."""
+        result = self._model.predict(pd.concat(frames, ignore_index=True))
+        if len(result) != sum(map(len, frames)):
+            raise ValueError("the result does not have one entry per row")
+        _check_unmixed(result)
+        answers, begin = [], 0
+        for frame in frames:
+            end = begin + len(frame)
+            part = result.iloc[begin:end] if isinstance(result, pd.DataFrame | pd.Series) else result[begin:end]
+            answers.append(Answer(200, _encoded(part)))
+            begin = end
+        return answers
+
+
+def _encoded(result: Any) -> bytes:
+    from io import StringIO
+
+    text = StringIO()
+    scoring_server.predictions_to_json(result, text)
+    return text.getvalue().encode()
+
+
+def compatible(frames: "list[tuple[int, pd.DataFrame]]") -> "list[list[tuple[int, pd.DataFrame]]]":
+    """Return the requests grouped by columns and types, each group bounded by `ROWS_MAX` rows."""
+    groups: dict[Any, list[list[tuple[int, pd.DataFrame]]]] = {}
+    for place, frame in frames:
+        kin = groups.setdefault((tuple(frame.columns), tuple(frame.dtypes)), [[]])
+        if sum(len(other) for _, other in kin[-1]) + len(frame) > ROWS_MAX and kin[-1]:
+            kin.append([])
+        kin[-1].append((place, frame))
+    return [group for kin in groups.values() for group in kin]

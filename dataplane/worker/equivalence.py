@@ -1,0 +1,168 @@
+"""The proof at load: is a native path equal to pyfunc bit for bit, and may requests be predicted together?
+
+Rows come from the version's input example and from a generator with a fixed seed: near the example, far from it, and at the edges of each type.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dataplane.worker.answers import Answer
+from dataplane.worker.native.predictors import Signature
+from dataplane.worker.native.request_forms import Forms, type_Row
+
+ROWS = 24
+SINGLES = 6
+ROWS_FOR_TOGETHER_MIN = 4
+# A slow model gains little from a native path and must not start late for it: what is not proved in time is not proved.
+NATIVE_BUDGET_S = 2.0
+TOGETHER_BUDGET_S = 5.0
+WALL_FACTOR = 4
+# Two orders of summation may differ in the last digits (BLAS chooses by shape); another batch mate's influence is larger.
+RELATIVE_TOLERANCE = {4: 1e-4, 8: 1e-9}
+EDGES: "dict[str, list[Any]]" = {
+    "double": [0.0, -0.0, 1.0, -1.0, 1e-308, 1e15, -1e15, 0.1, 3],
+    "float": [0.0, -0.0, 1.0, -1.0, 1e-30, 1e10, 0.1, 3],
+    "long": [0, 1, -1, 2**31, 2**53 + 1, -(2**40)],
+    "integer": [0, 1, -1, 2**31 - 1, -(2**31)],
+    "boolean": [True, False],
+    "string": ["", "a", "ä ß 漢", " x ", "0", "nan"],
+}
+WRONG: "list[Any]" = [None, "text", True, 2**31, 2**70, 1.5, [1.0]]
+
+
+class Budget:
+    """Time for a proof: processor time of this thread in seconds, and `WALL_FACTOR` times as much by the clock, as others may be busy."""
+
+    def __init__(self, seconds: float) -> None:
+        self._used_until = time.thread_time() + seconds
+        self._until = time.monotonic() + WALL_FACTOR * seconds
+
+    @property
+    def is_spent(self) -> bool:
+        return time.thread_time() > self._used_until or time.monotonic() > self._until
+
+
+def rows_for(signature: Signature, example: "list[type_Row]") -> "list[type_Row]":
+    """Return the rows of the proof: those of the example first, then generated ones."""
+    draw = random.Random(20)  # noqa: S311 - the same rows in every start
+    rows = list(example[: ROWS // 3])
+    while len(rows) < ROWS - 3:
+        rows.append(
+            tuple(_value(draw, kind, [row[place] for row in example]) for place, kind in enumerate(signature.kinds))
+        )
+    edges = [[EDGES[kind][turn % len(EDGES[kind])] for kind in signature.kinds] for turn in range(3)]
+    return rows + [tuple(row) for row in edges]
+
+
+def _value(draw: random.Random, kind: str, seen: "list[Any]") -> Any:
+    base = draw.choice(seen) if seen else None
+    if kind in ("double", "float"):
+        centre = float(base) if base is not None else draw.uniform(-10, 10)
+        return centre * draw.choice([1.0, draw.gauss(1, 0.3), draw.gauss(1, 3)]) + draw.choice([0.0, draw.gauss(0, 1)])
+    if kind in ("long", "integer"):
+        return int(base if base is not None else draw.randint(-100, 100)) + draw.randint(-3, 3)
+    return draw.choice(seen) if seen and draw.random() < 0.8 else draw.choice(EDGES[kind])
+
+
+def bodies(form: str, names: "list[str]", rows: "list[type_Row]") -> bytes:
+    """Return the request in one form that carries `rows`."""
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    columns: dict[str, list[Any]] = {name: [record[name] for record in records] for name in names}
+    tensors = [
+        {"name": name, "shape": [len(rows)], "datatype": "FP64", "data": values} for name, values in columns.items()
+    ]
+    flat = [value for row in rows for value in row]
+    matrix = {"name": "rows", "shape": [len(rows), len(names)], "datatype": "FP64", "data": flat}
+    forms: dict[str, Any] = {
+        "dataframe_split": {"dataframe_split": {"columns": names, "data": [list(row) for row in rows]}},
+        "dataframe_records": {"dataframe_records": records},
+        "instances": {"instances": records},
+        "inputs": {"inputs": columns},
+        "oip_matrix": {"inputs": [matrix], "id": "proof"},
+        "oip_columns": {"inputs": tensors},
+    }
+    return json.dumps(forms[form]).encode()
+
+
+def prove(
+    forms: Forms,
+    rows: "list[type_Row]",
+    native: Callable[[bool, bytes], Answer],
+    general: Callable[[bool, bytes], Answer],
+) -> bool:
+    """Take away from `forms` each form in which `native` answered anything but what `general` answered; return whether any is left.
+
+    Both are called with (is it OIP, body). Values of wrong types are asked too: their errors must be the same.
+    """
+    budget = Budget(NATIVE_BUDGET_S)
+    for form in sorted(forms.forms):
+        groups = [rows, *([row] for row in rows[:SINGLES]), *([row] for row in rows[-3:]), *_spoiled(rows)]
+        asked = ((form.startswith("oip"), bodies(form, forms.names, group)) for group in groups)
+        if any(budget.is_spent or native(*request) != general(*request) for request in asked):
+            forms.forms.discard(form)
+    return bool(forms.forms)
+
+
+def _spoiled(rows: "list[type_Row]") -> "list[list[type_Row]]":
+    """Return requests with one value of a wrong type each, and a row that is too short."""
+    spoiled = [[(*rows[0][:-1], wrong)] for wrong in WRONG]
+    return [*spoiled, [rows[0], (*rows[1][:-1], None)]]
+
+
+def is_independent(predict: Callable[[Any], Any], take: Callable[[list[int]], Any], count: int) -> bool:
+    """Return whether the result of a row is the same alone, with others, and in another order. `take` gives input rows by their numbers.
+
+    Rows that the model refuses alone are left out; with fewer than `ROWS_FOR_TOGETHER_MIN` left there is no proof.
+    """
+    budget = Budget(TOGETHER_BUDGET_S)
+    alone: dict[int, Any] = {}
+    for place in range(count):
+        if budget.is_spent:
+            return False
+        try:
+            alone[place] = _entries(predict(take([place])), 1)[0]
+        except Exception:  # noqa: S112 - whatever a model raises: this row proves nothing
+            continue
+    places = list(alone)
+    if len(places) < ROWS_FOR_TOGETHER_MIN:
+        return False
+    groups = [places, places[::-1], places[: len(places) // 2], places[1::2], [*places, *places]]
+    try:
+        return all(
+            not budget.is_spent and _is_close(entry, alone[place])
+            for group in groups
+            for place, entry in zip(group, _entries(predict(take(group)), len(group)), strict=True)
+        )
+    except Exception:
+        return False
+
+
+def _entries(result: Any, count: int) -> "list[Any]":
+    """Return a result cut into one entry per row. Raises ValueError when it has another length."""
+    if isinstance(result, pd.DataFrame):
+        entries: list[Any] = result.to_dict(orient="records")
+    elif isinstance(result, np.ndarray | pd.Series | list):
+        entries = list(result)
+    else:
+        raise ValueError(f"{type(result).__name__} has no rows")
+    if len(entries) != count:
+        raise ValueError(f"{len(entries)} results for {count} rows")
+    return entries
+
+
+def _is_close(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_close(one[key], other[key]) for key in one)
+    first, second = np.asarray(one), np.asarray(other)
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    if first.dtype.kind not in "fc":
+        return bool(np.array_equal(first, second))
+    tolerance = RELATIVE_TOLERANCE.get(first.dtype.itemsize, 1e-2)
+    return bool(np.allclose(first, second, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True))

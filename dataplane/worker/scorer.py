@@ -1,0 +1,168 @@
+"""Load one version with MLflow and answer requests with it, as `mlflow models serve` does and as OIP v2 asks."""
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
+
+from dataplane.worker import streaming
+from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer
+from dataplane.worker.batch_scorer import Batches
+from dataplane.worker.oip import protocol
+
+SERVING_EXAMPLE = "serving_input_example.json"
+# MLflow answers 400 with this error code both for bad input and for a model that raised; only the latter carries a stack trace.
+STACK_TRACE = "stack_trace"
+# ... or what pandas could not read, which is the client's doing.
+UNREADABLE = "Failed to parse input as a Pandas DataFrame."
+# scikit-learn says it on every call with an array; that the answers are the same was proved at load.
+NAMELESS = "X does not have valid feature names"
+
+
+class Scorer:
+    """One loaded version. `max_batch` is how many requests it takes at once, 1 when they must stay apart."""
+
+    def __init__(self, artifacts: Path, version: str) -> None:
+        os.environ["IS_IN_MLFLOW_SERVING_ENVIRONMENT"] = "true"
+        warnings.filterwarnings("ignore", message=NAMELESS)
+        self._artifacts = artifacts
+        self.version = version
+        self.model = mlflow.pyfunc.load_model(str(artifacts))
+        self.input_schema = self.model.metadata.get_input_schema()
+        self.output_schema = self.model.metadata.get_output_schema()
+        self._batches = Batches(self)
+
+    @property
+    def max_batch(self) -> int:
+        return self._batches.max_batch
+
+    def warm_up(self) -> bool:
+        """Answer the version's own input example once; return whether it has one. Raises RuntimeError when that fails.
+
+        Afterwards it is known which requests may be answered natively and which together.
+        """
+        example = self._example()
+        if example is not None:
+            answer = self.invocations(example, "application/json")
+            if answer.status != 200:
+                raise RuntimeError(
+                    f"the input example was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}"
+                )
+        self._batches.prove(self._example_frame(example))
+        return example is not None
+
+    def paths(self) -> "dict[str, Any]":
+        """Return how requests are answered, for the log: the native path and its forms, and whether requests go together."""
+        return self._batches.paths()
+
+    def _example(self) -> bytes | None:
+        stored = self._artifacts / SERVING_EXAMPLE
+        if stored.is_file():
+            return stored.read_bytes()
+        if not self.model.metadata.saved_input_example_info:
+            return None
+        example = self.model.metadata.load_input_example(str(self._artifacts))
+        converted = mlflow.models.convert_input_example_to_serving_input(example)
+        return converted.encode() if isinstance(converted, str) else json.dumps(converted).encode()
+
+    def _example_frame(self, example: bytes | None) -> pd.DataFrame | None:
+        """Return the input example as a DataFrame, None when it is none."""
+        if example is None:
+            return None
+        try:
+            data = scoring_server._parse_json_data(example, self.model.metadata, self.input_schema).data
+            frame = pd.DataFrame(data) if isinstance(data, dict) else data
+        except Exception:  # several tensors, for example, are no table
+            return None
+        return frame if isinstance(frame, pd.DataFrame) and len(frame) else None
+
+    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
+        """Answer requests of one kind. The header is that of the frame (docs/wire.md section 6)."""
+        return self._batches.score(header, bodies)
+
+    def score_one(self, header: "dict[str, Any]", body: bytes) -> Answer:
+        """Answer one request the general way."""
+        op, model_name = header.get("op"), str(header.get("model_name", ""))
+        if op in ("invocations", "stream"):
+            return self.invocations(body, str(header.get("content_type", "")))
+        if op == "infer":
+            return self.infer(body, model_name, header.get("header_length"))
+        if op == "metadata":
+            return self.metadata(model_name)
+        return json_answer(501, {"error": f"the worker does not know the operation {op!r}"})
+
+    def stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer":
+        """Answer a request part by part as server-sent events; as a whole when it does not ask for a stream."""
+        return streaming.parts(self, header, body)
+
+    def invocations(self, body: bytes, content_type: str) -> Answer:
+        """Answer a request of MLflow's scoring protocol."""
+        try:
+            result = scoring_server.invocations(body, content_type or "", self.model, self.input_schema)
+        except MlflowException as error:
+            return self.refusal(error)
+        except Exception as error:  # where MLflow's own server would only say "Internal Server Error"
+            return _unexpected(body, error)
+        outcome = CLIENT_ERROR if result.status >= 400 else None
+        text = result.response
+        return Answer(result.status, text.encode() if isinstance(text, str) else text, result.mimetype, outcome)
+
+    def refusal(self, error: MlflowException) -> Answer:
+        """Return MLflow's own answer for an error, without its stack trace; it says what the model raised."""
+        content = json.loads(error.serialize_as_json())
+        has_trace = content.pop(STACK_TRACE, None) is not None
+        failed = has_trace and not content["message"].startswith(UNREADABLE)
+        status = error.get_http_status_code()
+        outcome = SERVER_ERROR if failed or status >= 500 else CLIENT_ERROR
+        if failed:
+            cause = error.__cause__ or error.__context__
+            content["message"] += f" The model raised {type(cause).__name__}: {cause}" if cause else ""
+        return json_answer(status, content, outcome)
+
+    def infer(self, body: bytes, model_name: str, header_length: int | None = None) -> Answer:
+        """Answer an OIP v2 inference request."""
+        try:
+            request = protocol.parse_request(body, header_length)
+            data = protocol.model_input(
+                [protocol.decode_tensor(tensor) for tensor in request["inputs"]], self.input_schema
+            )
+            result = self._predict(data, self._params(request))
+            return protocol.answer(request, result, model_name, self.version, self.output_schema)
+        except BadInput as error:
+            return json_answer(400, {"error": str(error)}, CLIENT_ERROR)
+        except MlflowException as error:
+            return json_answer(400, {"error": error.message}, CLIENT_ERROR)
+        except Exception as error:  # whatever a model raises is its failure, not the client's
+            return json_answer(500, {"error": f"the model raised {type(error).__name__}: {error}"}, SERVER_ERROR)
+
+    def _params(self, request: "dict[str, Any]") -> "dict[str, Any] | None":
+        schema = self.model.metadata.get_params_schema()
+        if schema is None:
+            return None
+        known = {param.name for param in schema.params}
+        return {name: value for name, value in request.get("parameters", {}).items() if name in known} or None
+
+    def _predict(self, data: Any, params: "dict[str, Any] | None") -> Any:
+        return self.model.predict(data, params=params) if params else self.model.predict(data)
+
+    def metadata(self, model_name: str) -> Answer:
+        """Answer with OIP v2 model metadata."""
+        return json_answer(200, protocol.metadata(model_name, self.version, self.model.metadata.signature))
+
+
+def _unexpected(body: bytes, error: Exception) -> Answer:
+    """Return the answer to a request that MLflow's code did not foresee: a body that no parser can read, or a result without a JSON form."""
+    try:
+        json.loads(body)
+    except (RecursionError, ValueError) as unreadable:
+        message = f"The body cannot be read: {type(unreadable).__name__}: {unreadable}"
+        return json_answer(400, {"error_code": "BAD_REQUEST", "message": message}, CLIENT_ERROR)
+    message = f"The model's answer has no JSON form. {type(error).__name__}: {error}"
+    return json_answer(500, {"error_code": "INTERNAL_ERROR", "message": message}, SERVER_ERROR)

@@ -1,0 +1,227 @@
+"""Answer frames on a unix socket with a scorer: one prediction at a time, whole batches in one frame (docs/wire.md section 6).
+
+One thread serves one connection, from the read to the write: between a request and its answer there is no hand-over to another thread.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from dataplane.wire.frames import FrameBuffer, FrameError, encode_frame
+from dataplane.worker.answers import SERVER_ERROR, Answer, json_answer
+
+SOCKET_MODE = 0o600
+FINISH_TIMEOUT_S = 30.0
+READ_BYTES = 256 * 1024
+BACKLOG = 64
+STREAMS_MAX = 64
+
+
+class Scores(Protocol):
+    """What the server needs of a scorer. `max_batch` is how many requests it takes at once; 1 when they must stay apart."""
+
+    max_batch: int
+
+    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]": ...
+
+    def stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer": ...
+
+
+class WorkerServer:
+    """Serves one scorer until SIGTERM; then finishes what has arrived."""
+
+    def __init__(self, scorer: Scores, path: Path) -> None:
+        self._scorer = scorer
+        self._path = path
+        self._predicting = threading.Lock()
+        self._connections: set[_Connection] = set()
+
+    def serve(self, on_listening: "Callable[[], None] | None" = None) -> None:
+        """Listen until SIGTERM or SIGINT; called on the main thread."""
+        told, teller = socket.socketpair()
+        teller.setblocking(False)
+        # A signal may reach any thread, also one that a library made; the descriptor wakes this one all the same.
+        signal.set_wakeup_fd(teller.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        listener = self._listen()
+        threading.Thread(target=self._accept, args=(listener,), daemon=True, name="accept").start()
+        if on_listening:
+            on_listening()
+        told.recv(1)
+        listener.close()
+        open_ones = list(self._connections)
+        for connection in open_ones:
+            connection.take_no_more()
+        for connection in open_ones:
+            connection.thread.join(FINISH_TIMEOUT_S)
+        self._path.unlink(missing_ok=True)
+
+    def _listen(self) -> socket.socket:
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        old_mask = os.umask(0o177)
+        try:
+            listener.bind(str(self._path))
+        finally:
+            os.umask(old_mask)
+        os.chmod(self._path, SOCKET_MODE)
+        listener.listen(BACKLOG)
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            connection = _Connection(peer, self._answers, self._stream)
+            self._connections.add(connection)
+            connection.on_end = self._connections.discard
+            connection.thread.start()
+
+    def _answers(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
+        op = header.get("op")
+        if op == "ping":
+            return [Answer(200, b"")]
+        if op == "hello":
+            return [json_answer(200, {"max_batch": self._scorer.max_batch})]
+        with self._predicting:
+            try:
+                answers = self._scorer.score(header, bodies)
+            except Exception as error:
+                text = f"the worker failed: {type(error).__name__}: {error}"
+                answers = [json_answer(500, {"error": text}, SERVER_ERROR)] * len(bodies)
+        return answers
+
+    def _stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer":
+        """Return the parts of a streamed answer; each part is made under the lock, other requests are answered between them."""
+        with self._predicting:
+            parts = self._scorer.stream(header, body)
+        return parts if isinstance(parts, Answer) else self._locked(parts)
+
+    def _locked(self, parts: "Iterator[bytes]") -> "Iterator[bytes]":
+        while True:
+            with self._predicting:
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
+
+
+class _Connection:
+    """One client of the worker: reads frames, drops what was cancelled before its turn, answers in order."""
+
+    def __init__(self, peer: socket.socket, answers: Any, stream: Any) -> None:
+        self._peer = peer
+        self._answers = answers
+        self._parts_of = stream
+        self._buffer = FrameBuffer()
+        self._waiting: deque[tuple[dict[str, Any], bytes]] = deque()
+        self._cancelled: set[tuple[Any, Any]] = set()
+        self._sending = threading.Lock()
+        self._streams = threading.Semaphore(STREAMS_MAX)
+        self.on_end: Callable[[_Connection], None] = lambda _: None
+        self.thread = threading.Thread(target=self._run, daemon=True, name="connection")
+
+    def take_no_more(self) -> None:
+        """Let the connection answer what has arrived, and end."""
+        with contextlib.suppress(OSError):
+            self._peer.shutdown(socket.SHUT_RD)
+
+    def _run(self) -> None:
+        try:
+            while self._read(wait=not self._waiting):
+                if self._waiting:
+                    self._answer(*self._waiting.popleft())
+            while self._waiting:
+                self._answer(*self._waiting.popleft())
+        except (OSError, FrameError):
+            pass
+        finally:
+            self._peer.close()
+            self.on_end(self)
+
+    def _read(self, wait: bool) -> bool:
+        """Take in what has arrived; return False at the end of the stream. Cancellations overtake what they cancel."""
+        while wait or select.select([self._peer], [], [], 0)[0]:
+            data = self._peer.recv(READ_BYTES)
+            if not data:
+                return False
+            for header, body in self._buffer.feed(data):
+                if header.get("op") == "cancel":
+                    self._cancelled.add((header.get("target"), header.get("item")))
+                else:
+                    self._waiting.append((header, body))
+            wait = not self._waiting
+        return True
+
+    def _answer(self, header: "dict[str, Any]", body: bytes) -> None:
+        number = header.get("id")
+        if header.get("op") == "stream" and self._streams.acquire(blocking=False):
+            threading.Thread(target=self._stream, args=(header, body), daemon=True, name="stream").start()
+            return
+        sizes = header.get("sizes")
+        bodies = [body] if sizes is None else _cut(body, sizes)
+        wanted = [place for place in range(len(bodies)) if not self._is_cancelled(number, place)]
+        answers = self._answers(header, [bodies[place] for place in wanted]) if wanted else []
+        self._cancelled = {entry for entry in self._cancelled if entry[0] != number} if self._cancelled else set()
+        if sizes is None:
+            if answers:
+                self._send({"id": number, **_fields(answers[0])}, answers[0].body)
+            return
+        rows: list[Any] = [[0, 0]] * len(bodies)
+        for place, answer in zip(wanted, answers, strict=True):
+            rows[place] = answer.row()
+        self._send({"id": number, "answers": rows}, b"".join([answer.body for answer in answers]))
+
+    def _is_cancelled(self, number: Any, place: int) -> bool:
+        return bool(self._cancelled) and not self._cancelled.isdisjoint({(number, None), (number, place)})
+
+    def _stream(self, header: "dict[str, Any]", body: bytes) -> None:
+        number = header.get("id")
+        try:
+            parts = self._parts_of(header, body)
+            if isinstance(parts, Answer):
+                self._send({"id": number, **_fields(parts)}, parts.body)
+                return
+            for part in parts:
+                if (number, None) in self._cancelled:
+                    return
+                self._send({"id": number, "status": 200, "content_type": "text/event-stream", "more": True}, part)
+            self._send({"id": number, "status": 200, "content_type": "text/event-stream"}, b"")
+        except OSError:
+            pass
+        finally:
+            self._cancelled.discard((number, None))
+            self._streams.release()
+
+    def _send(self, header: "dict[str, Any]", body: bytes) -> None:
+        frame = encode_frame(header, body)
+        with self._sending:
+            self._peer.sendall(frame)
+
+
+def _cut(body: bytes, sizes: "list[int]") -> "list[bytes]":
+    """Return the bodies of a batch. Raises FrameError when the sizes do not add up."""
+    if not sizes or sum(sizes) != len(body) or min(sizes) < 0:
+        raise FrameError("the sizes of the batch do not add up")
+    bodies, begin = [], 0
+    for size in sizes:
+        bodies.append(body[begin : begin + size])
+        begin += size
+    return bodies
+
+
+def _fields(answer: Answer) -> "dict[str, Any]":
+    """Return the header fields of a single answer."""
+    fields = {"status": answer.status, "content_type": answer.content_type}
+    optional = {"outcome": answer.outcome, "header_length": answer.header_length}
+    return fields | {name: value for name, value in optional.items() if value is not None}

@@ -1,0 +1,47 @@
+"""Live news: who may listen to which topic, and what deployments does on news from below.
+
+Of an endpoint or a release whoever may see it may hear; lists carry ids only. A decided approval lets its release go on at once:
+only a hint, the tick looks too.
+"""
+
+from deployments.selectors import endpoints_visible_to, release_for
+from deployments.services.advance import release_look
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import DomainError
+from mlorch_site.live.models import Event
+from mlorch_site.live.outbox import on_event
+from mlorch_site.live.topics import anybody_who_views, register
+
+LISTS = ("releases", "approvals", "registry", "gateways", "overview")
+SUBJECT_KIND = "release"
+
+
+def may_hear_endpoint(actor: Actor, rest: str) -> bool:
+    """`rest` is `<environment>.<name>`."""
+    environment, _, name = rest.partition(".")
+    return endpoints_visible_to(actor).filter(environment__name=environment, name=name).exists()
+
+
+def may_hear_release(actor: Actor, rest: str) -> bool:
+    """`rest` is the release's id."""
+    try:
+        release_for(actor, rest)
+    except DomainError:
+        return False
+    return True
+
+
+def approval_changed(event: Event) -> None:
+    """Let the release that an approval request is about go on."""
+    if event.data.get("subject_kind") == SUBJECT_KIND:
+        release_look(release_id=event.data["subject_id"], now=clock.now())
+
+
+def register_all() -> None:
+    """Register the topics that pages listen to, and the event handlers."""
+    register("endpoint", may_hear_endpoint)
+    register("release", may_hear_release)
+    for name in LISTS:
+        register(name, anybody_who_views)
+    on_event("approval.changed", approval_changed)

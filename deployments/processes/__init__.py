@@ -1,0 +1,1 @@
+"""What gateways and agents call and report (docs/wire.md sections 3 and 5)."""

@@ -1,0 +1,1 @@
+"""Route tables: built, published as revisions, acknowledged by gateways."""

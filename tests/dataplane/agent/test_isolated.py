@@ -1,0 +1,87 @@
+"""A version whose requirements differ from ours runs in an environment of its own, really built and really answering."""
+
+import asyncio
+import importlib.metadata
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataplane.agent.config import Config
+from dataplane.agent.loop import Agent
+from dataplane.wire.digest import digest
+from dataplane.wire.frames import encode_frame, read_frame
+from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - the same saved model
+
+pytestmark = pytest.mark.slow
+
+BUILT_WITHIN_S = 300
+OTHER_CLOUDPICKLE = "3.1.1"
+
+
+def requirements() -> list[str]:
+    """Return what the saved model needs, with one package at another version than ours."""
+    assert importlib.metadata.version("cloudpickle") != OTHER_CLOUDPICKLE
+    own = [
+        f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", "scikit-learn", "skops", "pandas", "numpy")
+    ]
+    return [*own, f"cloudpickle=={OTHER_CLOUDPICKLE}"]
+
+
+async def ask(address: str, body: bytes) -> tuple[dict[str, Any], bytes]:
+    reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
+    writer.write(encode_frame({"id": 1, "op": "invocations", "content_type": "application/json"}, body))
+    try:
+        return await read_frame(reader)
+    finally:
+        writer.close()
+
+
+async def test_other_requirements__environment_is_built_once_and_serves(cancer_model: Path) -> None:  # noqa: F811
+    example = (cancer_model / "serving_input_example.json").read_bytes()
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", Path(folder), 0.1, True, os.environ["PATH"]))
+        agent.adopt()
+        goal = {"id": "r-1", "generation": 1, "model": "m", "version": "1", "digest": digest(cancer_model)}
+        goal |= {
+            "artifacts": str(cancer_model),
+            "requirements": requirements(),
+            "python": "3.11",
+            "start_timeout_s": 120,
+        }
+        seen_states = set()
+        agent.reconcile([goal])
+        async with asyncio.timeout(BUILT_WITHIN_S):
+            while (replica := agent.report()["replicas"][0])["state"] not in ("ready", "failed"):
+                seen_states.add(replica["state"])
+                await asyncio.sleep(0.05)
+        assert replica["state"] == "ready", replica["message"]
+        header, body = await ask(replica["address"], example)
+        (build,) = agent.report()["environments"]
+        await agent.close()
+
+        assert (header["status"], len(json.loads(body)["predictions"])) == (200, 2)
+        assert "building" in seen_states
+        assert build["state"] == "ready"
+        assert "cloudpickle" in build["log_tail"]
+        site = next((Path(folder) / "environments").glob("*/lib/python*/site-packages"))
+        assert (site / f"cloudpickle-{OTHER_CLOUDPICKLE}.dist-info").is_dir()
+        assert not (site / "django").exists()
+
+
+async def test_requirement_that_does_not_exist__replica_fails_with_the_installers_words() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", Path(folder), 0.1, True, os.environ["PATH"]))
+        agent.adopt()
+        goal = {"id": "r-1", "generation": 1, "model": "m", "version": "1", "digest": "sha256:x", "artifacts": folder}
+        agent.reconcile([goal | {"requirements": ["mlflow==0.0.0.1"], "python": "3.11"}])
+        async with asyncio.timeout(BUILT_WITHIN_S):
+            while (replica := agent.report()["replicas"][0])["state"] != "failed":
+                await asyncio.sleep(0.05)
+        await agent.close()
+
+        assert "could not be built" in replica["message"]
+        assert list((Path(folder) / "environments").glob("[!.]*")) == []

@@ -1,0 +1,50 @@
+"""Requirement lines: names with versions and nothing an installer would follow elsewhere."""
+
+import importlib.metadata
+
+import pytest
+
+from dataplane.agent import python_environments
+from dataplane.agent.python_environments import BadRequirement
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "git+ssh://host/x.git",
+        "x @ file:///etc/passwd",
+        "-r other.txt",
+        "--index-url=x",
+        "../local",
+        "/tmp/x.whl",
+        "a\\b",
+        "x; rm -rf /",
+        "x" * 400,
+    ],
+)
+def test_parse__anything_but_a_name_with_versions__is_refused(line: str) -> None:
+    with pytest.raises(BadRequirement):
+        python_environments.parse([line])
+
+
+def test_parse__comments_markers_and_extras__are_understood() -> None:
+    found = python_environments.parse(
+        ["# note", "", "numpy==2.0", "uvicorn[standard]>=0.3,<1", "x==1; python_version > '3.8'"]
+    )
+
+    assert [requirement.name for requirement in found] == ["numpy", "uvicorn", "x"]
+
+
+def test_key_of__order_and_case__do_not_matter_but_python_does() -> None:
+    one = python_environments.key_of(["Numpy==2.0", "pandas==3.0"], "3.11.7")
+
+    assert one == python_environments.key_of(["pandas==3.0", "numpy==2.0"], "3.11.9")
+    assert one != python_environments.key_of(["pandas==3.0", "numpy==2.0"], "3.12.0")
+
+
+def test_satisfied_here__own_versions_yes_others_no() -> None:
+    own = importlib.metadata.version("mlflow")
+
+    assert python_environments.satisfied_here([f"mlflow=={own}", "absent==1; python_version < '3'"])
+    assert not python_environments.satisfied_here(["mlflow==1.0.0"])
+    assert not python_environments.satisfied_here(["no-such-package-at-all==1"])

@@ -1,0 +1,165 @@
+"""The agent with real worker processes that need no model: start, crash, give up, adopt, end."""
+
+import asyncio
+import json
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dataplane.agent import replica_runner as replica_module
+from dataplane.agent import worker_process
+from dataplane.agent.config import Config
+from dataplane.agent.loop import Agent
+from dataplane.wire.frames import encode_frame, read_frame
+
+WITHIN_S = 20.0
+
+
+@pytest.fixture
+async def agent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
+    monkeypatch.setattr(replica_module, "BACKOFF_FIRST_S", 0.01)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        config = Config("a1", "here", "http://127.0.0.1:1", "token", Path(folder), 0.1, True, os.environ["PATH"])
+        agent = Agent(config)
+        agent.adopt()
+        yield agent
+        await agent.close()
+
+
+def goal(agent: Agent, **changes: Any) -> dict[str, Any]:
+    fields = {"id": "r-1", "generation": 1, "model": "m", "version": "1", "digest": "sha256:x", "runtime": "echo"}
+    more = {
+        "artifacts": str(agent._config.data_dir),
+        "requirements": [],
+        "python": "3.11",
+        "drain_s": 5,
+        "max_restarts": 1,
+    }
+    return fields | more | changes
+
+
+def seen(agent: Agent) -> dict[str, Any]:
+    rows = agent.report()["replicas"]
+    return rows[0] if rows else {"state": "none", "pid": None, "message": "", "restarts": 0}
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not what():
+            await asyncio.sleep(0.02)
+
+
+async def ask(agent: Agent, body: dict[str, Any]) -> int | None:
+    reader, writer = await asyncio.open_unix_connection(seen(agent)["address"].removeprefix("unix:"))
+    writer.write(encode_frame({"id": 1, "op": "invocations"}, json.dumps(body).encode()))
+    try:
+        header, _ = await read_frame(reader)
+    except asyncio.IncompleteReadError:
+        return None
+    finally:
+        writer.close()
+    return int(header["status"])
+
+
+async def test_goal__started__is_ready_answers_and_knows_no_secret(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLORCH_CONTROL_TOKEN", "canary-secret")
+    agent.reconcile([goal(agent)])
+    await until(lambda: seen(agent)["state"] == "ready")
+
+    assert await ask(agent, {}) == 200
+    environment = psutil.Process(seen(agent)["pid"]).environ()
+    assert "canary-secret" not in json.dumps(environment)
+    assert not [name for name in environment if name.startswith("MLORCH_")]
+
+
+async def test_goal_gone__worker__is_ended_and_leaves_nothing(agent: Agent) -> None:
+    agent.reconcile([goal(agent)])
+    await until(lambda: seen(agent)["state"] == "ready")
+    pid = seen(agent)["pid"]
+    agent.reconcile([])
+    await until(lambda: not agent.report()["replicas"])
+
+    assert not psutil.pid_exists(pid)
+    assert list(agent._config.records.glob("*")) == []
+    assert list(agent._config.sockets.glob("*")) == []
+
+
+async def test_worker_crashes__restarted__then_failed_beyond_its_budget(agent: Agent) -> None:
+    agent.reconcile([goal(agent)])
+    await until(lambda: seen(agent)["state"] == "ready")
+    assert await ask(agent, {"crash": True}) is None
+    await until(lambda: seen(agent)["restarts"] == 1 and seen(agent)["state"] == "ready")
+    assert await ask(agent, {"crash": True}) is None
+    await until(lambda: seen(agent)["state"] == "failed")
+
+    assert "restarted 1 times" in seen(agent)["message"]
+
+
+async def test_memory_over_its_limit__worker_is_ended_with_the_reason(agent: Agent) -> None:
+    agent.reconcile([goal(agent, memory_limit_mb=1, max_restarts=0)])
+    await until(lambda: seen(agent)["state"] == "failed")
+
+    assert seen(agent)["message"]
+
+
+async def test_new_generation__process_is_replaced(agent: Agent) -> None:
+    agent.reconcile([goal(agent)])
+    await until(lambda: seen(agent)["state"] == "ready")
+    before = seen(agent)["pid"]
+    agent.reconcile([goal(agent, generation=2)])
+    await until(lambda: not agent._ending)
+    agent.reconcile([goal(agent, generation=2)])
+    await until(lambda: seen(agent)["state"] == "ready")
+
+    assert seen(agent)["pid"] != before
+
+
+async def test_requirements_refused__replica_fails_and_says_why(agent: Agent) -> None:
+    agent.reconcile([goal(agent, requirements=["git+ssh://host/x"])])
+    await until(lambda: seen(agent)["state"] == "failed")
+
+    assert "requirements are refused" in seen(agent)["message"]
+
+
+async def test_agent_dies__next_one_adopts_the_same_process(agent: Agent) -> None:
+    agent.reconcile([goal(agent)])
+    await until(lambda: seen(agent)["state"] == "ready")
+    pid = seen(agent)["pid"]
+    for runner in agent._runners.values():
+        await runner.detach()
+    agent._runners.clear()
+
+    heir = Agent(agent._config)
+    heir.adopt()
+    await until(lambda: seen(heir)["state"] == "ready")
+    assert seen(heir)["pid"] == pid
+    await heir.close()
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_process_id_was_reused__record_fools_nobody(agent: Agent) -> None:
+    own = psutil.Process()
+    record = worker_process.Record("r-9", 1, own.pid, own.create_time() - 100, "/x.sock", goal(agent, id="r-9"))
+    record.save(agent._config.records)
+    agent.adopt()
+
+    assert not record.is_alive()
+    worker_process.signal_group(record, signal.SIGKILL)
+    assert agent.report()["replicas"] == []
+    assert list(agent._config.records.glob("*.json")) == []
+
+
+def test_sockets__deep_data_directory__path_stays_short(tmp_path: Path) -> None:
+    config = Config("a", "h", "u", "t", tmp_path / ("deep" * 30), 1, True, "")
+
+    assert len(os.fsencode(config.sockets)) < 90
+    assert replace(config, data_dir=Path("/v")).sockets == Path("/v/run/workers")

@@ -1,0 +1,228 @@
+"""Workers forked from a warm template: they answer, share memory, know no secret, and survive their template and their agent."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dataplane.agent import worker_process
+from dataplane.agent.config import Config
+from dataplane.agent.loop import Agent
+from dataplane.agent.templates import NoTemplate, Template
+from dataplane.wire.digest import digest
+from dataplane.wire.frames import encode_frame, read_frame
+from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.slow
+
+WITHIN_S = 60.0
+SHARED_MB_MIN = 60
+
+
+@pytest.fixture
+async def agent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
+    monkeypatch.setenv("MLORCH_CONTROL_TOKEN", "hunter2")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        agent = Agent(
+            Config("a1", "here", "http://127.0.0.1:1", "hunter2", Path(folder), 0.1, True, os.environ["PATH"])
+        )
+        agent.adopt()
+        yield agent
+        await agent.close()
+
+
+def goal(artifacts: Path, replica: str, **changes: Any) -> dict[str, Any]:
+    fields = {"id": replica, "generation": 1, "model": "m", "version": "1", "digest": digest(artifacts)}
+    more = {"artifacts": str(artifacts), "requirements": [], "python": "3.11", "drain_s": 5, "max_restarts": 1}
+    return fields | more | changes
+
+
+def row(agent: Agent, replica: str) -> dict[str, Any]:
+    return next(row for row in agent.report()["replicas"] if row["id"] == replica)
+
+
+async def until_ready(agent: Agent, *replicas: str) -> float:
+    """Return the seconds until all are ready."""
+    began = time.monotonic()
+    async with asyncio.timeout(WITHIN_S):
+        while any(row(agent, replica)["state"] != "ready" for replica in replicas):
+            assert all(row(agent, replica)["state"] != "failed" for replica in replicas), agent.report()
+            await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def predictions(agent: Agent, replica: str, artifacts: Path) -> Any:
+    """Return what the replica answers to the version's own input example."""
+    reader, writer = await asyncio.open_unix_connection(row(agent, replica)["address"].removeprefix("unix:"))
+    body = (artifacts / "serving_input_example.json").read_bytes()
+    writer.write(encode_frame({"id": 1, "op": "invocations", "content_type": "application/json"}, body))
+    header, content = await read_frame(reader)
+    writer.close()
+    assert header["status"] == 200
+    return json.loads(content)["predictions"]
+
+
+def template_of(agent: Agent) -> psutil.Process:
+    (template,) = agent._templates._templates.values()
+    assert template.pid is not None
+    return psutil.Process(template.pid)
+
+
+async def test_forked_workers__answer_share_memory_and_know_no_secret(
+    agent: Agent,
+    cancer_model: Path,  # noqa: F811
+) -> None:
+    agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2")])
+    await until_ready(agent, "r-1", "r-2")
+    template = template_of(agent)
+    workers = [psutil.Process(row(agent, replica)["pid"]) for replica in ("r-1", "r-2")]
+    unique_mb = [worker.memory_full_info().uss / 1e6 for worker in workers]
+
+    assert [worker.ppid() for worker in workers] == [template.pid] * 2
+    assert len({os.getsid(worker.pid) for worker in workers}) == 2
+    assert await predictions(agent, "r-1", cancer_model) == await predictions(agent, "r-2", cancer_model)
+    assert max(unique_mb) < workers[0].memory_info().rss / 1e6 - SHARED_MB_MIN
+    for one in (template, *workers):
+        assert "hunter2" not in Path(f"/proc/{one.pid}/environ").read_text()
+    inside = (agent._config.logs / "r-1.log").read_text()
+    assert '"native": "array"' in inside
+
+
+async def test_forked_worker__crashes__no_zombie_and_restarted(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
+    agent.reconcile([goal(cancer_model, "r-1")])
+    await until_ready(agent, "r-1")
+    first = row(agent, "r-1")["pid"]
+    os.kill(first, signal.SIGKILL)
+    async with asyncio.timeout(WITHIN_S):
+        while row(agent, "r-1")["pid"] in (first, None) or row(agent, "r-1")["state"] != "ready":
+            await asyncio.sleep(0.02)
+
+    assert row(agent, "r-1")["restarts"] == 1
+    assert not psutil.pid_exists(first)
+
+
+async def test_template__killed__workers_live_and_the_next_one_is_forked_by_a_new_one(
+    agent: Agent,
+    cancer_model: Path,  # noqa: F811
+) -> None:
+    agent.reconcile([goal(cancer_model, "r-1")])
+    await until_ready(agent, "r-1")
+    old, worker = template_of(agent), row(agent, "r-1")["pid"]
+    old.kill()
+    old.wait()
+    agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2")])
+    await until_ready(agent, "r-2")
+
+    assert row(agent, "r-1")["pid"] == worker
+    assert (row(agent, "r-1")["state"], row(agent, "r-1")["restarts"]) == ("ready", 0)
+    assert template_of(agent).pid != old.pid
+    assert psutil.Process(row(agent, "r-2")["pid"]).ppid() == template_of(agent).pid
+
+
+async def test_template__cannot_run__worker_is_started_the_slower_way(
+    agent: Agent,
+    cancer_model: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dataplane.agent.templates.SINGLE_THREADED", {"PYTHONPATH": "/nowhere"})
+    agent.reconcile([goal(cancer_model, "r-1")])
+    await until_ready(agent, "r-1")
+
+    assert psutil.Process(row(agent, "r-1")["pid"]).ppid() == os.getpid()
+
+
+async def test_template__hangs__worker_is_started_the_slower_way_and_none_runs_twice(
+    agent: Agent,
+    cancer_model: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dataplane.agent.templates.FORK_TIMEOUT_S", 0.5)
+    agent.reconcile([goal(cancer_model, "r-1")])
+    await until_ready(agent, "r-1")
+    hung = template_of(agent)
+    hung.suspend()
+    agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2")])
+    await until_ready(agent, "r-2")
+    running = [one.pid for one in psutil.process_iter(["cmdline"]) if "r-2.sock" in " ".join(one.info["cmdline"] or [])]
+
+    assert running == [row(agent, "r-2")["pid"]]
+    assert not psutil.pid_exists(hung.pid)
+
+
+async def test_template__has_two_threads__is_unfit_for_good(agent: Agent, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nOPENBLAS_NUM_THREADS=2 exec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    template = Template(agent._config, python)
+
+    for _ in range(2):
+        with pytest.raises(NoTemplate, match=r"cannot be forked: .* threads"):
+            await template.warm_up()
+    assert template.pid is None
+
+
+async def test_forked_worker__more_threads_wanted__has_them(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
+    agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2", cpu_threads=3)])
+    await until_ready(agent, "r-1", "r-2")
+    few, many = (psutil.Process(row(agent, replica)["pid"]) for replica in ("r-1", "r-2"))
+
+    assert few.ppid() == many.ppid() == template_of(agent).pid
+    assert many.num_threads() >= few.num_threads() + 2
+    assert await predictions(agent, "r-1", cancer_model) == await predictions(agent, "r-2", cancer_model)
+
+
+async def test_goal_withdrawn_while_warming__next_one_is_forked(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
+    agent.reconcile([goal(cancer_model, "r-1")])
+    while not agent._templates._templates or next(iter(agent._templates._templates.values())).pid is None:
+        await asyncio.sleep(0.01)
+    agent.reconcile([])
+    agent.reconcile([goal(cancer_model, "r-2")])
+    await until_ready(agent, "r-2")
+
+    assert psutil.Process(row(agent, "r-2")["pid"]).ppid() == template_of(agent).pid
+
+
+async def test_forked_worker__wrong_digest__fails_with_the_sentence(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
+    agent.reconcile([goal(cancer_model, "r-1", digest="sha256:other")])
+    async with asyncio.timeout(WITHIN_S):
+        while row(agent, "r-1")["state"] != "failed":
+            await asyncio.sleep(0.02)
+
+    assert "not what was approved" in row(agent, "r-1")["message"]
+
+
+async def test_agent_gone__template_ends_with_it_and_the_worker_is_adopted(
+    agent: Agent,
+    cancer_model: Path,  # noqa: F811
+) -> None:
+    script = (
+        "import asyncio, sys, json; from tests.dataplane.agent import leaving; asyncio.run(leaving.main(*sys.argv[1:]))"
+    )
+    leaving = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, str(agent._config.data_dir), json.dumps(goal(cancer_model, "r-1"))),
+        cwd=worker_process.PROJECT_ROOT,
+        env={**os.environ, "PYTHONPATH": str(worker_process.PROJECT_ROOT)},
+    )
+    told = agent._config.data_dir / "told"
+    async with asyncio.timeout(WITHIN_S):
+        while not told.exists():
+            await asyncio.sleep(0.05)
+    template, worker = json.loads(told.read_text())
+    leaving.kill()
+    await leaving.wait()
+    agent.adopt()
+    await until_ready(agent, "r-1")
+
+    assert row(agent, "r-1")["pid"] == worker
+    async with asyncio.timeout(WITHIN_S):
+        while psutil.pid_exists(template) and psutil.Process(template).status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.02)

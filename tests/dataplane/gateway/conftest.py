@@ -1,0 +1,171 @@
+"""A gateway in this process, with workers that answer frames on real unix sockets."""
+
+import asyncio
+import hashlib
+import json
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from dataplane.gateway.config import Config
+from dataplane.gateway.http.app import App
+from dataplane.gateway.state import State
+from dataplane.wire.frames import encode_frame, read_frame
+
+KEY = "mlk_test"
+FOREIGN_KEY = "mlk_foreign"
+OLD_KEY = "mlk_old"
+
+
+@pytest.fixture
+def event_loop_policy() -> uvloop.EventLoopPolicy:
+    """The gateway's loop. asyncio's own drops what it accepts in the turn in which its server is closed."""
+    return uvloop.EventLoopPolicy()
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def table(revision: int = 1, weight: int = 0, sockets: dict[str, str] | None = None, **endpoint: Any) -> dict[str, Any]:
+    """Return a valid route table of production with the endpoint `e`: version 1 stable, version 2 candidate at `weight` %."""
+    sockets = sockets or {"1": "/nowhere/1.sock", "2": "/nowhere/2.sock"}
+
+    def arm(name: str, version: str, pct: int) -> dict[str, Any]:
+        replica = {"id": f"r-{version}", "address": f"unix:{sockets[version]}"}
+        return {"arm": name, "version": version, "weight_pct": pct, "release": f"rel-{version}", "replicas": [replica]}
+
+    route = {
+        "release": "rel-2",
+        "salt": "salt",
+        "timeout_ms": 1000,
+        "max_body_bytes": 1000,
+        "max_in_flight": 4,
+        **endpoint,
+    }
+    route["arms"] = [arm("candidate", "2", weight), arm("stable", "1", 100 - weight)]
+    keys = [
+        {"prefix": "mlk_te", "digest": digest(KEY), "endpoints": ["*"], "expires_at": None},
+        {"prefix": "mlk_fo", "digest": digest(FOREIGN_KEY), "endpoints": ["other"], "expires_at": None},
+        {"prefix": "mlk_ol", "digest": digest(OLD_KEY), "endpoints": ["*"], "expires_at": 1.0},
+    ]
+    return {"format": 1, "environment": "production", "revision": revision, "keys": keys, "endpoints": {"e": route}}
+
+
+type_Behaviour = Callable[[dict[str, Any], bytes], Awaitable[dict[str, Any] | None]]
+
+
+class FrameWorker:
+    """Answers requests with what `behaviour` returns as header; None closes the connection without an answer.
+
+    `seen` has the header of each request, `sizes` the number of requests of each frame.
+    """
+
+    def __init__(self, path: Path, behaviour: type_Behaviour, max_batch: int) -> None:
+        self.path = path
+        self.seen: list[dict[str, Any]] = []
+        self.sizes: list[int] = []
+        self.cancelled: list[dict[str, Any]] = []
+        self._behaviour = behaviour
+        self._max_batch = max_batch
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                header, body = await read_frame(reader)
+                if header["op"] == "cancel":
+                    self.cancelled.append(header)
+                    continue
+                if header["op"] == "hello":
+                    told = json.dumps({"max_batch": self._max_batch}).encode()
+                    writer.write(encode_frame({"id": header["id"], "status": 200}, told))
+                    continue
+                frame = await self._answer(header, body)
+                if frame is None:
+                    return
+                writer.write(frame)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+    async def _answer(self, header: dict[str, Any], body: bytes) -> bytes | None:
+        rows: list[Any] = []
+        bodies: list[bytes] = []
+        self.sizes.append(len(header["sizes"]))
+        for size in header["sizes"]:
+            part, body = body[:size], body[size:]
+            self.seen.append(header)
+            told = await self._behaviour(header, part)
+            if told is None:
+                return None
+            bodies.append(json.dumps({"got": len(part)}).encode())
+            rows.append(
+                [told["status"], len(bodies[-1]), told.get("content_type", "application/json"), told.get("outcome")]
+            )
+        return encode_frame({"id": header["id"], "answers": rows}, b"".join(bodies))
+
+
+async def fine(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    return {"status": 200, "content_type": "application/json"}
+
+
+@pytest.fixture
+def short_dir() -> Any:
+    """A directory whose socket paths are short enough."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def state(short_dir: Path) -> State:
+    return State(Config("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", short_dir))
+
+
+@pytest.fixture
+async def start_worker(short_dir: Path) -> AsyncIterator[Callable[..., Awaitable[FrameWorker]]]:
+    servers = []
+
+    async def start(version: str, behaviour: type_Behaviour = fine, max_batch: int = 1) -> FrameWorker:
+        worker = FrameWorker(short_dir / f"{version}.sock", behaviour, max_batch)
+        servers.append(await asyncio.start_unix_server(worker, path=str(worker.path)))
+        return worker
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+class Answer:
+    """What the ASGI application sent."""
+
+    def __init__(self, sent: list[dict[str, Any]]) -> None:
+        self.status: int = sent[0]["status"]
+        self.headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        self.body = b"".join(message.get("body", b"") for message in sent[1:])
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def call(state: State, method: str, path: str, body: bytes = b"{}", key: str = KEY, **headers: str) -> Answer:
+    """Send one request through the application, in two chunks, as a server would deliver it."""
+    sent: list[dict[str, Any]] = []
+    chunks = [body[: len(body) // 2], body[len(body) // 2 :]]
+    messages = [{"type": "http.request", "body": c, "more_body": n == 0} for n, c in enumerate(chunks)]
+    named = {"content-type": "application/json", **headers} | ({"authorization": f"Bearer {key}"} if key else {})
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if messages else await asyncio.Event().wait() or {}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await App(state)({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+    return Answer(sent)

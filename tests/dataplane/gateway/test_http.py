@@ -1,0 +1,239 @@
+"""The HTTP connection: the express way and the ordinary one look the same to a client, and slow or vanished clients cost nothing."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+
+from dataplane.gateway.http import connection
+from dataplane.gateway.http.app import App
+from dataplane.gateway.state import State
+from tests.dataplane.gateway.conftest import KEY, FrameWorker, fine, table
+
+PATH = "/production/endpoints/e/invocations"
+type_Start = Callable[..., Awaitable[FrameWorker]]
+
+
+def request(
+    path: str = PATH, body: bytes = b"{}", method: str = "POST", length: int | None = None, **headers: str
+) -> bytes:
+    """Return one request as bytes."""
+    named = {"host": "x", "authorization": f"Bearer {KEY}", "content-type": "application/json", **headers}
+    if "transfer-encoding" not in named:
+        named["content-length"] = str(len(body) if length is None else length)
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class Client:
+    """A raw connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Read one answer."""
+        async with asyncio.timeout(5):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in head[1:] if line)
+            body = await self.reader.readexactly(int(headers["content-length"]))
+        return int(head[0].split()[1]), headers, body
+
+    async def ask(self, raw: bytes) -> tuple[int, dict[str, str], bytes]:
+        self.writer.write(raw)
+        return await self.answer()
+
+    async def is_closed(self) -> bool:
+        async with asyncio.timeout(5):
+            return await self.reader.read() == b""
+
+
+type_Connect = Callable[[], Awaitable[Client]]
+
+
+@pytest.fixture
+async def connect(state: State) -> AsyncIterator[type_Connect]:
+    application = App(state)
+    protocol = type("Connection", (connection.Connection,), {"application": application})
+    config = uvicorn.Config(
+        application, http=protocol, port=0, log_level="critical", lifespan="off", server_header=False
+    )
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    clients: list[Client] = []
+
+    async def make() -> Client:
+        clients.append(Client(*await asyncio.open_connection("127.0.0.1", port)))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.writer.close()
+    state.close()
+    server.should_exit = True
+    await server.shutdown()
+
+
+async def serve(state: State, start: type_Start, behaviour: Any = fine, **endpoint: Any) -> FrameWorker:
+    worker = await start("1", behaviour, max_batch=8)
+    document = table(sockets={"1": str(worker.path), "2": "/nowhere/2.sock"}, **endpoint)
+    document["endpoints"]["e"]["arms"] = document["endpoints"]["e"]["arms"][1:]
+    state.apply(document)
+    return worker
+
+
+async def test_express_and_ordinary__same_request__same_answer(
+    state: State, start_worker: type_Start, connect: type_Connect
+) -> None:
+    await serve(state, start_worker)
+    client = await connect()
+    express = await client.ask(request(**{"x-request-id": "my-request"}))
+    chunked = request(body=b"2\r\n{}\r\n0\r\n\r\n", **{"x-request-id": "my-request", "transfer-encoding": "chunked"})
+    ordinary = await client.ask(chunked)
+
+    assert (express[0], ordinary[0]) == (200, 200)
+    assert express[1].keys() == ordinary[1].keys()
+    assert {name: express[1][name] for name in express[1] if name != "date"} == {
+        name: ordinary[1][name] for name in ordinary[1] if name != "date"
+    }
+    assert express[2] == ordinary[2] == b'{"got": 2}'
+
+
+async def test_pipelined_requests__answered_in_order(
+    state: State, start_worker: type_Start, connect: type_Connect
+) -> None:
+    await serve(state, start_worker)
+    client = await connect()
+    client.writer.write(request(body=b"1") + request(body=b"22") + request("/healthz", b"", "GET") + request(body=b"3"))
+    answers = [await client.answer() for _ in range(4)]
+
+    assert [json.loads(body).get("got") for _, _, body in answers] == [1, 2, None, 1]
+    assert {status for status, _, _ in answers} == {200}
+
+
+async def test_body_in_many_pieces__is_whole_for_the_worker(
+    state: State, start_worker: type_Start, connect: type_Connect
+) -> None:
+    await serve(state, start_worker)
+    client = await connect()
+    raw = request(body=b"x" * 500)
+    for begin in range(0, len(raw), 90):
+        client.writer.write(raw[begin : begin + 90])
+        await asyncio.sleep(0.001)
+
+    assert (await client.answer())[2] == b'{"got": 500}'
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (request(authorization="Bearer wrong"), 401),
+        (request(body=b"x" * 1001), 413),
+        (request(path="/production/endpoints/none/invocations"), 404),
+        (request(path="/production/v2/models/e/infer", **{"inference-header-content-length": "many"}), 400),
+        (request(path="/production/v2/models/e/versions/9/infer"), 404),
+        (request(method="GET", body=b""), 405),
+        (request(path="/" + "x" * 3000), 404),
+    ],
+)
+async def test_refusals__connection_stays_open(
+    state: State, start_worker: type_Start, connect: type_Connect, raw: bytes, status: int
+) -> None:
+    worker = await serve(state, start_worker)
+    client = await connect()
+
+    assert (await client.ask(raw))[0] == status
+    assert worker.seen == []
+    assert (await client.ask(request()))[0] == 200
+
+
+async def test_not_http__400_and_closed(connect: type_Connect) -> None:
+    client = await connect()
+    client.writer.write(b"this is no request\r\n\r\n")
+
+    assert (await client.answer())[0] == 400
+    assert await client.is_closed()
+
+
+async def test_expect_continue__is_told_to_send(state: State, start_worker: type_Start, connect: type_Connect) -> None:
+    await serve(state, start_worker)
+    client = await connect()
+    head, _, body = request(expect="100-continue").partition(b"\r\n\r\n")
+    client.writer.write(head + b"\r\n\r\n")
+    told = await client.reader.readuntil(b"\r\n\r\n")
+    client.writer.write(body)
+
+    assert told.startswith(b"HTTP/1.1 100")
+    assert (await client.answer())[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"POST " + PATH.encode() + b" HT", request(body=b"{", length=100)])
+async def test_slow_client__408_and_closed(
+    state: State, start_worker: type_Start, connect: type_Connect, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(connection, "BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connection, "IDLE_LOOK_S", 0.02)
+    await serve(state, start_worker)
+    client = await connect()
+    client.writer.write(sent)
+
+    assert (await client.answer())[0] == 408
+    assert await client.is_closed()
+
+
+async def test_idle_connection__closed_after_its_time(
+    state: State, start_worker: type_Start, connect: type_Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "KEEP_ALIVE_S", 0.05)
+    monkeypatch.setattr(connection, "IDLE_LOOK_S", 0.02)
+    await serve(state, start_worker)
+    client = await connect()
+
+    assert (await client.ask(request()))[0] == 200
+    assert await client.is_closed()
+
+
+@pytest.mark.parametrize("way", ["express", "ordinary"])
+async def test_client_gone__worker_is_told_and_it_counts(
+    state: State, start_worker: type_Start, connect: type_Connect, way: str
+) -> None:
+    entered, opened = asyncio.Event(), asyncio.Event()
+
+    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+        entered.set()
+        await opened.wait()
+        return await fine(header, body)
+
+    worker = await serve(state, start_worker, wait)
+    client = await connect()
+    chunked = request(body=b"2\r\n{}\r\n0\r\n\r\n", **{"transfer-encoding": "chunked"})
+    client.writer.write(request() if way == "express" else chunked)
+    await entered.wait()
+    client.writer.transport.abort()
+    lane = next(iter(state.lanes.values()))
+    while not lane.counts.dropped:
+        await asyncio.sleep(0.001)
+    opened.set()
+    while not worker.cancelled:
+        await asyncio.sleep(0.001)
+
+    assert worker.cancelled == [{"op": "cancel", "target": 1, "item": 0}]
+    assert [window["client_errors"] for window in state.windows.take(everything=True)] == [1]
+    assert state.open_requests == {("production", "e"): 0}
+
+
+async def test_connection_close_asked__answered_then_closed(
+    state: State, start_worker: type_Start, connect: type_Connect
+) -> None:
+    await serve(state, start_worker)
+    client = await connect()
+
+    assert (await client.ask(request(connection="close")))[0] == 200
+    assert await client.is_closed()

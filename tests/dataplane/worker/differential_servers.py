@@ -1,0 +1,152 @@
+"""The two real processes that are compared: MLflow's scoring server as `mlflow models serve` runs it, and the worker."""
+
+import http.client
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlflow.pyfunc import scoring_server
+
+from dataplane.wire.frames import FrameBuffer, encode_frame
+from tests.dataplane.worker.conftest import ROOT, START_TIMEOUT_S, start_worker, stop_worker
+from tests.dataplane.worker.differential_bodies import Case
+
+ANSWER_TIMEOUT_S = 60
+POLL_S = 0.1
+HOST = "127.0.0.1"
+# MLflow writes sets into its messages; with one seed they have the same order in both processes.
+SAME_ORDER = {"PYTHONHASHSEED": "0"}
+
+
+class Reply(NamedTuple):
+    """What a server answered. `outcome` is whose fault the worker says an error is; MLflow does not say."""
+
+    status: int
+    media_type: str
+    body: bytes
+    outcome: str | None = None
+
+
+class TheirServer:
+    """MLflow's scoring server behind HTTP."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_TIMEOUT_S)
+
+    def ask(self, case: Case) -> Reply:
+        kind = {} if case.content_type is None else {"Content-Type": case.content_type.encode("latin-1")}
+        self._connection.request("POST", "/invocations", case.body, kind)
+        answer = self._connection.getresponse()
+        reply = Reply(answer.status, _media_type(answer.headers.get("content-type", "")), answer.read())
+        if reply.status == 500:  # the server closes the connection after it without saying so
+            self._connection.close()
+        return reply
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class OurWorker:
+    """The worker behind its unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(ANSWER_TIMEOUT_S)
+        self._socket.connect(str(path))
+        self._buffer = FrameBuffer()
+
+    def ask(self, case: Case) -> Reply:
+        """Ask one request in a frame of its own."""
+        header, body = self.exchange({"op": "invocations", "content_type": case.content_type or ""}, case.body)
+        return Reply(header["status"], _media_type(header["content_type"]), body, header.get("outcome"))
+
+    def ask_together(self, cases: list[Case]) -> list[Reply]:
+        """Ask requests of one content type in one frame."""
+        header = {
+            "op": "invocations",
+            "content_type": cases[0].content_type,
+            "sizes": [len(case.body) for case in cases],
+        }
+        answer, body = self.exchange(header, b"".join(case.body for case in cases))
+        replies, begin = [], 0
+        for row in answer["answers"]:
+            status, size, kind, outcome, *_ = [*row, None, None, None]
+            replies.append(Reply(status, _media_type(kind or "application/json"), body[begin : begin + size], outcome))
+            begin += size
+        return replies
+
+    def exchange(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        self._socket.sendall(encode_frame({"id": 1, **header}, body))
+        while True:
+            data = self._socket.recv(1 << 20)
+            assert data, "the worker closed the connection"
+            if frames := self._buffer.feed(data):
+                return frames[0]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip()
+
+
+@contextmanager
+def both(model: Path, folder: Path) -> Iterator[tuple[TheirServer, OurWorker, dict[str, Any]]]:
+    """Start both servers on one model; yield them with what the worker said of its ways to answer. End them afterwards."""
+    port = _free_port()
+    process = _start_theirs(model, folder, port)
+    try:
+        worker, lines = start_worker(model, folder, environment=SAME_ORDER)
+        try:
+            assert '"ready"' in lines[-1], lines
+            _wait_for(process, port)
+            warmed = next(said for line in lines if (said := json.loads(line))["event"] == "warmed")
+            with closing(TheirServer(port)) as theirs, closing(OurWorker(folder / "w.sock")) as ours:
+                yield theirs, ours, warmed
+        finally:
+            stop_worker(worker)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _start_theirs(model: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start the command that `mlflow models serve --env-manager local` starts."""
+    command, environment = scoring_server.get_cmd(str(model), port=port, host=HOST)
+    new = {name: value for name, value in environment.items() if os.environ.get(name) != value}
+    return subprocess.Popen(
+        [sys.executable, "-m", *shlex.split(command)],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), **SAME_ORDER, **new},
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    give_up = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < give_up:
+        assert process.poll() is None, "MLflow's scoring server ended"
+        try:
+            with closing(http.client.HTTPConnection(HOST, port, timeout=ANSWER_TIMEOUT_S)) as connection:
+                connection.request("GET", "/ping")
+                if connection.getresponse().status == 200:
+                    return
+        except OSError:
+            time.sleep(POLL_S)
+    raise AssertionError("MLflow's scoring server did not start")

@@ -1,0 +1,145 @@
+"""What gateway and agent say to the site and are answered."""
+
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import Client
+
+from deployments.models import GatewayState, Replica
+from deployments.platforms import local
+from deployments.processes import calls
+from deployments.routes.acknowledgement import live_gateways, why_unacknowledged
+from deployments.services import gateway_key_create
+from deployments.tasks import tick
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib import clock
+from registry.services.defaults import defaults_create
+
+TOKEN = "control-token"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(autouse=True)
+def _token(settings):
+    settings.CONTROL_TOKEN = TOKEN
+
+
+def sync(body, token=TOKEN):
+    client = Client(headers={"Authorization": f"Bearer {token}"})
+    return client.post("/internal/v1/agents/a1/sync", body, content_type="application/json")
+
+
+def test_sync__wrong_token__401(db):
+    assert sync({}, token="guess").status_code == 401
+
+
+def test_sync__malformed__400(db):
+    assert sync({"replicas": [{"id": 1}]}).status_code == 400
+
+
+def test_sync__wanted_replica__goal_names_artifacts(world, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "artifact_path", lambda version: tmp_path)
+    world.request(1, strategy={"kind": "immediate"})
+    with world.at():
+        tick()
+    goal = sync({"host": "h", "replicas": []}).json()["replicas"]
+
+    assert [row["version"] for row in goal] == ["1"]
+    assert goal[0]["artifacts"] == str(tmp_path)
+    assert Replica.objects.get().agent == "a1"
+    assert sync({"host": "h", "replicas": []}).json()["replicas"] == goal
+
+
+def poll(body):
+    return Client(headers=HEADERS).post("/internal/v1/gateways/g1/poll", body, content_type="application/json")
+
+
+def test_poll__nothing_new__waits_and_answers_when_a_key_is_made(db, monkeypatch):
+    defaults_create(actor=Actor.controller("test"))
+
+    async def meanwhile(_seconds):
+        await sync_to_async(gateway_key_create)(
+            actor=Actor.controller("test"), name="k", environments=["production"], endpoints=["*"], expires_at=None
+        )
+
+    monkeypatch.setattr(calls.asyncio, "sleep", meanwhile)
+    answer = poll({"boot": "b1", "have": {}, "wait_s": 10}).json()
+
+    assert [(table["environment"], table["revision"]) for table in answer["tables"]] == [("production", 1)]
+    assert answer["environments"] == ["development", "staging", "production"]
+    assert GatewayState.objects.get(gateway="g1").boot == "b1"
+
+
+def test_poll__acknowledges__is_not_answered_with_the_same_table(world):
+    world.serve(1)
+    newest = world.platform.tables["production"]["revision"]
+    answer = poll({"boot": "b1", "have": {"production": newest}, "wait_s": 0}).json()
+
+    assert answer["tables"] == []
+    assert GatewayState.objects.get(gateway="g1").applied == {"production": newest}
+
+
+def test_poll__refused_table__is_not_sent_again_and_named_in_the_rollout(world):
+    world.serve(1)
+    newest = world.platform.tables["production"]["revision"]
+    refused = {"production": {"revision": newest, "error": "torn"}}
+    answer = poll({"boot": "b1", "have": {"production": newest - 1}, "refused": refused, "wait_s": 0}).json()
+    state = GatewayState.objects.get(gateway="g1")
+
+    assert answer["tables"] == []
+    assert "refuses" in why_unacknowledged(world.environment, newest, [state])
+
+
+def test_poll__successor_runs_beside_the_old_process__both_count_until_the_old_one_has_ended(world):
+    world.serve(1)
+    newest = world.platform.tables["production"]["revision"]
+
+    def unacknowledged() -> str:
+        return why_unacknowledged(world.environment, newest, live_gateways(clock.now()))
+
+    poll({"boot": "old", "have": {"production": newest - 1}, "in_flight": {"r-1": 2}, "wait_s": 0})
+    poll({"boot": "new", "have": {"production": newest}, "beside": ["old"], "wait_s": 0})
+    why, in_flight = unacknowledged(), {gateway.boot: gateway.in_flight for gateway in live_gateways(clock.now())}
+    poll({"boot": "old", "have": {"production": newest}, "in_flight": {"r-1": 1}, "wait_s": 0})
+    obeyed = unacknowledged()
+    poll({"boot": "new", "have": {"production": newest}, "beside": [], "wait_s": 0})
+
+    assert "g1 has routes" in why
+    assert (in_flight["old"], in_flight["new"]) == ({"r-1": 2}, {})
+    assert obeyed == ""
+    assert [state.boot for state in GatewayState.objects.filter(gateway="g1")] == ["new"]
+
+
+def test_poll__gateway_starts_again_after_a_crash__the_dead_process_holds_nothing_up(world):
+    world.serve(1)
+    newest = world.platform.tables["production"]["revision"]
+    poll({"boot": "dead", "have": {"production": newest - 1}, "in_flight": {"r-1": 2}, "wait_s": 0})
+    poll({"boot": "new", "have": {"production": newest}, "wait_s": 0})
+
+    assert why_unacknowledged(world.environment, newest, live_gateways(clock.now())) == ""
+
+
+def test_poll__process_dies_before_it_takes_over__is_forgotten_once_it_is_silent(world):
+    world.serve(1)
+    poll({"boot": "old", "have": {}, "wait_s": 0})
+    poll({"boot": "new", "have": {}, "beside": ["old"], "wait_s": 0})
+    GatewayState.objects.filter(boot="new").update(last_seen_at=clock.now() - timedelta(seconds=60))
+    poll({"boot": "old", "have": {}, "wait_s": 0})
+
+    assert [state.boot for state in GatewayState.objects.filter(gateway="g1")] == ["old"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"boot": "b", "have": []},
+        {"boot": "b", "have": {"x": "1"}},
+        {"boot": "b" * 99},
+        {"boot": "b", "beside": "c"},
+        {"boot": "b", "beside": [1]},
+    ],
+)
+def test_poll__malformed__400(db, body):
+    assert poll(body).status_code == 400

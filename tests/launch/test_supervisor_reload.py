@@ -1,0 +1,257 @@
+"""A gateway is replaced while it serves: real gateway processes under the supervisor, with a site and workers of this test."""
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from dataplane.gateway.site import kept_tables
+from dataplane.wire.frames import encode_frame, read_frame
+from mlorch_site.launch.supervisor.__main__ import Up
+from mlorch_site.launch.supervisor.logs import LogBook
+from mlorch_site.launch.supervisor.options import Options
+from mlorch_site.launch.supervisor.plan import Plan
+from mlorch_site.launch.supervisor.process import Spec
+from tests.dataplane.gateway.conftest import KEY, table
+from tests.launch.test_supervisor_up import FakePlan
+from tests.support.product import free_ports
+
+pytestmark = pytest.mark.slow
+
+SECRETS = {name: name for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
+RATE_PER_S = 200
+RELOADS = 4
+SLOW_S, STREAM_S, PARTS = 0.4, 0.8, 4
+WITHIN_S = 30
+
+
+async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer as a worker does: at once, a body `slow` after a while, a streamed request in parts; one after the other, streams apart."""
+    streams: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            header, body = await read_frame(reader)
+            if header["op"] == "hello":
+                writer.write(encode_frame({"id": header["id"], "status": 200}, b'{"max_batch": 1}'))
+            elif header["op"] == "stream":
+                task = asyncio.create_task(_stream(writer, header["id"]))
+                streams.add(task)
+                task.add_done_callback(streams.discard)
+            elif header["op"] == "invocations":
+                await asyncio.sleep(SLOW_S if body == b"slow" else 0)
+                answers = [[200, len(body), "application/json"]]
+                writer.write(encode_frame({"id": header["id"], "answers": answers}, body))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def _stream(writer: asyncio.StreamWriter, number: int) -> None:
+    told = {"id": number, "status": 200, "content_type": "text/event-stream"}
+    for part in range(PARTS):
+        writer.write(encode_frame({**told, "more": True}, b"data: %d\n\n" % part))
+        await asyncio.sleep(STREAM_S / PARTS)
+    writer.write(encode_frame(told))
+
+
+@dataclass
+class Site:
+    """What gateways are told, and what they said."""
+
+    document: dict[str, Any]
+    polls: list[dict[str, Any]] = field(default_factory=list)
+    windows: Counter[str] = field(default_factory=Counter)
+    seen: set[tuple[str, int]] = field(default_factory=set)
+
+    async def poll(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.polls.append(body)
+        revision = self.document["revision"]
+        is_news = body["have"].get("production") != revision
+        if not is_news:
+            await asyncio.sleep(min(body["wait_s"], 1))
+        return web.json_response({"tables": [self.document] if is_news else [], "environments": ["production"]})
+
+    def last_polls(self) -> dict[str, dict[str, Any]]:
+        return {poll["boot"]: poll for poll in self.polls}
+
+    async def push(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        place = (body["boot"], body["sequence"])
+        if place not in self.seen:
+            self.seen.add(place)
+            for window in body["windows"]:
+                self.windows[window["endpoint"]] += window["requests"]
+        return web.json_response({"accepted": body["sequence"]})
+
+
+class GatewayPlan(FakePlan):
+    """Shell commands everywhere, but real gateways."""
+
+    def __init__(self, folder: Path, options: Options) -> None:
+        super().__init__(folder)
+        self._gateways = Plan(options, SECRETS).gateways()
+
+    def gateways(self) -> list[Spec]:
+        return self._gateways
+
+
+@dataclass
+class World:
+    """The supervisor in this process with real gateways, and everything around them."""
+
+    options: Options
+    site: Site
+    plan: GatewayPlan
+    log: Path
+
+    def said(self, text: str) -> int:
+        return (self.log / "up.log").read_text().count(text)
+
+    async def reload(self) -> None:
+        """Replace the gateways and return when that is done."""
+        count = self.said("was replaced") + self.said("was not replaced")
+        os.kill(os.getpid(), signal.SIGUSR2)
+        await until(
+            lambda: self.said("was replaced") + self.said("was not replaced") >= count + self.options.gateway_processes
+        )
+
+    def url(self, endpoint: str = "fast") -> str:
+        return f"{self.options.gateway_url}/production/endpoints/{endpoint}/invocations"
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        web_port, gateway_port = free_ports(2)
+        options = Options(folder / "data", web_port, gateway_port, 5000, False, 0, request.param)
+        document = table(sockets={"1": str(folder / "1.sock"), "2": str(folder / "2.sock")}, timeout_ms=10_000)
+        entry = document["endpoints"].pop("e") | {"max_in_flight": 256, "max_batch_rows": 1}
+        arm = entry["arms"][1]
+        for endpoint, version in (("fast", "1"), ("slow", "2")):
+            socket_path = f"unix:{folder}/{version}.sock"
+            replicas = [
+                {"id": f"r-{endpoint}-{number}", "address": socket_path}
+                for number in range(16 if endpoint == "slow" else 1)
+            ]
+            document["endpoints"][endpoint] = {**entry, "arms": [{**arm, "replicas": replicas}]}
+        kept_tables.parse(document)
+        workers = [await asyncio.start_unix_server(work, path=str(folder / f"{version}.sock")) for version in "12"]
+        site = Site(document)
+        application = web.Application()
+        application.router.add_post("/internal/v1/gateways/{gateway}/poll", site.poll)
+        application.router.add_post("/internal/v1/gateways/{gateway}/windows", site.push)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", web_port).start()
+        plan = GatewayPlan(tmp_path, options)
+        up = Up(options, plan, LogBook(folder / "logs"))  # type: ignore[arg-type]
+        task = asyncio.create_task(up.run())
+        world = World(options, site, plan, folder / "logs")
+        await until(lambda: task.done() or ((world.log / "up.log").exists() and world.said("mlorch is up")))
+        yield world
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, WITHIN_S)
+        for worker in workers:
+            worker.close()
+        await runner.cleanup()
+
+
+class Load:
+    """Open-loop requests at a rate. Kinds: `pooled` and `slow` over kept connections, `fresh` on one of its own, `stream`. Nothing is retried."""
+
+    KINDS = ("pooled", "fresh", "pooled", "slow", "pooled", "fresh", "pooled", "stream", "pooled", "pooled")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._ended = asyncio.Event()
+        self.results: list[tuple[str, str]] = []
+
+    async def run(self) -> None:
+        pooled = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        fresh = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        tasks, began, number = [], time.monotonic(), 0
+        async with pooled, fresh:
+            while not self._ended.is_set():
+                while number / RATE_PER_S <= time.monotonic() - began:
+                    kind = self.KINDS[number % len(self.KINDS)]
+                    tasks.append(asyncio.create_task(self._send(fresh if kind == "fresh" else pooled, kind)))
+                    number += 1
+                await asyncio.sleep(0.002)
+            await asyncio.gather(*tasks)
+
+    async def _send(self, session: aiohttp.ClientSession, kind: str) -> None:
+        body = {"slow": b"slow", "stream": b'{"stream": true}'}.get(kind, b"{}")
+        url = self._world.url("slow" if kind in ("slow", "stream") else "fast")
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        try:
+            async with session.post(url, data=body, headers=headers) as answer:
+                content = await answer.read()
+            right = content.count(b"data: ") == PARTS if kind == "stream" else content == body
+            said = "ok" if answer.status == 200 and right else f"{answer.status} {content[:80]!r}"
+        except aiohttp.ClientError as error:
+            said = repr(error)
+        self.results.append((kind, said))
+
+    def end(self) -> None:
+        self._ended.set()
+
+
+async def test_reload__under_load__not_one_request_fails_and_every_one_is_counted(world: World) -> None:
+    load = Load(world)
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(0.5)
+    for _ in range(RELOADS):
+        await world.reload()
+        await asyncio.sleep(0.5)
+    load.end()
+    await running
+    counts = Counter(load.results)
+
+    assert {said for _, said in counts} == {"ok"}, counts
+    assert {kind for kind, _ in counts} == set(Load.KINDS)
+    assert len(load.results) > RELOADS * 0.9 * RATE_PER_S
+    await until(lambda: sum(world.site.windows.values()) == len(load.results))
+
+
+async def test_reload__old_process_has_requests_open__tells_the_site_until_they_are_done(world: World) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession() as session:
+        answer = await session.post(world.url("slow"), data=b'{"stream": true}', headers=headers)
+        await world.reload()
+        boots = {poll["boot"] for poll in world.site.polls}
+        content = await answer.read()
+    processes = world.options.gateway_processes
+
+    assert content.count(b"data: ") == PARTS
+    assert len(boots) == 2 * processes
+    # The successor has asked the site before it took over, and said who runs beside it.
+    assert [poll for poll in world.site.polls if poll["beside"] and set(poll["beside"]) < boots]
+    # Once the old one has ended, the site hears that too.
+    await until(lambda: sum(not poll["beside"] for poll in world.site.last_polls().values()) == processes)
+
+
+async def test_reload__successor_cannot_start__old_process_goes_on_and_it_is_said(world: World) -> None:
+    for spec in world.plan.gateways():
+        spec.command[:] = ["sh", "-c", "exit 7"]
+    await world.reload()
+    async with aiohttp.ClientSession() as session, session.get(f"{world.options.gateway_url}/healthz") as answer:
+        assert answer.status == 200
+    assert world.said("its successor ended (exit code 7) before it was ready")
+    assert world.said("goes on") == world.options.gateway_processes
