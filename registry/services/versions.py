@@ -5,12 +5,13 @@ from typing import Any
 
 from django.db import transaction
 
+from dataplane.wire.digest import ManifestEntry
 from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
-from registry.artifacts import MANIFEST_KEPT_MAX, Entry
+from registry.artifacts import MANIFEST_KEPT_MAX
 from registry.lifecycle import DigestStatus
 from registry.models import Finding, Version
 
@@ -54,7 +55,7 @@ def version_digested(
     actor: Actor,
     version: Version,
     digest: str,
-    entries: list[Entry],
+    entries: list[ManifestEntry],
     facts: dict[str, Any],
     signature: Any,
     looked_at: datetime,

@@ -15,8 +15,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from dataplane.gateway.site import kept_tables
+from dataplane.wire import shapes
 from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.route_table import RouteTable
 from mlorch_site.launch.supervisor.__main__ import Up
 from mlorch_site.launch.supervisor.logs import LogBook
 from mlorch_site.launch.supervisor.options import Options
@@ -151,7 +152,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 for number in range(16 if endpoint == "slow" else 1)
             ]
             document["endpoints"][endpoint] = {**entry, "arms": [{**arm, "replicas": replicas}]}
-        kept_tables.parse(document)
+        shapes.convert(RouteTable, document)
         workers = [await asyncio.start_unix_server(work, path=str(folder / f"{version}.sock")) for version in "12"]
         site = Site(document)
         application = web.Application()

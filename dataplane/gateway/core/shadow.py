@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from dataplane.gateway.core import answer_diff, router
 from dataplane.gateway.core.answer_diff import Agreement
+from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
 from dataplane.gateway.core.lanes import Lane
 from dataplane.gateway.core.pending import Moved, Ticket, TimedOut, WorkerAnswer, outcome_of
-from dataplane.gateway.site.kept_tables import ArmRoute, EndpointRoute
 from dataplane.gateway.site.windows import WindowKey, Windows
 
 SHADOW = "shadow"

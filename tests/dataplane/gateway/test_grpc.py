@@ -122,7 +122,7 @@ async def test_infer__worker_gets_the_binary_form_and_units_stick(
     assert (code, trailing["x-request-id"]) == ("INTERNAL", "my-request")
     assert worker.seen[0]["op"] == "infer"
     assert worker.seen[0]["header_length"] == messages.to_worker(request_for()).header_length
-    assert [(w["requests"], w["drawn"]) for w in state.windows.take(everything=True)] == [(1, 0)]
+    assert [(w.requests, w.drawn) for w in state.windows.take(everything=True)] == [(1, 0)]
 
 
 async def test_infer__body_over_the_endpoints_limit__refused(state: State, ask: type_Ask) -> None:

@@ -225,7 +225,7 @@ async def test_client_gone__worker_is_told_and_it_counts(
         await asyncio.sleep(0.001)
 
     assert worker.cancelled == [{"op": "cancel", "target": 1, "item": 0}]
-    assert [window["client_errors"] for window in state.windows.take(everything=True)] == [1]
+    assert [window.client_errors for window in state.windows.take(everything=True)] == [1]
     assert state.open_requests == {("production", "e"): 0}
 
 

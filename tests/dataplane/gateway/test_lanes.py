@@ -182,7 +182,7 @@ async def test_candidate_unreachable__policy_decides_and_the_failure_counts_on_i
     windows = state.windows.take(everything=True)
 
     assert (answer.status, answer.headers["x-mlorch-arm"]) == (status, arm)
-    assert [(window["arm"], window["server_errors"]) for window in windows] == [("candidate", 1)]
+    assert [(window.arm, window.server_errors) for window in windows] == [("candidate", 1)]
     state.close()
 
 

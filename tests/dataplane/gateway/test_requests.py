@@ -8,6 +8,7 @@ import pytest
 
 from dataplane.gateway.site import poll
 from dataplane.gateway.state import State
+from dataplane.wire.window_batch import Window
 from tests.dataplane.gateway.conftest import FOREIGN_KEY, OLD_KEY, FrameWorker, call, table
 
 PATH = "/production/endpoints/e/invocations"
@@ -23,7 +24,7 @@ async def serve(
     state.apply(table(weight=weight, sockets={"1": str(first.path), "2": str(second.path)}, **endpoint))
 
 
-async def counted(state: State) -> list[dict[str, Any]]:
+async def counted(state: State) -> list[Window]:
     """Return the windows of everything that was answered so far."""
     return state.windows.take(everything=True)
 
@@ -82,7 +83,7 @@ async def test_invocation__worker_too_slow__504_counted_as_timeout(state: State,
 
     assert answer.status == 504
     assert answer.headers["x-mlorch-arm"] == "stable"
-    assert [(w["timeouts"], w["requests"]) for w in await counted(state)] == [(1, 1)]
+    assert [(w.timeouts, w.requests) for w in await counted(state)] == [(1, 1)]
     state.close()
 
 
@@ -97,7 +98,7 @@ async def test_invocation__worker_dies_in_the_middle__502_counted_on_its_arm(
 
     assert answer.status == 502
     (window,) = await counted(state)
-    assert (window["arm"], window["version"], window["server_errors"]) == ("candidate", "2", 1)
+    assert (window.arm, window.version, window.server_errors) == ("candidate", "2", 1)
     state.close()
 
 
@@ -118,7 +119,7 @@ async def test_invocation__model_failed_with_mlflows_400__counts_against_the_ver
     answer = await call(state, "POST", PATH)
 
     assert (answer.status, answer.headers["x-mlorch-outcome"]) == (400, "server_error")
-    assert [(w["server_errors"], w["client_errors"]) for w in await counted(state)] == [(1, 0)]
+    assert [(w.server_errors, w.client_errors) for w in await counted(state)] == [(1, 0)]
     state.close()
 
 
@@ -137,7 +138,7 @@ async def test_invocation__too_many_open__429_and_counted_as_rejected(state: Sta
     gate.set()
 
     assert (refused.status, (await first).status) == (429, 200)
-    assert sum(w["rejected"] for w in await counted(state)) == 1
+    assert sum(w.rejected for w in await counted(state)) == 1
     state.close()
 
 
@@ -150,8 +151,8 @@ async def test_unit__same_unit__always_the_same_arm_and_draws_are_told_apart(
 
     assert len(versions) == 1
     windows = await counted(state)
-    assert sum(w["requests"] for w in windows) == 11
-    assert sum(w["drawn"] for w in windows) == 1
+    assert sum(w.requests for w in windows) == 11
+    assert sum(w.drawn for w in windows) == 1
     state.close()
 
 
@@ -210,11 +211,11 @@ async def test_table_switch__under_load__nothing_fails(state: State, start_worke
     await asyncio.gather(switch(), *(client() for _ in range(8)))
 
     assert set(statuses) == {200}
-    assert {w["version"] for w in await counted(state)} == {"1", "2"}
+    assert {w.version for w in await counted(state)} == {"1", "2"}
     state.close()
 
 
-async def test_poll_body__request_open_on_a_removed_replica__is_told_and_polls_soon(
+async def test_poll_report__request_open_on_a_removed_replica__is_told_and_polls_soon(
     state: State, start_worker: type_Start
 ) -> None:
     until = asyncio.Event()
@@ -230,13 +231,13 @@ async def test_poll_body__request_open_on_a_removed_replica__is_told_and_polls_s
     withdrawn = table(2)
     withdrawn["endpoints"]["e"]["arms"] = [{**withdrawn["endpoints"]["e"]["arms"][1], "weight_pct": 100}]
     state.apply(withdrawn)
-    body = poll.poll_body(state)
+    report = poll.poll_report(state)
     until.set()
     answer = await open_request
 
-    assert body["in_flight"] == {"r-2": 1}
-    assert body["have"] == {"production": 2}
-    assert body["wait_s"] == 1
+    assert report.in_flight == {"r-2": 1}
+    assert report.have == {"production": 2}
+    assert report.wait_s == 1
     assert (answer.status, answer.headers["x-mlorch-version"]) == (200, "2")
     assert state.in_flight() == {}
     state.close()

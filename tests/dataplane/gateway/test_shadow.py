@@ -12,6 +12,7 @@ from dataplane.gateway.core import shadow
 from dataplane.gateway.core.answer_diff import DIFFERENCE_MAX, Agreement, compare
 from dataplane.gateway.core.router import BUCKETS, bucket_of
 from dataplane.gateway.state import State
+from dataplane.wire import shapes
 from tests.dataplane.gateway.conftest import FrameWorker, call, fine, table
 
 PATH = "/production/endpoints/e/invocations"
@@ -39,9 +40,9 @@ async def until(holds: Callable[[], Any]) -> None:
 def windows(state: State) -> dict[str, dict[str, float]]:
     """Return the sums of the open windows per arm, and take them."""
     sums: dict[str, dict[str, float]] = {}
-    for row in state.windows.take(everything=True):
-        arm = sums.setdefault(row["arm"], {})
-        for name, value in row.items():
+    for window in state.windows.take(everything=True):
+        arm = sums.setdefault(window.arm, {})
+        for name, value in shapes.plain(window).items():
             if name != "start" and isinstance(value, int | float):
                 arm[name] = arm.get(name, 0) + value
     return sums
