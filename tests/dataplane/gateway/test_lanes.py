@@ -148,7 +148,7 @@ async def test_worker_gone__request_it_never_began__other_replica_answers(
     lane = next(iter(state.lanes.values()))
     assert set(lane.replicas.ejected) == {"r-0"}
     assert lane.counts.retries >= 1
-    assert stats_of(state)["lanes"][0]["ejections"] == {"r-0": 1}
+    assert stats_of(state).lanes[0].ejections == {"r-0": 1}
 
     document["revision"] += 1
     document["endpoints"]["e"]["arms"][0]["release"] = "another"
