@@ -19,6 +19,8 @@ PURE = [
     "deployments/rollout/guardrails.py",
     "deployments/rollout/strategies",
     "monitoring/analysis",
+    "monitoring/charts.py",
+    "monitoring/telemetry/points.py",
     "registry/lifecycle.py",
     "registry/approvals/rules.py",
 ]
