@@ -12,18 +12,22 @@ from tests.support.product import Product
 
 pytestmark = pytest.mark.browser
 
-ENDPOINT = "/endpoints/development/followed/"
 MINUTES_MS = 5 * 60 * 1000
 RELOADED_JUST_NOW = "sessionStorage.setItem('mlorch-reloaded-at', String(Date.now()))"
 BLOCKED = "window.WebSocket = class { constructor() { throw new Error('blocked'); } };"
 
 
+@pytest.fixture(scope="module")
+def address(product: Product, rest: Rest) -> str:
+    """A page that hears news and follows charts, and fetches nothing by itself."""
+    release = rest.request(1, {"kind": "immediate"}, environment="development", endpoint="followed").body["id"]
+    rest.reach(release, {"succeeded"}, 90)
+    return f"{product.web}/releases/{release}/"
+
+
 @pytest.fixture
-def engineer(product: Product, rest: Rest, browser: Browser) -> Iterator[Person]:
-    """Somebody who may look at an endpoint; the page's clock can be turned on."""
-    if not any(endpoint["name"] == "followed" for endpoint in rest.get("/endpoints")["results"]):
-        release = rest.request(1, {"kind": "immediate"}, environment="development", endpoint="followed")
-        rest.reach(release.body["id"], {"succeeded"}, 90)
+def engineer(product: Product, browser: Browser) -> Iterator[Person]:
+    """Somebody whose page's clock can be turned on."""
     person = Person(browser, product.web, product.credentials["people"], "engineer")
     person.page.clock.install()
     yield person
@@ -59,9 +63,11 @@ def sign_out_elsewhere(person: Person) -> None:
     other.close()
 
 
-def test_signed_out__while_the_page_is_open__goes_to_the_sign_in_page_and_asks_no_more(engineer: Person) -> None:
+def test_signed_out__while_the_page_is_open__goes_to_the_sign_in_page_and_asks_no_more(
+    engineer: Person, address: str
+) -> None:
     page = engineer.page
-    page.goto(f"{engineer.web}{ENDPOINT}")
+    page.goto(address)
     expect(page.locator("#connection-state")).to_have_attribute("data-state", "live")
     asked = Asked(page)
     sign_out_elsewhere(engineer)
@@ -72,12 +78,12 @@ def test_signed_out__while_the_page_is_open__goes_to_the_sign_in_page_and_asks_n
 
 @pytest.mark.parametrize("websockets", ["open", "blocked"])
 def test_signed_out__page_was_just_loaded_again__stays_says_so_and_asks_no_more(
-    engineer: Person, websockets: str
+    engineer: Person, address: str, websockets: str
 ) -> None:
     page = engineer.page
     if websockets == "blocked":
         page.add_init_script(BLOCKED)
-    page.goto(f"{engineer.web}{ENDPOINT}")
+    page.goto(address)
     page.evaluate(RELOADED_JUST_NOW)
     asked = Asked(page)
     sign_out_elsewhere(engineer)
@@ -88,7 +94,9 @@ def test_signed_out__page_was_just_loaded_again__stays_says_so_and_asks_no_more(
 
 
 @pytest.mark.parametrize("code", [4400, 4403])
-def test_refused__by_both_sockets__each_asked_once_and_nothing_polled(engineer: Person, code: int) -> None:
+def test_refused__by_both_sockets__each_asked_once_and_nothing_polled(
+    engineer: Person, address: str, code: int
+) -> None:
     page = engineer.page
     opened: list[str] = []
 
@@ -97,7 +105,7 @@ def test_refused__by_both_sockets__each_asked_once_and_nothing_polled(engineer: 
         socket.close(code=code, reason="refused")
 
     page.route_web_socket(re.compile("/ws/"), refuse)
-    page.goto(f"{engineer.web}{ENDPOINT}")
+    page.goto(address)
     expect(page.locator("#connection-state")).to_have_attribute("data-state", "refused")
     asked = Asked(page)
     page.wait_for_timeout(500)
@@ -107,18 +115,18 @@ def test_refused__by_both_sockets__each_asked_once_and_nothing_polled(engineer: 
     assert len(opened) == 2
 
 
-def test_refused__by_polling__not_polled_again(engineer: Person) -> None:
+def test_refused__by_polling__not_polled_again(engineer: Person, address: str) -> None:
     page = engineer.page
     page.add_init_script(BLOCKED)
     page.route("**/live/**", lambda route: route.fulfill(status=403, body="{}"))
-    page.goto(f"{engineer.web}{ENDPOINT}")
+    page.goto(address)
     expect(page.locator("#connection-state")).to_have_attribute("data-state", "refused", timeout=15_000)
     page.wait_for_timeout(500)
 
     assert Asked(page).in_minutes(page) == []
 
 
-def test_server_away__for_a_while__is_asked_again_and_nothing_is_missed(engineer: Person) -> None:
+def test_server_away__for_a_while__is_asked_again_and_nothing_is_missed(engineer: Person, address: str) -> None:
     page = engineer.page
     opened: list[WebSocketRoute] = []
 
@@ -127,7 +135,7 @@ def test_server_away__for_a_while__is_asked_again_and_nothing_is_missed(engineer
         socket.connect_to_server()
 
     page.route_web_socket(re.compile("/ws/live/"), pass_on)
-    page.goto(f"{engineer.web}{ENDPOINT}")
+    page.goto(address)
     expect(page.locator("#connection-state")).to_have_attribute("data-state", "live")
     opened[0].close(code=1012, reason="restarting")
     page.clock.run_for(5_000)
