@@ -48,7 +48,7 @@ def idempotent(method: type_Method) -> type_Method:
         try:
             with transaction.atomic():
                 answer = method(view, request, *args, **kwargs)
-                _keep(call, answer)
+                keep(call, answer)
         except Exception:
             _held(call).delete()
             raise
@@ -85,7 +85,7 @@ def _held(call: IdempotentCall) -> QuerySet[IdempotentCall]:
     return IdempotentCall.objects.filter(pk=call.pk, status=None, at=call.at)
 
 
-def _keep(call: IdempotentCall, answer: Response) -> None:
+def keep(call: IdempotentCall, answer: Response) -> None:
     """Keep the answer for whoever asks again. Raises Conflict, which undoes the act, when the call was taken over meanwhile."""
     rendered = JSONRenderer().render(answer.data).decode()
     if not _held(call).update(status=answer.status_code, answer=rendered):

@@ -68,6 +68,10 @@ class Shadow:
         self._pending: deque[Pair] = deque()
         self._comparing: asyncio.Task[None] | None = None
 
+    def open_copies(self, environment: str, endpoint: str) -> int:
+        """Return how many mirrored requests wait for their answer."""
+        return self._open.get((environment, endpoint), 0)
+
     def mirror(self, request: Mirrored) -> None:
         """Ask the shadow arm in a later turn of the event loop, when the request is in its share."""
         arm = request.route.shadow

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from dataplane.wire.frames import encode_frame, read_frame
 from dataplane.wire.histogram import Latency
 from dataplane.wire.route_table import RouteTable
 from dataplane.wire.window_batch import Window
+from tests.support.folders import short_folder
 
 KEY = "mlk_test"
 FOREIGN_KEY = "mlk_foreign"
@@ -47,7 +47,7 @@ def table(revision: int = 1, weight: int = 0, sockets: dict[str, str] | None = N
     route = {
         "release": "rel-2",
         "salt": "salt",
-        "timeout_ms": 1000,
+        "timeout_ms": 60_000,
         "max_body_bytes": 1000,
         "max_in_flight": 4,
         **endpoint,
@@ -131,9 +131,8 @@ async def fine(header: dict[str, Any], body: bytes) -> dict[str, Any]:
 
 @pytest.fixture
 def short_dir() -> Any:
-    """A directory whose socket paths are short enough."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        yield Path(folder)
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

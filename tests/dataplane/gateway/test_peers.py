@@ -12,8 +12,8 @@ from dataplane.gateway.site.spool import Spool
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.conftest import window
 
-CROWD = "import sys, time; from dataplane.gateway.peers import Generations; from pathlib import Path\n"
-ENTER = "Generations(Path(sys.argv[1]), 'theirs').enter(); print('in', flush=True); time.sleep(600)"
+CROWD = "import signal, sys; from dataplane.gateway.peers import Generations; from pathlib import Path\n"
+ENTER = "Generations(Path(sys.argv[1]), 'theirs').enter(); print('in', flush=True); signal.pause()"
 
 
 def test_beside__another_process__is_seen_until_it_is_killed(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from dataplane.wire.gateway_poll import PollAnswer, PollReport, RefusedTable
 from dataplane.wire.route_table import RouteTable
 from dataplane.wire.window_batch import WindowBatch
 from tests.dataplane.gateway.conftest import call, table, window
+from tests.support.waiting import auntil
 
 ENVIRONMENTS = ["development", "production"]
 JUNK = st.recursive(
@@ -149,7 +150,8 @@ async def test_poll__replica_is_ejected_while_the_site_has_nothing_new__hears_of
         if any(lane["ejections"] for lane in polls[-1]["stats"]["lanes"]):
             told.set()
         is_first = len(polls) == 1
-        await asyncio.sleep(0 if is_first else 60)
+        if not is_first:
+            await asyncio.Event().wait()
         return web.json_response({"tables": [table(weight=100)] if is_first else [], "environments": ENVIRONMENTS})
 
     application = web.Application()
@@ -157,11 +159,9 @@ async def test_poll__replica_is_ejected_while_the_site_has_nothing_new__hears_of
     async with TestServer(application) as server, aiohttp.ClientSession() as session:
         state.config = dataclasses.replace(state.config, control_url=str(server.make_url("")).rstrip("/"))
         polling = asyncio.create_task(poll.poll_forever(state, session))
-        async with asyncio.timeout(5):
-            while len(polls) < 2:
-                await asyncio.sleep(0.01)
-            refused = await call(state, "POST", "/production/endpoints/e/invocations")
-            await told.wait()
+        await auntil(lambda: len(polls) == 2, "a poll is open", seen=lambda: polls)
+        refused = await call(state, "POST", "/production/endpoints/e/invocations")
+        await auntil(told.is_set, "the site hears of the ejection", seen=lambda: polls)
         polling.cancel()
     state.close()
 
@@ -183,7 +183,7 @@ async def test_kept_up__loop_fails__begins_again_and_it_is_counted(
         raise RuntimeError("nobody foresaw this")
 
     task = asyncio.create_task(loops.kept_up(state, "poll", loop))
-    await asyncio.wait_for(twice.wait(), 5)
+    await auntil(twice.is_set, "the loop has begun again")
     task.cancel()
 
     assert state.metrics.loops_failed["poll"] >= 1

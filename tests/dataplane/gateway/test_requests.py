@@ -10,8 +10,11 @@ from dataplane.gateway.site import poll
 from dataplane.gateway.state import State
 from dataplane.wire.window_batch import Window
 from tests.dataplane.gateway.conftest import FOREIGN_KEY, OLD_KEY, FrameWorker, call, table
+from tests.support.waiting import auntil
 
 PATH = "/production/endpoints/e/invocations"
+SLOW_S = 1.0
+SWITCH_EVERY_S = 0.002
 type_Start = Callable[..., Awaitable[FrameWorker]]
 
 
@@ -75,7 +78,7 @@ async def test_invocation__too_large__413_and_mlflows_form(state: State) -> None
 
 async def test_invocation__worker_too_slow__504_counted_as_timeout(state: State, start_worker: type_Start) -> None:
     async def slow(header: dict[str, Any], body: bytes) -> dict[str, Any]:
-        await asyncio.sleep(1)
+        await asyncio.sleep(SLOW_S)
         return {"status": 200}
 
     await serve(state, start_worker, one=slow, timeout_ms=30)
@@ -132,8 +135,7 @@ async def test_invocation__too_many_open__429_and_counted_as_rejected(state: Sta
 
     await serve(state, start_worker, one=wait, max_in_flight=1)
     first = asyncio.create_task(call(state, "POST", PATH))
-    while not state.in_flight():
-        await asyncio.sleep(0)
+    await auntil(state.in_flight, "the worker has the request")
     refused = await call(state, "POST", PATH)
     gate.set()
 
@@ -205,7 +207,7 @@ async def test_table_switch__under_load__nothing_fails(state: State, start_worke
     async def switch() -> None:
         for revision in range(2, 60):
             state.apply(table(revision, weight=revision % 2 * 100, sockets=sockets, max_in_flight=100))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(SWITCH_EVERY_S)
 
     state.apply(table(1, sockets=sockets, max_in_flight=100))
     await asyncio.gather(switch(), *(client() for _ in range(8)))
@@ -226,8 +228,7 @@ async def test_poll_report__request_open_on_a_removed_replica__is_told_and_polls
 
     await serve(state, start_worker, weight=100, two=wait)
     open_request = asyncio.create_task(call(state, "POST", PATH))
-    while not state.in_flight():
-        await asyncio.sleep(0)
+    await auntil(state.in_flight, "the worker has the request")
     withdrawn = table(2)
     withdrawn["endpoints"]["e"]["arms"] = [{**withdrawn["endpoints"]["e"]["arms"][1], "weight_pct": 100}]
     state.apply(withdrawn)

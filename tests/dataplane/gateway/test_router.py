@@ -23,7 +23,8 @@ def test_arm_for__weight_rises__a_unit_never_leaves_the_candidate(unit: str, one
 
 @given(st.integers(0, 100))
 def test_arm_for__all_buckets__split_is_exact(weight: int) -> None:
-    arms = [router.arm_for(route(weight), bucket).arm for bucket in range(router.BUCKETS)]
+    weighted = route(weight)
+    arms = [router.arm_for(weighted, bucket).arm for bucket in range(router.BUCKETS)]
 
     assert arms.count("candidate") == weight * router.BUCKETS_PER_PCT
 
