@@ -31,7 +31,7 @@ def poll_body(state: State) -> dict[str, Any]:
     """Return what the gateway says of itself; `have` is the acknowledgement."""
     in_flight = state.in_flight()
     draining = set(in_flight) - state.routed_replicas()
-    beside = state.generations.beside()
+    beside = state.peers.others()
     wait_s = POLL_WAIT_DRAINING_S if draining or beside else POLL_WAIT_S
     if beside and not state.metrics.is_connected:
         wait_s = 0  # who takes over from another process waits for the first answer

@@ -24,7 +24,8 @@ PARTS = 3
 class Running:
     """A serving gateway and what its worker waits for."""
 
-    def __init__(self, server: Server, port: int, task: asyncio.Task[None]) -> None:
+    def __init__(self, application: App, server: Server, port: int, task: asyncio.Task[None]) -> None:
+        self.application = application
         self.server = server
         self.port = port
         self.task = task
@@ -37,7 +38,7 @@ class Running:
     async def drain(self, *, is_hurried: bool = False) -> None:
         """Tell it to drain, and return when it accepts nothing any more."""
         self.server.stop(is_hurried)
-        while not self.server._application.is_draining:
+        while not self.application.is_draining:
             await asyncio.sleep(0.001)
 
     async def ended(self, within_s: float = 5.0) -> None:
@@ -68,8 +69,11 @@ async def gateway(
     monkeypatch.setattr(gateway_server, "DRAIN_LOOK_S", 0.01)
     listener = socket.create_server(("127.0.0.1", 0))
     is_up = asyncio.Event()
-    server = Server(App(state), is_up.set)
-    running = Running(server, listener.getsockname()[1], asyncio.create_task(server.serve(sockets=[listener])))
+    application = App(state)
+    server = Server(application, is_up.set)
+    running = Running(
+        application, server, listener.getsockname()[1], asyncio.create_task(server.serve(sockets=[listener]))
+    )
 
     async def behaviour(header: dict[str, Any], body: bytes) -> dict[str, Any]:
         if body == b"slow":
@@ -99,7 +103,7 @@ def chunked(body: bytes) -> bytes:
     return request(body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), **{"transfer-encoding": "chunked"})
 
 
-@pytest.mark.parametrize("raw", [request(body=b"slow"), chunked(b"slow")], ids=["express", "ordinary"])
+@pytest.mark.parametrize("raw", [request(body=b"slow"), chunked(b"slow")], ids=["express", "asgi"])
 async def test_drain__request_in_flight__is_answered_and_told_to_reconnect(gateway: Running, raw: bytes) -> None:
     client = await gateway.client()
     client.writer.write(raw)
@@ -114,7 +118,7 @@ async def test_drain__request_in_flight__is_answered_and_told_to_reconnect(gatew
     await gateway.ended()
 
 
-@pytest.mark.parametrize("raw", [request(), chunked(b"{}")], ids=["express", "ordinary"])
+@pytest.mark.parametrize("raw", [request(), chunked(b"{}")], ids=["express", "asgi"])
 async def test_drain__request_on_an_idle_connection__is_answered_and_told_to_reconnect(
     gateway: Running, raw: bytes
 ) -> None:
@@ -161,7 +165,7 @@ async def test_drain__streamed_answer__is_finished_and_its_connection_lingers(ga
     gateway.opened.set()
     rest = await client.reader.readuntil(b"0\r\n\r\n")
 
-    # It began before the process was told: its head cannot say that the connection ends, so a next request is still taken.
+    # It began before the process drained: its head cannot say that the connection ends, so a next request is taken.
     assert b"connection: close" not in head
     assert rest.count(b"data: ") == PARTS - 1
     assert (await client.ask(request()))[1]["connection"] == "close"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.gateway.core.pending import Ticket, TimedOut
+from dataplane.gateway.core.pending import PendingRequest, TimedOut
 from dataplane.gateway.site.poll_stats import stats_of
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.conftest import Answer, FrameWorker, call, fine, table
@@ -39,6 +39,12 @@ def only_stable(worker: FrameWorker, **endpoint: Any) -> dict[str, Any]:
 
 async def gather(state: State, count: int, path: str = PATH, body: bytes = b"{}") -> list[Answer]:
     return list(await asyncio.gather(*(call(state, "POST", path, body) for _ in range(count))))
+
+
+async def reached(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0)
 
 
 async def test_batch__worker_idle__one_request_goes_at_once(state: State, start_worker: type_Start) -> None:
@@ -247,7 +253,7 @@ async def test_deadline__request_from_another_arm_is_older__ends_in_its_own_time
     now = time.perf_counter()
     for name, left_s in (("here before", 5.0), ("moved here", 0.05)):
         kind = (("op", "invocations"),)
-        lane.submit(Ticket(kind, b"{}", now, now + left_s, lambda *end, name=name: ends.update({name: end})))
+        lane.submit(PendingRequest(kind, b"{}", now, now + left_s, lambda *end, name=name: ends.update({name: end})))
     async with asyncio.timeout(2):
         while not ends:
             await asyncio.sleep(0.01)
@@ -255,4 +261,30 @@ async def test_deadline__request_from_another_arm_is_older__ends_in_its_own_time
     assert list(ends) == ["moved here"]
     assert isinstance(ends["moved here"][1], TimedOut)
     gate.opened.set()
+    state.close()
+
+
+async def test_stable_asked_for_a_failed_candidate__then_withdrawn__is_counted_on_no_further_arm(
+    state: State, start_worker: type_Start
+) -> None:
+    gate = Gate()
+    old, new = await start_worker("1", gate, max_batch=1), await start_worker("3")
+    sockets = {"1": str(old.path), "2": "/nowhere/2.sock"}
+    state.apply(table(1, weight=100, sockets=sockets, retry_on_stable=True, max_in_flight=100))
+    stable = state.lanes[("production", "e", "stable", "1")]
+    # A version that is named counts in no window; these keep the stable worker busy.
+    busy = asyncio.create_task(gather(state, 2, "/production/v2/models/e/versions/1/infer"))
+    await reached(lambda: sum(stable.replicas.in_flight().values()) == 2)
+    asking = asyncio.create_task(call(state, "POST", PATH))
+    await reached(lambda: stable.queued == 1)
+    replaced = table(2, sockets={"1": str(new.path), "2": "/nowhere/2.sock"}, max_in_flight=100)
+    replaced["endpoints"]["e"]["arms"] = [{**replaced["endpoints"]["e"]["arms"][1], "version": "3"}]
+    state.apply(replaced)
+    answer = await asking
+    gate.opened.set()
+    await busy
+
+    assert (answer.status, answer.headers["x-mlorch-version"]) == (200, "3")
+    windows = state.windows.take(everything=True)
+    assert [(row["arm"], row["version"], row["requests"]) for row in windows] == [("candidate", "2", 1)]
     state.close()

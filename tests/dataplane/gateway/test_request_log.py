@@ -138,7 +138,7 @@ async def test_export__sink__gets_a_pair_of_cloudevents(tmp_path: Path) -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    port = runner.addresses[0][1]
     log = RequestLog(tmp_path, f"http://127.0.0.1:{port}/events")
     log.offer(entry(hidden=frozenset({"ssn"})))
     async with aiohttp.ClientSession() as session:
