@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.dataplane.gateway.test_uvicorn import CONNECTION, SERVER
+
 GATEWAY = Path(__file__).resolve().parents[3] / "dataplane" / "gateway"
 FILES = sorted(path for path in GATEWAY.rglob("*.py") if "site" not in path.parts and not path.stem.endswith("_pb2"))
 
@@ -59,10 +61,8 @@ def slots(name: str) -> set[str]:
 
 
 def from_uvicorn(name: str) -> set[str]:
-    """Return what the base of the connection has set before: `test_uvicorn.py` looks whether it still does."""
-    return (
-        {"url", "headers", "expect_100_continue", "cycle", "should_exit"} if name in ("Connection", "Server") else set()
-    )
+    """Return what a base of uvicorn's has set."""
+    return {attribute for base in (CONNECTION, SERVER) if base.ours.__name__ == name for attribute in base.attributes}
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
