@@ -64,7 +64,7 @@ async def main() -> None:
             await handover.prepare(state)
             await application.exposition.start()
             listeners = handover.listeners_of(config)
-            server = Server(application, lambda: handover.say_ready(config, listeners))
+            server = Server(application, lambda: handover.report_ready(config, listeners))
             for listener in listeners[1:]:
                 server.other_drains.append(await start_grpc(state, listener))
             await server.serve(sockets=listeners[:1])

@@ -61,7 +61,7 @@ async def prepare(state: State) -> None:
         log.warning("handover.unprepared", connected=state.metrics.is_connected)
 
 
-def say_ready(config: Config, listeners: list[socket.socket]) -> None:
+def report_ready(config: Config, listeners: list[socket.socket]) -> None:
     """Tell whoever started the process that it is ready, and hand over the listening sockets for its successor."""
     if config.ready_fd >= 0:
         with contextlib.suppress(OSError), socket.socket(fileno=config.ready_fd) as channel:

@@ -13,11 +13,11 @@ from dataplane.wire.frames import FrameBuffer, FrameError, encode_frame
 HELLO = 0
 
 
-class _FrameStream(asyncio.Protocol):
+class _FrameSocket(asyncio.Protocol):
     """One open socket; hands whole frames on and says when it is over."""
 
     def __init__(
-        self, on_frame: Callable[[dict[str, Any], bytes], None], on_end: "Callable[[_FrameStream], None]"
+        self, on_frame: Callable[[dict[str, Any], bytes], None], on_end: "Callable[[_FrameSocket], None]"
     ) -> None:
         self._buffer = FrameBuffer()
         self._on_frame = on_frame
@@ -75,7 +75,7 @@ class WorkerConnection:
         self._failures = 0
         self._on_ejected = ejected
         self._changed = changed
-        self._stream: _FrameStream | None = None
+        self._socket: _FrameSocket | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._batches: dict[int, RequestBatch] = {}
         self._hello: asyncio.Future[int] | None = None
@@ -83,7 +83,7 @@ class WorkerConnection:
 
     @property
     def is_connected(self) -> bool:
-        return self._stream is not None and self._connecting is None
+        return self._socket is not None and self._connecting is None
 
     @property
     def is_connecting(self) -> bool:
@@ -95,26 +95,26 @@ class WorkerConnection:
 
     def connect(self) -> None:
         """Begin to connect; `changed` tells the end of it."""
-        if self._connecting is None and self._stream is None:
+        if self._connecting is None and self._socket is None:
             self._connecting = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, stream = await loop.create_unix_connection(
-                    lambda: _FrameStream(self._on_frame, self._on_end), self.path
+                _, socket = await loop.create_unix_connection(
+                    lambda: _FrameSocket(self._on_frame, self._on_end), self.path
                 )
-            self._stream = stream
+            self._socket = socket
             self._hello = loop.create_future()
-            stream.write(encode_frame({"id": HELLO, "op": "hello"}))
+            socket.write(encode_frame({"id": HELLO, "op": "hello"}))
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 self.max_batch = await self._hello
         except (OSError, TimeoutError, Lost):
             self._eject()
-            if self._stream is not None:
-                self._stream.abort()
-            self._stream = None
+            if self._socket is not None:
+                self._socket.abort()
+            self._socket = None
         finally:
             self._connecting = None
             self._hello = None
@@ -127,8 +127,8 @@ class WorkerConnection:
 
     def send(self, batch: RequestBatch) -> None:
         """Send a batch to the worker; without a connection it counts as not sent."""
-        stream = self._stream
-        if stream is None:
+        socket = self._socket
+        if socket is None:
             batch.fail(NotSent())
             return
         self._number += 1
@@ -139,19 +139,19 @@ class WorkerConnection:
             request.sent_to = (self, self._number, place)
         header = {"id": self._number, **batch.header}
         if batch.is_stream:
-            stream.write(encode_frame(header, batch.requests[0].body))
+            socket.write(encode_frame(header, batch.requests[0].body))
             return
         bodies = [request.body for request in batch.requests]
         header["sizes"] = [len(body) for body in bodies]
-        stream.write(encode_frame(header, bodies[0] if len(bodies) == 1 else b"".join(bodies)))
+        socket.write(encode_frame(header, bodies[0] if len(bodies) == 1 else b"".join(bodies)))
 
     def cancel(self, number: int, place: int) -> None:
         """Tell the worker that nobody waits for one request of a batch any more."""
         batch = self._batches.get(number)
-        if batch is None or self._stream is None:
+        if batch is None or self._socket is None:
             return
         item = {} if batch.is_stream else {"item": place}
-        self._stream.write(encode_frame({"op": "cancel", "target": number, **item}))
+        self._socket.write(encode_frame({"op": "cancel", "target": number, **item}))
 
     def _on_frame(self, header: dict[str, Any], body: bytes) -> None:
         number = header["id"]
@@ -190,12 +190,12 @@ class WorkerConnection:
         self._failures = 0
         self.ejected_until = 0.0
 
-    def _on_end(self, stream: _FrameStream) -> None:
+    def _on_end(self, socket: _FrameSocket) -> None:
         if self._hello is not None and not self._hello.done():
             self._hello.set_exception(Lost())
-        if stream is not self._stream or self._connecting is not None:
+        if socket is not self._socket or self._connecting is not None:
             return
-        self._stream = None
+        self._socket = None
         batches, self._batches = list(self._batches.values()), {}
         self.outstanding = self.in_flight = 0
         if batches:
@@ -210,8 +210,8 @@ class WorkerConnection:
         """Close the connection; what still waits is lost."""
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._stream is not None:
-            self._stream.close()
+        if self._socket is not None:
+            self._socket.close()
 
 
 def _max_batch(body: bytes) -> int:

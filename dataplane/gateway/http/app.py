@@ -10,7 +10,7 @@ from dataplane.gateway.core.pending import ClientGone
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.exposition import Exposition
 from dataplane.gateway.http.asgi import RUNNING, Disconnected, read_body, send_reply, type_Receive, type_Send
-from dataplane.gateway.http.calls import call_of, key_digest, request_id, type_Headers
+from dataplane.gateway.http.calls import call_of, request_id, type_Headers
 from dataplane.gateway.http.paths import InferencePath, MetadataPath, path_of
 from dataplane.gateway.http.replies import JSON, HttpReply, refused, reply_to
 from dataplane.gateway.site.kept_tables import EndpointRoute
@@ -53,7 +53,7 @@ class App:
         return await self._process(path.name)
 
     def _route(self, path: InferencePath | MetadataPath, headers: type_Headers) -> EndpointRoute:
-        return access.route_for(self.state.tables, path.environment, path.endpoint, key_digest(headers))
+        return access.route_for(self.state.tables, path.environment, path.endpoint, _digest(headers))
 
     async def _infer(
         self,
@@ -90,7 +90,7 @@ class App:
         if path.asks == "ready":
             ready = path.environment in self.state.tables
             return _json(200 if ready else 503, {"ready": ready, "live": ready})
-        access.check_key(self.state.tables, path.environment, key_digest(headers))
+        access.check_key(self.state.tables, path.environment, _digest(headers))
         if not path.asks:
             raise errors.unknown_path()
         return _json(200, metadata.SERVER_METADATA)
@@ -102,6 +102,10 @@ class App:
         call = metadata.metadata_call(path.environment, route, path.version)
         reply = reply_to(await inference.infer(self.state, route, call))
         return reply._replace(body=_with_versions(reply.body, route)) if reply.status == 200 else reply
+
+
+def _digest(headers: type_Headers) -> str:
+    return access.digest_of(headers.get(b"authorization", b""))
 
 
 def _json(status: int, document: dict[str, Any]) -> HttpReply:

@@ -14,7 +14,7 @@ type_Receive = Callable[[], Awaitable[type_Message]]
 type_Send = Callable[[type_Message], Awaitable[None]]
 
 
-RUNNING = "mlorch.running"  # in the scope: the connection's set of inferences, which it drops when its client is gone
+RUNNING = "mlorch.running"  # in the scope: the connection's set of inferences, dropped when its client disconnects
 
 
 class Disconnected(Exception):

@@ -1,4 +1,4 @@
-"""From a request's headers and body to what the core takes: key, id, and the call itself."""
+"""From a request's headers and body to what the core takes: its id, and the call itself."""
 
 import random
 import re
@@ -6,7 +6,6 @@ from typing import Any
 
 from dataplane.gateway import errors
 from dataplane.gateway.config import UNIT_MAX_CHARS
-from dataplane.gateway.core import access
 from dataplane.gateway.core.inference import Call
 from dataplane.gateway.http.paths import InferencePath
 
@@ -21,11 +20,6 @@ def request_id(headers: type_Headers) -> bytes:
     """Return the client's own request id when it is a decent one, else a new one."""
     offered = headers.get(b"x-request-id")
     return offered if offered and REQUEST_ID.match(offered) else b"%032x" % random.getrandbits(128)
-
-
-def key_digest(headers: type_Headers) -> str:
-    """Return the digest of the request's key, empty without one."""
-    return access.digest_of(headers.get(b"authorization", b""))
 
 
 def call_of(path: InferencePath, headers: type_Headers, body: bytes, identity: bytes, limit: int) -> Call:

@@ -26,7 +26,7 @@ from dataplane.gateway.core.pending import ClientGone
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.http.app import App
 from dataplane.gateway.http.asgi import RUNNING
-from dataplane.gateway.http.calls import EVENT_STREAM, call_of, key_digest, request_id, type_Headers
+from dataplane.gateway.http.calls import EVENT_STREAM, call_of, request_id, type_Headers
 from dataplane.gateway.http.paths import InferencePath, express_path
 from dataplane.gateway.http.replies import JSON, HttpReply, refused, reply_to
 
@@ -75,14 +75,15 @@ class Exchange:
         """Start the inference; a refusal is answered at once."""
         state, path, headers = self.connection.application.state, self.path, self.headers
         try:
-            route = access.route_for(state.tables, path.environment, path.endpoint, key_digest(headers))
+            digest = access.digest_of(headers.get(b"authorization", b""))
+            route = access.route_for(state.tables, path.environment, path.endpoint, digest)
             call = call_of(path, headers, self.body, self.id, route.max_body_bytes)
             self._inference = inference.start(state, route, call, self._end)
         except Refusal as refusal:
             self._end(None, refusal)
 
     def drop(self) -> None:
-        """Let go of what was started: the client is gone."""
+        """Drop what was started: the client has disconnected."""
         self.disconnected = True
         if self._inference is not None:
             self._inference.drop()

@@ -18,10 +18,10 @@ class InferencePath(NamedTuple):
 
 
 class MetadataPath(NamedTuple):
-    """What the Open Inference Protocol tells without inference: of a version, of an endpoint, of the server.
+    """What the Open Inference Protocol answers without inference: for a version, an endpoint, the server.
 
-    Without an `endpoint` it is of the server. `asks` is `live`, `ready` or `metadata`; empty when there is nothing at
-    the path, which only who has a key is told.
+    Without an `endpoint` it is for the server. `asks` is `live`, `ready` or `metadata`; empty when there is nothing at
+    the path, which only somebody with a key may know.
     """
 
     environment: str
