@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from dataplane.wire.frames import FrameError, encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
 from dataplane.worker.threads import THREAD_VARIABLES
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -196,13 +196,13 @@ async def ping(socket: str) -> bool:
         async with asyncio.timeout(PING_TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(socket)
             try:
-                writer.write(encode_frame({"id": 0, "op": "ping"}))
-                header, _ = await read_frame(reader)
+                writer.write(encode_frame(RequestHeader("ping")))
+                header, _ = await read_frame(reader, AnswerHeader)
             finally:
                 writer.close()
     except (OSError, TimeoutError, FrameError, asyncio.IncompleteReadError):
         return False
-    return header.get("status") == 200
+    return header.status == 200
 
 
 def signal_group(record: Record, number: signal.Signals) -> None:

@@ -1,5 +1,5 @@
 """The digest of a version's artifacts (docs/wire.md section 7). The site takes artifacts in by it, the worker checks it before it loads
-anything. Standard library only: a worker's environment may have nothing else."""
+anything."""
 
 import hashlib
 import os

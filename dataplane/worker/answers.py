@@ -3,9 +3,11 @@
 import json
 from typing import Any, NamedTuple
 
+from dataplane.wire.frames import AnswerHeader, AnswerRow, Fault
+
 JSON = "application/json"
-CLIENT_ERROR = "client_error"
-SERVER_ERROR = "server_error"
+CLIENT_ERROR: Fault = "client_error"
+SERVER_ERROR: Fault = "server_error"
 
 
 class Answer(NamedTuple):
@@ -17,15 +19,16 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     content_type: str = JSON
-    outcome: "str | None" = None
+    outcome: "Fault | None" = None
     header_length: "int | None" = None
 
-    def row(self) -> "list[Any]":
-        """Return the answer without its body as one row of an answer frame's `answers` (docs/wire.md section 6)."""
-        row: list[Any] = [self.status, len(self.body), self.content_type, self.outcome, self.header_length]
-        while row[-1] is None:
-            row.pop()
-        return row
+    def row(self) -> AnswerRow:
+        """Return the answer without its body, as one of a batch."""
+        return AnswerRow(self.status, len(self.body), self.content_type, self.outcome, self.header_length)
+
+    def header(self, number: int) -> AnswerHeader:
+        """Return the answer without its body, as the only one in its frame."""
+        return AnswerHeader(number, self.status, self.content_type, self.outcome, self.header_length)
 
 
 class BadInput(Exception):
@@ -44,6 +47,6 @@ def numbers_text(array: Any) -> "str | None":
     return None if "n" in text else text
 
 
-def json_answer(status: int, value: Any, outcome: "str | None" = None) -> Answer:
+def json_answer(status: int, value: Any, outcome: "Fault | None" = None) -> Answer:
     """Return `value` as a JSON answer."""
     return Answer(status, json.dumps(value).encode(), JSON, outcome)

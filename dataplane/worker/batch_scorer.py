@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker import batching
 from dataplane.worker.answers import Answer
 
@@ -90,11 +91,11 @@ class Batches:
         answer: Answer = self._scorer.score_one(_proof_header(is_oip), body)
         return answer
 
-    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
+    def score(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
         """Answer a batch of one kind."""
         answers: list[Answer | None] = [None] * len(bodies)
-        is_oip = header.get("op") == "infer"
-        is_json = header.get("content_type") in JSON_TYPES
+        is_oip = header.op == "infer"
+        is_json = header.content_type in JSON_TYPES
         if self._native is not None and (is_oip or is_json):
             self._score_native(self._native, is_oip, header, bodies, answers)
         if self._frames is not None and is_json and not is_oip:
@@ -108,19 +109,19 @@ class Batches:
         self,
         native: batching.Native,
         is_oip: bool,
-        header: "dict[str, Any]",
+        header: RequestHeader,
         bodies: "list[bytes]",
         answers: "list[Any]",
     ) -> None:
         """Answer what is plain. After a failure nothing is answered here: the general way tells whose it is."""
-        if header.get("op") not in ("infer", "invocations"):
+        if header.op not in ("infer", "invocations"):
             return
         decode: Callable[[bytes], Any] = native.forms.invocations
         encode: Callable[[Any, Any], Answer] = batching.encode_predictions
         if is_oip:
             scorer = self._scorer
-            decode = functools.partial(native.forms.oip, header_length=header.get("header_length"))
-            encode = batching.oip_encoder(str(header.get("model_name", "")), scorer.version, scorer.output_schema)
+            decode = functools.partial(native.forms.oip, header_length=header.header_length)
+            encode = batching.oip_encoder(header.model_name, scorer.version, scorer.output_schema)
         plain = [(place, request) for place, body in enumerate(bodies) if (request := decode(body)) is not None]
         groups = _bounded(plain) if self._frames is not None else [[one] for one in plain]
         while groups:
@@ -154,10 +155,10 @@ class Batches:
                 answers[place] = answer
 
 
-def _proof_header(is_oip: bool) -> "dict[str, Any]":
+def _proof_header(is_oip: bool) -> RequestHeader:
     if is_oip:
-        return {"op": "infer", "model_name": "proof"}
-    return {"op": "invocations", "content_type": "application/json"}
+        return RequestHeader("infer", model_name="proof")
+    return RequestHeader("invocations", content_type="application/json")
 
 
 def _bounded(plain: "list[tuple[int, Any]]") -> "list[list[tuple[int, Any]]]":

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker.__main__ import arguments, say
 from dataplane.worker.answers import Answer, json_answer
 from dataplane.worker.server import WorkerServer
@@ -23,17 +24,17 @@ class EchoScorer:
 
     max_batch = 1
 
-    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
+    def score(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
         return [self._one(header, body) for body in bodies]
 
-    def stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer":
+    def stream(self, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer":
         return (b"data: %d\n\n" % place for place in range(3))
 
-    def _one(self, header: "dict[str, Any]", body: bytes) -> Answer:
-        name = str(header.get("model_name", ""))
-        if header.get("op") == "infer":
+    def _one(self, header: RequestHeader, body: bytes) -> Answer:
+        name = header.model_name
+        if header.op == "infer":
             return json_answer(200, {"model_name": name, "model_version": self._version, "outputs": []})
-        if header.get("op") == "metadata":
+        if header.op == "metadata":
             told = {"name": name, "versions": [self._version], "platform": "echo", "inputs": [], "outputs": []}
             return json_answer(200, told)
         return self._invocations(body)

@@ -12,6 +12,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker import streaming
 from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer
 from dataplane.worker.batch_scorer import Batches
@@ -83,22 +84,22 @@ class Scorer:
             return None
         return frame if isinstance(frame, pd.DataFrame) and len(frame) else None
 
-    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
+    def score(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
         """Answer requests of one kind. The header is that of the frame (docs/wire.md section 6)."""
         return self._batches.score(header, bodies)
 
-    def score_one(self, header: "dict[str, Any]", body: bytes) -> Answer:
+    def score_one(self, header: RequestHeader, body: bytes) -> Answer:
         """Answer one request the general way."""
-        op, model_name = header.get("op"), str(header.get("model_name", ""))
+        op, model_name = header.op, header.model_name
         if op in ("invocations", "stream"):
-            return self.invocations(body, str(header.get("content_type", "")))
+            return self.invocations(body, header.content_type)
         if op == "infer":
-            return self.infer(body, model_name, header.get("header_length"))
+            return self.infer(body, model_name, header.header_length)
         if op == "metadata":
             return self.metadata(model_name)
         return json_answer(501, {"error": f"the worker does not know the operation {op!r}"})
 
-    def stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer":
+    def stream(self, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer":
         """Answer a request part by part as server-sent events; as a whole when it does not ask for a stream."""
         return streaming.parts(self, header, body)
 

@@ -14,7 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from dataplane.wire.frames import FrameBuffer, FrameError, encode_frame
+from dataplane.wire import shapes
+from dataplane.wire.frames import (
+    AnswerHeader,
+    AnswerRow,
+    FrameBuffer,
+    FrameError,
+    Hello,
+    RequestHeader,
+    encode_frame,
+)
 from dataplane.worker.answers import SERVER_ERROR, Answer, json_answer
 
 SOCKET_MODE = 0o600
@@ -22,6 +31,8 @@ FINISH_TIMEOUT_S = 30.0
 READ_BYTES = 256 * 1024
 BACKLOG = 64
 STREAMS_MAX = 64
+EVENT_STREAM = "text/event-stream"
+CANCELLED = AnswerRow(0, 0)
 
 
 class Scores(Protocol):
@@ -29,9 +40,9 @@ class Scores(Protocol):
 
     max_batch: int
 
-    def score(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]": ...
+    def score(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]": ...
 
-    def stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer": ...
+    def stream(self, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer": ...
 
 
 class WorkerServer:
@@ -87,12 +98,11 @@ class WorkerServer:
             connection.on_end = self._connections.discard
             connection.thread.start()
 
-    def _answers(self, header: "dict[str, Any]", bodies: "list[bytes]") -> "list[Answer]":
-        op = header.get("op")
-        if op == "ping":
+    def _answers(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
+        if header.op == "ping":
             return [Answer(200, b"")]
-        if op == "hello":
-            return [json_answer(200, {"max_batch": self._scorer.max_batch})]
+        if header.op == "hello":
+            return [Answer(200, shapes.write(Hello(self._scorer.max_batch)))]
         with self._predicting:
             try:
                 answers = self._scorer.score(header, bodies)
@@ -101,7 +111,7 @@ class WorkerServer:
                 answers = [json_answer(500, {"error": text}, SERVER_ERROR)] * len(bodies)
         return answers
 
-    def _stream(self, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer":
+    def _stream(self, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer":
         """Return the parts of a streamed answer; each part is made under the lock, other requests are answered between them."""
         with self._predicting:
             parts = self._scorer.stream(header, body)
@@ -123,8 +133,8 @@ class _Connection:
         self._peer = peer
         self._answers = answers
         self._parts_of = stream
-        self._buffer = FrameBuffer()
-        self._waiting: deque[tuple[dict[str, Any], bytes]] = deque()
+        self._buffer = FrameBuffer(RequestHeader)
+        self._waiting: deque[tuple[RequestHeader, bytes]] = deque()
         self._cancelled: set[tuple[Any, Any]] = set()
         self._sending = threading.Lock()
         self._streams = threading.Semaphore(STREAMS_MAX)
@@ -156,54 +166,53 @@ class _Connection:
             if not data:
                 return False
             for header, body in self._buffer.feed(data):
-                if header.get("op") == "cancel":
-                    self._cancelled.add((header.get("target"), header.get("item")))
+                if header.op == "cancel":
+                    self._cancelled.add((header.target, header.item))
                 else:
                     self._waiting.append((header, body))
             wait = not self._waiting
         return True
 
-    def _answer(self, header: "dict[str, Any]", body: bytes) -> None:
-        number = header.get("id")
-        if header.get("op") == "stream" and self._streams.acquire(blocking=False):
+    def _answer(self, header: RequestHeader, body: bytes) -> None:
+        number, sizes = header.id, header.sizes
+        if header.op == "stream" and self._streams.acquire(blocking=False):
             threading.Thread(target=self._stream, args=(header, body), daemon=True, name="stream").start()
             return
-        sizes = header.get("sizes")
         bodies = [body] if sizes is None else _cut(body, sizes)
         wanted = [place for place in range(len(bodies)) if not self._is_cancelled(number, place)]
         answers = self._answers(header, [bodies[place] for place in wanted]) if wanted else []
         self._cancelled = {entry for entry in self._cancelled if entry[0] != number} if self._cancelled else set()
         if sizes is None:
             if answers:
-                self._send({"id": number, **_fields(answers[0])}, answers[0].body)
+                self._send(answers[0].header(number), answers[0].body)
             return
-        rows: list[Any] = [[0, 0]] * len(bodies)
+        rows = [CANCELLED] * len(bodies)
         for place, answer in zip(wanted, answers, strict=True):
             rows[place] = answer.row()
-        self._send({"id": number, "answers": rows}, b"".join([answer.body for answer in answers]))
+        self._send(AnswerHeader(number, answers=rows), b"".join([answer.body for answer in answers]))
 
     def _is_cancelled(self, number: Any, place: int) -> bool:
         return bool(self._cancelled) and not self._cancelled.isdisjoint({(number, None), (number, place)})
 
-    def _stream(self, header: "dict[str, Any]", body: bytes) -> None:
-        number = header.get("id")
+    def _stream(self, header: RequestHeader, body: bytes) -> None:
+        number = header.id
         try:
             parts = self._parts_of(header, body)
             if isinstance(parts, Answer):
-                self._send({"id": number, **_fields(parts)}, parts.body)
+                self._send(parts.header(number), parts.body)
                 return
             for part in parts:
                 if (number, None) in self._cancelled:
                     return
-                self._send({"id": number, "status": 200, "content_type": "text/event-stream", "more": True}, part)
-            self._send({"id": number, "status": 200, "content_type": "text/event-stream"}, b"")
+                self._send(AnswerHeader(number, content_type=EVENT_STREAM, more=True), part)
+            self._send(AnswerHeader(number, content_type=EVENT_STREAM), b"")
         except OSError:
             pass
         finally:
             self._cancelled.discard((number, None))
             self._streams.release()
 
-    def _send(self, header: "dict[str, Any]", body: bytes) -> None:
+    def _send(self, header: AnswerHeader, body: bytes) -> None:
         frame = encode_frame(header, body)
         with self._sending:
             self._peer.sendall(frame)
@@ -218,10 +227,3 @@ def _cut(body: bytes, sizes: "list[int]") -> "list[bytes]":
         bodies.append(body[begin : begin + size])
         begin += size
     return bodies
-
-
-def _fields(answer: Answer) -> "dict[str, Any]":
-    """Return the header fields of a single answer."""
-    fields = {"status": answer.status, "content_type": answer.content_type}
-    optional = {"outcome": answer.outcome, "header_length": answer.header_length}
-    return fields | {name: value for name, value in optional.items() if value is not None}

@@ -9,13 +9,14 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, json_answer
 
 EVENT_STREAM = "text/event-stream"
 END = b"data: [DONE]\n\n"
 
 
-def parts(scorer: Any, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes] | Answer":
+def parts(scorer: Any, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer":
     """Return the events of a streamed prediction, or one answer when the request does not ask for a stream or is refused.
 
     A stream is asked for by `Accept: text/event-stream` or by `"stream": true` beside the data. The first part is made here, so that a
@@ -40,7 +41,7 @@ def parts(scorer: Any, header: "dict[str, Any]", body: bytes) -> "Iterator[bytes
     return _events(itertools.chain([] if first is None else [first], stream))
 
 
-def _asks(header: "dict[str, Any]", body: bytes) -> "tuple[bool, Any]":
+def _asks(header: RequestHeader, body: bytes) -> "tuple[bool, Any]":
     try:
         request = json.loads(body)
     except (ValueError, RecursionError):
@@ -48,7 +49,7 @@ def _asks(header: "dict[str, Any]", body: bytes) -> "tuple[bool, Any]":
     if not isinstance(request, dict):
         return False, None
     wanted = request.pop("stream", False) is True
-    return wanted or EVENT_STREAM in header.get("accept", ""), request
+    return wanted or EVENT_STREAM in header.accept, request
 
 
 def _events(chunks: "Iterator[Any]") -> "Iterator[bytes]":

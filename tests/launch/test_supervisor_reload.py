@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
 from dataplane.wire import shapes
-from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, AnswerRow, RequestHeader, encode_frame, read_frame
 from dataplane.wire.route_table import RouteTable
 from mlorch_site.launch.supervisor.__main__ import Up
 from mlorch_site.launch.supervisor.logs import LogBook
@@ -48,25 +49,25 @@ async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     streams: set[asyncio.Task[None]] = set()
     try:
         while True:
-            header, body = await read_frame(reader)
-            if header["op"] == "hello":
-                writer.write(encode_frame({"id": header["id"], "status": 200}, b'{"max_batch": 1}'))
-            elif header["op"] == "stream":
-                task = asyncio.create_task(_stream(writer, header["id"]))
+            header, body = await read_frame(reader, RequestHeader)
+            if header.op == "hello":
+                writer.write(encode_frame(AnswerHeader(header.id), b'{"max_batch": 1}'))
+            elif header.op == "stream":
+                task = asyncio.create_task(_stream(writer, header.id))
                 streams.add(task)
                 task.add_done_callback(streams.discard)
-            elif header["op"] == "invocations":
+            elif header.op == "invocations":
                 await asyncio.sleep(SLOW_S if body == b"slow" else 0)
-                answers = [[200, len(body), "application/json"]]
-                writer.write(encode_frame({"id": header["id"], "answers": answers}, body))
+                answers = [AnswerRow(200, len(body), "application/json")]
+                writer.write(encode_frame(AnswerHeader(header.id, answers=answers), body))
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
 
 
 async def _stream(writer: asyncio.StreamWriter, number: int) -> None:
-    told = {"id": number, "status": 200, "content_type": "text/event-stream"}
+    told = AnswerHeader(number, content_type="text/event-stream")
     for part in range(PARTS):
-        writer.write(encode_frame({**told, "more": True}, b"data: %d\n\n" % part))
+        writer.write(encode_frame(msgspec.structs.replace(told, more=True), b"data: %d\n\n" % part))
         await asyncio.sleep(STREAM_S / PARTS)
     writer.write(encode_frame(told))
 

@@ -5,7 +5,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dataplane.gateway import errors
 from dataplane.gateway.config import MOVES_MAX
@@ -27,17 +27,18 @@ from dataplane.gateway.errors import Refusal
 from dataplane.gateway.site import request_log
 from dataplane.gateway.site.request_log import Entry
 from dataplane.gateway.state import State, type_LaneKey
+from dataplane.wire.frames import RequestHeader
 from dataplane.wire.route_table import STABLE
 
 COUNTED_AS: dict[type, str] = {TimedOut: "timeouts", ClientGone: "client_errors"}
 
 
 class Call(NamedTuple):
-    """What a client asks: the operation for the worker with its header (`op` first), and how its arm is chosen."""
+    """What a client asks: the operation for the worker with its header, and how its arm is chosen."""
 
     environment: str
     endpoint: str
-    header: dict[str, Any]
+    header: RequestHeader
     body: bytes
     unit: str
     version: str  # named in the URL; empty to let the routes decide
@@ -149,7 +150,7 @@ class Inference:
         """Return what goes to a lane: the deadline is the same however often the request is sent on."""
         call = self._call
         deadline = self._began + self._route.timeout_ms / 1000
-        return PendingRequest(tuple(call.header.items()), call.body, self._began, deadline, self._ended)
+        return PendingRequest(call.header, call.body, self._began, deadline, self._ended)
 
     def _submit(self, lane: Lane) -> None:
         """Send the request on to another lane."""
@@ -212,7 +213,7 @@ class Inference:
                 arm=arm.arm,
                 version=arm.version,
                 release=arm.release,
-                op=str(call.header["op"]),
+                op=call.header.op,
                 content_type=_content_type(call),
                 status=status,
                 outcome=outcome.outcome if outcome else COUNTED_AS.get(type(error), "server_errors"),
@@ -289,6 +290,6 @@ def _choose(route: EndpointRoute, call: Call) -> type_Choice:
 
 def _content_type(call: Call) -> str:
     """Return the content type of a request; a body with binary tensors is no JSON."""
-    if call.header.get("header_length") is not None:
+    if call.header.header_length is not None:
         return "application/octet-stream"
-    return str(call.header.get("content_type", "application/json"))
+    return "application/json" if call.header.op == "infer" else call.header.content_type

@@ -202,7 +202,7 @@ class Lane:
         waiting = self._waiting
         requests: list[PendingRequest] = []
         kind, size = waiting[0].kind, 0
-        is_stream = kind[0][1] == "stream"
+        is_stream = kind.op == "stream"
         while waiting and len(requests) < bound:
             request = waiting[0]
             if request.kind != kind or (requests and (is_stream or size + len(request.body) > BATCH_MAX_BYTES)):

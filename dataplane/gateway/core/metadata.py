@@ -3,6 +3,7 @@
 from dataplane.gateway import errors
 from dataplane.gateway.core.compiled_table import EndpointRoute
 from dataplane.gateway.core.inference import Call
+from dataplane.wire.frames import RequestHeader
 from dataplane.wire.route_table import STABLE
 
 SERVER_METADATA = {"name": "mlorch", "version": "1", "extensions": ["binary_tensor_data"]}
@@ -26,7 +27,7 @@ def metadata_call(environment: str, route: EndpointRoute, version: str) -> Call:
     Raises Refusal (503) when no version is served.
     """
     return Call(
-        environment, route.name, {"op": "metadata", "model_name": route.name}, b"", "", version or _described(route)
+        environment, route.name, RequestHeader("metadata", model_name=route.name), b"", "", version or _described(route)
     )
 
 

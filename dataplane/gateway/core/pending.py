@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
+
+from dataplane.wire.frames import AnswerHeader, AnswerRow, RequestHeader
 
 
 class NotSent(Exception):
@@ -47,9 +49,6 @@ def outcome_of(answer: WorkerAnswer) -> str:
     return named or ("client_errors" if answer.status < 500 else "server_errors")
 
 
-type_Kind = tuple[tuple[str, Any], ...]
-
-
 class Carrier(Protocol):
     """What a batch is sent over."""
 
@@ -58,7 +57,7 @@ class Carrier(Protocol):
 
 
 class PendingRequest:
-    """One request on its way. `kind` are the header fields that requests of one batch share, `op` first.
+    """One request on its way. `kind` is the header that requests of one batch share.
 
     `since` and `deadline` are monotonic seconds. `on_end` is called exactly once, with the answer or with what went
     wrong.
@@ -68,7 +67,7 @@ class PendingRequest:
 
     def __init__(
         self,
-        kind: type_Kind,
+        kind: RequestHeader,
         body: bytes,
         since: float,
         deadline: float,
@@ -116,33 +115,29 @@ class RequestBatch:
     def __init__(self, requests: list[PendingRequest], on_unsent: Callable[[list[PendingRequest]], None]) -> None:
         self.requests = requests
         self.on_unsent = on_unsent
-        self.is_stream = requests[0].kind[0][1] == "stream"
+        self.is_stream = requests[0].kind.op == "stream"
         self.has_begun = False
         self._parts: asyncio.Queue[bytes | None] | None = None
 
-    @property
-    def header(self) -> dict[str, Any]:
-        return {name: value for name, value in self.requests[0].kind if value is not None}
-
-    def answer(self, rows: list[list[Any]], body: bytes) -> None:
+    def answer(self, rows: list[AnswerRow], body: bytes) -> None:
         """Give each request its own answer. Raises ValueError when the worker answered another number of requests."""
         begin = 0
         for request, row in zip(self.requests, rows, strict=True):
-            end = begin + row[1]
+            end = begin + row.size
             if not request.is_ended:
-                request.answer(WorkerAnswer(row[0], row[2], body[begin:end], *row[3:]))
+                part = body[begin:end]
+                request.answer(WorkerAnswer(row.status, row.content_type, part, row.outcome, row.header_length))
             begin = end
 
-    def part(self, header: dict[str, Any], body: bytes) -> None:
+    def part(self, header: AnswerHeader, body: bytes) -> None:
         """Give the one request of a stream its first part as the answer, later ones through `parts`."""
-        request, has_more = self.requests[0], bool(header.get("more"))
         if self._parts is not None:
-            self._parts.put_nowait(body if has_more else None)
+            self._parts.put_nowait(body if header.more else None)
             return
-        parts: asyncio.Queue[bytes | None] | None = asyncio.Queue() if has_more else None
+        parts: asyncio.Queue[bytes | None] | None = asyncio.Queue() if header.more else None
         self._parts = parts
-        outcome, length = header.get("outcome"), header.get("header_length")
-        request.answer(WorkerAnswer(header["status"], header["content_type"], body, outcome, length, parts))
+        outcome, length = header.outcome, header.header_length
+        self.requests[0].answer(WorkerAnswer(header.status, header.content_type, body, outcome, length, parts))
 
     def fail(self, error: Exception) -> None:
         """End all waits; what was not begun may be sent again."""

@@ -6,7 +6,7 @@ It begins after the client has its answer, has its own bound, and only ever coun
 import asyncio
 import time
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dataplane.gateway.core import answer_diff, router
 from dataplane.gateway.core.answer_diff import AnswerDiff
@@ -14,6 +14,7 @@ from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
 from dataplane.gateway.core.lanes import Lane
 from dataplane.gateway.core.pending import Moved, PendingRequest, TimedOut, WorkerAnswer, outcome_of
 from dataplane.gateway.site.windows import WindowKey, Windows
+from dataplane.wire.frames import RequestHeader
 
 SHADOW = "shadow"
 OPEN_MAX = 64  # mirrored requests of one endpoint that wait for their answer
@@ -32,7 +33,7 @@ class Mirrored(NamedTuple):
 
     environment: str
     route: EndpointRoute
-    header: dict[str, Any]
+    header: RequestHeader
     request: bytes
     unit: str
     status: int
@@ -79,7 +80,7 @@ class Shadow:
     def mirror(self, request: Mirrored) -> None:
         """Ask the shadow arm in a later turn of the event loop, when the request is in its share."""
         arm = request.route.shadow
-        if arm is None or request.header["op"] == "stream" or not _is_in_share(request, arm.mirror_pct):
+        if arm is None or request.header.op == "stream" or not _is_in_share(request, arm.mirror_pct):
             return
         place = request.place
         is_full = self.open_requests.get(place, 0) >= OPEN_MAX or self._open_bytes + request.size > OPEN_MAX_BYTES
@@ -111,7 +112,7 @@ class Shadow:
                 self._remember(key, request, answer)
 
         deadline = since + request.route.timeout_ms / 1000
-        lane.submit(PendingRequest(tuple(request.header.items()), request.request, since, deadline, ended))
+        lane.submit(PendingRequest(request.header, request.request, since, deadline, ended))
 
     def _remember(self, key: WindowKey, request: Mirrored, answer: WorkerAnswer) -> None:
         """Keep two comparable answers until they are compared; what finds no room is not."""

@@ -1,14 +1,17 @@
 """The connection to one worker: frames out, answers back to those who wait (docs/wire.md section 6)."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
+
+import msgspec
 
 from dataplane.gateway.config import CONNECT_TIMEOUT_S, EJECT_FIRST_S, EJECT_MAX_S, HELLO_TIMEOUT_S
 from dataplane.gateway.core.pending import Lost, NotSent, RequestBatch
-from dataplane.wire.frames import FrameBuffer, FrameError, encode_frame
+from dataplane.wire import shapes
+from dataplane.wire.frames import AnswerHeader, FrameBuffer, FrameError, Hello, RequestHeader, encode_frame
+from dataplane.wire.shapes import Malformed
 
 HELLO = 0
 
@@ -17,9 +20,9 @@ class _FrameSocket(asyncio.Protocol):
     """One open socket; hands whole frames on and says when it is over."""
 
     def __init__(
-        self, on_frame: Callable[[dict[str, Any], bytes], None], on_end: "Callable[[_FrameSocket], None]"
+        self, on_frame: Callable[[AnswerHeader, bytes], None], on_end: "Callable[[_FrameSocket], None]"
     ) -> None:
-        self._buffer = FrameBuffer()
+        self._buffer = FrameBuffer(AnswerHeader)
         self._on_frame = on_frame
         self._on_end = on_end
         self._transport: asyncio.WriteTransport | None = None  # until the loop has made the connection
@@ -31,7 +34,7 @@ class _FrameSocket(asyncio.Protocol):
         try:
             for header, body in self._buffer.feed(data):
                 self._on_frame(header, body)
-        except (FrameError, KeyError, TypeError, ValueError, IndexError):
+        except (FrameError, ValueError):
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,7 +110,7 @@ class WorkerConnection:
                 )
             self._socket = socket
             self._hello = loop.create_future()
-            socket.write(encode_frame({"id": HELLO, "op": "hello"}))
+            socket.write(encode_frame(RequestHeader("hello", HELLO)))
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 self.max_batch = await self._hello
         except (OSError, TimeoutError, Lost):
@@ -137,12 +140,9 @@ class WorkerConnection:
         self.in_flight += len(batch.requests)
         for place, request in enumerate(batch.requests):
             request.sent_to = (self, self._number, place)
-        header = {"id": self._number, **batch.header}
-        if batch.is_stream:
-            socket.write(encode_frame(header, batch.requests[0].body))
-            return
-        bodies = [request.body for request in batch.requests]
-        header["sizes"] = [len(body) for body in bodies]
+        kind, bodies = batch.requests[0].kind, [request.body for request in batch.requests]
+        sizes = None if batch.is_stream else [len(body) for body in bodies]
+        header = msgspec.structs.replace(kind, id=self._number, sizes=sizes)
         socket.write(encode_frame(header, bodies[0] if len(bodies) == 1 else b"".join(bodies)))
 
     def cancel(self, number: int, place: int) -> None:
@@ -150,11 +150,11 @@ class WorkerConnection:
         batch = self._batches.get(number)
         if batch is None or self._socket is None:
             return
-        item = {} if batch.is_stream else {"item": place}
-        self._socket.write(encode_frame({"op": "cancel", "target": number, **item}))
+        item = None if batch.is_stream else place
+        self._socket.write(encode_frame(RequestHeader("cancel", target=number, item=item)))
 
-    def _on_frame(self, header: dict[str, Any], body: bytes) -> None:
-        number = header["id"]
+    def _on_frame(self, header: AnswerHeader, body: bytes) -> None:
+        number = header.id
         if number == HELLO:
             if self._hello is not None and not self._hello.done():
                 self._hello.set_result(_max_batch(body))
@@ -165,11 +165,13 @@ class WorkerConnection:
         if batch.is_stream:
             self._on_part(number, batch, header, body)
             return
+        if header.answers is None:
+            raise FrameError("the answer to a batch has no answers")
         self._done(number, batch)
-        batch.answer(header["answers"], body)
+        batch.answer(header.answers, body)
         self._changed(self)
 
-    def _on_part(self, number: int, batch: RequestBatch, header: dict[str, Any], body: bytes) -> None:
+    def _on_part(self, number: int, batch: RequestBatch, header: AnswerHeader, body: bytes) -> None:
         """Hand on a part of a streamed answer.
 
         From its first part on the stream does not keep other batches waiting.
@@ -178,7 +180,7 @@ class WorkerConnection:
             batch.has_begun = True
             self.outstanding -= 1
             self._changed(self)
-        if not header.get("more"):
+        if not header.more:
             self.in_flight -= 1
             del self._batches[number]
         batch.part(header, body)
@@ -217,10 +219,9 @@ class WorkerConnection:
 def _max_batch(body: bytes) -> int:
     """Return how many requests the worker takes at once, 1 when it does not say."""
     try:
-        number = json.loads(body)["max_batch"]
-    except (ValueError, KeyError, TypeError):
+        return shapes.read(Hello, body).max_batch
+    except Malformed:
         return 1
-    return number if type(number) is int and number > 0 else 1
 
 
 def least_busy(connections: list[WorkerConnection]) -> WorkerConnection:

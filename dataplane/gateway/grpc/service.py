@@ -11,6 +11,7 @@ from dataplane.gateway.grpc import inference_pb2 as pb
 from dataplane.gateway.grpc import messages
 from dataplane.gateway.grpc.caller import Caller, place_of
 from dataplane.gateway.state import State
+from dataplane.wire.frames import RequestHeader
 
 type_Headers = tuple[tuple[bytes, bytes], ...]
 MODELS_FAULT = (b"x-mlorch-outcome", b"server_error")
@@ -76,7 +77,7 @@ class Service:
         body, header_length = messages.to_worker(request)
         if len(body) > route.max_body_bytes:
             raise errors.too_large(route.max_body_bytes)
-        header = {"op": "infer", "model_name": route.name, "header_length": header_length}
+        header = RequestHeader("infer", model_name=route.name, header_length=header_length)
         call = Call(
             environment, route.name, header, body, caller.unit, request.model_version, caller.request_id.encode()
         )

@@ -2,12 +2,12 @@
 
 import random
 import re
-from typing import Any
 
 from dataplane.gateway import errors
 from dataplane.gateway.config import UNIT_MAX_CHARS
 from dataplane.gateway.core.inference import Call
 from dataplane.gateway.http.paths import InferencePath
+from dataplane.wire.frames import RequestHeader
 
 type_Headers = dict[bytes, bytes]
 
@@ -27,14 +27,13 @@ def call_of(path: InferencePath, headers: type_Headers, body: bytes, identity: b
     environment, endpoint, op, version = path
     if len(body) > limit:
         raise errors.too_large(limit)
-    header: dict[str, Any]
     if op == "infer":
-        header = {"op": "infer", "model_name": endpoint, "header_length": header_length_of(headers)}
+        header = RequestHeader(op, model_name=endpoint, header_length=header_length_of(headers))
     else:
-        header = {"op": op, "content_type": headers.get(b"content-type", b"").decode("latin-1")}
-        accept = headers.get(b"accept", b"")
+        content_type, accept = headers.get(b"content-type", b"").decode("latin-1"), headers.get(b"accept", b"")
+        header = RequestHeader(op, content_type=content_type)
         if b'"stream"' in body or EVENT_STREAM in accept:
-            header = {**header, "op": "stream", "accept": accept.decode("latin-1")}
+            header = RequestHeader("stream", content_type=content_type, accept=accept.decode("latin-1"))
     return Call(environment, endpoint, header, body, unit_of(headers), version, identity)
 
 

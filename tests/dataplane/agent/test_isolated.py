@@ -12,7 +12,7 @@ import pytest
 from dataplane.agent.config import Config
 from dataplane.agent.loop import Agent
 from dataplane.wire.digest import digest
-from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - the same saved model
 from tests.support.folders import short_folder
 from tests.support.waiting import PATIENCE_S, auntil
@@ -33,9 +33,9 @@ def requirements() -> list[str]:
 
 async def ask(address: str, body: bytes) -> tuple[dict[str, Any], bytes]:
     reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
-    writer.write(encode_frame({"id": 1, "op": "invocations", "content_type": "application/json"}, body))
+    writer.write(encode_frame(RequestHeader("invocations", 1, content_type="application/json"), body))
     try:
-        return await read_frame(reader)
+        return await read_frame(reader, AnswerHeader)
     finally:
         writer.close()
 
@@ -72,7 +72,7 @@ async def test_other_requirements__environment_is_built_once_and_serves(cancer_m
         (build,) = agent.report()["environments"]
         await agent.close()
 
-        assert (header["status"], len(json.loads(body)["predictions"])) == (200, 2)
+        assert (header.status, len(json.loads(body)["predictions"])) == (200, 2)
         assert "building" in seen_states
         assert build["state"] == "ready"
         assert "cloudpickle" in build["log_tail"]

@@ -16,7 +16,7 @@ from dataplane.agent import replica_runner as replica_module
 from dataplane.agent import worker_process
 from dataplane.agent.config import Config
 from dataplane.agent.loop import Agent
-from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.support.folders import short_folder
 from tests.support.waiting import auntil
 
@@ -64,14 +64,14 @@ async def gone(agent: Agent) -> None:
 
 async def ask(agent: Agent, body: dict[str, Any]) -> int | None:
     reader, writer = await asyncio.open_unix_connection(seen(agent)["address"].removeprefix("unix:"))
-    writer.write(encode_frame({"id": 1, "op": "invocations"}, json.dumps(body).encode()))
+    writer.write(encode_frame(RequestHeader("invocations", 1), json.dumps(body).encode()))
     try:
-        header, _ = await read_frame(reader)
+        header, _ = await read_frame(reader, AnswerHeader)
     except asyncio.IncompleteReadError:
         return None
     finally:
         writer.close()
-    return int(header["status"])
+    return int(header.status)
 
 
 async def test_goal__started__is_ready_answers_and_knows_no_secret(

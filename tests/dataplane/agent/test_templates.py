@@ -17,7 +17,7 @@ from dataplane.agent.config import Config
 from dataplane.agent.loop import Agent
 from dataplane.agent.templates import NoTemplate, Template
 from dataplane.wire.digest import digest
-from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - a fixture
 from tests.support.folders import short_folder
 from tests.support.waiting import PATIENCE_S, auntil
@@ -59,10 +59,10 @@ async def predictions(agent: Agent, replica: str, artifacts: Path) -> Any:
     """Return what the replica answers to the version's own input example."""
     reader, writer = await asyncio.open_unix_connection(row(agent, replica)["address"].removeprefix("unix:"))
     body = (artifacts / "serving_input_example.json").read_bytes()
-    writer.write(encode_frame({"id": 1, "op": "invocations", "content_type": "application/json"}, body))
-    header, content = await read_frame(reader)
+    writer.write(encode_frame(RequestHeader("invocations", 1, content_type="application/json"), body))
+    header, content = await read_frame(reader, AnswerHeader)
     writer.close()
-    assert header["status"] == 200
+    assert header.status == 200
     return json.loads(content)["predictions"]
 
 

@@ -15,7 +15,7 @@ from dataplane.gateway.core.compiled_table import CompiledTable, compile_table
 from dataplane.gateway.http.app import App
 from dataplane.gateway.state import State
 from dataplane.wire import shapes
-from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, AnswerRow, Hello, RequestHeader, encode_frame, read_frame
 from dataplane.wire.histogram import Latency
 from dataplane.wire.route_table import RouteTable
 from dataplane.wire.window_batch import Window
@@ -71,7 +71,7 @@ def compiled(document: dict[str, Any]) -> CompiledTable:
     return compile_table(shapes.convert(RouteTable, document))
 
 
-type_Behaviour = Callable[[dict[str, Any], bytes], Awaitable[dict[str, Any] | None]]
+type_Behaviour = Callable[[RequestHeader, bytes], Awaitable[dict[str, Any] | None]]
 
 
 class FrameWorker:
@@ -82,22 +82,21 @@ class FrameWorker:
 
     def __init__(self, path: Path, behaviour: type_Behaviour, max_batch: int) -> None:
         self.path = path
-        self.seen: list[dict[str, Any]] = []
+        self.seen: list[RequestHeader] = []
         self.sizes: list[int] = []
-        self.cancelled: list[dict[str, Any]] = []
+        self.cancelled: list[RequestHeader] = []
         self._behaviour = behaviour
         self._max_batch = max_batch
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                header, body = await read_frame(reader)
-                if header["op"] == "cancel":
+                header, body = await read_frame(reader, RequestHeader)
+                if header.op == "cancel":
                     self.cancelled.append(header)
                     continue
-                if header["op"] == "hello":
-                    told = json.dumps({"max_batch": self._max_batch}).encode()
-                    writer.write(encode_frame({"id": header["id"], "status": 200}, told))
+                if header.op == "hello":
+                    writer.write(encode_frame(AnswerHeader(header.id), shapes.write(Hello(self._max_batch))))
                     continue
                 frame = await self._answer(header, body)
                 if frame is None:
@@ -108,24 +107,24 @@ class FrameWorker:
         finally:
             writer.close()
 
-    async def _answer(self, header: dict[str, Any], body: bytes) -> bytes | None:
-        rows: list[Any] = []
+    async def _answer(self, header: RequestHeader, body: bytes) -> bytes | None:
+        rows: list[AnswerRow] = []
         bodies: list[bytes] = []
-        self.sizes.append(len(header["sizes"]))
-        for size in header["sizes"]:
+        sizes = header.sizes or []
+        self.sizes.append(len(sizes))
+        for size in sizes:
             part, body = body[:size], body[size:]
             self.seen.append(header)
             told = await self._behaviour(header, part)
             if told is None:
                 return None
             bodies.append(json.dumps({"got": len(part)}).encode())
-            rows.append(
-                [told["status"], len(bodies[-1]), told.get("content_type", "application/json"), told.get("outcome")]
-            )
-        return encode_frame({"id": header["id"], "answers": rows}, b"".join(bodies))
+            content_type = told.get("content_type", "application/json")
+            rows.append(AnswerRow(told["status"], len(bodies[-1]), content_type, told.get("outcome")))
+        return encode_frame(AnswerHeader(header.id, answers=rows), b"".join(bodies))
 
 
-async def fine(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+async def fine(header: RequestHeader, body: bytes) -> dict[str, Any]:
     return {"status": 200, "content_type": "application/json"}
 
 

@@ -7,13 +7,14 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from dataplane.gateway.http import http_server as gateway_server
 from dataplane.gateway.http.app import App
 from dataplane.gateway.http.http_server import Server
 from dataplane.gateway.state import State
-from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.dataplane.gateway.conftest import FrameWorker, fine, table
 from tests.dataplane.gateway.test_http import Client, request
 from tests.support.waiting import auntil, patience
@@ -58,13 +59,13 @@ async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ope
     """Answer a streamed request: its first part at once, the others when `opened` says so."""
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
-            header, _ = await read_frame(reader)
-            if header["op"] == "hello":
-                writer.write(encode_frame({"id": header["id"], "status": 200}, b'{"max_batch": 1}'))
+            header, _ = await read_frame(reader, RequestHeader)
+            if header.op == "hello":
+                writer.write(encode_frame(AnswerHeader(header.id), b'{"max_batch": 1}'))
                 continue
-            told = {"id": header["id"], "status": 200, "content_type": "text/event-stream"}
+            told = AnswerHeader(header.id, content_type="text/event-stream")
             for number in range(PARTS):
-                writer.write(encode_frame({**told, "more": True}, f"data: {number}\n\n".encode()))
+                writer.write(encode_frame(msgspec.structs.replace(told, more=True), f"data: {number}\n\n".encode()))
                 await opened.wait()
             writer.write(encode_frame(told))
 
@@ -83,7 +84,7 @@ async def gateway(
         application, server, listener.getsockname()[1], asyncio.create_task(server.serve(sockets=[listener]))
     )
 
-    async def behaviour(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def behaviour(header: Any, body: bytes) -> dict[str, Any]:
         if body == b"slow":
             running.entered.set()
             await running.opened.wait()

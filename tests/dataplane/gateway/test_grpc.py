@@ -123,8 +123,8 @@ async def test_infer__worker_gets_the_binary_form_and_units_stick(
     code, _, trailing = await refusal(ask("ModelInfer", request_for(), x_mlorch_unit="u", x_request_id="my-request"))
 
     assert (code, trailing["x-request-id"]) == ("INTERNAL", "my-request")
-    assert worker.seen[0]["op"] == "infer"
-    assert worker.seen[0]["header_length"] == messages.to_worker(request_for()).header_length
+    assert worker.seen[0].op == "infer"
+    assert worker.seen[0].header_length == messages.to_worker(request_for()).header_length
     assert [(w.requests, w.drawn) for w in state.windows.take(everything=True)] == [(1, 0)]
 
 
@@ -138,7 +138,7 @@ async def test_infer__body_over_the_endpoints_limit__refused(state: State, ask: 
 async def test_infer__worker_too_slow__deadline_with_who_it_was(
     state: State, ask: type_Ask, start_worker: type_Start
 ) -> None:
-    async def slow(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def slow(header: Any, body: bytes) -> dict[str, Any]:
         await asyncio.sleep(SLOW_S)
         return {"status": 200}
 
@@ -158,7 +158,7 @@ async def test_infer__no_worker__unavailable_with_retry_after(state: State, ask:
 async def test_infer__worker_refuses__its_sentence_reaches_the_client(
     state: State, ask: type_Ask, start_worker: type_Start
 ) -> None:
-    async def refuse(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def refuse(header: Any, body: bytes) -> dict[str, Any]:
         return {"status": 501, "outcome": "server_error"}
 
     await serve(state, start_worker, refuse)
@@ -173,7 +173,7 @@ async def test_infer__client_cancels__the_call_ends_and_its_place_is_free(
 ) -> None:
     begun, gate = asyncio.Event(), asyncio.Event()
 
-    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def wait(header: Any, body: bytes) -> dict[str, Any]:
         begun.set()
         await gate.wait()
         return {"status": 200}
@@ -197,7 +197,7 @@ async def test_infer__refused_and_the_client_is_gone__nothing_fails(
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
     gate = asyncio.Event()
 
-    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def wait(header: Any, body: bytes) -> dict[str, Any]:
         await gate.wait()
         return {"status": 400}
 
@@ -221,7 +221,7 @@ async def test_infer__more_calls_than_the_port_takes__refused_at_once(
 ) -> None:
     begun, gate = asyncio.Event(), asyncio.Event()
 
-    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def wait(header: Any, body: bytes) -> dict[str, Any]:
         begun.set()
         await gate.wait()
         return {"status": 400}
@@ -260,7 +260,7 @@ async def test_message__no_message_of_the_protocol__refused(state: State) -> Non
 async def test_stop__call_under_way__is_finished_within_the_grace(state: State, start_worker: type_Start) -> None:
     begun = asyncio.Event()
 
-    async def slow(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def slow(header: Any, body: bytes) -> dict[str, Any]:
         begun.set()
         await asyncio.sleep(UNDER_WAY_S)
         return {"status": 400}

@@ -11,6 +11,7 @@ import uvicorn
 from dataplane.gateway.http import connection
 from dataplane.gateway.http.app import App
 from dataplane.gateway.state import State
+from dataplane.wire.frames import RequestHeader
 from tests.dataplane.gateway.conftest import KEY, FrameWorker, fine, table
 from tests.support.waiting import auntil, patience
 
@@ -217,7 +218,7 @@ async def test_client_gone__worker_is_told_and_it_counts(
 ) -> None:
     entered, opened = asyncio.Event(), asyncio.Event()
 
-    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def wait(header: Any, body: bytes) -> dict[str, Any]:
         entered.set()
         await opened.wait()
         return await fine(header, body)
@@ -232,7 +233,7 @@ async def test_client_gone__worker_is_told_and_it_counts(
     opened.set()
     await auntil(lambda: worker.cancelled, "the worker is told")
 
-    assert worker.cancelled == [{"op": "cancel", "target": 1, "item": 0}]
+    assert worker.cancelled == [RequestHeader("cancel", target=1, item=0)]
     assert [window.client_errors for window in state.windows.take(everything=True)] == [1]
     assert state.open_requests == {("production", "e"): 0}
 
@@ -271,7 +272,7 @@ async def test_client_gone_after_a_refusal__nothing_fails_and_nothing_stays_open
 ) -> None:
     entered, opened = asyncio.Event(), asyncio.Event()
 
-    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def wait(header: Any, body: bytes) -> dict[str, Any]:
         entered.set()
         await opened.wait()
         return await fine(header, body)

@@ -6,11 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from dataplane.gateway.core.pending import PendingRequest, TimedOut
 from dataplane.gateway.site.poll_stats import stats_of
 from dataplane.gateway.state import State
+from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.dataplane.gateway.conftest import Answer, FrameWorker, call, fine, table
 from tests.support.waiting import auntil
 
@@ -27,7 +29,7 @@ class Gate:
         self.opened = asyncio.Event()
         self.entered = asyncio.Event()
 
-    async def __call__(self, header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def __call__(self, header: Any, body: bytes) -> dict[str, Any]:
         self.entered.set()
         await self.opened.wait()
         return await fine(header, body)
@@ -119,8 +121,8 @@ async def test_batch__other_protocol_or_content_type__is_not_mixed(state: State,
     gate.opened.set()
     await asyncio.gather(first, *others)
 
-    kinds = {(header["op"], header.get("content_type")) for header in worker.seen}
-    assert kinds == {("invocations", "application/json"), ("invocations", "text/csv"), ("infer", None)}
+    kinds = {(header.op, header.content_type) for header in worker.seen}
+    assert kinds == {("invocations", "application/json"), ("invocations", "text/csv"), ("infer", "")}
     assert worker.sizes == [1, 1, 1, 1]
     state.close()
 
@@ -141,7 +143,7 @@ async def test_deadline__passes_in_the_queue__504_and_never_sent(state: State, s
 async def test_worker_gone__request_it_never_began__other_replica_answers(
     state: State, start_worker: type_Start
 ) -> None:
-    async def die(header: dict[str, Any], body: bytes) -> None:
+    async def die(header: Any, body: bytes) -> None:
         await asyncio.sleep(DIES_AFTER_S)
 
     dying, healthy = await start_worker("1", die), await start_worker("2")
@@ -221,17 +223,15 @@ async def test_arm_withdrawn__requests_nobody_has_yet__go_to_the_arm_of_now(
 
 
 async def test_stream__parts_arrive_in_order(state: State, short_dir: Any) -> None:
-    from dataplane.wire.frames import encode_frame, read_frame
-
     async def streaming(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            header, _ = await read_frame(reader)
-            if header["op"] == "hello":
-                writer.write(encode_frame({"id": header["id"], "status": 200}, b'{"max_batch": 1}'))
+            header, _ = await read_frame(reader, RequestHeader)
+            if header.op == "hello":
+                writer.write(encode_frame(AnswerHeader(header.id), b'{"max_batch": 1}'))
                 continue
-            told = {"id": header["id"], "status": 200, "content_type": "text/event-stream"}
+            told = AnswerHeader(header.id, content_type="text/event-stream")
             for part in (b"one ", b"two "):
-                writer.write(encode_frame({**told, "more": True}, part))
+                writer.write(encode_frame(msgspec.structs.replace(told, more=True), part))
             writer.write(encode_frame(told))
 
     server = await asyncio.start_unix_server(streaming, path=str(short_dir / "1.sock"))
@@ -255,7 +255,7 @@ async def test_deadline__request_from_another_arm_is_older__ends_in_its_own_time
     (lane,) = state.lanes.values()
     now = time.perf_counter()
     for name, left_s in (("here before", 3600.0), ("moved here", 0.05)):
-        kind = (("op", "invocations"),)
+        kind = RequestHeader("invocations")
         lane.submit(PendingRequest(kind, b"{}", now, now + left_s, lambda *end, name=name: ends.update({name: end})))
     await auntil(lambda: ends, "one has ended")
 
@@ -316,7 +316,7 @@ async def test_stable_arm_forgotten_meanwhile__candidate_that_fails__is_answered
 ) -> None:
     opened = asyncio.Event()
 
-    async def die(header: dict[str, Any], body: bytes) -> None:
+    async def die(header: Any, body: bytes) -> None:
         await opened.wait()
 
     candidate, stable = await start_worker("2", die, max_batch=1), await start_worker("1")

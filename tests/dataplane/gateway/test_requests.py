@@ -77,7 +77,7 @@ async def test_invocation__too_large__413_and_mlflows_form(state: State) -> None
 
 
 async def test_invocation__worker_too_slow__504_counted_as_timeout(state: State, start_worker: type_Start) -> None:
-    async def slow(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def slow(header: Any, body: bytes) -> dict[str, Any]:
         await asyncio.sleep(SLOW_S)
         return {"status": 200}
 
@@ -93,7 +93,7 @@ async def test_invocation__worker_too_slow__504_counted_as_timeout(state: State,
 async def test_invocation__worker_dies_in_the_middle__502_counted_on_its_arm(
     state: State, start_worker: type_Start
 ) -> None:
-    async def die(header: dict[str, Any], body: bytes) -> None:
+    async def die(header: Any, body: bytes) -> None:
         return None
 
     await serve(state, start_worker, weight=100, two=die)
@@ -115,7 +115,7 @@ async def test_invocation__no_worker_listens__503_with_retry_after(state: State)
 async def test_invocation__model_failed_with_mlflows_400__counts_against_the_version(
     state: State, start_worker: type_Start
 ) -> None:
-    async def failing(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def failing(header: Any, body: bytes) -> dict[str, Any]:
         return {"status": 400, "outcome": "server_error"}
 
     await serve(state, start_worker, one=failing)
@@ -129,7 +129,7 @@ async def test_invocation__model_failed_with_mlflows_400__counts_against_the_ver
 async def test_invocation__too_many_open__429_and_counted_as_rejected(state: State, start_worker: type_Start) -> None:
     gate = asyncio.Event()
 
-    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def wait(header: Any, body: bytes) -> dict[str, Any]:
         await gate.wait()
         return {"status": 200}
 
@@ -222,7 +222,7 @@ async def test_poll_report__request_open_on_a_removed_replica__is_told_and_polls
 ) -> None:
     until = asyncio.Event()
 
-    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def wait(header: Any, body: bytes) -> dict[str, Any]:
         await until.wait()
         return {"status": 200}
 

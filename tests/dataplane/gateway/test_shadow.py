@@ -82,7 +82,7 @@ async def test_shadow__every_request_mirrored__counted_apart_and_compared(
 async def test_shadow__silent__clients_answer_comes_at_once_and_it_times_out_alone(
     state: State, start_worker: type_Start
 ) -> None:
-    async def silent(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def silent(header: Any, body: bytes) -> dict[str, Any]:
         await asyncio.Event().wait()
         return {}
 
@@ -98,7 +98,7 @@ async def test_shadow__silent__clients_answer_comes_at_once_and_it_times_out_alo
 
 
 async def test_shadow__fails__client_unharmed_and_nothing_compared(state: State, start_worker: type_Start) -> None:
-    async def broken(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def broken(header: Any, body: bytes) -> dict[str, Any]:
         return {"status": 500}
 
     workers = await mirrored(state, start_worker, broken)
@@ -116,7 +116,7 @@ async def test_shadow__over_its_bound__dropped_and_counted(
 ) -> None:
     go_on = asyncio.Event()
 
-    async def slow(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def slow(header: Any, body: bytes) -> dict[str, Any]:
         await go_on.wait()
         return {"status": 200}
 

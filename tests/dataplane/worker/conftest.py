@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dataplane.wire.digest import digest
-from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.support.waiting import patience
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,16 +25,16 @@ class Worker:
         self._socket = socket
         self._number = 0
 
-    async def ask(self, op: str, body: bytes = b"", **header: Any) -> tuple[dict[str, Any], bytes]:
+    async def ask(self, op: str, body: bytes = b"", **header: Any) -> tuple[AnswerHeader, bytes]:
         reader, writer = await asyncio.open_unix_connection(str(self._socket))
         self._number += 1
         number = self._number
-        writer.write(encode_frame({"id": number, "op": op, **header}, body))
+        writer.write(encode_frame(RequestHeader(op, number, **header), body))
         try:
-            answer = await asyncio.wait_for(read_frame(reader), patience())
+            answer = await asyncio.wait_for(read_frame(reader, AnswerHeader), patience())
         finally:
             writer.close()
-        assert answer[0]["id"] == number
+        assert answer[0].id == number
         return answer
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from mlflow.pyfunc import scoring_server
 
-from dataplane.wire.frames import FrameBuffer, encode_frame
+from dataplane.wire.frames import AnswerHeader, FrameBuffer, RequestHeader, encode_frame
 from tests.dataplane.worker.conftest import ROOT, start_worker, stop_worker
 from tests.dataplane.worker.differential_bodies import Case
 from tests.support.ports import free_ports
@@ -60,30 +60,27 @@ class OurWorker:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(patience())
         self._socket.connect(str(path))
-        self._buffer = FrameBuffer()
+        self._buffer = FrameBuffer(AnswerHeader)
 
     def ask(self, case: Case) -> Reply:
         """Ask one request in a frame of its own."""
-        header, body = self.exchange({"op": "invocations", "content_type": case.content_type or ""}, case.body)
-        return Reply(header["status"], _media_type(header["content_type"]), body, header.get("outcome"))
+        header, body = self.exchange(RequestHeader("invocations", 1, content_type=case.content_type or ""), case.body)
+        return Reply(header.status, _media_type(header.content_type), body, header.outcome)
 
     def ask_together(self, cases: list[Case]) -> list[Reply]:
         """Ask requests of one content type in one frame."""
-        header = {
-            "op": "invocations",
-            "content_type": cases[0].content_type,
-            "sizes": [len(case.body) for case in cases],
-        }
+        sizes = [len(case.body) for case in cases]
+        header = RequestHeader("invocations", 1, content_type=cases[0].content_type or "", sizes=sizes)
         answer, body = self.exchange(header, b"".join(case.body for case in cases))
         replies, begin = [], 0
-        for row in answer["answers"]:
-            status, size, kind, outcome, *_ = [*row, None, None, None]
-            replies.append(Reply(status, _media_type(kind or "application/json"), body[begin : begin + size], outcome))
-            begin += size
+        for row in answer.answers or []:
+            part = body[begin : begin + row.size]
+            replies.append(Reply(row.status, _media_type(row.content_type), part, row.outcome))
+            begin += row.size
         return replies
 
-    def exchange(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        self._socket.sendall(encode_frame({"id": 1, **header}, body))
+    def exchange(self, header: RequestHeader, body: bytes) -> tuple[AnswerHeader, bytes]:
+        self._socket.sendall(encode_frame(header, body))
         while True:
             data = self._socket.recv(1 << 20)
             assert data, "the worker closed the connection"

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker.answers import Answer
 from dataplane.worker.scorer import Scorer
 from tests.conftest import missing
@@ -107,7 +108,7 @@ def bodies(data: Any, kind: str) -> dict[str, tuple[bytes, str]]:
 
 
 def score(scorer: Scorer, *requests: bytes, content_type: str = JSON, op: str = "invocations") -> list[Answer]:
-    return scorer.score({"op": op, "content_type": content_type, "model_name": "m"}, list(requests))
+    return scorer.score(RequestHeader(op, content_type=content_type, model_name="m"), list(requests))
 
 
 def told(answer: Answer) -> Any:

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import msgspec
 import pytest
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker.answers import Answer
 from dataplane.worker.scorer import Scorer
 from tests.dataplane.worker import flavours_models as models
 
 pytestmark = pytest.mark.slow
-HEADER = {"op": "stream", "content_type": "application/json", "accept": "*/*"}
+HEADER = RequestHeader("stream", content_type="application/json", accept="*/*")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def test_stream__asked_for_in_the_body__the_parts_that_pyfunc_streams(talking: S
 
 
 def test_stream__asked_for_by_the_accept_header__the_same_events(talking: Scorer) -> None:
-    by_header = events(talking.stream({**HEADER, "accept": "text/event-stream"}, request("one two")))
+    by_header = events(talking.stream(msgspec.structs.replace(HEADER, accept="text/event-stream"), request("one two")))
 
     assert by_header == events(talking.stream(HEADER, request("one two", stream=True)))
 
@@ -115,7 +117,7 @@ def test_stream__model_that_does_not_stream__refused(tmp_path: Path, folder: Pat
     "body", [b"", b"{", b"[]", b'{"stream": true}', b'{"inputs": 1, "instances": 1, "stream": true}']
 )
 def test_stream__malformed__the_clients_error(talking: Scorer, body: bytes) -> None:
-    answer = talking.stream({**HEADER, "accept": "text/event-stream"}, body)
+    answer = talking.stream(msgspec.structs.replace(HEADER, accept="text/event-stream"), body)
 
     assert isinstance(answer, Answer)
     assert (answer.status, answer.outcome) == (400, "client_error")

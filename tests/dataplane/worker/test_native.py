@@ -15,12 +15,13 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LinearRegression
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker import equivalence
 from dataplane.worker.native.request_forms import Forms
 from dataplane.worker.scorer import Scorer
 
 ROWS = load_breast_cancer(as_frame=True).data
-INVOCATIONS = {"op": "invocations", "content_type": "application/json"}
+INVOCATIONS = RequestHeader("invocations", content_type="application/json")
 FORMS = ["dataframe_records", "dataframe_split", "inputs", "instances"]
 
 

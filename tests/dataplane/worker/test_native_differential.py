@@ -13,11 +13,12 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from sklearn.base import BaseEstimator, RegressorMixin
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker.scorer import Scorer
 from tests.dataplane.worker import native_bodies
 
-INVOCATIONS = {"op": "invocations", "content_type": "application/json"}
-INFER = {"op": "infer", "model_name": "m"}
+INVOCATIONS = RequestHeader("invocations", content_type="application/json")
+INFER = RequestHeader("infer", model_name="m")
 EXAMPLES: dict[str, list[Any]] = {
     "double": [1.5, -2.0, 0.25],
     "float": [0.5, 1.25, -3.0],

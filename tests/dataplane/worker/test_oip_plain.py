@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
+from dataplane.wire.frames import RequestHeader
 from dataplane.worker.oip import plain
 from dataplane.worker.scorer import Scorer
 
@@ -63,7 +64,7 @@ NOT_PLAIN = {
 def test_score__any_request__as_the_general_way_answers(scorer: Scorer, case: str) -> None:
     unknown = {"unknown output": matrix(outputs=[{"name": "zzz"}])}
     body, length = (PLAIN | NOT_PLAIN | unknown)[case]
-    header = {"op": "infer", "model_name": "e", "header_length": length}
+    header = RequestHeader("infer", model_name="e", header_length=length)
 
     assert scorer.score(header, [body]) == [scorer.score_one(header, body)]
 

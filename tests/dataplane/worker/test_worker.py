@@ -39,14 +39,14 @@ async def test_invocations__each_json_form__equals_pyfunc(
         "invocations", json.dumps(forms()[form]).encode(), content_type="application/json"
     )
 
-    assert header["status"] == 200
+    assert header.status == 200
     assert json.loads(body) == {"predictions": expected}
 
 
 async def test_invocations__csv__equals_pyfunc(cancer_worker: Worker, expected: list[int]) -> None:
     header, body = await cancer_worker.ask("invocations", ROWS.to_csv(index=False).encode(), content_type="text/csv")
 
-    assert (header["status"], json.loads(body)) == (200, {"predictions": expected})
+    assert (header.status, json.loads(body)) == (200, {"predictions": expected})
 
 
 def columns_of(frame: pd.DataFrame, shape: list[int] | None = None) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ async def test_infer__column_tensors__equals_pyfunc_and_echoes_id(cancer_worker:
     header, body = await cancer_worker.ask("infer", json.dumps(request).encode(), model_name="e")
 
     answer = json.loads(body)
-    assert header["status"] == 200
+    assert header.status == 200
     assert (answer["id"], answer["model_name"], answer["model_version"]) == ("42", "e", "7")
     assert answer["outputs"] == [{"name": "predict", "shape": [5], "datatype": "INT64", "data": expected}]
 
@@ -89,7 +89,7 @@ async def test_infer__bad_input__is_the_clients_error_with_a_sentence(cancer_wor
     body, sentence = BAD_INFER[case]
     header, answer = await cancer_worker.ask("infer", body, model_name="e")
 
-    assert (header["status"], header["outcome"]) == (400, "client_error")
+    assert (header.status, header.outcome) == (400, "client_error")
     assert sentence in json.loads(answer)["error"]
 
 
@@ -126,9 +126,9 @@ async def test_invocations__bad_body__answers_as_mlflow(cancer_worker: Worker, c
     status, theirs = await asgi_post(init(mlflow.pyfunc.load_model(str(cancer_model))), "/invocations", body)
     header, ours = await cancer_worker.ask("invocations", body, content_type="application/json")
 
-    assert header["status"] == status
+    assert header.status == status
     assert json.loads(ours)["error_code"] == json.loads(theirs)["error_code"]
-    assert header["outcome"] == "client_error"
+    assert header.outcome == "client_error"
 
 
 async def test_metadata__signature__gives_columns(cancer_worker: Worker) -> None:
@@ -176,7 +176,7 @@ async def test_model_raises__invocations__mlflows_status_but_the_models_fault(do
         "invocations", b'{"inputs": {"x": [-1.0]}}', content_type="application/json"
     )
 
-    assert (header["status"], header["outcome"]) == (400, "server_error")
+    assert (header.status, header.outcome) == (400, "server_error")
     assert "stack_trace" not in json.loads(answer)
 
 
@@ -184,7 +184,7 @@ async def test_model_raises__infer__500(doubling_worker: Worker) -> None:
     body = b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [-1]}]}'
     header, answer = await doubling_worker.ask("infer", body, model_name="e")
 
-    assert (header["status"], header["outcome"]) == (500, "server_error")
+    assert (header.status, header.outcome) == (500, "server_error")
     assert "negative" in json.loads(answer)["error"]
 
 
@@ -202,4 +202,4 @@ async def test_echo__many_requests_on_one_connection__each_gets_its_answer(echo_
 
     answers = await asyncio.gather(*(echo_worker.ask("invocations", b"{}", content_type="x") for _ in range(20)))
 
-    assert all(header["status"] == 200 for header, _ in answers)
+    assert all(header.status == 200 for header, _ in answers)
