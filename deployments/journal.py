@@ -9,8 +9,8 @@ from deployments import limits
 from deployments.lifecycle import ENDED_STATUSES, ReleaseStatus, check_release_move
 from deployments.models import Endpoint, Release, ReleaseEvent
 from deployments.reports.document import report_create
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.live import outbox
 
 
@@ -36,7 +36,7 @@ def release_move(
     if not release_swap(release, status=to.value, **values):
         return False
     event_add(release, f"release.{to.value}", reason, actor=actor, now=now, old=old, new=to.value)
-    audit.record(
+    audit_record(
         _on_behalf(actor, on_behalf_of),
         f"release.{to.value}",
         release_subject(release),
@@ -90,14 +90,14 @@ def announce_endpoint(endpoint: Endpoint) -> None:
     outbox.publish(topic, "endpoint.changed", {"environment": endpoint.environment.name, "endpoint": endpoint.name})
 
 
-def endpoint_subject(endpoint: Endpoint) -> audit.Subject:
+def endpoint_subject(endpoint: Endpoint) -> Subject:
     """Return how the audit record names an endpoint."""
-    return audit.Subject("endpoint", str(endpoint.pk), str(endpoint))
+    return Subject("endpoint", str(endpoint.pk), str(endpoint))
 
 
-def release_subject(release: Release) -> audit.Subject:
+def release_subject(release: Release) -> Subject:
     """Return how the audit record names a release."""
-    return audit.Subject("release", str(release.pk), str(release))
+    return Subject("release", str(release.pk), str(release))
 
 
 def _on_behalf(actor: Actor, person: str) -> Actor:

@@ -17,8 +17,8 @@ from deployments.rollout.observe import Observation
 from deployments.rollout.plan import Decision, Enter, Finish, Revert, Wait
 from deployments.routes.publish import publish_if_changed
 from deployments.routes.revisions import newest_revision
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.services import audit_record
 from registry.services import finding_add
 
 ENGINE = Actor.controller("rollout")
@@ -194,7 +194,7 @@ def _go(
     }
     event_add(seen.release, "rollout.step", sentence, actor=ENGINE, now=now, old=old, new=phase.value, data=facts)
     if "route_revision" in values:
-        audit.record(ENGINE, "rollout.weights_set", release_subject(seen.release), reason=sentence, data=facts)
+        audit_record(ENGINE, "rollout.weights_set", release_subject(seen.release), reason=sentence, data=facts)
     announce(seen.release)
 
 

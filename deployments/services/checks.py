@@ -11,12 +11,14 @@ from deployments.models import Release
 from deployments.services.approval_content import content_of
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
+from mlorch_site.lib.enqueue import TaskName
 from mlorch_site.lib.hashing import content_hash
 from registry.approvals.services import approval_open
 from registry.gates import GateInput, GateOutcomeRow, gate_results_record, run
 from registry.lifecycle import ApprovalStatus, DigestStatus, GateOutcome
 
 ENGINE = Actor.controller("gates")
+CHECK_RELEASE = TaskName("deployments.check_release", "work")
 SUBJECT_KIND = "release"
 REFUSING = {GateOutcome.FAIL, GateOutcome.ERROR}
 

@@ -10,9 +10,9 @@ from deployments.rollout.begin import rollout_begin
 from deployments.rollout.reconcile import reconcile_now
 from deployments.rollout.strategies import first_release_steps
 from deployments.services.endpoints import serving_config_of
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.hashing import content_hash
@@ -171,7 +171,7 @@ def _rollback_release(actor: Actor, endpoint: Endpoint, reason: str) -> Release:
     )
     sentence = f"{actor.name} rolled {endpoint} back from version {stable.version.number} to {target.version.number}."
     event_add(release, "endpoint.rolled_back", sentence, actor=actor, now=now, new=release.status)
-    audit.record(
+    audit_record(
         actor,
         "endpoint.rolled_back",
         endpoint_subject(endpoint),
@@ -198,7 +198,7 @@ def _wish(actor: Actor, release: Release, rollout: Rollout, wish: str, reason: s
         "rollback": f"{actor.name} rolled the endpoint back.",
     }[wish]
     event_add(release, f"wish.{wish}", f"{sentence} {reason}".strip(), actor=actor, now=now)
-    audit.record(
+    audit_record(
         actor, f"release.{wish}_ordered", release_subject(release), reason=reason, data={"phase": rollout.phase}
     )
     announce(release)

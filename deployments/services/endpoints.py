@@ -10,9 +10,9 @@ from django.db import transaction
 from deployments.journal import announce_endpoint, endpoint_subject
 from deployments.models import Endpoint, ServingConfig
 from deployments.models.endpoints import ENDPOINT_NAME_PATTERN
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from registry.models import Environment, Model
@@ -77,7 +77,7 @@ def endpoint_create(*, actor: Actor, environment: Environment, name: str, model:
     now = clock.now()
     endpoint = Endpoint.objects.create(environment=environment, name=name, model=model, created_at=now)
     ServingConfig.objects.create(endpoint=endpoint, revision=1, created_at=now, created_by=actor.name)
-    audit.record(actor, "endpoint.created", endpoint_subject(endpoint), data={"model": model.name})
+    audit_record(actor, "endpoint.created", endpoint_subject(endpoint), data={"model": model.name})
     announce_endpoint(endpoint)
     return endpoint
 
@@ -102,7 +102,7 @@ def serving_config_revise(
     config = ServingConfig.objects.create(
         endpoint=endpoint, revision=newest.revision + 1, created_at=clock.now(), created_by=actor.name, **values
     )
-    audit.record(
+    audit_record(
         actor,
         "serving_config.revised",
         endpoint_subject(endpoint),

@@ -9,15 +9,16 @@ from deployments.rollout.steps import steps_from_plan
 from deployments.selectors import open_release
 from deployments.services.advance import release_look
 from deployments.services.approval_content import content_of
+from deployments.services.checks import CHECK_RELEASE
 from deployments.services.commands import Preview, ReleaseCommand
 from deployments.services.endpoints import endpoint_create, serving_config_of
-from deployments.services.enqueue import Task, enqueue_on_commit
 from deployments.services.preview import preview_of
 from deployments.services.request_check import Draft, draft_of
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
+from mlorch_site.lib.enqueue import enqueue_on_commit
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.hashing import content_hash
 from registry.approvals.services import approval_decide
@@ -48,7 +49,7 @@ def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
     _check_free(endpoint)
     release = _create(actor, endpoint, draft, command)
     announce(release)
-    enqueue_on_commit(Task.CHECK_RELEASE, str(release.pk))
+    enqueue_on_commit(CHECK_RELEASE, str(release.pk))
     return release
 
 
@@ -108,7 +109,7 @@ def _create(actor: Actor, endpoint: Endpoint, draft: Draft, command: ReleaseComm
     steps = len(steps_from_plan(release.plan))
     sentence = f"{actor.name} requested version {draft.version.number} for {endpoint} ({steps} steps)."
     event_add(release, "release.requested", sentence, actor=actor, now=now, new="checking")
-    audit.record(
+    audit_record(
         actor,
         "release.requested",
         release_subject(release),

@@ -2,13 +2,10 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import ALLOWED, EVERYWHERE, Action, Role, roles_that_allow
 from mlorch_site.lib.errors import Forbidden
-
-if TYPE_CHECKING:
-    from mlorch_site.accounts.models import User
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,7 @@ class Actor:
 
     kind: str
     name: str
-    user: "User | None" = None
+    user: User | None = None
     bindings: frozenset[tuple[Role, str]] = frozenset()
     token_scopes: frozenset[str] | None = None
     address: str = ""

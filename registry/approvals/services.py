@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
 from mlorch_site.live.outbox import publish
@@ -79,7 +79,7 @@ def approval_open(
         expires_at=now + timedelta(days=policy.approval_days),
     )
     data = {"content_hash": content_hash, "policy": str(policy), "rules": policy.approval_rules}
-    audit.record(actor, "approval.opened", audit_subjects.of_approval(request), data=data)
+    audit_record(actor, "approval.opened", audit_subjects.of_approval(request), data=data)
     if not policy.approval_rules:
         _move(request, ApprovalStatus.APPROVED, "The policy asks for no approval.")
     _publish(request)
@@ -106,12 +106,12 @@ def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, commen
         at=clock.now(),
     )
     data = {"kind": kind, "roles": decision.roles, "content_hash": request.content_hash, "policy": str(request.policy)}
-    audit.record(actor, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
+    audit_record(actor, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
     if kind == DecisionKind.REJECT:
         _move(request, ApprovalStatus.REJECTED, f"{actor.name}: {decision.comment}")
     elif kind == DecisionKind.APPROVE and progress_of(request).met:
         _move(request, ApprovalStatus.APPROVED, "Every rule is met.")
-        audit.record(
+        audit_record(
             ENGINE, "approval.granted", audit_subjects.of_approval(request), data={"content_hash": request.content_hash}
         )
     _publish(request)
@@ -139,7 +139,7 @@ def approval_void(*, actor: Actor, request: ApprovalRequest, reason: str) -> Non
     if request.status not in (ApprovalStatus.OPEN, ApprovalStatus.APPROVED):
         return
     if _move(request, ApprovalStatus.VOID, reason):
-        audit.record(actor, "approval.voided", audit_subjects.of_approval(request), reason=reason)
+        audit_record(actor, "approval.voided", audit_subjects.of_approval(request), reason=reason)
         _publish(request)
 
 
@@ -147,7 +147,7 @@ def approval_void(*, actor: Actor, request: ApprovalRequest, reason: str) -> Non
 def approval_withdraw(*, actor: Actor, request: ApprovalRequest, reason: str) -> None:
     """Withdraw an open request because its subject is not wanted any more. Harmless when it has ended."""
     if request.status == ApprovalStatus.OPEN and _move(request, ApprovalStatus.WITHDRAWN, reason):
-        audit.record(actor, "approval.withdrawn", audit_subjects.of_approval(request), reason=reason)
+        audit_record(actor, "approval.withdrawn", audit_subjects.of_approval(request), reason=reason)
         _publish(request)
 
 
@@ -157,7 +157,7 @@ def approvals_expire(*, now: datetime) -> int:
     for request in ApprovalRequest.objects.filter(status=ApprovalStatus.OPEN, expires_at__lte=now):
         with transaction.atomic():
             if _move(request, ApprovalStatus.EXPIRED, "Nobody decided in time."):
-                audit.record(ENGINE, "approval.expired", audit_subjects.of_approval(request))
+                audit_record(ENGINE, "approval.expired", audit_subjects.of_approval(request))
                 _publish(request)
                 count += 1
     return count

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
@@ -32,7 +32,7 @@ def alias_want(*, actor: Actor, model: Model, name: str, version_number: int | N
         model=model, name=name, defaults={**wanted, "last_error": "", "due_at": now}
     )
     data = {"alias": name, "from": before, "to": version_number}
-    audit.record(actor, "alias.wanted", audit_subjects.of_model(model), reason=reason, data=data)
+    audit_record(actor, "alias.wanted", audit_subjects.of_model(model), reason=reason, data=data)
     publish("registry", "model.changed", {"model": model.name})
     return intent
 
@@ -74,7 +74,7 @@ def alias_applied(*, actor: Actor, intent: AliasIntent, version_number: int | No
         Alias.objects.update_or_create(model=intent.model, name=intent.name, defaults=seen)
     _close_findings(intent.model, intent.name, "mlorch wrote the alias again.", now)
     data = {"alias": intent.name, "to": version_number}
-    audit.record(actor, "alias.written", audit_subjects.of_model(intent.model), reason=intent.reason, data=data)
+    audit_record(actor, "alias.written", audit_subjects.of_model(intent.model), reason=intent.reason, data=data)
     publish("registry", "model.changed", {"model": intent.model.name})
 
 
@@ -104,7 +104,7 @@ def note_alias_moves(*, actor: Actor, model: Model, seen: dict[str, int], now: d
             _found_moved(actor, model, name, before, after, now)
         elif intent is None or intent.version_number != after:
             data = {"alias": name, "from": before, "to": after}
-            audit.record(actor, "alias.seen", audit_subjects.of_model(model), data=data)
+            audit_record(actor, "alias.seen", audit_subjects.of_model(model), data=data)
         elif _close_findings(model, name, "Moved back outside mlorch.", now):
             publish("registry", "model.changed", {"model": model.name})
 
@@ -123,7 +123,7 @@ def _found_moved(actor: Actor, model: Model, name: str, before: int | None, afte
     summary = f"Alias {name} of {model.name} was moved from {was} to {to} outside mlorch."
     data = {"alias": name, "from": before, "to": after}
     Finding.objects.create(model=model, kind=ALIAS_MOVED, summary=summary, data=data, found_at=now)
-    audit.record(actor, "alias.moved_outside", audit_subjects.of_model(model), data=data)
+    audit_record(actor, "alias.moved_outside", audit_subjects.of_model(model), data=data)
     publish("registry", "model.changed", {"model": model.name})
 
 
@@ -153,7 +153,7 @@ def finding_resolve(*, actor: Actor, finding: Finding, how: str) -> Finding:
             intents.update(version_number=finding.data["to"], applied_at=now, due_at=None)
         else:
             intents.update(applied_at=None, due_at=now, wanted_at=now)
-    audit.record(actor, "finding.resolved", audit_subjects.of_finding(finding), data={"how": how})
+    audit_record(actor, "finding.resolved", audit_subjects.of_finding(finding), data={"how": how})
     publish("registry", "model.changed", {"model": finding.model.name})
     finding.refresh_from_db()
     return finding
