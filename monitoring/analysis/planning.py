@@ -66,22 +66,6 @@ def _smallest(holds: Callable[[int], bool]) -> int | None:
     return high
 
 
-def finite_bound_requests(quantile: float, confidence: float = 0.95) -> int:
-    """Return the smallest n for which a one-sided upper confidence bound of a quantile is finite (59 for p95, 299 for p99)."""
-    return math.ceil(math.log(1 - confidence) / math.log(quantile))
-
-
-def requests_for_quantile(quantile: float, density: float, error: float, confidence: float = 0.95) -> int:
-    """Return how many requests bring a quantile's confidence interval to ± `error`, from Var(q̂) = q(1 − q) / (n f²).
-
-    `density` is that of the values at the quantile, per the unit of `error` (asymptotic variance of an order statistic).
-    """
-    if not 0 < quantile < 1 or density <= 0 or error <= 0:
-        raise ValueError("a quantile lies between 0 and 1; density and error are above 0")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    return math.ceil(quantile * (1 - quantile) * (z / (density * error)) ** 2)
-
-
 @dataclass(frozen=True)
 class StepForecast:
     """What one step of a plan will see and what it could detect. `needed_requests` is 0 when nothing is there to compare with."""
