@@ -1,32 +1,19 @@
 """The artifact store: the files of each version, by content, read-only (docs/wire.md section 7)."""
 
-import hashlib
-import os
 import shutil
 import stat
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 
+from dataplane.wire.digest import FILES_MAX, Entry, UnsafeArtifact, digest_of, manifest
 from mlorch_site.lib.errors import Invalid
 from registry.backends.base import SeenFile
 
-FILES_MAX = 20_000
 SIZE_MAX_BYTES = 20 * 1024**3
-CHUNK_BYTES = 1024 * 1024
 MANIFEST_KEPT_MAX = 500
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file: path relative to the root with `/`, size in bytes, SHA-256 in hexadecimal."""
-
-    path: str
-    size: int
-    sha256: str
 
 
 def store() -> Path:
@@ -44,22 +31,17 @@ def manifest_of(root: Path) -> list[Entry]:
 
     Raises Invalid for links, special files, too many or too large files: such artifacts are not taken.
     """
-    entries: list[Entry] = []
     total = 0
-    for folder, folders, names in os.walk(root, followlinks=False):
-        for name in (*folders, *names):
-            path = Path(folder) / name
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise Invalid(f"The artifacts hold a link or a special file: {path.relative_to(root)}")
-        for name in names:
-            path = Path(folder) / name
-            size = path.stat().st_size
-            total += size
-            _check_room(len(entries) + 1, total)
-            entries.append(Entry(path.relative_to(root).as_posix(), size, _sha256(path)))
+    for count, path in enumerate((path for path in root.rglob("*") if not path.is_dir()), start=1):
+        total += path.lstat().st_size
+        _check_room(count, total)
+    try:
+        entries = manifest(root)
+    except UnsafeArtifact as error:
+        raise Invalid(f"The artifacts are not taken: {error}.") from error
     if not entries:
         raise Invalid("The version has no artifacts.")
-    return sorted(entries, key=lambda entry: entry.path)
+    return entries
 
 
 def check_listed(files: Iterable[SeenFile]) -> None:
@@ -76,22 +58,6 @@ def check_listed(files: Iterable[SeenFile]) -> None:
 def _check_room(files: int, total: int) -> None:
     if files > FILES_MAX or total > SIZE_MAX_BYTES:
         raise Invalid(f"The artifacts have more than {FILES_MAX} files or {SIZE_MAX_BYTES // 1024**3} GiB.")
-
-
-def digest_of(entries: list[Entry]) -> str:
-    """Return `sha256:<hex>` over the lines of a manifest."""
-    hasher = hashlib.sha256()
-    for entry in entries:
-        hasher.update(f"{entry.path}\t{entry.size}\t{entry.sha256}\n".encode())
-    return "sha256:" + hasher.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    hasher = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            hasher.update(chunk)
-    return hasher.hexdigest()
 
 
 def new_folder() -> Path:

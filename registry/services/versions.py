@@ -5,12 +5,13 @@ from typing import Any
 
 from django.db import transaction
 
+from dataplane.wire.digest import Entry
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
-from registry.artifacts import MANIFEST_KEPT_MAX, Entry
+from registry.artifacts import MANIFEST_KEPT_MAX
 from registry.lifecycle import DigestStatus
 from registry.models import Finding, Version
 

@@ -1,6 +1,8 @@
 """Conventions of the house that a machine can see: sizes, clocks, environment variables, signals, who writes."""
 
 import ast
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,75 @@ def test_surfaces__write_no_rows(kind):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in verbs:
                 wrong.append(f"{relative(path)}:{node.lineno} .{node.func.attr}(")
     assert wrong == []
+
+
+# What a framework, or a habit that every room follows, calls a file: these say what kind of thing is in it, not what it is about.
+ROLES = {
+    "a process's wiring": "__init__ __main__ settings urls routing asgi celery context health config app",
+    "Django's parts of an app": "apps admin models forms views middleware tasks",
+    "the parts that ours have besides": "services selectors actors lifecycle limits errors live api serializers consumers",
+    "a border: what it asks for, and the stand-in for tests": "base fake",
+}
+ROLE_NAMES = {name for names in ROLES.values() for name in names.split()}
+# Folders whose files repeat the nouns of others: one thing has rows, acts and pages, and a strategy is called by its kind.
+ROLE_FOLDERS = {"models", "services", "views", "api", "commands", "strategies"}
+# Still to be renamed; each goes from here with its double, and nothing is ever added.
+KNOWN_DOUBLE_CLASSES = {"Batch", "Config", "Counts", "Entry", "Frames", "Replica", "Reply", "Target"}
+KNOWN_DOUBLE_STEMS = {"plan"}
+# Files of the data plane and of what speaks to it that the glossary does not describe yet; nothing is ever added.
+UNDESCRIBED = {
+    "dataplane/agent": "loop python_environments replica_runner templates worker_process",
+    "dataplane/gateway": (
+        "answer_diff caller cloudevents connection exposition grpc_server handover http2 http_server "
+        "inference kept_tables lanes messages metrics peers pending poll poll_stats redaction replica_pool "
+        "request_log router service state tunnel typed_contents worker_connection "
+    ),
+    "dataplane/wire": "frames histogram",
+    "dataplane/worker": (
+        "answers batch_scorer batching binary echo equivalence fp64_tensors model_tensors plain predictors "
+        "protocol request_forms scorer server streaming template tensors threads "
+    ),
+    "deployments/processes": "calls gateway_reports gateway_status",
+}
+KNOWN_UNDESCRIBED = {name for names in UNDESCRIBED.values() for name in names.split()}
+
+
+def own_sources() -> list[Path]:
+    """Return our modules without what a compiler made."""
+    return [path for path in sources(*PACKAGES) if not path.stem.endswith("_pb2")]
+
+
+def nouns() -> dict[str, set[str]]:
+    """Return file name → rooms that have it; a role folder is no room, and role names are left out."""
+    rooms: dict[str, set[str]] = defaultdict(set)
+    for path in own_sources():
+        if path.stem not in ROLE_NAMES and path.parent.name not in ROLE_FOLDERS:
+            rooms[path.stem].add(relative(path.parent))
+    return rooms
+
+
+def test_classes__one_name__one_class():
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in own_sources():
+        for node in ast.parse(path.read_text()).body:
+            # Django finds a management command by the name of its class.
+            if isinstance(node, ast.ClassDef) and node.name != "Command":
+                places[node.name].append(relative(path))
+    assert {name for name, files in places.items() if len(files) > 1} == KNOWN_DOUBLE_CLASSES
+
+
+def test_files__one_name__one_room():
+    assert {stem for stem, rooms in nouns().items() if len(rooms) > 1} == KNOWN_DOUBLE_STEMS
+
+
+def test_files__every_noun__is_in_the_glossary():
+    """A word is described where it is bold; singular and plural are one."""
+    text = (ROOT / "docs" / "glossary.md").read_text().lower().replace("-", " ")
+    words = set(re.findall(r"\*\*(.+?)\*\*", text))
+    stems = {path.stem for path in own_sources()} - ROLE_NAMES
+    assert {stem for stem in stems if not words & forms_of(stem.replace("_", " "))} == KNOWN_UNDESCRIBED
+
+
+def forms_of(word: str) -> set[str]:
+    """Return the word in the singular and the plural, whichever it is."""
+    return {word, f"{word}s", word.removesuffix("s"), word.removesuffix("es"), re.sub("ies$", "y", word)}

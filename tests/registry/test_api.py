@@ -5,7 +5,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from mlorch_site.accounts.models import RoleBinding
-from registry import artifacts
 from registry.models import Model, Version
 from registry.services.defaults import defaults_create
 from tests.registry.test_policies import ENGINE
@@ -93,13 +92,3 @@ def test_list__more_rows__takes_the_same_queries(rest, path):
     with CaptureQueriesContext(connection) as many:
         rest(path)
     assert len(few) == len(many)
-
-
-def test_digest__of_site_and_worker__agree(tmp_path):
-    """The worker runs without the site, so each has the definition of docs/wire.md section 7 for itself."""
-    serving = pytest.importorskip("dataplane.wire.digest")
-    (tmp_path / "nested/é").mkdir(parents=True)
-    (tmp_path / "nested/é/data").write_bytes(b"\0" * 3_000_000)
-    (tmp_path / "nested.txt").write_bytes(b"")
-    (tmp_path / "B").write_bytes(b"b")
-    assert serving.digest(tmp_path) == artifacts.digest_of(artifacts.manifest_of(tmp_path))
