@@ -8,7 +8,7 @@ from registry.models import Environment
 
 
 def live_gateways(now: datetime) -> list[GatewayState]:
-    """Return the gateways that were heard within their lease."""
+    """Return the gateways that reported within their lease."""
     since = now - timedelta(seconds=limits.GATEWAY_LEASE_S)
     return list(GatewayState.objects.filter(last_seen_at__gte=since).order_by("gateway"))
 
@@ -26,11 +26,6 @@ def why_unacknowledged(environment: Environment, revision: int, gateways: list[G
             return f"Gateway {gateway.gateway} refuses routes {refused['revision']}: {refused.get('error', '')}"
         return f"Gateway {gateway.gateway} has routes {applied}, not yet {revision}."
     return ""
-
-
-def applied_revision(environment: Environment, now: datetime) -> int:
-    """Return the revision that every live gateway obeys, 0 when there is none."""
-    return min((gateway.applied.get(environment.name, 0) for gateway in live_gateways(now)), default=0)
 
 
 def why_ejected(release: Release, gateways: list[GatewayState]) -> str:

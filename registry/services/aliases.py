@@ -9,6 +9,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
+from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.models import Alias, AliasIntent, Finding, Model
@@ -52,19 +53,17 @@ def alias_claim(*, intent_id: int, now: datetime) -> AliasIntent | None:
     intent = AliasIntent.objects.select_related("model").filter(pk=intent_id, applied_at=None, due_at__lte=now).first()
     if intent is None:
         return None
-    mine = AliasIntent.objects.filter(pk=intent.pk, applied_at=None, due_at=intent.due_at)
-    return intent if mine.update(due_at=now + timedelta(seconds=WRITE_LEASE_S)) else None
+    return intent if swap(intent, "applied_at", "due_at", due_at=now + timedelta(seconds=WRITE_LEASE_S)) else None
 
 
 @transaction.atomic
-def alias_applied(*, actor: Actor, intent: AliasIntent, version_number: int | None) -> None:
-    """Note that MLflow has the alias where it was wanted.
+def alias_applied(*, actor: Actor, intent: AliasIntent) -> None:
+    """Note that MLflow has the alias where `intent` wanted it.
 
     When another wish came in between, this write may have come after its write: then the newer wish is written once more.
     """
-    now = clock.now()
-    done = AliasIntent.objects.filter(pk=intent.pk, version_number=version_number)
-    if not done.update(applied_at=now, last_error="", due_at=None):
+    now, version_number = clock.now(), intent.version_number
+    if not swap(intent, "version_number", applied_at=now, last_error="", due_at=None):
         AliasIntent.objects.filter(pk=intent.pk).update(applied_at=None, due_at=now)
         return
     if version_number is None:
@@ -145,7 +144,8 @@ def finding_resolve(*, actor: Actor, finding: Finding, how: str) -> Finding:
     now = clock.now()
     words = {"adopt": "Adopted", "revert": "Reverted", "note": "Noted"}
     resolution = f"{words[how]} by {actor.name}"
-    if not Finding.objects.filter(pk=finding.pk, resolved_at=None).update(resolved_at=now, resolution=resolution):
+    is_open = finding.resolved_at is None
+    if not is_open or not swap(finding, "resolved_at", resolved_at=now, resolution=resolution):
         raise Conflict("This finding is resolved already.")
     if finding.kind == ALIAS_MOVED and how != "note":
         intents = AliasIntent.objects.filter(model=finding.model, name=finding.data["alias"])

@@ -8,11 +8,11 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q
 
-from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
+from registry.actors import MIRROR
 from registry.backends.base import Backend, BackendRefused, SeenModel, SeenVersion
 from registry.lifecycle import VersionStatus
 from registry.models import Alias, BackendState, Model, Version
@@ -20,7 +20,6 @@ from registry.services.aliases import note_alias_moves
 
 log = structlog.get_logger(__name__)
 
-MIRROR = Actor.controller("mirror")
 LEASE_S = 60
 VERSION_FIELDS = ("status", "status_message", "source", "run_id", "description", "tags", "updated_at")
 

@@ -16,7 +16,7 @@ from registry import services
 from registry.lifecycle import RiskTier
 from registry.models import GateResult
 from registry.selectors import backend_state, model_for, open_findings, search_models, version_for
-from registry.version_comparison import compare
+from registry.version_comparison import compare_versions
 
 PAGE_SIZE = 25
 
@@ -105,7 +105,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     context = {
         "version": found,
         "other": other,
-        "comparison": compare(other, found),
+        "comparison": compare_versions(other, found),
         "releases": releases,
         "gates": GateResult.objects.filter(
             subject_kind="release", subject_id__in=[str(r.pk) for r in releases]

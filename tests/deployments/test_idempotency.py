@@ -22,7 +22,7 @@ def test_call__killed_midway__nothing_was_done_and_a_retry_within_the_lease_wait
     emma = client_of(people.emma)
     with monkeypatch.context() as patch:
         patch.setattr(idempotency, "_keep", die)
-        patch.setattr(idempotency, "_held", die)
+        patch.setattr(idempotency, "_forget", die)
         with pytest.raises(SystemExit):
             post(emma, "/releases", BODY, **KEY)
     assert IdempotentCall.objects.get().status is None
