@@ -1,4 +1,7 @@
-"""What every change to a release or an endpoint leaves behind. One verb: a line of the history, an audit record, the announcement."""
+"""What every change to a release or an endpoint leaves behind.
+
+One verb: a line of the history, an audit record, the announcement.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +15,7 @@ from mlorch_site.live import outbox
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """What the audit record says besides the line: its subject is the release, its reason the line's sentence, unless they are given."""
+    """What the audit record says besides the line. Unless given, its subject is the release, its reason the line's sentence."""
 
     action: str
     data: dict[str, Any] = field(default_factory=dict)
@@ -32,7 +35,7 @@ def write(
     data: dict[str, Any] | None = None,
     audit: AuditEntry | None = None,
 ) -> None:
-    """Add a line to the release's history, with `audit` a record too, and announce the change. Belongs into its transaction."""
+    """Add a line to the release's history, with `audit` a record too, and announce it. Belongs into the change's transaction."""
     ReleaseEvent.objects.create(
         release=release, at=now, kind=kind, old=old, new=new, sentence=sentence, actor=actor.name, data=data or {}
     )

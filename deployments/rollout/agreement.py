@@ -57,7 +57,7 @@ class MirrorAgreement:
 
 
 def mirror_agreement(release: Release, rollout: Rollout) -> dict[str, Any]:
-    """Return the agreement of a rollout that mirrors now (reads the database), the last one after that, an empty dict without any."""
+    """Return the agreement of a rollout that mirrors now (reads the database), else its last one, an empty dict without any."""
     step = mirror_in_force(release, rollout)
     if step is None:
         stored: dict[str, Any] = rollout.assessment.get("comparison", {})

@@ -22,7 +22,7 @@ from registry.services import finding_add
 
 @transaction.atomic
 def apply(observed: Observation, decision: Decision, now: datetime) -> bool:
-    """Carry `decision` out unless the rollout changed since it was observed. Returns whether the rollout went on (a wait does not)."""
+    """Carry `decision` out unless the rollout changed since it was observed. Returns whether it went on (a wait does not)."""
     if not swap(observed.rollout, **_counted(observed)):
         return False
     _note_verdict(observed, now)
@@ -44,10 +44,12 @@ def _counted(observed: Observation) -> dict[str, Any]:
 
 def _note_verdict(observed: Observation, now: datetime) -> None:
     """A verdict that changes is a line of the history."""
-    old, new, assessment = observed.watch.old_verdict, observed.watch.verdict, observed.watch.assessment
+    old, new, data = observed.watch.old_verdict, observed.watch.verdict, observed.watch.assessment
     if new and new != old:
-        sentence, values = assessment.get("sentence", new), {"old": old, "new": new, "data": assessment}
-        journal.write(observed.release, "rollout.verdict", sentence, actor=ROLLOUT, now=now, **values)
+        sentence = data.get("sentence", new)
+        journal.write(
+            observed.release, "rollout.verdict", sentence, actor=ROLLOUT, now=now, old=old, new=new, data=data
+        )
 
 
 def _note_split(observed: Observation, now: datetime) -> None:

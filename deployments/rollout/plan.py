@@ -88,8 +88,8 @@ def _reverting(snapshot: Snapshot, now: datetime) -> Decision:
     if snapshot.deadline_at is None or now < snapshot.deadline_at:
         return Wait(snapshot.unacknowledged, now + timedelta(seconds=limits.LOOK_S))
     warning = (
-        f"{snapshot.unacknowledged[: limits.UNACKNOWLEDGED_MAX_CHARS]} It may still send requests to version {snapshot.version}, "
-        "whose replicas run on until it obeys or is stopped."
+        f"{snapshot.unacknowledged[: limits.UNACKNOWLEDGED_MAX_CHARS]} "
+        f"It may still send requests to version {snapshot.version}, whose replicas run on until it obeys or is stopped."
     )
     return Finish(outcome, snapshot.outcome_reason, warning)
 

@@ -49,7 +49,8 @@ class Split:
             )
         return (
             f"The traffic is not split as asked: {self.weight_pct} % of {self.total:,} drawn requests "
-            f"({self.total * self.weight_pct / 100:,.0f}) should have reached the new version, {share} ({self.candidate:,}) did. "
+            f"({self.total * self.weight_pct / 100:,.0f}) should have reached the new version, "
+            f"{share} ({self.candidate:,}) did. "
             "Nothing is concluded from such counts."
         )
 

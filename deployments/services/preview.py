@@ -26,7 +26,7 @@ DETAILS = {
 
 def preview_of(check: RequestCheck) -> Preview:
     """Return the preview of a checked command; with problems it is as full as they allow."""
-    problems, endpoint = dict(check.problems), check.target and check.target.endpoint
+    problems, endpoint = dict(check.problems), check.target.endpoint if check.target else None
     if check.forbidden:
         problems["permission"] = check.forbidden
     if endpoint is not None and (busy := selectors.open_release(endpoint)) is not None:

@@ -56,7 +56,8 @@ class CheckedRequest:
 class RequestCheck:
     """What is wrong with a command (`problems`: field → sentence), and as much of it as could be read for a preview.
 
-    `request` is there exactly when there are no problems. `forbidden` says why the actor may not request it, and does not end the check.
+    `request` is there exactly when there are no problems. `forbidden` says why the actor may not request it; the check goes
+    on all the same.
     """
 
     command: ReleaseCommand

@@ -60,7 +60,7 @@ class SessionAuthentication(BaseAuthentication):
 class RoutePermission(permissions.BasePermission):
     """Default deny: a route is open to signed-in people whose roles hold the action it declares.
 
-    A view declares it as `permission`: one action, or method → action, where methods that are not named need that of GET.
+    A view declares it as `permission`: one action, or method → action; methods that are not named need that of GET.
     """
 
     def has_permission(self, request: Request, view: View) -> bool:

@@ -29,8 +29,8 @@ def audit_record(
 ) -> AuditRecord:
     """Append one record under the head's row lock, so that two writers cannot fork the chain, and return it.
 
-    Must run inside a transaction: an act without a record cannot exist. `action` is `<entity>.<past tense>`; `data` is JSON-able and
-    carries digests before and after, versions, the policy revision.
+    Must run inside a transaction: an act without a record cannot exist. `action` is `<entity>.<past tense>`; `data` is
+    JSON-able and carries digests before and after, versions, the policy revision.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("An audit record belongs into the transaction of its act.")

@@ -22,8 +22,8 @@ def sample_ratio_p(observed: tuple[int, int], weights_pct: tuple[int, int]) -> f
 def is_sample_ratio_off(observed: tuple[int, int], weights_pct: tuple[int, int]) -> bool:
     """Return whether the split is so unlikely (p < .001) that the counts must not be compared.
 
-    The χ² alone, asked every second of ten minutes, would accuse one correct split in thirty; so the anytime-valid evidence must agree. The
-    counts are of one step: the weights were the same for all of them.
+    The χ² alone, asked every second of ten minutes, would accuse one correct split in thirty; so the anytime-valid evidence
+    must agree. The counts are of one step: the weights were the same for all of them.
     """
     if sample_ratio_p(observed, weights_pct) >= SRM_ALARM_P:
         return False
