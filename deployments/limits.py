@@ -2,7 +2,6 @@
 
 GATEWAY_LEASE_S = 10  # a gateway that has not reported for longer does not hold up a rollout
 GATEWAY_TOUCH_S = 2  # how often a waiting long poll says that its gateway lives
-GATEWAY_POLL_MAX_S = 25
 GATEWAY_POLL_LOOK_S = 0.05
 AGENT_LEASE_S = 30  # replicas of an agent silent for longer may be taken over by another
 REPLICA_GONE_S = 60  # an unwanted replica whose agent is silent for longer is forgotten
@@ -31,7 +30,5 @@ INSTANT_PASSES_MAX = 6  # how far one call may bring a rollout without waiting f
 ROUTE_TABLES_KEPT = 200
 STATUS_REASON_MAX_CHARS = 500
 UNACKNOWLEDGED_MAX_CHARS = 200  # of what a gateway says about a table it refuses
-POLL_BODY_MAX_BYTES = 1024 * 1024
 KEY_BYTES = 32
 KEY_NAME_MAX_CHARS = 80
-UNIX_TIME_MAX_S = 4_102_444_800  # the year 2100: a clock beyond it is wrong

@@ -1,20 +1,37 @@
-"""Rows → plotly figures as plain dicts, with the same numbers as a table and one sentence. Pure.
+"""Points of telemetry → what pages place on charts: finished values, their texts, marks, and one sentence. Pure.
 
-`PANELS` says what each chart shows; live pages hand it to static/js/charts.js, which draws the same from points as they arrive.
+Every rule about a chart is here: which arms and lines in which order, their names and dashes, units, where a line is broken,
+limits, rows of the table twin, the sentence. Pages of a span that is over get all points at once, live ones as they arrive, in
+the same form. static/js/charts.js puts them in place, chart-drawing.js draws, chart-twins.js fills tables and sentences.
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from mlorch_site.lib import clock
-from monitoring.selectors import Point
+from monitoring.points import Point
 
-ARM_DASHES = {"stable": "solid", "candidate": "dash", "baseline": "dot", "shadow": "dashdot"}
-TRANSPARENT = "rgba(0,0,0,0)"
 GAP_S = (
     30  # where nothing was asked for that long (or for three points), a line is broken instead of drawn straight across
 )
+PLACES = 3
+NO_VALUE = "–"
+
+
+class ArmLook(NamedTuple):
+    """How lines of an arm look: a dash of Plotly's, and the colour as the name of a variable in mlorch.css."""
+
+    dash: str
+    colour: str
+
+
+ARMS = {  # in the order in which they are shown
+    "stable": ArmLook("solid", "--mlorch-stable"),
+    "candidate": ArmLook("dash", "--mlorch-candidate"),
+    "baseline": ArmLook("dot", "--mlorch-stable"),
+    "shadow": ArmLook("dashdot", "--mlorch-candidate"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,20 +45,18 @@ class Line:
 
     def value(self, point: Point) -> float | None:
         raw = getattr(point, self.key)
-        return None if raw is None else raw * self.factor
+        return None if raw is None else round(raw * self.factor, PLACES)
 
-    def dash_of(self, arm: str) -> str:
-        return self.dash or ARM_DASHES.get(arm, "solid")
-
-    def name_of(self, arm: str) -> str:
-        return f"{arm} {self.label}".strip()
+    def text(self, point: Point) -> str:
+        value = self.value(point)
+        return NO_VALUE if value is None else f"{value:.1f}"
 
 
 @dataclass(frozen=True)
 class Panel:
     """A kind of chart. `spoken` is the line that the one sentence reads out; `limit_text` names the line of the guardrail.
 
-    With `arms` only those are shown.
+    Only `arms` are shown.
     """
 
     kind: str
@@ -49,7 +64,7 @@ class Panel:
     lines: tuple[Line, ...]
     spoken: int = 0
     limit_text: str = ""
-    arms: tuple[str, ...] = ()
+    arms: tuple[str, ...] = tuple(ARMS)
 
     @property
     def columns(self) -> list[str]:
@@ -57,11 +72,36 @@ class Panel:
         return ["Time", "Arm", "Version", *(line.label or self.title for line in self.lines)]
 
     @property
-    def spec(self) -> str:
-        """The panel as JSON for the browser."""
-        lines = [vars(line) for line in self.lines]
-        known = {"title": self.title, "spoken": self.spoken, "limit_text": self.limit_text, "arms": self.arms}
-        return json.dumps({**known, "lines": lines, "dashes": ARM_DASHES})
+    def silence(self) -> str:
+        """What stands for the sentence before the first point."""
+        return f"{self.title}: no requests yet."
+
+    @property
+    def drawing(self) -> str:
+        """The lines as JSON, in order: `at` is a line's place among a point's values; a `named` one has its name at its end."""
+        return json.dumps(
+            [
+                {
+                    "arm": arm,
+                    "at": at,
+                    "name": f"{arm} {line.label}".strip(),
+                    "dash": line.dash or ARMS[arm].dash,
+                    "colour": ARMS[arm].colour,
+                    "named": at == self.spoken,
+                }
+                for arm in self.arms
+                for at, line in enumerate(self.lines)
+            ]
+        )
+
+    def sentence(self, points: list[Point]) -> str:
+        """Return one sentence that says what the chart shows now."""
+        newest = {point.arm: point for point in points}
+        line = self.lines[self.spoken]
+        parts = [f"{arm} {line.text(newest[arm])}" for arm in self.arms if arm in newest]
+        if not parts:
+            return self.silence
+        return f"{self.title}{f' ({line.label})' if line.label else ''}, newest: {', '.join(parts)}."
 
 
 PANELS = (
@@ -78,7 +118,31 @@ PANELS = (
 AGREEMENT = Panel(
     "agreement", "Agreeing answers in %", (Line("", "agreement_share", 100),), limit_text="wanted", arms=("shadow",)
 )
-BY_KIND = {panel.kind: panel for panel in (*PANELS, AGREEMENT)}
+EVERY_PANEL = (*PANELS, AGREEMENT)
+
+
+def placed(point: Point) -> dict[str, Any]:
+    """Return a point as pages get it: `values` and `texts` by kind of chart, in the order of its lines.
+
+    `t` is Unix time in seconds. A later point of the same arm is joined to this one until `until`; `row` begins its rows in tables.
+    """
+    t = int(point.start.timestamp())
+    panels = [panel for panel in EVERY_PANEL if point.arm in panel.arms]
+    return {
+        "id": f"{t} {point.arm} {point.version}",
+        "t": t,
+        "until": t + max(GAP_S, 3 * point.seconds),
+        "arm": point.arm,
+        "row": [point.arm, str(point.version)],
+        "values": {panel.kind: [line.value(point) for line in panel.lines] for panel in panels},
+        "texts": {panel.kind: [line.text(point) for line in panel.lines] for panel in panels},
+    }
+
+
+def told(points: list[Point], since: datetime) -> dict[str, Any]:
+    """Return points with the sentences that say how things stand at the newest of each arm; `from` is where charts begin."""
+    sentences = {panel.kind: panel.sentence(points) for panel in EVERY_PANEL} if points else {}
+    return {"from": since.timestamp(), "points": [placed(point) for point in points], "sentences": sentences}
 
 
 @dataclass(frozen=True)
@@ -90,112 +154,15 @@ class Marker:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A figure for Plotly, and what stands for it where there is no picture."""
+class Marks:
+    """What is marked on all charts of a page, and each guardrail's line by kind of chart, in its unit."""
 
-    panel: Panel
-    figure: dict[str, Any]
-    rows: list[list[str]]
-    sentence: str
+    markers: list[Marker] = field(default_factory=list)
+    limits: dict[str, float] = field(default_factory=dict)
 
-
-def chart(kind: str, points: list[Point], markers: list[Marker] | None = None, limit: float | None = None) -> Chart:
-    """Return the chart of one kind. `limit` is the guardrail's line in the chart's unit."""
-    panel = BY_KIND[kind]
-    points = _shown(panel, points)
-    traces = [
-        _trace(arm, line, [point for point in points if point.arm == arm], index == panel.spoken)
-        for arm in _arms(points)
-        for index, line in enumerate(panel.lines)
-    ]
-    figure = {"data": traces, "layout": _layout(panel, markers or [], limit)}
-    return Chart(panel, figure, table_rows(kind, points), summary_sentence(kind, points))
-
-
-def _shown(panel: Panel, points: list[Point]) -> list[Point]:
-    return [point for point in points if not panel.arms or point.arm in panel.arms]
-
-
-def _arms(points: list[Point]) -> list[str]:
-    """Return the arms, stable first."""
-    return sorted({point.arm for point in points}, key=lambda arm: (arm != "stable", arm))
-
-
-def _trace(arm: str, line: Line, points: list[Point], spoken: bool) -> dict[str, Any]:
-    x: list[str] = []
-    y: list[float | None] = []
-    before: Point | None = None
-    for point in points:
-        if before and (point.start - before.start).total_seconds() > max(GAP_S, 3 * point.seconds):
-            x.append(_x(before.start.timestamp() + before.seconds))
-            y.append(None)
-        x.append(_x(point.start.timestamp()))
-        y.append(line.value(point))
-        before = point
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": line.name_of(arm),
-        "x": x,
-        "y": y,
-        "line": {"dash": line.dash_of(arm), "width": 2},
-        "marker": {"size": 3},
-        "meta": {"arm": arm, "spoken": spoken},
-    }
-
-
-def _x(t: float) -> str:
-    """Return a moment as Plotly reads it: UTC, without a zone."""
-    return clock.from_unix(t).replace(tzinfo=None).isoformat()
-
-
-def _layout(panel: Panel, markers: list[Marker], limit: float | None) -> dict[str, Any]:
-    shapes: list[dict[str, Any]] = []
-    notes: list[dict[str, Any]] = []
-    for marker in markers:
-        x = _x(marker.t)
-        shapes.append(_line(x0=x, x1=x, yref="paper", y0=0, y1=1, dash="dot"))
-        notes.append(_note(marker.text, x=x, yref="paper", y=1, xanchor="left"))
-    if limit is not None:
-        shapes.append(_line(xref="paper", x0=0, x1=1, y0=limit, y1=limit, dash="longdash"))
-        notes.append(_note(panel.limit_text, xref="paper", x=1, y=limit, xanchor="right"))
-    return {
-        "paper_bgcolor": TRANSPARENT,
-        "plot_bgcolor": TRANSPARENT,
-        "xaxis": {"type": "date"},
-        "yaxis": {"rangemode": "tozero", "title": {"text": panel.title}},
-        "shapes": shapes,
-        "annotations": notes,
-    }
-
-
-def _line(*, dash: str, **place: Any) -> dict[str, Any]:
-    return {"type": "line", **place, "line": {"dash": dash, "width": 1}}
-
-
-def _note(text: str, **place: Any) -> dict[str, Any]:
-    return {"text": text, "showarrow": False, "yanchor": "bottom", **place}
-
-
-def table_rows(kind: str, points: list[Point]) -> list[list[str]]:
-    """Return the rows of the table that says the same as the chart, newest first."""
-    lines = BY_KIND[kind].lines
-    return [
-        [f"{point.start:%H:%M:%S}", point.arm, str(point.version), *(_number(line.value(point)) for line in lines)]
-        for point in reversed(points)
-    ]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
-
-
-def summary_sentence(kind: str, points: list[Point]) -> str:
-    """Return one sentence that says what the chart shows now."""
-    panel = BY_KIND[kind]
-    newest = {point.arm: point for point in points}
-    if not newest:
-        return f"{panel.title}: no requests yet."
-    line = panel.lines[panel.spoken]
-    parts = [f"{arm} {_number(line.value(newest[arm]))}" for arm in _arms(points)]
-    return f"{panel.title}{f' ({line.label})' if line.label else ''}, newest: {', '.join(parts)}."
+    @property
+    def drawing(self) -> str:
+        """The marks as JSON for the browser."""
+        texts = {panel.kind: panel.limit_text for panel in EVERY_PANEL}
+        limits = {kind: {"value": value, "text": texts[kind]} for kind, value in self.limits.items()}
+        return json.dumps({"markers": [vars(marker) for marker in self.markers], "limits": limits})

@@ -4,10 +4,9 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 
-from mlorch_site.lib import clock
 from mlorch_site.live.consumers import LiveConsumer
 from mlorch_site.live.shared import read_once
-from monitoring.selectors import CHART_SPAN, series_after
+from monitoring.news import points_since
 
 
 class ChartConsumer(LiveConsumer):
@@ -22,21 +21,15 @@ class ChartConsumer(LiveConsumer):
         return ["endpoint.{}.{}".format(*self._place)]
 
     async def catch_up(self) -> None:
-        await self._send(*await database_sync_to_async(_news)(*self._place, self.sequence))
+        await self._send(await database_sync_to_async(points_since)(*self._place, self.sequence))
 
     async def live_event(self, message: dict[str, Any]) -> None:
         if message["kind"] == "windows.stored":
             # `sequence` of this connection is a window id: the position in the endpoint's own stream.
             key = ("windows", self._place, self.sequence, message["sequence"])
-            await self._send(*await read_once(key, _news, *self._place, self.sequence))
+            await self._send(await read_once(key, points_since, *self._place, self.sequence))
 
-    async def _send(self, points: list[dict[str, Any]], newest: int) -> None:
-        if newest > self.sequence:
-            self.sequence = newest
-            await self.send_json({"type": "points", "sequence": newest, "points": points})
-
-
-def _news(environment: str, endpoint: str, after_id: int) -> tuple[list[dict[str, Any]], int]:
-    """Return the points that windows after `after_id` touched, as charts get them, and the newest id."""
-    points, newest = series_after(environment, endpoint, after_id=after_id, not_before=clock.now() - CHART_SPAN)
-    return [point.to_dict() for point in points], newest
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["sequence"] > self.sequence:
+            self.sequence = message["sequence"]
+            await self.send_json(message)

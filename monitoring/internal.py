@@ -1,17 +1,15 @@
 """What gateways push, and what Prometheus fetches."""
 
-import json
-
-from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from dataplane.wire.window_batch import BATCH_BODY_MAX_BYTES, Accepted, Expected, WindowBatch
 from mlorch_site.accounts.access import control_only
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Invalid, TooLarge
+from mlorch_site.lib.errors import Invalid
+from mlorch_site.lib.wire import answer_shape, read_shape
 from monitoring import prometheus
 from monitoring.services import BatchGap, windows_store
 
@@ -21,21 +19,16 @@ GATEWAY_MAX_CHARS = 80
 @csrf_exempt
 @control_only
 @require_POST
-def windows(request: HttpRequest, gateway: str) -> JsonResponse:
+def windows(request: HttpRequest, gateway: str) -> HttpResponse:
     """Store one batch: 200 when it is stored or known, 409 with the expected sequence when one is missing."""
     if len(gateway) > GATEWAY_MAX_CHARS or not gateway.isprintable():
         raise Invalid(f"A gateway's name has at most {GATEWAY_MAX_CHARS} printable characters.")
+    batch = read_shape(request, WindowBatch, BATCH_BODY_MAX_BYTES)
     try:
-        body = json.loads(request.body)
-    except RequestDataTooBig as error:
-        raise TooLarge(f"A batch has at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.") from error
-    except (ValueError, RecursionError) as error:
-        raise Invalid("The body is not JSON.") from error
-    try:
-        accepted = windows_store(gateway=gateway, body=body, now=clock.now())
+        accepted = windows_store(gateway=gateway, batch=batch, now=clock.now())
     except BatchGap as gap:
-        return JsonResponse(gap.details, status=409)
-    return JsonResponse({"accepted": accepted})
+        return answer_shape(Expected(gap.details["expected"]), status=409)
+    return answer_shape(Accepted(accepted))
 
 
 @control_only

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import FloatField, Max, Q, QuerySet, Subquery, Sum
 from django.db.models.fields.json import KeyTextTransform
@@ -14,6 +13,7 @@ from dataplane.wire.histogram import Histogram, merged
 from mlorch_site.lib import clock
 from monitoring.analysis.judge import ArmCounts, Block, slo_key
 from monitoring.models import KEPT, RollUpCursor, Window
+from monitoring.points import Point
 
 CANDIDATE = "candidate"
 STABLE = "stable"
@@ -130,51 +130,6 @@ def traffic_rate(environment: str, endpoint: str) -> float:
     return float(rows.aggregate(total=Sum("requests"))["total"] or 0) / RATE_SPAN_S
 
 
-@dataclass(frozen=True)
-class Point:
-    """One arm over one span: rates per second, quantiles in ms (None without requests), share of errors."""
-
-    start: datetime
-    seconds: int
-    arm: str
-    version: int
-    requests: int
-    errors: int
-    client_errors: int
-    p50: float | None
-    p95: float | None
-    p99: float | None
-    compared: int = 0
-    agreed: int = 0
-
-    @property
-    def rate(self) -> float:
-        return self.requests / self.seconds
-
-    @property
-    def error_share(self) -> float | None:
-        return self.errors / self.requests if self.requests else None
-
-    @property
-    def agreement_share(self) -> float | None:
-        """The share of a shadow's answers that said what the client's answer said."""
-        return self.agreed / self.compared if self.compared else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the point as charts get it; `t` is Unix time in seconds."""
-        return {
-            "t": int(self.start.timestamp()),
-            "arm": self.arm,
-            "version": self.version,
-            "rate": round(self.rate, 2),
-            "requests": self.requests,
-            "errors": self.errors,
-            "error_share": None if self.error_share is None else round(self.error_share, 5),
-            "agreement_share": None if self.agreement_share is None else round(self.agreement_share, 5),
-            **{name: None if (value := getattr(self, name)) is None else round(value, 2) for name in QUANTILES},
-        }
-
-
 def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
     """Merge windows of several gateways into points of `seconds`, in time order."""
     groups: dict[tuple[int, str, int], list[Window]] = defaultdict(list)
@@ -232,14 +187,17 @@ def series_of_span(environment: str, endpoint: str, *, since: datetime, until: d
 def series_after(environment: str, endpoint: str, *, after_id: int, not_before: datetime) -> tuple[list[Point], int]:
     """Return the one-second points touched by windows that arrived after `after_id`, whole, and the newest id.
 
-    Points that began before `not_before` are passed over: a chart does not show them any more.
+    With them come the points of the last second of each arm, so that it can be said how every arm stands. Points that began before
+    `not_before` are passed over: a chart does not show them any more.
     """
     own = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1)
     newest = own.filter(id__gt=after_id).aggregate(newest=Max("id"))["newest"]
     if newest is None:
         return [], after_id
-    fresh = own.filter(id__gt=after_id, id__lte=newest, start__gte=not_before)
-    rows = own.filter(start__in=fresh.values("start"), id__lte=newest).order_by("-start", "-id")
+    shown = own.filter(id__lte=newest, start__gte=not_before)
+    fresh = shown.filter(id__gt=after_id).values("start")
+    last = shown.order_by().values("arm").annotate(last=Max("start")).values("last")
+    rows = shown.filter(Q(start__in=fresh) | Q(start__in=last)).order_by("-start", "-id")
     return points_of(rows[:SERIES_ROWS_MAX], 1), newest
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from dataplane.wire.digest import FILES_MAX, Entry, UnsafeArtifact, digest_of, manifest
+from dataplane.wire.digest import ManifestEntry, UnsafeArtifact, check_room, digest_of, manifest
 from mlorch_site.lib.errors import Invalid
 from registry.backends.base import SeenFile
 
-SIZE_MAX_BYTES = 20 * 1024**3
 MANIFEST_KEPT_MAX = 500
 
 
@@ -26,15 +25,8 @@ def path_of(digest: str) -> Path:
     return store() / digest.replace(":", "-")
 
 
-def manifest_of(root: Path) -> list[Entry]:
-    """Return the manifest of the files under `root`, sorted by path.
-
-    Raises Invalid for links, special files, too many or too large files: such artifacts are not taken.
-    """
-    total = 0
-    for count, path in enumerate((path for path in root.rglob("*") if not path.is_dir()), start=1):
-        total += path.lstat().st_size
-        _check_room(count, total)
+def manifest_of(root: Path) -> list[ManifestEntry]:
+    """Return the manifest of the files under `root`, sorted by path. Raises Invalid for artifacts that are not taken, and for none."""
     try:
         entries = manifest(root)
     except UnsafeArtifact as error:
@@ -49,15 +41,11 @@ def check_listed(files: Iterable[SeenFile]) -> None:
 
     A registry may list less than it gives, or not tell sizes: what was downloaded is checked again.
     """
-    total = 0
-    for count, file in enumerate(files, start=1):
-        total += max(file.size or 0, 0)
-        _check_room(count, total)
-
-
-def _check_room(files: int, total: int) -> None:
-    if files > FILES_MAX or total > SIZE_MAX_BYTES:
-        raise Invalid(f"The artifacts have more than {FILES_MAX} files or {SIZE_MAX_BYTES // 1024**3} GiB.")
+    sizes = [max(file.size or 0, 0) for file in files]
+    try:
+        check_room(len(sizes), sum(sizes))
+    except UnsafeArtifact as error:
+        raise Invalid(f"The artifacts are not taken: {error}.") from error
 
 
 def new_folder() -> Path:
@@ -67,7 +55,7 @@ def new_folder() -> Path:
     return folder
 
 
-def take_in(folder: Path) -> tuple[str, list[Entry]]:
+def take_in(folder: Path) -> tuple[str, list[ManifestEntry]]:
     """Move a downloaded folder into the store under its digest, read-only; return digest and manifest.
 
     When the store has that digest already the folder is thrown away. Raises Invalid for artifacts that are not taken.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from mlorch_site.accounts.actor import Actor
@@ -99,13 +99,10 @@ def open_findings(model: Model | None = None) -> QuerySet[Finding]:
     return findings if model is None else findings.filter(model=model)
 
 
-def search_models(actor: Actor, text: str) -> QuerySet[Model]:
-    """Return the visible models whose name, description or owner holds `text`, with `version_count`."""
+def models_counted(actor: Actor) -> QuerySet[Model]:
+    """Return the visible models with `version_count`."""
     # Counted by a subquery, so that only the rows of the page shown are counted.
     versions = (
         Version.objects.filter(model=OuterRef("pk")).order_by().values("model").annotate(n=Count("pk")).values("n")
     )
-    models = models_visible_to(actor).annotate(version_count=Coalesce(Subquery(versions), 0))
-    if not text:
-        return models
-    return models.filter(Q(name__icontains=text) | Q(description__icontains=text) | Q(owner__icontains=text))
+    return models_visible_to(actor).annotate(version_count=Coalesce(Subquery(versions), 0))

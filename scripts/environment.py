@@ -27,17 +27,17 @@ def require_python() -> None:
         sys.exit(f"mlorch needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
 
 
-def _digest(*paths: Path) -> str:
+def digest_of(*paths: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
-def _lock(kind: str) -> Path:
+def lock_of(kind: str) -> Path:
     return ROOT / "requirements" / f"{kind}.txt"
 
 
-def _is_current(kind: str) -> bool:
+def is_current(kind: str) -> bool:
     """Return whether the environment was made from this lock, or from the larger one."""
-    accepted = {f"{name}:{_digest(_lock(name))}" for name in {kind, "dev"}}
+    accepted = {f"{name}:{digest_of(lock_of(name))}" for name in {kind, "dev"}}
     return PYTHON.exists() and STAMP.exists() and STAMP.read_text() in accepted
 
 
@@ -71,7 +71,7 @@ def ensure_python(kind: str) -> None:
     """Make `.venv` hold exactly what requirements/<kind>.txt says (base, or dev which holds base too)."""
     require_python()
     with _alone():
-        if _is_current(kind):
+        if is_current(kind):
             return
         say(f"installing Python packages ({kind}) …")
         if not PYTHON.exists():
@@ -81,8 +81,8 @@ def ensure_python(kind: str) -> None:
         uv = shutil.which("uv") or str(VENV / "bin" / "uv")
         if not Path(uv).exists():
             _run(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
-        _run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(PYTHON), str(_lock(kind)))
-        STAMP.write_text(f"{kind}:{_digest(_lock(kind))}")
+        _run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(PYTHON), str(lock_of(kind)))
+        STAMP.write_text(f"{kind}:{digest_of(lock_of(kind))}")
 
 
 def npm_with_environment() -> tuple[str, dict[str, str]]:
@@ -101,7 +101,7 @@ def npm_with_environment() -> tuple[str, dict[str, str]]:
 def ensure_assets() -> None:
     """Install the locked npm assets."""
     stamp = ROOT / "node_modules" / ".lock"
-    wanted = _digest(ROOT / "package-lock.json")
+    wanted = digest_of(ROOT / "package-lock.json")
     with _alone():
         if stamp.exists() and stamp.read_text() == wanted:
             return

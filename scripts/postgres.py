@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 120.0
 STOP_GRACE_S = 15.0
 ORDINARY_USERS = ("postgres", "nobody")
 # Nothing has to survive a power failure here.
@@ -93,10 +93,11 @@ def running() -> Iterator[str]:
     initdb, postgres = program("initdb"), program("postgres")
     if not initdb or not postgres:
         raise NotAvailable("PostgreSQL is not installed")
-    user, port, password = _ordinary_user(), _free_port(), secrets.token_hex(16)
+    user, password = _ordinary_user(), secrets.token_hex(16)
     folder = Path(tempfile.mkdtemp(prefix="mlorch-pg-"))
     try:
         _make_cluster(initdb, folder, user, password)
+        port = _free_port()
         settings = {**FAST, "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(folder)}
         command = [str(postgres), "-D", str(folder / "data")]
         command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]

@@ -7,6 +7,8 @@ from hypothesis import settings
 
 REQUIRE_ALL = os.environ.get("CI") == "true" or os.environ.get("MLORCH_REQUIRE_ALL") == "1"
 
+# gRPC would start its threads again in every child between fork and exec, and some of those would crash.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 # The same examples in every run, so that a red run is about the change; `HYPOTHESIS_PROFILE=search` looks for new ones.
 settings.register_profile("default", derandomize=True, deadline=None)
 settings.register_profile("search", derandomize=False, deadline=None, max_examples=500)

@@ -38,6 +38,19 @@ class Agent:
         self._news = asyncio.Event()
         self._reachable = True
 
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    @property
+    def template_pids(self) -> list[int]:
+        """The warm processes that workers are forked from."""
+        return self._templates.pids
+
+    async def warm_up(self) -> None:
+        """Make the template of our own Python ready."""
+        await self._templates.warm_up(Path(sys.executable))
+
     def adopt(self) -> None:
         """Take over workers of an agent process that died; remove the records of those that are gone."""
         self._config.sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -89,7 +102,7 @@ class Agent:
     async def run(self) -> None:
         """Sync until cancelled; without the site the workers run on."""
         self.adopt()
-        warming = asyncio.create_task(self._templates.warm_up(Path(sys.executable)))
+        warming = asyncio.create_task(self.warm_up())
         headers = {"Authorization": f"Bearer {self._config.control_token}"}
         try:
             async with aiohttp.ClientSession(headers=headers) as session:
@@ -130,3 +143,5 @@ class Agent:
             self._end(replica_id)
         await asyncio.gather(*(task for _, task in list(self._ending.values())))
         self._templates.end()
+        with contextlib.suppress(OSError):  # a worker that cannot be ended still has its files there
+            self._config.sockets.rmdir()

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -142,6 +143,7 @@ class Template:
                 self._handle.wait()
             self._handle = None
         self._socket.unlink(missing_ok=True)
+        shutil.rmtree(self._home, ignore_errors=True)
 
 
 class Templates:
@@ -150,6 +152,11 @@ class Templates:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._templates: dict[Path, Template] = {}
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run."""
+        return [template.pid for template in self._templates.values() if template.pid is not None]
 
     def template_for(self, python: Path) -> Template:
         """Return the template of an environment; the longest unused one makes room when there are too many."""

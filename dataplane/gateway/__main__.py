@@ -14,7 +14,8 @@ from dataplane.gateway import handover
 from dataplane.gateway.config import from_environment
 from dataplane.gateway.http.app import App
 from dataplane.gateway.http.http_server import Server, type_Drain
-from dataplane.gateway.site import poll
+from dataplane.gateway.site import poll, push
+from dataplane.gateway.site.loops import kept_up
 from dataplane.gateway.state import State
 
 
@@ -32,11 +33,11 @@ async def loops(state: State) -> AsyncIterator[None]:
     # The sink is somebody else: the control token of the other session is not for it.
     async with aiohttp.ClientSession(headers=headers) as session, aiohttp.ClientSession() as sink:
         running = [
-            asyncio.create_task(poll.kept_up(state, name, loop))
+            asyncio.create_task(kept_up(state, name, loop))
             for name, loop in (
                 ("poll", partial(poll.poll_forever, state, session)),
-                ("windows", partial(poll.windows_forever, state)),
-                ("push", partial(poll.push_forever, state, session)),
+                ("windows", partial(push.windows_forever, state)),
+                ("push", partial(push.push_forever, state, session)),
                 ("request_log", partial(state.request_log.drain_forever, sink)),
             )
         ]
@@ -47,7 +48,7 @@ async def loops(state: State) -> AsyncIterator[None]:
                 loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*running)
-            poll.spool_windows(state, everything=True)
+            push.spool_windows(state, everything=True)
             await state.request_log.drain(None)
 
 

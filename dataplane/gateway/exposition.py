@@ -22,6 +22,12 @@ class Exposition:
 
     async def start(self) -> None:
         """Listen for the other processes of this machine, in the place of an earlier process of the same gateway."""
+        while self._server is None:
+            # The last of the others may take the folder away at this very moment.
+            with contextlib.suppress(FileNotFoundError):
+                await self._listen()
+
+    async def _listen(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path.unlink(missing_ok=True)
         old_mask = os.umask(0o177)
@@ -37,6 +43,8 @@ class Exposition:
             with contextlib.suppress(FileNotFoundError):
                 if self._path.stat().st_ino == self._inode:
                     self._path.unlink()
+            with contextlib.suppress(OSError):  # others are there
+                self._path.parent.rmdir()
 
     async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

@@ -8,20 +8,23 @@ from typing import Any
 import structlog
 
 from dataplane.gateway.config import SPOOL_MAX_BATCHES, Config
+from dataplane.gateway.core.compiled_table import CompiledTable, compile_table
 from dataplane.gateway.core.lanes import Lane
 from dataplane.gateway.core.shadow import Shadow
 from dataplane.gateway.metrics import Metrics
 from dataplane.gateway.peers import Generations
 from dataplane.gateway.site import kept_tables
-from dataplane.gateway.site.kept_tables import InvalidTable, Table
 from dataplane.gateway.site.request_log import RequestLog
-from dataplane.gateway.site.windows import Spool, WindowKey, Windows
+from dataplane.gateway.site.spool import Spool
+from dataplane.gateway.site.windows import WindowKey, Windows
+from dataplane.wire import shapes
+from dataplane.wire.gateway_poll import RefusedTable
+from dataplane.wire.route_table import RouteTable
+from dataplane.wire.shapes import Malformed
 
 log = structlog.get_logger(__name__)
 
 NAME_MAX_CHARS = 63
-REFUSAL_MAX_CHARS = 500
-REVISION_MAX = 2**31 - 1
 
 type_LaneKey = tuple[str, str, str, str]  # environment, endpoint, arm, version
 
@@ -41,9 +44,9 @@ class State:
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.generations.is_alive)
         self.request_log = RequestLog(config.folder / "requests", config.log_sink)
         self.news = asyncio.Event()  # something the site is to hear before the next poll is due
-        self.tables: dict[str, Table] = {}
+        self.tables: dict[str, CompiledTable] = {}
         self._unkept: set[str] = set()
-        self.refused: dict[str, dict[str, Any]] = {}
+        self.refused: dict[str, RefusedTable] = {}
         self.open_requests: dict[tuple[str, str], int] = {}
         self.requests_total = 0
 
@@ -55,7 +58,7 @@ class State:
         """Begin with the last good tables, so that requests are answered while the site is away."""
         good, refused = kept_tables.load_all(self.config.folder / "routes")
         for table in good.values():
-            self._use(table)
+            self._use(compile_table(table))
         for environment, why in refused.items():
             log.error("table.refused", environment=environment, why=why, source="disk")
             self.metrics.table_refused(environment)
@@ -63,9 +66,9 @@ class State:
     def apply(self, document: Any) -> bool:
         """Use a table from the site; an invalid one is refused whole and the old one stays. Returns whether it is used."""
         try:
-            table = kept_tables.parse(document)
-        except InvalidTable as error:
-            self._refuse(document if isinstance(document, dict) else {}, str(error)[:REFUSAL_MAX_CHARS])
+            table = compile_table(shapes.convert(RouteTable, document))
+        except Malformed as error:
+            self._refuse(document if isinstance(document, dict) else {}, shapes.cut(str(error)))
             return False
         self.refused.pop(table.environment, None)
         self._use(table)
@@ -76,21 +79,22 @@ class State:
         """Note which revision is refused and why, as far as the document can be believed."""
         environment, revision = str(document.get("environment", "?"))[:NAME_MAX_CHARS], document.get("revision")
         log.error("table.refused", environment=environment, why=why, source="site")
-        is_number = type(revision) is int and 0 <= revision <= REVISION_MAX
-        self.refused[environment] = {"revision": revision if is_number else 0, "error": why}
+        if type(revision) is not int or not 0 <= revision <= shapes.REVISION_MAX:
+            revision = 0
+        self.refused[environment] = RefusedTable(revision, why)
         self.metrics.table_refused(environment)
 
     def keep(self) -> None:
         """Keep on disk what was applied. What the disk does not take is obeyed all the same, and kept when this is called again."""
         for environment in sorted(self._unkept & set(self.tables)):
             try:
-                kept_tables.save(self.config.folder / "routes", self.tables[environment])
+                kept_tables.save(self.config.folder / "routes", self.tables[environment].source)
             except OSError as error:
                 log.error("table.not_kept", environment=environment, why=str(error))
             else:
                 self._unkept.discard(environment)
 
-    def _use(self, table: Table) -> None:
+    def _use(self, table: CompiledTable) -> None:
         self.tables[table.environment] = table
         self._lay_lanes(table.environment)
         log.info("table.applied", environment=table.environment, revision=table.revision)

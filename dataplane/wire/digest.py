@@ -1,4 +1,5 @@
-"""The digest of a version's artifacts (docs/wire.md section 7). The worker checks it before it loads anything."""
+"""The digest of a version's artifacts (docs/wire.md section 7). The site takes artifacts in by it, the worker checks it before it loads
+anything. Standard library only: a worker's environment may have nothing else."""
 
 import hashlib
 import os
@@ -6,14 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 FILES_MAX = 20_000
+SIZE_MAX_BYTES = 20 * 1024**3
 CHUNK_BYTES = 1024 * 1024
 
 
 class UnsafeArtifact(Exception):
-    """The directory holds something that artifacts may not hold."""
+    """The directory holds something that artifacts may not hold; the text says what."""
 
 
-class Entry(NamedTuple):
+class ManifestEntry(NamedTuple):
     """One file of a manifest: path relative to the root with `/`, size in bytes, SHA-256 in hexadecimal."""
 
     path: str
@@ -30,24 +32,36 @@ def file_sha256(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def manifest(root: Path) -> list[Entry]:
-    """Return the manifest of the files under `root`, sorted by path. Raises UnsafeArtifact for links and special files."""
-    entries: list[Entry] = []
-    for folder, folders, names in os.walk(root, followlinks=False):
-        for name in (*folders, *names):
-            path = Path(folder) / name
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise UnsafeArtifact(f"{path.relative_to(root)} is a link or a special file")
-        for name in names:
-            path = Path(folder) / name
-            relative = path.relative_to(root).as_posix()
-            entries.append(Entry(relative, path.stat().st_size, file_sha256(path)))
-            if len(entries) > FILES_MAX:
-                raise UnsafeArtifact(f"more than {FILES_MAX} files")
+def manifest(root: Path) -> list[ManifestEntry]:
+    """Return the manifest of the files under `root`, sorted by path.
+
+    Raises UnsafeArtifact for links, special files, and more files or bytes than the limits.
+    """
+    paths = _files(root)
+    check_room(len(paths), sum(path.stat().st_size for path in paths))
+    entries = [
+        ManifestEntry(path.relative_to(root).as_posix(), path.stat().st_size, file_sha256(path)) for path in paths
+    ]
     return sorted(entries)
 
 
-def digest_of(entries: list[Entry]) -> str:
+def _files(root: Path) -> list[Path]:
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root, followlinks=False):
+        for path in (Path(folder) / name for name in (*folders, *names)):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise UnsafeArtifact(f"{path.relative_to(root)} is a link or a special file")
+        found += [Path(folder) / name for name in names]
+    return found
+
+
+def check_room(files: int, size_bytes: int) -> None:
+    """Raise UnsafeArtifact when it is more than a version may have."""
+    if files > FILES_MAX or size_bytes > SIZE_MAX_BYTES:
+        raise UnsafeArtifact(f"there are more than {FILES_MAX} files or {SIZE_MAX_BYTES // 1024**3} GiB")
+
+
+def digest_of(entries: list[ManifestEntry]) -> str:
     """Return `sha256:<hex>` over the lines of a manifest."""
     hasher = hashlib.sha256()
     for entry in entries:

@@ -5,13 +5,21 @@ After DDSketch (Masson, Rim, Lee, VLDB 2019): with γ = 1.02 a latency of x ms f
 """
 
 import math
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from dataplane.wire.shapes import Count, Number
 
 GAMMA = 1.02
 ZERO_MS = 0.001
 _LOG_GAMMA = math.log(GAMMA)
 BUCKET_MIN = math.ceil(math.log(ZERO_MS) / _LOG_GAMMA)
-BUCKET_MAX = math.ceil(math.log(1e9) / _LOG_GAMMA)
+LATENCY_MAX_MS = 1e9
+BUCKET_MAX = math.ceil(math.log(LATENCY_MAX_MS) / _LOG_GAMMA)
+
+Bucket = Annotated[int, Meta(ge=BUCKET_MIN, le=BUCKET_MAX)]
+Milliseconds = Annotated[float, Meta(ge=0, le=LATENCY_MAX_MS)]
 
 
 def bucket_of(latency_ms: float) -> int:
@@ -83,43 +91,39 @@ class Histogram:
         return sum(count for bucket, count in self.buckets.items() if bucket > limit)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the histogram as JSON-able values (docs/wire.md section 4)."""
+        """Return the histogram as JSON-able values."""
         buckets = {str(bucket): count for bucket, count in self.buckets.items()}
         return {"zero": self.zero, "buckets": buckets, "sum_ms": round(self.sum_ms, 3), "max_ms": round(self.max_ms, 3)}
 
+    def latency(self) -> "Latency":
+        """Return the histogram as it is sent (docs/wire.md section 4)."""
+        return Latency(self.zero, dict(self.buckets), round(self.sum_ms, 3), round(self.max_ms, 3))
+
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Histogram":
-        """Return the histogram of `to_dict`. Raises ValueError when it is not one."""
+    def from_dict(cls, data: "dict[str, Any]") -> "Histogram":
+        """Return the histogram of `to_dict`, as it was taken in once (`Latency`)."""
         histogram = cls()
-        try:
-            histogram.zero = _count(data.get("zero", 0))
-            for bucket, count in data.get("buckets", {}).items():
-                histogram.buckets[_bucket(bucket)] = _count(count)
-            histogram.sum_ms = _latency(data.get("sum_ms", 0.0))
-            histogram.max_ms = _latency(data.get("max_ms", 0.0))
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"not a histogram: {error}") from error
+        histogram.zero = data.get("zero", 0)
+        histogram.buckets = {int(bucket): count for bucket, count in data.get("buckets", {}).items()}
+        histogram.sum_ms = data.get("sum_ms", 0.0)
+        histogram.max_ms = data.get("max_ms", 0.0)
         return histogram
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"a count is a non-negative integer, not {value!r}")
-    return value
+class Latency(Struct, frozen=True):
+    """A histogram on its way: counts by bucket, `zero` of those up to `ZERO_MS`."""
 
+    zero: Count = 0
+    buckets: dict[Bucket, Count] = {}
+    sum_ms: Number = 0.0
+    max_ms: Milliseconds = 0.0
 
-def _bucket(value: Any) -> int:
-    bucket = int(value)
-    if not BUCKET_MIN <= bucket <= BUCKET_MAX:
-        raise ValueError(f"bucket {bucket} is out of range")
-    return bucket
-
-
-def _latency(value: Any) -> float:
-    number = float(value)
-    if not 0 <= number < math.inf:
-        raise ValueError(f"a latency is a finite number of at least 0 ms, not {value!r}")
-    return number
+    def check(self, requests: int) -> None:
+        """Raise ValueError unless each of `requests` is counted once and none took longer than `LATENCY_MAX_MS`."""
+        if self.zero + sum(self.buckets.values()) != requests:
+            raise ValueError("latency must count every request once")
+        if self.sum_ms > LATENCY_MAX_MS * max(requests, 1):
+            raise ValueError(f"latency: no request takes longer than {LATENCY_MAX_MS:g} ms")
 
 
 def merged(parts: "list[dict[str, Any]]") -> Histogram:

@@ -1,7 +1,6 @@
 """REST resources of releases, endpoints and gateway keys. Each view: get by policy, serializer, service, answer."""
 
 from collections.abc import Callable
-from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -24,6 +23,7 @@ from deployments.api.serializers import (
     ServingChangesSerializer,
     ServingConfigSerializer,
 )
+from deployments.filters import EndpointFilter, ReleaseFilter
 from deployments.models import Endpoint, GatewayKey, Release
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
@@ -33,13 +33,6 @@ from mlorch_site.lib.errors import Invalid, NotFound
 from monitoring.selectors import summary
 
 MINUTES_MAX = 24 * 60
-FILTERS = {
-    "status": "status",
-    "environment": "endpoint__environment__name",
-    "endpoint": "endpoint__name",
-    "model": "version__model__name",
-    "kind": "kind",
-}
 
 
 def actor(request: Request) -> Actor:
@@ -48,20 +41,15 @@ def actor(request: Request) -> Actor:
 
 
 class ReleaseList(generics.ListAPIView[Release]):
-    """Releases, newest first; filters: status, environment, endpoint, model, kind."""
+    """Releases, newest first."""
 
     permission = {"GET": Action.VIEW, "POST": Action.RELEASE_REQUEST}
     serializer_class = ReleaseSerializer
+    filterset_class = ReleaseFilter
     queryset = Release.objects.none()
 
     def get_queryset(self) -> QuerySet[Release]:
-        rows = selectors.releases_visible_to(actor(self.request)).select_related("policy")
-        wanted = {field: value for name, field in FILTERS.items() if (value := self.request.query_params.get(name))}
-        return rows.filter(**wanted)
-
-    @extend_schema(parameters=[OpenApiParameter(name, str) for name in FILTERS])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().get(request, *args, **kwargs)
+        return selectors.releases_visible_to(actor(self.request)).select_related("policy")
 
     @extend_schema(request=ReleaseRequestSerializer, responses={201: ReleaseDetailSerializer})
     @idempotent
@@ -157,6 +145,7 @@ class EndpointList(generics.ListAPIView[Endpoint]):
 
     permission = Action.VIEW
     serializer_class = EndpointSerializer
+    filterset_class = EndpointFilter
     queryset = Endpoint.objects.none()
 
     def get_queryset(self) -> QuerySet[Endpoint]:

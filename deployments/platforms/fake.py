@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from dataplane.wire.agent_sync import AgentReport, ReplicaObservation, ReplicaStatus
+from dataplane.wire.gateway_poll import GatewayStats, LaneStats, PollReport, RefusedTable
 from deployments.models import Replica
 from deployments.processes.agents import agent_report
 from deployments.processes.gateways import gateway_report, newer_tables
@@ -14,20 +16,20 @@ from deployments.processes.gateways import gateway_report, newer_tables
 class FakePlatform:
     """Replicas become ready at the sync after they are wanted, tables are applied when they are fetched, unless told otherwise.
 
-    `broken` maps a version number to the state its replicas report instead of `ready`, `ejected` to how often the gateway turned away from each; with `online` False the gateway does not speak; with `refuses` it
-    keeps the tables it has and says this about newer ones.
+    `broken` maps a version number to the state its replicas report instead of `ready`, `ejected` to how often the gateway turned away from
+    each; with `online` False the gateway does not speak; with `refuses` it keeps the tables it has and says this about newer ones.
     """
 
     name: str = "fake"
     gateway: str = "fake-gateway"
     online: bool = True
     refuses: str = ""
-    broken: dict[int, str] = field(default_factory=dict)
+    broken: dict[int, ReplicaStatus] = field(default_factory=dict)
     ejected: dict[int, int] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     in_flight: dict[str, int] = field(default_factory=dict)
-    running: dict[str, dict[str, Any]] = field(default_factory=dict)
-    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
+    running: dict[str, ReplicaObservation] = field(default_factory=dict)
+    refused: dict[str, RefusedTable] = field(default_factory=dict)
 
     def sync(self, now: datetime) -> None:
         """Let the agent report and obey once, then the gateway acknowledge and fetch twice (so that new tables are acknowledged)."""
@@ -43,38 +45,38 @@ class FakePlatform:
         return {arm["version"]: arm["weight_pct"] for arm in entry["arms"]}
 
     def _agent(self, now: datetime) -> None:
-        wanted = agent_report(
-            agent=self.name, report={"host": "fake", "replicas": list(self.running.values())}, now=now
-        )
+        report = AgentReport(host="fake", replicas=list(self.running.values()))
+        wanted = agent_report(agent=self.name, report=report, now=now)
         self.running = {replica.pk: self._replica(replica, now) for replica in wanted}
 
-    def _replica(self, replica: Replica, now: datetime) -> dict[str, Any]:
+    def _replica(self, replica: Replica, now: datetime) -> ReplicaObservation:
         state = self.broken.get(replica.version.number, "ready")
-        row = {
-            "id": replica.pk,
-            "generation": replica.generation,
-            "state": state,
-            "message": "" if state == "ready" else "It was told to.",
-        }
-        if state == "ready":
-            row |= {"address": f"unix:/fake/{replica.pk}.sock", "ready_at": now.timestamp()}
-        return row
+        is_ready = state == "ready"
+        return ReplicaObservation(
+            id=replica.pk,
+            generation=replica.generation,
+            state=state,
+            message="" if is_ready else "It was told to.",
+            address=f"unix:/fake/{replica.pk}.sock" if is_ready else "",
+            ready_at=now.timestamp() if is_ready else None,
+        )
 
-    def _lanes(self) -> Iterator[dict[str, Any]]:
-        """Yield the lanes of which a gateway would have something to tell."""
+    def _lanes(self) -> Iterator[LaneStats]:
+        """Yield the lanes of which a gateway would have something to report."""
         for table in self.tables.values():
             for arm in [arm for entry in table["endpoints"].values() for arm in entry["arms"]]:
                 if times := self.ejected.get(int(arm["version"])):
-                    yield {"release": arm["release"], "ejections": {row["id"]: times for row in arm["replicas"]}}
+                    ejections = {row["id"]: times for row in arm["replicas"]}
+                    yield LaneStats(release=arm["release"], ejections=ejections)
 
     def _poll(self, now: datetime) -> None:
         have = {name: table["revision"] for name, table in self.tables.items()}
-        known = {"boot": "fake", "have": have, "refused": self.refused, "in_flight": self.in_flight}
-        report = {**known, "stats": {"lanes": list(self._lanes())}}
+        stats = GatewayStats(lanes=list(self._lanes()))
+        report = PollReport(boot="fake", have=have, refused=self.refused, in_flight=self.in_flight, stats=stats)
         gateway_report(gateway=self.gateway, report=report, now=now)
         self.refused = {}
         for table in newer_tables(have):
             if self.refuses:
-                self.refused[table["environment"]] = {"revision": table["revision"], "error": self.refuses}
+                self.refused[table["environment"]] = RefusedTable(table["revision"], self.refuses)
             else:
                 self.tables[table["environment"]] = table

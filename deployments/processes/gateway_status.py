@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
+from dataplane.wire import shapes
+from dataplane.wire.gateway_poll import GatewayStats, LaneStats
 from deployments import limits
 from deployments.models import Endpoint, GatewayState
 from deployments.routes.revisions import newest_revisions
@@ -34,7 +35,7 @@ class GatewayProcess:
     is_leaving: bool
     last_seen_at: datetime
     started_at: datetime | None
-    stats: dict[str, Any]
+    stats: GatewayStats
     routes: list[Obeyed]
 
 
@@ -52,14 +53,14 @@ def _process(row: GatewayState, wanted: dict[str, int], is_live: bool, is_leavin
         Obeyed(name, revision, row.applied.get(name, 0), str(row.refused.get(name, {}).get("error", "")))
         for name, revision in sorted(wanted.items())
     ]
-    started_at = row.stats.get("started_at")
+    stats = stats_of(row)
     return GatewayProcess(
         row.gateway,
         is_live,
         is_leaving,
         row.last_seen_at,
-        clock.from_unix(started_at) if started_at else None,
-        row.stats,
+        clock.from_unix(stats.started_at) if stats.started_at else None,
+        stats,
         routes,
     )
 
@@ -87,25 +88,30 @@ class ArmTraffic:
             for bound, count in sorted(self.sizes.items())
         ]
 
+    def add(self, lane: LaneStats) -> None:
+        """Add what one gateway process counted."""
+        self.queued += lane.queued
+        self.retries += lane.retries
+        self.clients_gone += lane.clients_gone
+        self.deadlines_exceeded += lane.deadlines_exceeded
+        self.ejected |= set(lane.ejected)
+        for replica, count in lane.in_flight.items():
+            self.in_flight[replica] = self.in_flight.get(replica, 0) + count
+        for bound, count in lane.batch_sizes.items():
+            self.sizes[bound] = self.sizes.get(bound, 0) + count
+
 
 def arms_traffic(endpoint: Endpoint, gateways: Iterable[GatewayState]) -> list[ArmTraffic]:
     """Return the queues and batches of an endpoint's arms, as the given gateways last reported them."""
     found: dict[tuple[str, str], ArmTraffic] = {}
     for gateway in gateways:
-        for lane in gateway.stats.get("lanes", []):
-            if (lane.get("environment"), lane.get("endpoint")) == (endpoint.environment.name, endpoint.name):
-                place = (str(lane.get("arm")), str(lane.get("version")))
-                _add(found.setdefault(place, ArmTraffic(*place)), lane)
+        for lane in stats_of(gateway).lanes:
+            if (lane.environment, lane.endpoint) == (endpoint.environment.name, endpoint.name):
+                place = (lane.arm, lane.version)
+                found.setdefault(place, ArmTraffic(*place)).add(lane)
     return [found[place] for place in sorted(found, reverse=True)]
 
 
-def _add(total: ArmTraffic, lane: dict[str, Any]) -> None:
-    total.queued += lane.get("queued", 0)
-    total.retries += lane.get("retries", 0)
-    total.clients_gone += lane.get("clients_gone", 0)
-    total.deadlines_exceeded += lane.get("deadlines_exceeded", 0)
-    total.ejected |= set(lane.get("ejected", {}))
-    for replica, count in lane.get("in_flight", {}).items():
-        total.in_flight[replica] = total.in_flight.get(replica, 0) + count
-    for bound, count in lane.get("batch_sizes", {}).items():
-        total.sizes[int(bound)] = total.sizes.get(int(bound), 0) + count
+def stats_of(gateway: GatewayState) -> GatewayStats:
+    """Return the numbers that a gateway process last reported."""
+    return shapes.convert(GatewayStats, gateway.stats)

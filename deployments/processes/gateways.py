@@ -6,9 +6,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
+from dataplane.wire import shapes
+from dataplane.wire.gateway_poll import PollReport
 from deployments import limits
 from deployments.models import GatewayState
-from deployments.processes import gateway_reports
 from deployments.routes.revisions import newest_revisions, newest_tables
 from mlorch_site.live import outbox
 from registry.models import Environment
@@ -17,17 +18,21 @@ SEEN_BY_PEOPLE = ("applied", "refused")
 
 
 @transaction.atomic
-def gateway_report(*, gateway: str, report: dict[str, Any], now: datetime) -> bool:
+def gateway_report(*, gateway: str, report: PollReport, now: datetime) -> bool:
     """Store a gateway's report: what it obeys, refuses, and has in flight. Returns whether an acknowledgement is new.
 
-    Earlier processes of the gateway are forgotten, except those that still run beside this one. Raises Invalid for a report of another shape.
+    Earlier processes of the gateway are forgotten, except those that still run as peers of this one.
     """
-    values = gateway_reports.read(report)
-    boot, beside = values.pop("boot"), values.pop("beside")
-    known = GatewayState.objects.select_for_update().filter(gateway=gateway, boot=boot).first()
+    values = {
+        "applied": report.have,
+        "refused": shapes.plain(report.refused),
+        "in_flight": report.in_flight,
+        "stats": shapes.plain(report.stats),
+    }
+    known = GatewayState.objects.select_for_update().filter(gateway=gateway, boot=report.boot).first()
     GatewayState.objects.update_or_create(
         gateway=gateway,
-        boot=boot,
+        boot=report.boot,
         defaults={**values, "last_seen_at": now},
         create_defaults={**values, "last_seen_at": now, "first_seen_at": now},
     )
@@ -35,7 +40,7 @@ def gateway_report(*, gateway: str, report: dict[str, Any], now: datetime) -> bo
     is_earlier = Q(first_seen_at__lte=known.first_seen_at if known else now)
     is_silent = Q(last_seen_at__lt=now - timedelta(seconds=limits.GATEWAY_LEASE_S))
     others = GatewayState.objects.filter(is_earlier | is_silent, gateway=gateway)
-    forgotten, _ = others.exclude(boot__in=[boot, *beside]).delete()
+    forgotten, _ = others.exclude(boot__in=[report.boot, *report.peers]).delete()
     changed = known is None or bool(forgotten) or any(getattr(known, name) != values[name] for name in SEEN_BY_PEOPLE)
     if changed:
         outbox.publish("gateways", "gateway.changed", {"gateway": gateway})

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from dataplane.wire import shapes
+from dataplane.wire.gateway_poll import GatewayStats
 from deployments import limits
 from deployments.models import GatewayState, Release
 from registry.models import Environment
@@ -34,9 +36,9 @@ def why_ejected(release: Release, gateways: list[GatewayState]) -> str:
     What is left of the candidate's replicas, or the stable arm, then answers for the ejected one: its share is no longer what the plan says.
     """
     for gateway in gateways:
-        for lane in gateway.stats.get("lanes", []):
-            if lane.get("release") == str(release.pk) and (ejections := lane.get("ejections")):
-                replica, times = next(iter(ejections.items()))
+        for lane in shapes.convert(GatewayStats, gateway.stats).lanes:
+            if lane.release == str(release.pk) and lane.ejections:
+                replica, times = next(iter(lane.ejections.items()))
                 return (
                     f"Gateway {gateway.gateway} could not use replica {replica} of the new version ({times} "
                     f"time{'' if times == 1 else 's'}) and sends its requests elsewhere."

@@ -48,7 +48,6 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
         "max_batch_delay_ms": config.max_batch_delay_ms,
         "retry_on_stable": config.retry_on_stable,
         "log": {"share_pct": float(config.log_share_pct), "redacted": list(config.log_redacted)},
-        "platform": {"signature": rows[-1].version.signature},
         "arms": sorted(arms, key=lambda arm: arm["arm"] != Arm.STABLE),
     }
 

@@ -1,7 +1,6 @@
 """The reviewers' inbox, and the page on which they decide."""
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -13,9 +12,9 @@ from deployments.rollout.steps import steps_from_plan
 from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
-from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
+from mlorch_site.lib.lists import listed
 from registry.approvals.selectors import (
     approval_for,
     approval_progress,
@@ -26,7 +25,6 @@ from registry.approvals.selectors import (
 from registry.models import ApprovalRequest, GateResult
 from registry.version_comparison import compare_versions
 
-PAGE_SIZE = 25
 DONE = {"approve": "Approved.", "reject": "Rejected.", "request_changes": "Changes were requested."}
 
 
@@ -39,15 +37,13 @@ def approvals(request: HttpRequest) -> HttpResponse:
     if tab == "mine":
         rows = mine
     else:
-        listed = approvals_visible_to(actor)
-        rows = listed.filter(status="open") if tab == "open" else listed.exclude(status="open")
-    page = Paginator(rows.prefetch_related("decisions__person"), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "rows": [(row, approval_progress(row)) for row in page],
+        visible = approvals_visible_to(actor)
+        rows = visible.filter(status="open") if tab == "open" else visible.exclude(status="open")
+    context = listed(request, rows.prefetch_related("decisions__person"))
+    context |= {
+        "rows": [(row, approval_progress(row)) for row in context["page"]],
         "tab": tab,
         "tabs": [("mine", f"Waiting for me ({mine.count()})"), ("open", "All open"), ("ended", "Ended")],
-        "now": clock.now(),
     }
     return render_page(request, "deployments/approvals.html", "deployments/_approvals.html", context)
 

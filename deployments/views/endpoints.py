@@ -9,14 +9,13 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.paginator import Paginator
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import selectors, services
+from deployments.filters import EndpointFilter
 from deployments.forms import ServingForm
 from deployments.models import Endpoint
 from deployments.processes.gateway_status import arms_traffic
@@ -29,6 +28,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, DomainError, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
+from mlorch_site.lib.lists import listed
 from monitoring.charts import AGREEMENT, PANELS
 from monitoring.selectors import summary, totals
 from monitoring.shadow_agreement import shadow_agreements
@@ -38,24 +38,21 @@ TRY_BODY_MAX_CHARS = 100_000
 ANSWER_MAX_CHARS = 20_000
 SHOWN_HEADERS = ("X-Mlorch-Version", "X-Mlorch-Arm", "X-Mlorch-Release", "X-Request-Id", "Content-Type")
 MINUTES = 10
-PAGE_SIZE = 25
 
 
 @requires(Action.VIEW)
 def endpoints(request: HttpRequest) -> HttpResponse:
     """List endpoints with what they serve and how they do; the search is in the address."""
-    text = request.GET.get("q", "")
-    found = selectors.endpoints_visible_to(actor_of(request)).filter(
-        Q(name__icontains=text) | Q(model__name__icontains=text)
-    )
-    page = Paginator(found.prefetch_related("arms__version"), PAGE_SIZE).get_page(request.GET.get("page"))
+    found = selectors.endpoints_visible_to(actor_of(request)).prefetch_related("arms__version")
+    context = listed(request, found, EndpointFilter)
+    page = context["page"]
     figures = totals([(endpoint.environment.name, endpoint.name) for endpoint in page], minutes=MINUTES)
     rows = []
     for endpoint in page:
         arms = {arm.arm: arm for arm in endpoint.arms.all()}
         total = figures[endpoint.environment.name, endpoint.name]
         rows.append((endpoint, arms.get("stable"), arms.get("candidate"), total))
-    context = {"page": page, "rows": rows, "minutes": MINUTES, "q": text}
+    context |= {"rows": rows, "minutes": MINUTES}
     return render_page(request, "deployments/endpoints.html", "deployments/_endpoints.html", context)
 
 

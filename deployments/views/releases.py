@@ -3,13 +3,13 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import selectors, services
+from deployments.filters import ReleaseFilter
 from deployments.forms import ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
@@ -19,9 +19,8 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
-from registry.models import Environment
+from mlorch_site.lib.lists import listed
 
-PAGE_SIZE = 25
 CONTROLS = {
     "pause": (Action.RELEASE_PAUSE, services.release_pause, "The rollout is paused."),
     "resume": (Action.RELEASE_PAUSE, services.release_resume, "The rollout goes on."),
@@ -33,27 +32,11 @@ CONTROLS = {
 @requires(Action.VIEW)
 def releases(request: HttpRequest) -> HttpResponse:
     """List releases; filters are in the address."""
-    rows = selectors.releases_visible_to(actor_of(request))
-    chosen = {name: request.GET.get(name, "") for name in ("status", "environment", "q")}
-    if chosen["status"]:
-        rows = rows.filter(status=chosen["status"])
-    if chosen["environment"]:
-        rows = rows.filter(endpoint__environment__name=chosen["environment"])
-    if chosen["q"]:
-        rows = rows.filter(version__model__name__icontains=chosen["q"]) | rows.filter(
-            endpoint__name__icontains=chosen["q"]
-        )
-    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "rows": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in page],
-        "chosen": chosen,
-        "filtered": any(chosen.values()),
-        "statuses": [(status.value, look.label) for status, look in RELEASE_LOOKS.items()],
-        "environments": Environment.objects.all(),
-        "why_not_request": ""
-        if actor_of(request).may_anywhere(Action.RELEASE_REQUEST)
-        else actor_of(request).why_not(Action.RELEASE_REQUEST),
+    actor = actor_of(request)
+    context = listed(request, selectors.releases_visible_to(actor), ReleaseFilter)
+    context |= {
+        "rows": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in context["page"]],
+        "why_not_request": "" if actor.may_anywhere(Action.RELEASE_REQUEST) else actor.why_not(Action.RELEASE_REQUEST),
     }
     return render_page(request, "deployments/releases.html", "deployments/_releases.html", context)
 
@@ -125,15 +108,13 @@ def release_report(request: HttpRequest, pk: str) -> HttpResponse:
     report = getattr(found, "report", None)
     if report is None:
         raise NotFound("The report is written when the release has ended.")
-    look = RELEASE_LOOKS[ReleaseStatus(found.status)]
-    return render(
-        request,
-        "deployments/report.html",
-        {
-            "release": found,
-            "report": report,
-            "document": report.document,
-            "look": look,
-            "figures": rollout_page.figures(found),
-        },
-    )
+    context = {
+        "release": found,
+        "report": report,
+        "document": report.document,
+        "look": RELEASE_LOOKS[ReleaseStatus(found.status)],
+        "charts": rollout_page.panels(found),
+        "marks": rollout_page.marks(found, getattr(found, "rollout", None)),
+        "points": rollout_page.finished_points(found),
+    }
+    return render(request, "deployments/report.html", context)

@@ -1,8 +1,7 @@
 """What the live page of a release shows, put together for its template."""
 
-import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from deployments import selectors
@@ -12,7 +11,7 @@ from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
-from monitoring.charts import AGREEMENT, PANELS, Chart, Marker, Panel, chart
+from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, told
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
@@ -66,8 +65,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "charts": panels(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),
-        "markers": json.dumps(markers(release)),
-        "limits": chart_limits(release, rollout),
+        "marks": marks(release, rollout),
         "report": getattr(release, "report", None),
     }
 
@@ -157,24 +155,25 @@ def rollback_sentence(release: Release) -> str:
     return f"A rollback returns to version {target.version.number}."
 
 
-def markers(release: Release) -> list[dict[str, Any]]:
-    """Return the moments that charts mark: changes of weight and the way back."""
+def marks(release: Release, rollout: Rollout | None) -> Marks:
+    """Return what the charts of a release mark."""
+    return Marks(_markers(release), _limits(release, rollout))
+
+
+def _markers(release: Release) -> list[Marker]:
+    """Return the changes of weight and the way back."""
     found = []
     for event in release.events.filter(kind="rollout.step"):
         if event.new in (Phase.SHIFTING, Phase.PROMOTING):
             mirrored = event.data.get("mirror_pct", 0)
             share = f"mirror {mirrored} %" if mirrored else f"{event.data.get('weight_pct', 0)} %"
-            found.append({"t": _unix(event.at), "text": share})
+            found.append(Marker(event.at.timestamp(), share))
         elif event.new == Phase.REVERTING:
-            found.append({"t": _unix(event.at), "text": "back"})
+            found.append(Marker(event.at.timestamp(), "back"))
     return found
 
 
-def _unix(moment: datetime) -> float:
-    return moment.timestamp()
-
-
-def chart_limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
+def _limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
     """Return the guardrails' lines: the stable arm's error share plus the margin (in percent), and the SLO (in ms)."""
     limits: dict[str, float] = {}
     results = (rollout.assessment if rollout else {}).get("guardrails", [])
@@ -189,16 +188,13 @@ def chart_limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
     return limits
 
 
-def figures(release: Release) -> list[Chart]:
-    """Return the charts of a rollout that is over; empty when it never began or its telemetry was let go."""
+def finished_points(release: Release) -> dict[str, Any] | None:
+    """Return what the charts of a rollout that is over show; None when it never began or its telemetry was let go."""
     if release.started_at is None or release.ended_at is None:
-        return []
+        return None
+    since = release.started_at - AROUND_ROLLOUT
+    endpoint = release.endpoint
     points = series_of_span(
-        release.endpoint.environment.name,
-        release.endpoint.name,
-        since=release.started_at - AROUND_ROLLOUT,
-        until=release.ended_at + AROUND_ROLLOUT,
+        endpoint.environment.name, endpoint.name, since=since, until=release.ended_at + AROUND_ROLLOUT
     )
-    limits = chart_limits(release, Rollout.objects.filter(release=release).first())
-    moments = [Marker(**marker) for marker in markers(release)]
-    return [chart(panel.kind, points, moments, limits.get(panel.kind)) for panel in panels(release)] if points else []
+    return told(points, since) if points else None

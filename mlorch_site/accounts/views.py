@@ -3,7 +3,6 @@
 from django.contrib import messages
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.cache import cache
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,8 +16,8 @@ from mlorch_site.accounts.selectors import actor_of, address_of
 from mlorch_site.accounts.services import preferences_set, token_create, token_revoke
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.lib.htmx import redirect_to
+from mlorch_site.lib.lists import listed
 
-PAGE_SIZE = 25
 FAILURES_MAX = 10
 FAILURES_SPAN_S = 15 * 60
 
@@ -65,9 +64,8 @@ def tokens(request: HttpRequest) -> HttpResponse:
             form = TokenForm()
         except Invalid as error:
             form.add_error(None, error.message)
-    rows = ApiToken.objects.filter(user=actor.user)
-    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "accounts/tokens.html", {"form": form, "page": page, "secret": secret})
+    context = {**listed(request, ApiToken.objects.filter(user=actor.user)), "form": form, "secret": secret}
+    return render(request, "accounts/tokens.html", context)
 
 
 @requires(Action.VIEW)

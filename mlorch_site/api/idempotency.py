@@ -48,7 +48,7 @@ def idempotent(method: type_Method) -> type_Method:
         try:
             with transaction.atomic():
                 answer = method(view, request, *args, **kwargs)
-                _keep(call, answer)
+                keep(call, answer)
         except Exception:
             _forget(call)
             raise
@@ -84,7 +84,7 @@ def _forget(call: IdempotentCall) -> None:
     IdempotentCall.objects.filter(pk=call.pk, status=None, at=call.at).delete()
 
 
-def _keep(call: IdempotentCall, answer: Response) -> None:
+def keep(call: IdempotentCall, answer: Response) -> None:
     """Keep the answer for whoever asks again. Raises Conflict, which undoes the act, when the call was taken over meanwhile."""
     rendered = JSONRenderer().render(answer.data).decode()
     if not swap(call, "status", "at", status=answer.status_code, answer=rendered):

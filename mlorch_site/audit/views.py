@@ -2,10 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import date
 
-from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 
@@ -13,44 +10,20 @@ from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.audit.chain import hashed_content, verify
+from mlorch_site.audit.filters import AuditSearch
 from mlorch_site.audit.models import AuditHead, AuditRecord
 from mlorch_site.audit.services import export_note
 from mlorch_site.lib.htmx import render_page
+from mlorch_site.lib.lists import listed
 
 PAGE_SIZE = 50
-FILTERS = {
-    "actor": "actor__icontains",
-    "action": "action__startswith",
-    "subject": "subject_label__icontains",
-    "since": "at__date__gte",
-    "until": "at__date__lte",
-}
-
-
-def _rows(request: HttpRequest) -> tuple[QuerySet[AuditRecord], dict[str, str]]:
-    chosen = {name: request.GET.get(name, "").strip()[:100] for name in FILTERS}
-    wanted = {lookup: chosen[name] for name, lookup in FILTERS.items() if chosen[name]}
-    for name in ("since", "until"):
-        if chosen[name] and not _is_date(chosen[name]):
-            wanted.pop(FILTERS[name])
-    return AuditRecord.objects.filter(**wanted), chosen
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 @requires(Action.AUDIT_VIEW)
 def audit_log(request: HttpRequest) -> HttpResponse:
     """List records, newest first; filters are in the address."""
-    rows, chosen = _rows(request)
-    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-    head = AuditHead.objects.get(pk=1)
-    context = {"page": page, "chosen": chosen, "filtered": any(chosen.values()), "head": head}
+    context = listed(request, AuditRecord.objects.all(), AuditSearch, page_size=PAGE_SIZE)
+    context["head"] = AuditHead.objects.get(pk=1)
     return render_page(request, "audit/log.html", "audit/_log.html", context)
 
 

@@ -12,7 +12,7 @@ from mlorch_site.live.selectors import missed_since, newest_sequence
 
 @requires(Action.VIEW)
 def events(request: HttpRequest) -> JsonResponse:
-    """Return the events of `topics` after `since`; without a position, only the newest sequence."""
+    """Return what the websocket would have said since the position `since`."""
     try:
         topics = topic_rules.parse(request.GET.get("topics", ""))
         since = topic_rules.position(request.GET.get("since", "0"))
@@ -22,7 +22,6 @@ def events(request: HttpRequest) -> JsonResponse:
     if not all(topic_rules.may_join(actor, topic) for topic in topics):
         raise Forbidden("You may not listen to one of these topics.")
     if since == 0:
-        return JsonResponse({"sequence": newest_sequence(), "events": [], "reload": False})
-    found, too_many = missed_since(topics, since)
-    sequence = newest_sequence() if too_many else (found[-1]["sequence"] if found else since)
-    return JsonResponse({"sequence": sequence, "events": found, "reload": too_many})
+        return JsonResponse({"messages": [{"type": "hello", "sequence": newest_sequence()}]})
+    missed, too_many = missed_since(topics, since)
+    return JsonResponse({"messages": [{"type": "reload", "sequence": newest_sequence()}] if too_many else missed})

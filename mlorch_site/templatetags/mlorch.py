@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import template
+from django.template import Context
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -59,6 +60,32 @@ def words(name: str) -> str:
 def get(mapping: dict[str, Any], key: str) -> Any:
     """Return `mapping[key]`, or an empty string."""
     return mapping.get(key, "") if mapping else ""
+
+
+@register.simple_block_tag(takes_context=True)
+def table(
+    context: Context,
+    content: str,
+    caption: str,
+    columns: str | list[str],
+    look: str = "card-table table-vcenter",
+    **more: Any,
+) -> SafeString:
+    """Return a table with the rows that stand between the tags.
+
+    `columns` is a list, or a text with "|" between the names. `more` is `page` for a pager, `filtered`, and what is said where there
+    are no rows: a `text`, or `empty` of the tag `when_empty`.
+    """
+    heads = columns.split("|") if isinstance(columns, str) else columns
+    known = {"caption": caption, "heads": heads, "look": look, "rows": content.strip() and content}
+    found = context.template.engine.get_template("components/table.html")  # type: ignore[union-attr]
+    return found.render(context.new({"request": context.get("request"), **more.pop("empty", {}), **more, **known}))
+
+
+@register.simple_tag
+def when_empty(title: str, text: str, url: str = "", action: str = "") -> dict[str, str]:
+    """Return what a table says where it has no rows (see components/empty.html)."""
+    return {"title": title, "text": text, "url": url, "action": action}
 
 
 @register.simple_tag(takes_context=True)

@@ -6,6 +6,7 @@ from rest_framework import generics
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from registry.api.serializers import EnvironmentSerializer, ModelSerializer, PolicySerializer, VersionSerializer
+from registry.filters import ModelFilter
 from registry.models import Environment, Model, Policy, Version
 from registry.selectors import environments_visible_to, model_for, models_visible_to, version_for
 
@@ -15,6 +16,7 @@ class ModelList(generics.ListAPIView[Model]):
 
     permission = Action.VIEW
     serializer_class = ModelSerializer
+    filterset_class = ModelFilter
     queryset = Model.objects.none()
 
     def get_queryset(self) -> QuerySet[Model]:

@@ -10,6 +10,13 @@ from mlorch_site.lib import clock
 from registry.backends.base import BackendDown, Evidence, SeenFile, SeenModel, SeenVersion
 from registry.lifecycle import VersionStatus
 
+type_Snapshot = tuple[
+    dict[str, SeenModel],
+    dict[tuple[str, int], SeenVersion],
+    dict[tuple[str, int], dict[str, bytes]],
+    dict[tuple[str, int], dict[str, Any]],
+]
+
 
 class FakeBackend:
     """Holds models, versions and artifacts in class attributes; `reset` empties it, `down` makes every call raise."""
@@ -46,6 +53,29 @@ class FakeBackend:
     def change_file(cls, model: str, number: int, name: str, content: bytes) -> None:
         """Change an artifact behind the registry's back."""
         cls._files[model, number][name] = content
+
+    @classmethod
+    def change(cls, model: str, number: int, **fields: Any) -> None:
+        """Change what a version says of itself."""
+        cls._versions[model, number] = replace(cls._versions[model, number], **fields)
+
+    @classmethod
+    def aliases(cls, model: str) -> dict[str, int]:
+        return dict(cls._models[model].aliases)
+
+    @classmethod
+    def snapshot(cls) -> "type_Snapshot":
+        """Return all that is there, for `restore`."""
+        return dict(cls._models), dict(cls._versions), dict(cls._files), dict(cls._evidence)
+
+    @classmethod
+    def restore(cls, snapshot: "type_Snapshot") -> None:
+        cls.reset()
+        models, versions, files, evidence = snapshot
+        cls._models.update(models)
+        cls._versions.update(versions)
+        cls._files.update(files)
+        cls._evidence.update(evidence)
 
     @classmethod
     def remove(cls, model: str, number: int) -> None:

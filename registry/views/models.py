@@ -1,7 +1,6 @@
 """Pages of models and versions."""
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -12,24 +11,21 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
+from mlorch_site.lib.lists import listed
 from registry import services
+from registry.filters import ModelFilter
 from registry.lifecycle import RiskTier
 from registry.models import GateResult
-from registry.selectors import backend_state, model_for, open_findings, search_models, version_for
+from registry.selectors import backend_state, model_for, models_counted, open_findings, version_for
 from registry.version_comparison import compare_versions
-
-PAGE_SIZE = 25
 
 
 @requires(Action.VIEW)
 def models(request: HttpRequest) -> HttpResponse:
     """List models; the search is in the address."""
-    text = request.GET.get("q", "")
-    rows = search_models(actor_of(request), text).prefetch_related("aliases")
-    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render_page(
-        request, "registry/models.html", "registry/_models.html", {"page": page, "q": text, "backend": backend_state()}
-    )
+    rows = models_counted(actor_of(request)).prefetch_related("aliases")
+    context = {**listed(request, rows, ModelFilter), "backend": backend_state()}
+    return render_page(request, "registry/models.html", "registry/_models.html", context)
 
 
 @requires(Action.VIEW)
@@ -40,11 +36,10 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
     aliases: dict[int, list[str]] = {}
     for alias in found.aliases.all():
         aliases.setdefault(alias.version_number, []).append(alias.name)
-    page = Paginator(found.versions.all(), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {
+    context = listed(request, found.versions.all())
+    context |= {
         "model": found,
-        "page": page,
-        "rows": [(version, aliases.get(version.number, [])) for version in page],
+        "rows": [(version, aliases.get(version.number, [])) for version in context["page"]],
         "intents": found.alias_intents.filter(applied_at=None),
         "findings": open_findings(found),
         "endpoints": found.endpoints.select_related("environment", "stable_release__version").prefetch_related(

@@ -9,7 +9,7 @@
   }
 
   function rows() {
-    return Array.from(document.querySelectorAll("[data-rows] tr[data-href]"));
+    return Array.from(document.querySelectorAll("tr[data-href]"));
   }
 
   function select(step) {

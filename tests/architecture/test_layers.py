@@ -20,6 +20,8 @@ PURE = [
     "deployments/rollout/guardrails.py",
     "deployments/rollout/strategies",
     "monitoring/analysis",
+    "monitoring/charts.py",
+    "monitoring.points.py",
     "registry/lifecycle.py",
     "registry/approvals/rules.py",
 ]

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 import tempfile
 import time
 import urllib.request
@@ -32,7 +31,7 @@ async def forked(artifacts: Path, folder: Path) -> list[tuple[float, float]]:
     """Return (seconds until ready, unique megabytes) of replicas started one after the other with a warm template."""
     agent = Agent(Config("bench", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
     agent.adopt()
-    await agent._templates.warm_up(Path(sys.executable))
+    await agent.warm_up()
     goals: list[dict[str, Any]] = []
     measured = []
     for number in range(REPLICAS):

@@ -25,7 +25,8 @@ from tests.bench.events import Event, Watch, failures
 from tests.bench.report import Row, hand_over
 from tests.bench.steady import Seen, Shape, Steady
 from tests.e2e.client import Rest
-from tests.support.product import ROOT, Product, running, wait_until
+from tests.support.product import ROOT, Product, running
+from tests.support.waiting import until
 
 MODEL, ENVIRONMENT = "paced", "development"
 ENDPOINTS = ("first", "second")
@@ -122,7 +123,7 @@ def until_baking(rest: Rest, release: str, weight: int) -> None:
         rollout = seen["rollout"] or {}
         return rollout.get("weight_pct") == weight and rollout.get("phase") == "baking"
 
-    wait_until(reached, within_s=RELEASE_WITHIN_S, saying=f"{weight} % of {release} are acknowledged")
+    until(reached, f"{weight} % of {release} are acknowledged", within_s=RELEASE_WITHIN_S)
 
 
 def take_back(run: Run, endpoint: str, release: str, version: int) -> Decision:
@@ -159,7 +160,7 @@ def reload_until_over(run: Run, product: Product) -> None:
         wanted, began = product.output.count(REPLACED) + 1, time.monotonic()
         product.process.send_signal(signal.SIGUSR2)
         replaced = partial(_has_said, product, REPLACED, wanted)
-        wait_until(replaced, within_s=RELOAD_WITHIN_S, saying="the gateway is replaced")
+        until(replaced, "the gateway is replaced", within_s=RELOAD_WITHIN_S)
         run.reloads.append(time.monotonic() - began)
         time.sleep(RELOAD_EVERY_S)
 
@@ -181,7 +182,7 @@ def split(run: Run, product: Product) -> tuple[list[Seen], int]:
     release = request(run.rest, ENDPOINTS[0], 2, canary(3600, (SPLIT_WEIGHT,)))
     until_baking(run.rest, release, SPLIT_WEIGHT)
     with steady(product, lambda number: Shape(ENDPOINTS[0])) as load:
-        wait_until(lambda: len(load.answers) >= SPLIT_REQUESTS, within_s=600, saying="enough requests for the split")
+        until(lambda: len(load.answers) >= SPLIT_REQUESTS, "enough requests for the split", within_s=600)
     run.add(2, take_back(run, ENDPOINTS[0], release, 2))
     return load.answers, sum(row.version == "2" for row in load.answers)
 
@@ -262,10 +263,10 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="switching-", dir="/tmp") as folder,
         running(Path(folder), "--no-demo", "--gateway-processes", "1") as product,
     ):
-        wait_until(lambda: product.answers(f"{product.mlflow}/health"), within_s=90, saying="MLflow answers")
+        until(lambda: product.answers(f"{product.mlflow}/health"), "MLflow answers", within_s=90)
         register(product)
         run = Run(Rest(product), options.shifts)
-        wait_until(lambda: mirrored(run.rest), within_s=90, saying="both versions are mirrored")
+        until(lambda: mirrored(run.rest), "both versions are mirrored", within_s=90)
         for endpoint in ENDPOINTS:
             first = request(run.rest, endpoint, 1, {"kind": "immediate"})
             run.rest.reach(first, {"succeeded"}, RELEASE_WITHIN_S)

@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 from django.urls import reverse
 
+from deployments import services
 from tests.deployments.world import GUARDRAILS
 from tests.support.live import signed_in
 
@@ -40,15 +41,15 @@ def test_release_page__rolling_out__three_charts_with_twins_limits_and_markers(w
     html = get(world, "release", canary.pk)
 
     assert attribute(html, "data-chart") == KINDS
-    assert [json.loads(spec)["lines"][0]["key"] for spec in attribute(html, "data-spec")] == [
-        "rate",
-        "p50",
-        "error_share",
+    assert [json.loads(lines)[0]["name"] for lines in attribute(html, "data-lines")] == [
+        "stable",
+        "stable p50",
+        "stable",
     ]
     assert all(f'id="{table}"' in html for table in attribute(html, "data-table"))
-    assert [marker["text"] for marker in json.loads(attribute(html, "data-markers")[0])] == ["10 %"]
-    assert float(attribute(html, "data-limit-latency")[0]) == 100
-    assert float(attribute(html, "data-limit-errors")[0]) == pytest.approx(10)
+    marks = json.loads(attribute(html, "data-marks")[0])
+    assert [marker["text"] for marker in marks["markers"]] == ["10 %"]
+    assert {kind: limit["value"] for kind, limit in marks["limits"].items()} == {"latency": 100, "errors": 10}
     assert set(attribute(html, "data-live-topics")) == {f"release.{canary.pk}"}
     assert int(attribute(html, "data-live-since")[0]) > 0
 
@@ -69,14 +70,22 @@ def test_endpoint_page__three_charts_with_twins(world):
     assert attribute(html, "data-live-topics") == ["endpoint.production.clinic"]
 
 
-def test_report__after_a_rollout__figures_say_what_the_windows_said(world, canary):
+def test_report__after_a_rollout__charts_are_told_what_the_windows_said(world, canary):
     world.until(canary, "succeeded")
     html = get(world, "release-report", canary.pk)
-    figures = [
-        json.loads(text) for text in re.findall(r'<script id="figure-\w+" type="application/json">(.*?)</script>', html)
-    ]
+    [told] = re.findall(r'<script id="chart-points" type="application/json">(.*?)</script>', html)
+    message = json.loads(told)
 
-    assert attribute(html, "data-figure") == [f"figure-{kind}" for kind in KINDS]
-    assert [trace["name"] for trace in figures[0]["data"]] == ["stable", "candidate"]
-    assert [note["text"] for note in figures[2]["layout"]["annotations"]][-1] == "stable + margin"
-    assert "Requests per second, newest: stable" in html
+    assert attribute(html, "data-chart") == KINDS
+    assert {point["arm"] for point in message["points"]} == {"stable", "candidate"}
+    assert message["sentences"]["rate"].startswith("Requests per second, newest: stable")
+    assert json.loads(attribute(html, "data-marks")[0])["limits"]["errors"]["text"] == "stable + margin"
+
+
+def test_report__never_began__no_charts(world):
+    world.serve(1)
+    release = world.request(2)
+    services.release_abort(actor=world.people.mona.actor, release=release, reason="not needed")
+    world.until(release, "aborted")
+
+    assert attribute(get(world, "release-report", release.pk), "data-chart") == []

@@ -21,8 +21,7 @@ def die(*args, **kwargs):
 def test_call__killed_midway__nothing_was_done_and_a_retry_within_the_lease_waits(world, people, monkeypatch):
     emma = client_of(people.emma)
     with monkeypatch.context() as patch:
-        patch.setattr(idempotency, "_keep", die)
-        patch.setattr(idempotency, "_forget", die)
+        patch.setattr(idempotency, "keep", die)
         with pytest.raises(SystemExit):
             post(emma, "/releases", BODY, **KEY)
     assert IdempotentCall.objects.get().status is None
@@ -62,13 +61,13 @@ def test_call__taken_over_while_it_runs__its_act_is_undone(world, people, monkey
     world.serve(1)
     release = world.request(2)
     world.tick(6)
-    keep = idempotency._keep
+    keep = idempotency.keep
 
     def late(call, answer):
         IdempotentCall.objects.update(at=clock.now())
         keep(call, answer)
 
-    monkeypatch.setattr(idempotency, "_keep", late)
+    monkeypatch.setattr(idempotency, "keep", late)
     answer = post(client_of(people.emma), f"/releases/{release.pk}/pause", **KEY)
     release.refresh_from_db()
 

@@ -91,7 +91,7 @@ def test_poll__refused_table__is_not_sent_again_and_named_in_the_rollout(world):
     assert "refuses" in why_unacknowledged(world.environment, newest, [state])
 
 
-def test_poll__successor_runs_beside_the_old_process__both_count_until_the_old_one_has_ended(world):
+def test_poll__successor_is_a_peer_of_the_old_process__both_count_until_the_old_one_has_ended(world):
     world.serve(1)
     newest = world.platform.tables["production"]["revision"]
 
@@ -99,11 +99,11 @@ def test_poll__successor_runs_beside_the_old_process__both_count_until_the_old_o
         return why_unacknowledged(world.environment, newest, live_gateways(clock.now()))
 
     poll({"boot": "old", "have": {"production": newest - 1}, "in_flight": {"r-1": 2}, "wait_s": 0})
-    poll({"boot": "new", "have": {"production": newest}, "beside": ["old"], "wait_s": 0})
+    poll({"boot": "new", "have": {"production": newest}, "peers": ["old"], "wait_s": 0})
     why, in_flight = unacknowledged(), {gateway.boot: gateway.in_flight for gateway in live_gateways(clock.now())}
     poll({"boot": "old", "have": {"production": newest}, "in_flight": {"r-1": 1}, "wait_s": 0})
     obeyed = unacknowledged()
-    poll({"boot": "new", "have": {"production": newest}, "beside": [], "wait_s": 0})
+    poll({"boot": "new", "have": {"production": newest}, "peers": [], "wait_s": 0})
 
     assert "g1 has routes" in why
     assert (in_flight["old"], in_flight["new"]) == ({"r-1": 2}, {})
@@ -123,7 +123,7 @@ def test_poll__gateway_starts_again_after_a_crash__the_dead_process_holds_nothin
 def test_poll__process_dies_before_it_takes_over__is_forgotten_once_it_is_silent(world):
     world.serve(1)
     poll({"boot": "old", "have": {}, "wait_s": 0})
-    poll({"boot": "new", "have": {}, "beside": ["old"], "wait_s": 0})
+    poll({"boot": "new", "have": {}, "peers": ["old"], "wait_s": 0})
     GatewayState.objects.filter(boot="new").update(last_seen_at=clock.now() - timedelta(seconds=60))
     poll({"boot": "old", "have": {}, "wait_s": 0})
 
@@ -137,8 +137,8 @@ def test_poll__process_dies_before_it_takes_over__is_forgotten_once_it_is_silent
         {"boot": "b", "have": []},
         {"boot": "b", "have": {"x": "1"}},
         {"boot": "b" * 99},
-        {"boot": "b", "beside": "c"},
-        {"boot": "b", "beside": [1]},
+        {"boot": "b", "peers": "c"},
+        {"boot": "b", "peers": [1]},
     ],
 )
 def test_poll__malformed__400(db, body):

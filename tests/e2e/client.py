@@ -12,7 +12,9 @@ from typing import Any
 import aiohttp
 from sklearn.datasets import load_breast_cancer
 
-from tests.support.product import Product, wait_until
+from tests.support.pace import affordable_per_s
+from tests.support.product import Product
+from tests.support.waiting import PATIENCE_S, patience, until
 
 CALL_TIMEOUT_S = 30
 ROWS = load_breast_cancer(as_frame=True).data
@@ -77,7 +79,7 @@ class Rest:
             answer = self.call("engineer", "GET", "/models/breast-cancer/versions")
             return answer.status == 200 and sum(bool(version["digest"]) for version in answer.body["results"]) == 3
 
-        wait_until(mirrored, within_s=60, saying="three versions are mirrored with their digests")
+        until(mirrored, "three versions are mirrored with their digests")
 
     def request(
         self, version: int, strategy: dict[str, Any], environment: str = "production", **changes: Any
@@ -100,7 +102,7 @@ class Rest:
 
     def approve(self, release: str) -> None:
         """Let reviewer and risk officer approve once the gates have passed."""
-        self.reach(release, {"awaiting_approval"}, 60)
+        self.reach(release, {"awaiting_approval"})
         for who in ("reviewer", "risk"):
             answer = self.call(
                 who, "POST", f"/releases/{release}/decisions", {"decision": "approve", "comment": "fine"}
@@ -114,7 +116,7 @@ class Rest:
         self.approve(answer.body["id"])
         return str(answer.body["id"])
 
-    def reach(self, release: str, statuses: set[str], within_s: float) -> dict[str, Any]:
+    def reach(self, release: str, statuses: set[str], within_s: float = 2 * PATIENCE_S) -> dict[str, Any]:
         """Wait until the release has one of `statuses`; fail at once when it has ended with another."""
         seen: dict[str, Any] = {}
 
@@ -127,9 +129,8 @@ class Rest:
             assert seen["status"] in statuses or seen["status"] not in ENDED, seen["status_reason"]
             return seen["status"] in statuses
 
-        wait_until(
-            reached, within_s=within_s, saying=f"release {release} is one of {statuses}, last seen {seen.get('status')}"
-        )
+        what = f"release {release} is one of {statuses}"
+        until(reached, what, within_s=within_s, seen=lambda: (seen.get("status"), seen.get("status_reason")))
         return seen
 
 
@@ -145,23 +146,25 @@ class Seen:
 
 
 class Load:
-    """A steady load on an endpoint from a thread of its own; every answer is kept. With 0 `units` the arm is drawn for each request."""
+    """A steady load on an endpoint from a thread of its own; every answer is kept. With 0 `units` the arm is drawn for each request.
+
+    It asks at the wanted rate, or at what this machine can give when that is less: `rate_per_s`.
+    """
 
     def __init__(
         self,
         product: Product,
-        rate_per_s: float,
+        wanted_per_s: float,
         endpoint: str = "cancer",
         environment: str = "production",
         units: int = 4001,
     ) -> None:
         self._url = f"{product.gateway}/{environment}/endpoints/{endpoint}/invocations"
         self._units = units
-        self._headers = {
-            "Authorization": f"Bearer {product.credentials['gateway_key']}",
-            "Content-Type": "application/json",
-        }
-        self._period_s = 1 / rate_per_s
+        self._key = product.credentials["gateway_key"]
+        self._headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        self._bodies = [json.dumps({"dataframe_records": [row]}).encode() for row in ROWS.to_dict(orient="records")]
+        self.rate_per_s = affordable_per_s(self._ask_once, wanted_per_s)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self.answers: list[Seen] = []
@@ -172,17 +175,24 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join(30)
+        self._thread.join(patience())
 
     def since(self, moment: float) -> list[Seen]:
         return [seen for seen in self.answers if seen.at >= moment]
+
+    def go_on(self, seconds: float = 1.0) -> None:
+        """Return once as many more requests are answered as are asked in that time."""
+        wanted = len(self.answers) + max(1, round(seconds * self.rate_per_s))
+        until(lambda: len(self.answers) >= wanted, f"{wanted} requests are answered", seen=lambda: len(self.answers))
+
+    def _ask_once(self) -> None:
+        send("POST", self._url, self._key, self._bodies[0])
 
     def _unit(self, number: int) -> dict[str, str]:
         return {"X-Mlorch-Unit": f"unit-{number % self._units}"} if self._units else {}
 
     async def _run(self) -> None:
-        bodies = [json.dumps({"dataframe_records": [row]}).encode() for row in ROWS.to_dict(orient="records")]
-        tasks: set[asyncio.Task[None]] = set()
+        bodies, tasks = self._bodies, set[asyncio.Task[None]]()
         async with aiohttp.ClientSession() as session:
             number = 0
             while not self._ended.is_set():
@@ -190,7 +200,7 @@ class Load:
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
                 number += 1
-                await asyncio.sleep(self._period_s)
+                await asyncio.sleep(1 / self.rate_per_s)
             await asyncio.gather(*tasks)
 
     async def _send(self, session: aiohttp.ClientSession, body: bytes, unit: dict[str, str]) -> None:

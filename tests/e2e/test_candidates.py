@@ -3,14 +3,14 @@
 import json
 import os
 import signal
-import time
 from typing import Any
 
 import pytest
 
 from dataplane.gateway.site.kept_tables import load
 from tests.e2e.client import Load, Rest
-from tests.support.product import Product, wait_until
+from tests.support.product import Product
+from tests.support.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.e2e
 
@@ -22,7 +22,7 @@ def served(rest: Rest, endpoint: str) -> None:
     """Serve version 1 at a new endpoint."""
     first = rest.request(1, {"kind": "immediate"}, endpoint=endpoint)
     rest.approve(first.body["id"])
-    rest.reach(first.body["id"], {"succeeded"}, 90)
+    rest.reach(first.body["id"], {"succeeded"})
 
 
 def begun(rest: Rest, endpoint: str, strategy: dict[str, Any]) -> str:
@@ -50,7 +50,7 @@ def test_shadow__real_copies__compared_while_clients_get_the_stable_version_only
             rollout = rest.get(f"/releases/{release}")["rollout"]
             return rollout is not None and rollout["phase"] == "holding"
 
-        wait_until(holding, within_s=120, saying="a person is waited for")
+        until(holding, "a person is waited for", within_s=2 * PATIENCE_S)
         seen = list(traffic.answers)
     compared = rest.get(f"/releases/{release}")["rollout"]["assessment"]["comparison"]
     arms = {arm["arm"]: arm for arm in rest.get("/endpoints/production/mirrored")["arms"]}
@@ -60,7 +60,7 @@ def test_shadow__real_copies__compared_while_clients_get_the_stable_version_only
     assert compared["compared"] > 100
     assert (arms["candidate"]["weight_pct"], arms["candidate"]["mirror_pct"]) == (0, 100)
     rest.call("manager", "POST", f"/releases/{release}/promote", {"reason": "looked at"})
-    rest.reach(release, {"succeeded"}, 60)
+    rest.reach(release, {"succeeded"})
 
 
 def test_candidate__one_of_two_replicas_killed__rollout_goes_back_and_says_why(product: Product, rest: Rest) -> None:
@@ -71,15 +71,15 @@ def test_candidate__one_of_two_replicas_killed__rollout_goes_back_and_says_why(p
     assert answer.status == 200, answer
     with Load(product, 60, "halved") as traffic:
         release = begun(rest, "halved", WATCHED)
-        wait_until(
-            lambda: any(row.version == "2" for row in traffic.answers), within_s=90, saying="the candidate answers"
+        until(
+            lambda: any(row.version == "2" for row in traffic.answers), "the candidate answers", within_s=2 * PATIENCE_S
         )
-        time.sleep(1)
+        traffic.go_on()
         processes = workers(product, "halved")
         assert len(processes) == 2
         os.kill(processes[0], signal.SIGKILL)
-        ended = rest.reach(release, {"rolled_back"}, 30)
-        time.sleep(1)
+        ended = rest.reach(release, {"rolled_back"})
+        traffic.go_on()
         assert traffic.answers[-1].version == "1"
 
     told = ended["status_reason"]

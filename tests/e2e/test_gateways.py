@@ -1,14 +1,14 @@
 """Two gateway processes share the ports: each obeys the routes, one exposition tells of both, and gRPC answers like REST."""
 
 import subprocess
-import time
 
 import grpc
 import pytest
 
 from dataplane.gateway.grpc import inference_pb2
 from tests.e2e.client import ROWS, Load, Rest, infer
-from tests.support.product import Product, wait_until
+from tests.support.product import Product
+from tests.support.waiting import patience, until
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +20,7 @@ SAMPLE = ROWS.iloc[:4]
 def endpoint(product: Product, rest: Rest) -> str:
     release = rest.request(1, {"kind": "immediate"}, endpoint=ENDPOINT)
     rest.approve(release.body["id"])
-    rest.reach(release.body["id"], {"succeeded"}, 90)
+    rest.reach(release.body["id"], {"succeeded"})
     return ENDPOINT
 
 
@@ -46,7 +46,7 @@ def test_metrics__two_processes__both_have_the_same_routes_and_both_answer(produ
         ]
         return all(any(f'gateway="{name}"' in line for line in answered) for name in ("gateway-1", "gateway-2"))
 
-    wait_until(both_answered, within_s=30, saying="both processes have answered")
+    until(both_answered, "both processes have answered")
     revisions = {
         line.rsplit(" ", 1)[1]
         for line in told().splitlines()
@@ -68,9 +68,9 @@ def test_grpc__same_rows__same_predictions_and_who_answered(product: Product, en
             request_serializer=inference_pb2.ModelInferRequest.SerializeToString,
             response_deserializer=inference_pb2.ModelInferResponse.FromString,
         )
-        answer, call = ask.with_call(request, metadata=metadata, timeout=20)
+        answer, call = ask.with_call(request, metadata=metadata, timeout=patience())
         with pytest.raises(grpc.RpcError) as refused:
-            ask(request, timeout=20)
+            ask(request, timeout=patience())
 
     predictions = memoryview(answer.raw_output_contents[0]).cast("q").tolist()
     assert (answer.id, answer.model_version) == ("a7", "1")
@@ -84,10 +84,10 @@ def test_reload__asked_for_under_load__both_processes_are_replaced_and_nothing_f
 ) -> None:
     before = {name: product.process_named(name)["pid"] for name in ("gateway-1", "gateway-2")}
     with Load(product, 100, endpoint) as load:
-        time.sleep(1)
+        load.go_on()
         command = [product.command[0], "--data", str(product.data_dir), "--reload"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        time.sleep(2)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=patience(), check=False)
+        load.go_on(2)
     after = {name: product.process_named(name)["pid"] for name in before}
 
     assert done.returncode == 0, done.stderr

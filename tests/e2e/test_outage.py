@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import ROWS, Load, Rest, Seen, infer, send
-from tests.support.product import Product, prepared, wait_until
+from tests.support import pace
+from tests.support.product import Product, prepared
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +40,7 @@ def serve(rest: Rest, version: int) -> None:
     answer = rest.request(version, {"kind": "immediate"}, endpoint=ENDPOINT)
     assert answer.status == 201, answer
     rest.approve(answer.body["id"])
-    rest.reach(answer.body["id"], {"succeeded"}, 90)
+    rest.reach(answer.body["id"], {"succeeded"})
 
 
 @contextmanager
@@ -56,7 +58,7 @@ def held_down(product: Product) -> Iterator[None]:
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        wait_until(lambda: not product.answers(f"{product.web}/healthz"), within_s=20, saying="the site is dead")
+        until(lambda: not product.answers(f"{product.web}/healthz"), "the site is dead")
         away.mkdir()
         move(product.data_dir, away)
         yield
@@ -81,7 +83,7 @@ def killed(product: Product, name: str) -> float:
         now = product.process_named(name)
         return now["pid"] != before and now["state"] == "ready"
 
-    wait_until(back, within_s=30, saying=f"{name} is back")
+    until(back, f"{name} is back")
     return time.time()
 
 
@@ -95,9 +97,10 @@ def kill_worker(product: Product) -> float:
 def answers_again(load: Load, since: float) -> None:
     def answered() -> bool:
         seen = load.since(since)
-        return len(seen) > RATE_PER_S and all(row.status == 200 for row in seen[-RATE_PER_S:])
+        wanted = round(load.rate_per_s)
+        return len(seen) > wanted and all(row.status == 200 for row in seen[-wanted:])
 
-    wait_until(answered, within_s=30, saying="a second of answers without a failure")
+    until(answered, "a second of answers without a failure")
 
 
 def failed(seen: list[Seen]) -> list[Seen]:
@@ -116,9 +119,9 @@ def test_outage__everything_but_the_data_plane_is_dead__answers_keys_and_counts_
     rest = Rest(outage)
     before = counted(rest)
     with Load(outage, RATE_PER_S, ENDPOINT) as load:
-        time.sleep(2)
+        load.go_on(2)
         with held_down(outage):
-            time.sleep(5)
+            load.go_on(5)
             assert not failed(load.answers), "the end of the control plane was noticed"
             refused = send("POST", f"{outage.gateway}/production/endpoints/{ENDPOINT}/invocations", "mlk_wrong", b"{}")
             assert refused.status == 401
@@ -129,20 +132,20 @@ def test_outage__everything_but_the_data_plane_is_dead__answers_keys_and_counts_
             assert not outage.answers(f"{outage.web}/healthz")
 
             killed(outage, "agent")
-            time.sleep(2)
+            load.go_on(2)
             assert not failed(load.since(restarted + 0.5)), "the end of the agent was noticed"
             worker_killed = kill_worker(outage)
             answers_again(load, worker_killed)
             form = {"dataframe_split": ROWS.iloc[:3].to_dict(orient="split", index=False)}
             answer = infer(outage, f"/production/endpoints/{ENDPOINT}/invocations", form)
             assert (answer.status, answer.headers["x-mlorch-version"]) == (200, "1")
-        wait_until(lambda: outage.answers(f"{outage.web}/healthz"), within_s=BACK_WITHIN_S, saying="the site is back")
-    asked = len(load.answers) + 1
+        until(lambda: outage.answers(f"{outage.web}/healthz"), "the site is back", within_s=BACK_WITHIN_S)
+    asked = pace.TRIES + len(load.answers) + 1
 
     def delivered() -> bool:
-        return counted(rest) - before >= asked - RATE_PER_S * LOST_WITH_A_PROCESS_S - len(failed(load.answers))
+        return counted(rest) - before >= asked - load.rate_per_s * LOST_WITH_A_PROCESS_S - len(failed(load.answers))
 
-    wait_until(delivered, within_s=60, saying="the windows of the outage are delivered")
+    until(delivered, "the windows of the outage are delivered")
     assert counted(rest) - before <= asked
-    wait_until(lambda: outage.answers(f"{outage.mlflow}/health"), within_s=BACK_WITHIN_S, saying="MLflow is back")
+    until(lambda: outage.answers(f"{outage.mlflow}/health"), "MLflow is back", within_s=BACK_WITHIN_S)
     serve(rest, 2)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import ROWS, Rest, send
-from tests.support.product import Product, wait_until
+from tests.support.product import Product
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +21,7 @@ def serving(product: Product, rest: Rest) -> Product:
     answer = rest.request(1, IMMEDIATE, endpoint=ENDPOINT)
     assert answer.status == 201, answer
     rest.approve(answer.body["id"])
-    rest.reach(answer.body["id"], {"succeeded"}, 90)
+    rest.reach(answer.body["id"], {"succeeded"})
     return product
 
 
@@ -61,7 +62,7 @@ def test_release__endpoint_is_busy__conflict_names_the_open_release(serving: Pro
     assert (second.status, second.body["error"]["code"]) == (409, "endpoint_busy")
     assert second.body["error"]["details"]["release"] == first.body["id"]
     assert rest.call("engineer", "POST", f"/releases/{first.body['id']}/abort", {"reason": "done"}).status == 200
-    rest.reach(first.body["id"], {"aborted"}, 20)
+    rest.reach(first.body["id"], {"aborted"})
 
 
 def test_release__same_idempotency_key__makes_one_release(serving: Product, rest: Rest) -> None:
@@ -112,10 +113,8 @@ def test_inference__keys__foreign_is_403_and_revoked_is_401_within_seconds(servi
     foreign = rest.call("manager", "POST", "/gateway-keys", {"name": "foreign", "endpoints": ["somewhere-else"]}).body
     own = rest.call("manager", "POST", "/gateway-keys", {"name": "own", "endpoints": [ENDPOINT]}).body
 
-    wait_until(lambda: send("POST", url, own["key"], row).status == 200, within_s=5, saying="the new key opens")
+    until(lambda: send("POST", url, own["key"], row).status == 200, "the new key opens")
     assert send("POST", url, foreign["key"], row).status == 403
     assert send("POST", url, "mlk_unknown", row).status == 401
     assert rest.call("manager", "POST", f"/gateway-keys/{own['id']}/revoke").status == 200
-    wait_until(
-        lambda: send("POST", url, own["key"], row).status == 401, within_s=5, saying="the revoked key is refused"
-    )
+    until(lambda: send("POST", url, own["key"], row).status == 401, "the revoked key is refused")

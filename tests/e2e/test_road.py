@@ -1,6 +1,7 @@
 """The whole road on the real product: MLflow → release → approval → canary → promotion, the bad version, and the way back by hand."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import mlflow
 import pytest
 
 from tests.e2e.client import ROWS, Load, Rest, infer, send
-from tests.support.product import ROOT, Product, wait_until
+from tests.support.product import ROOT, Product
+from tests.support.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +35,7 @@ def test_1_first_release__approved_by_two_roles__serves_and_has_no_rollback_targ
     answer = rest.request(1, {"kind": "immediate"})
     assert answer.status == 201
     release = answer.body["id"]
-    rest.reach(release, {"awaiting_approval"}, 60)
+    rest.reach(release, {"awaiting_approval"})
 
     refused = rest.call("engineer", "POST", f"/releases/{release}/decisions", {"decision": "approve"})
     assert (refused.status, refused.body["error"]["code"]) == (403, "forbidden")
@@ -42,10 +44,10 @@ def test_1_first_release__approved_by_two_roles__serves_and_has_no_rollback_targ
     assert one.body["approval"]["missing"] == "Needs 1 more Risk officer."
     rest.call("risk", "POST", f"/releases/{release}/decisions", {"decision": "approve"})
 
-    done = rest.reach(release, {"succeeded"}, 90)
+    done = rest.reach(release, {"succeeded"})
     assert done["rollback_target"]["version"] is None
     assert "no version to roll back to" in done["status_reason"]
-    wait_until(lambda: alias(product, "champion") == 1, within_s=20, saying="champion is version 1 in MLflow")
+    until(lambda: alias(product, "champion") == 1, "champion is version 1 in MLflow")
     again = rest.call("engineer", "POST", "/endpoints/production/cancer/rollback", {"reason": "try"})
     assert (again.status, again.body["error"]["code"]) == (409, "no_rollback_target")
 
@@ -93,30 +95,30 @@ def test_3_canary__good_version__weights_are_seen_and_aliases_move(product: Prod
         def weight() -> int:
             return int((rest.get(f"/releases/{release}")["rollout"] or {}).get("weight_pct", 0))
 
-        wait_until(lambda: weight() == 20, within_s=60, saying="20 % is published")
+        until(lambda: weight() == 20, "20 % is published")
         applied = time.time() + 0.5
-        wait_until(lambda: weight() == 50, within_s=60, saying="50 % is published")
+        until(lambda: weight() == 50, "50 % is published")
         seen = [row.version for row in load.since(applied) if row.version]
-        done = rest.reach(release, {"succeeded"}, 240)
-        time.sleep(1)
-    share = seen.count("2") / len(seen)
-    assert 0.1 < share < 0.32, f"{share:.2f} of {len(seen)} answers came from the candidate at 20 %"
+        done = rest.reach(release, {"succeeded"}, 4 * PATIENCE_S)
+        load.go_on()
+    share, chance = seen.count("2") / len(seen), 5 * math.sqrt(0.2 * 0.8 / len(seen))
+    assert abs(share - 0.2) < chance, f"{share:.2f} of {len(seen)} answers came from the candidate at 20 %"
     assert done["rollout"]["assessment"]["verdict"] == "healthy"
     failed = [row for row in load.answers if row.status != 200]
     assert not failed, failed[:5]
     assert load.answers[-1].version == "2"
     # Each alias is written on its own: the one being there says nothing about the other.
-    wait_until(lambda: alias(product, "champion") == 2, within_s=20, saying="champion is version 2 in MLflow")
-    wait_until(lambda: alias(product, "previous") == 1, within_s=20, saying="previous is version 1 in MLflow")
+    until(lambda: alias(product, "champion") == 2, "champion is version 2 in MLflow")
+    until(lambda: alias(product, "previous") == 1, "previous is version 1 in MLflow")
     assert rest.get(f"/releases/{release}/report")["document"]["outcome"]["status"] == "succeeded"
 
 
 def test_4_bad_version__rolled_back_by_itself_with_its_verdict(product: Product, rest: Rest) -> None:
     with Load(product, RATE_PER_S) as load:
         release = rest.release(3, CANARY)
-        done = rest.reach(release, {"rolled_back"}, 120)
+        done = rest.reach(release, {"rolled_back"})
         ended = time.time()
-        time.sleep(3)
+        load.go_on(3)
     assert done["status_reason"].startswith("Harmful:")
     assert done["rollout"]["assessment"]["verdict"] == "harmful"
     assert any(row.version == "3" for row in load.answers)
@@ -130,12 +132,12 @@ def test_5_rollback_by_hand__returns_to_the_version_before(product: Product, res
         "engineer", "POST", "/endpoints/production/cancer/rollback", {"reason": "the clinic asks for it"}
     )
     assert (answer.status, answer.body["kind"]) == (200, "rollback")
-    rest.reach(answer.body["id"], {"succeeded"}, 60)
+    rest.reach(answer.body["id"], {"succeeded"})
 
     sample = {"dataframe_split": SAMPLE.iloc[:1].to_dict(orient="split", index=False)}
     served = infer(product, "/production/endpoints/cancer/invocations", sample)
     assert served.headers["x-mlorch-version"] == "1"
-    wait_until(lambda: alias(product, "champion") == 1, within_s=20, saying="champion is version 1 again")
+    until(lambda: alias(product, "champion") == 1, "champion is version 1 again")
 
 
 def test_6_audit__after_all_of_it__the_chain_holds(rest: Rest) -> None:

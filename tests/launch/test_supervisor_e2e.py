@@ -9,7 +9,8 @@ import subprocess
 import psutil
 import pytest
 
-from tests.support.product import running, wait_until
+from tests.support.product import running
+from tests.support.waiting import patience, until
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +55,7 @@ def test_up__passwords__are_in_the_terminal_and_in_no_log(product):
 
 
 def test_up__second_on_the_same_data_directory__says_that_one_is_running(product):
-    done = subprocess.run(product.command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(product.command, capture_output=True, text=True, timeout=patience(), check=False)
     assert done.returncode == 1
     assert f"(process {product.process.pid})" in done.stderr
 
@@ -62,7 +63,7 @@ def test_up__second_on_the_same_data_directory__says_that_one_is_running(product
 def test_up__ports_taken__names_each_with_its_option_and_starts_nothing(product, tmp_path):
     command = [*product.command]
     command[command.index("--data") + 1] = str(tmp_path)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patience(), check=False)
     assert done.returncode == 1
     assert "--web-port" in done.stderr
     assert "--gateway-port" in done.stderr
@@ -79,10 +80,10 @@ def test_up__process_killed__comes_back_and_the_site_answers(product, name):
         return now["pid"] not in (first["pid"], None) and now["state"] == "ready"
 
     product.kill(name)
-    wait_until(is_back, within_s=30, saying=f"{name} comes back")
+    until(is_back, f"{name} comes back")
     assert product.process_named(name)["restarts"] == first["restarts"] + 1
     assert f"{name} ended (signal SIGKILL); starting it again in" in product.output
-    wait_until(lambda: product.answers(f"{product.web}/readyz"), within_s=10, saying="the site answers")
+    until(lambda: product.answers(f"{product.web}/readyz"), "the site answers")
 
 
 def test_up__told_to_end_and_started_again__nothing_is_left_and_people_stay(tmp_path):

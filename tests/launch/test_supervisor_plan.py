@@ -10,7 +10,7 @@ import pytest
 
 from mlorch_site.launch.supervisor import secrets_file
 from mlorch_site.launch.supervisor.options import Options, default_gateway_processes, options_from
-from mlorch_site.launch.supervisor.plan import SOCKET_PATH_MAX_BYTES, Plan, run_dir
+from mlorch_site.launch.supervisor.plan import SOCKET_PATH_MAX_BYTES, Plan, made_run_dir, run_dir
 
 SECRETS = {name: f"the-{name}-secret" for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
 # Which secrets may be in the environment of which process.
@@ -98,33 +98,38 @@ def temporary(monkeypatch):
         yield Path(folder)
 
 
-def test_run_dir__deep_data_directory__is_short_and_private(temporary):
+def test_run_dir__deep_data_directory__is_short_private_and_gone_afterwards(temporary):
     deep = temporary / ("d" * 60) / ("e" * 60)
     folder = run_dir(deep)
     assert folder.parent == temporary
     assert len(os.fsencode(folder / "valkey.sock")) < SOCKET_PATH_MAX_BYTES
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert folder == run_dir(deep) != run_dir(deep / "other")
+    with made_run_dir(deep):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "valkey.sock").touch()
+        assert list((folder / "tmp").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_run_dir__temporary_directory_is_deep_too__is_in_the_common_one(temporary, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(temporary / ("d" * 100)))
-    folder = run_dir(temporary / ("e" * 100))
-    try:
-        assert folder.parent == Path("/tmp")
-    finally:
-        folder.rmdir()
+    assert run_dir(temporary / ("e" * 100)).parent == Path("/tmp")
 
 
-def test_run_dir__ordinary_data_directory__is_in_it(temporary):
+def test_run_dir__ordinary_data_directory__is_in_it_and_stays(temporary):
     assert run_dir(temporary) == temporary / "run"
+    for _ in range(2):
+        with made_run_dir(temporary):
+            assert list((temporary / "run" / "tmp").iterdir()) == []
+            (temporary / "run" / "tmp" / "left behind").touch()
+    assert list((temporary / "run").iterdir()) == []
 
 
 def test_run_dir__prepared_by_somebody_as_a_link__is_refused(temporary):
     (temporary / "elsewhere").mkdir()
     (temporary / "run").symlink_to(temporary / "elsewhere")
-    with pytest.raises(PermissionError, match="belongs to somebody else"):
-        run_dir(temporary)
+    with pytest.raises(PermissionError, match="belongs to somebody else"), made_run_dir(temporary):
+        pass
 
 
 def test_secrets__made_once__are_private_long_and_stay(tmp_path):

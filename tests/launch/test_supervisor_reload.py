@@ -3,10 +3,9 @@
 import asyncio
 import os
 import signal
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from dataplane.gateway.site import kept_tables
+from dataplane.wire import shapes
 from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.route_table import RouteTable
 from mlorch_site.launch.supervisor.__main__ import Up
 from mlorch_site.launch.supervisor.logs import LogBook
 from mlorch_site.launch.supervisor.options import Options
@@ -24,15 +24,23 @@ from mlorch_site.launch.supervisor.plan import Plan
 from mlorch_site.launch.supervisor.process import Spec
 from tests.dataplane.gateway.conftest import KEY, table
 from tests.launch.test_supervisor_up import FakePlan
-from tests.support.product import free_ports
+from tests.support.folders import short_folder
+from tests.support.pace import aaffordable_per_s
+from tests.support.ports import free_ports
+from tests.support.waiting import auntil, patience
 
 pytestmark = pytest.mark.slow
 
 SECRETS = {name: name for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
+# At most; less when the machine cannot give it. What is open at once stays below what the endpoints take.
 RATE_PER_S = 200
+OPEN_MAX = 128
+CLIENTS = 8
 RELOADS = 4
+REQUESTS_BETWEEN = 50
 SLOW_S, STREAM_S, PARTS = 0.4, 0.8, 4
-WITHIN_S = 30
+POLL_MAX_S = 1.0  # as a site would hold a poll open
+TICK_S = 0.002
 
 
 async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,7 +86,7 @@ class Site:
         revision = self.document["revision"]
         is_news = body["have"].get("production") != revision
         if not is_news:
-            await asyncio.sleep(min(body["wait_s"], 1))
+            await asyncio.sleep(min(body["wait_s"], POLL_MAX_S))
         return web.json_response({"tables": [self.document] if is_news else [], "environments": ["production"]})
 
     def last_polls(self) -> dict[str, dict[str, Any]]:
@@ -117,31 +125,30 @@ class World:
     def said(self, text: str) -> int:
         return (self.log / "up.log").read_text().count(text)
 
+    @property
+    def told(self) -> int:
+        """How often it was said what came of replacing a process."""
+        return self.said("was replaced") + self.said("was not replaced")
+
+    def lines(self) -> list[str]:
+        return (self.log / "up.log").read_text().splitlines()[-5:]
+
     async def reload(self) -> None:
         """Replace the gateways and return when that is done."""
-        count = self.said("was replaced") + self.said("was not replaced")
+        count = self.told + self.options.gateway_processes
         os.kill(os.getpid(), signal.SIGUSR2)
-        await until(
-            lambda: self.said("was replaced") + self.said("was not replaced") >= count + self.options.gateway_processes
-        )
+        await auntil(lambda: self.told >= count, "the gateways are replaced", seen=self.lines)
 
     def url(self, endpoint: str = "fast") -> str:
         return f"{self.options.gateway_url}/production/endpoints/{endpoint}/invocations"
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 @pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder = Path(name)
+    with short_folder() as folder:
         web_port, gateway_port = free_ports(2)
         options = Options(folder / "data", web_port, gateway_port, 5000, False, 0, request.param)
-        document = table(sockets={"1": str(folder / "1.sock"), "2": str(folder / "2.sock")}, timeout_ms=10_000)
+        document = table(sockets={"1": str(folder / "1.sock"), "2": str(folder / "2.sock")})
         entry = document["endpoints"].pop("e") | {"max_in_flight": 256, "max_batch_rows": 1}
         arm = entry["arms"][1]
         for endpoint, version in (("fast", "1"), ("slow", "2")):
@@ -151,7 +158,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 for number in range(16 if endpoint == "slow" else 1)
             ]
             document["endpoints"][endpoint] = {**entry, "arms": [{**arm, "replicas": replicas}]}
-        kept_tables.parse(document)
+        shapes.convert(RouteTable, document)
         workers = [await asyncio.start_unix_server(work, path=str(folder / f"{version}.sock")) for version in "12"]
         site = Site(document)
         application = web.Application()
@@ -164,17 +171,22 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         up = Up(options, plan, LogBook(folder / "logs"))  # type: ignore[arg-type]
         task = asyncio.create_task(up.run())
         world = World(options, site, plan, folder / "logs")
-        await until(lambda: task.done() or ((world.log / "up.log").exists() and world.said("mlorch is up")))
+        await auntil(
+            lambda: task.done() or ((world.log / "up.log").exists() and world.said("mlorch is up")), "mlorch is up"
+        )
         yield world
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(task, WITHIN_S)
+        await asyncio.wait_for(task, patience())
         for worker in workers:
             worker.close()
         await runner.cleanup()
 
 
 class Load:
-    """Open-loop requests at a rate. Kinds: `pooled` and `slow` over kept connections, `fresh` on one of its own, `stream`. Nothing is retried."""
+    """Open-loop requests at a rate. Kinds: `pooled` and `slow` over kept connections, `fresh` on one of its own, `stream`. Nothing is retried.
+
+    The first ones find out the rate: what the machine gives to `CLIENTS` that ask one after the other.
+    """
 
     KINDS = ("pooled", "fresh", "pooled", "slow", "pooled", "fresh", "pooled", "stream", "pooled", "pooled")
 
@@ -186,14 +198,22 @@ class Load:
     async def run(self) -> None:
         pooled = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         fresh = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-        tasks, began, number = [], time.monotonic(), 0
+        tasks: set[asyncio.Task[None]] = set()
         async with pooled, fresh:
+
+            async def ask(number: int) -> None:
+                kind = self.KINDS[number % len(self.KINDS)]
+                await self._send(fresh if kind == "fresh" else pooled, kind)
+
+            rate_per_s = await aaffordable_per_s(ask, CLIENTS, RATE_PER_S)
+            began, number = time.monotonic(), 0
             while not self._ended.is_set():
-                while number / RATE_PER_S <= time.monotonic() - began:
-                    kind = self.KINDS[number % len(self.KINDS)]
-                    tasks.append(asyncio.create_task(self._send(fresh if kind == "fresh" else pooled, kind)))
+                while number / rate_per_s <= time.monotonic() - began and len(tasks) < OPEN_MAX:
+                    task = asyncio.create_task(ask(number))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
                     number += 1
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(TICK_S)
             await asyncio.gather(*tasks)
 
     async def _send(self, session: aiohttp.ClientSession, kind: str) -> None:
@@ -209,6 +229,11 @@ class Load:
             said = repr(error)
         self.results.append((kind, said))
 
+    async def go_on(self) -> None:
+        """Return once `REQUESTS_BETWEEN` more are answered."""
+        wanted = len(self.results) + REQUESTS_BETWEEN
+        await auntil(lambda: len(self.results) >= wanted, f"{wanted} are answered", seen=lambda: Counter(self.results))
+
     def end(self) -> None:
         self._ended.set()
 
@@ -216,35 +241,47 @@ class Load:
 async def test_reload__under_load__not_one_request_fails_and_every_one_is_counted(world: World) -> None:
     load = Load(world)
     running = asyncio.create_task(load.run())
-    await asyncio.sleep(0.5)
+    await load.go_on()
+    during = []
     for _ in range(RELOADS):
+        before = len(load.results)
         await world.reload()
-        await asyncio.sleep(0.5)
+        during.append(len(load.results) - before)
+        await load.go_on()
     load.end()
     await running
     counts = Counter(load.results)
 
     assert {said for _, said in counts} == {"ok"}, counts
     assert {kind for kind, _ in counts} == set(Load.KINDS)
-    assert len(load.results) > RELOADS * 0.9 * RATE_PER_S
-    await until(lambda: sum(world.site.windows.values()) == len(load.results))
+    assert min(during) > 0
+    counted = world.site.windows
+    await auntil(lambda: sum(counted.values()) == len(load.results), "every one is counted", seen=lambda: counted)
 
 
 async def test_reload__old_process_has_requests_open__tells_the_site_until_they_are_done(world: World) -> None:
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    processes, last_polls = world.options.gateway_processes, world.site.last_polls
+    await auntil(lambda: len(last_polls()) == processes, "every process has asked the site", seen=last_polls)
+    old = set(last_polls())
     async with aiohttp.ClientSession() as session:
         answer = await session.post(world.url("slow"), data=b'{"stream": true}', headers=headers)
         await world.reload()
-        boots = {poll["boot"] for poll in world.site.polls}
         content = await answer.read()
-    processes = world.options.gateway_processes
+    await auntil(lambda: len(set(last_polls()) - old) == processes, "every successor has asked", seen=last_polls)
+    successors = set(last_polls()) - old
 
     assert content.count(b"data: ") == PARTS
-    assert len(boots) == 2 * processes
-    # The successor has asked the site before it took over, and said who runs beside it.
-    assert [poll for poll in world.site.polls if poll["beside"] and set(poll["beside"]) < boots]
-    # Once the old one has ended, the site hears that too.
-    await until(lambda: sum(not poll["beside"] for poll in world.site.last_polls().values()) == processes)
+    # A successor says who runs beside it ...
+    beside = {boot for poll in world.site.polls if poll["boot"] in successors for boot in poll["beside"]}
+    assert beside
+    assert beside <= old
+    # ... and once the old one has ended, the site hears that too. What an old one said last may be from before.
+    await auntil(
+        lambda: not any(last_polls()[boot]["beside"] for boot in successors),
+        "the site hears that the old ones have ended",
+        seen=last_polls,
+    )
 
 
 async def test_reload__successor_cannot_start__old_process_goes_on_and_it_is_said(world: World) -> None:

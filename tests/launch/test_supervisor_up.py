@@ -12,6 +12,7 @@ from mlorch_site.launch.supervisor.logs import LogBook
 from mlorch_site.launch.supervisor.options import Options
 from mlorch_site.launch.supervisor.process import Spec
 from mlorch_site.launch.supervisor.running import STATUS_FILE
+from tests.support.waiting import auntil, patience
 
 NAMES = ("mlflow", "broker", "web", "gateway", "agent", "control", "work", "beat")
 
@@ -60,15 +61,15 @@ def up_with(plan: FakePlan, folder, *, demo: bool = False) -> Up:
 
 async def run_until_up(up: Up, plan: FakePlan, wanted: tuple[str, ...]) -> asyncio.Task:
     task = asyncio.create_task(up.run())
-    async with asyncio.timeout(20):
-        while not {f"+{name}" for name in wanted} <= set(plan.entries()):
-            await asyncio.sleep(0.02)
+    await auntil(
+        lambda: {f"+{name}" for name in wanted} <= set(plan.entries()), "all of them have started", seen=plan.entries
+    )
     return task
 
 
 async def ended(task: asyncio.Task, number: int = signal.SIGTERM) -> None:
     os.kill(os.getpid(), number)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patience()):
         await task
 
 
@@ -127,8 +128,6 @@ async def test_up__process_killed__file_tells_the_new_process(plan, tmp_path):
     task = await run_until_up(up_with(plan, tmp_path), plan, NAMES)
     first = row()
     os.kill(first["pid"], signal.SIGKILL)
-    async with asyncio.timeout(20):
-        while row()["pid"] in (first["pid"], None):
-            await asyncio.sleep(0.02)
+    await auntil(lambda: row()["pid"] not in (first["pid"], None), "the file tells the new process", seen=row)
     assert row()["restarts"] == 1
     await ended(task)

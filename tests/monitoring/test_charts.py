@@ -1,4 +1,4 @@
-"""Figures out of points, without a browser."""
+"""What charts are told, without a browser."""
 
 import json
 from dataclasses import replace
@@ -6,99 +6,101 @@ from datetime import timedelta
 
 import pytest
 
-from monitoring.charts import PANELS, Marker, chart, summary_sentence, table_rows
-from monitoring.selectors import Point
+from monitoring.charts import AGREEMENT, ARMS, EVERY_PANEL, PANELS, Marker, Marks, placed, told
+from monitoring.points import Point
 from tests.monitoring.windows import NOW
 
+RATE, LATENCY, ERRORS = PANELS
+T = int(NOW.timestamp())
 POINT = Point(NOW, 1, "stable", 1, requests=30, errors=3, client_errors=0, p50=4.0, p95=9.5, p99=20.0)
 LATER = replace(POINT, start=NOW + timedelta(seconds=1), requests=40, errors=0)
 CANDIDATE = replace(LATER, arm="candidate", version=2, requests=10, errors=1, p95=100.25)
 QUIET = replace(CANDIDATE, start=NOW + timedelta(seconds=2), requests=0, errors=0, p50=None, p95=None, p99=None)
-POINTS = [POINT, LATER, CANDIDATE, QUIET]
+SHADOW = replace(POINT, arm="shadow", version=3, compared=8, agreed=6)
 
 
-def names(kind):
-    return [trace["name"] for trace in chart(kind, POINTS).figure["data"]]
+def lines(panel):
+    return json.loads(panel.drawing)
 
 
-def test_chart__rate__one_line_per_arm_stable_first():
-    stable, candidate = chart("rate", POINTS).figure["data"]
+def test_placed__values_and_texts__scaled_and_in_the_order_of_the_lines():
+    point = placed(replace(POINT, p95=9.54321))
 
-    assert (stable["name"], stable["y"], stable["x"]) == (
-        "stable",
-        [30.0, 40.0],
-        ["2026-11-23T12:00:00", "2026-11-23T12:00:01"],
-    )
-    assert (candidate["name"], candidate["y"]) == ("candidate", [10.0, 0.0])
+    assert point["values"] == {"rate": [30.0], "latency": [4.0, 9.543, 20.0], "errors": [10.0]}
+    assert point["texts"] == {"rate": ["30.0"], "latency": ["4.0", "9.5", "20.0"], "errors": ["10.0"]}
+    assert (point["t"], point["arm"], point["row"]) == (T, "stable", ["stable", "1"])
 
 
-def test_chart__latency__three_quantiles_per_arm():
-    assert names("latency") == [f"{arm} {share}" for arm in ("stable", "candidate") for share in ("p50", "p95", "p99")]
+def test_placed__no_requests__no_value_and_a_dash():
+    point = placed(QUIET)
+
+    assert (point["values"]["latency"], point["texts"]["latency"]) == ([None] * 3, ["–"] * 3)
+    assert (point["values"]["rate"], point["values"]["errors"]) == ([0.0], [None])
 
 
-def test_chart__errors__in_percent_and_no_value_without_requests():
-    stable, candidate = chart("errors", POINTS).figure["data"]
-
-    assert (stable["y"], candidate["y"]) == ([10.0, 0.0], [10.0, None])
-
-
-def test_chart__arms__differ_by_more_than_colour():
-    dashes = [trace["line"]["dash"] for trace in chart("rate", POINTS).figure["data"]]
-
-    assert len(set(dashes)) == 2
+def test_placed__agreement__only_of_copies():
+    assert placed(SHADOW)["values"]["agreement"] == [75.0]
+    assert "agreement" not in placed(POINT)["values"]
 
 
-def test_chart__limit_and_markers__lines_with_a_text_each():
-    layout = chart("errors", POINTS, [Marker(NOW.timestamp(), "10 %")], limit=2.5).figure["layout"]
-    step, guardrail = layout["shapes"]
-
-    assert (step["x0"], step["x1"], step["yref"]) == ("2026-11-23T12:00:00", "2026-11-23T12:00:00", "paper")
-    assert (guardrail["y0"], guardrail["y1"], guardrail["xref"]) == (2.5, 2.5, "paper")
-    assert [note["text"] for note in layout["annotations"]] == ["10 %", "stable + margin"]
+@pytest.mark.parametrize(("seconds", "joined_s"), [(1, 30), (10, 30), (60, 180)])
+def test_placed__joined__to_what_comes_within_half_a_minute_or_three_points(seconds, joined_s):
+    assert placed(replace(POINT, seconds=seconds))["until"] == T + joined_s
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.kind)
-def test_chart__any_kind__is_json_on_transparent_ground_and_matches_its_table(panel):
-    made = chart(panel.kind, POINTS)
-
-    assert json.loads(json.dumps(made.figure, allow_nan=False)) == made.figure
-    assert made.figure["layout"]["paper_bgcolor"] == made.figure["layout"]["plot_bgcolor"] == "rgba(0,0,0,0)"
-    assert {len(row) for row in made.rows} == {len(panel.columns)}
+def test_placed__same_second_arm_and_version__same_id():
+    assert placed(POINT)["id"] == placed(replace(POINT, requests=99))["id"]
+    assert len({placed(point)["id"] for point in (POINT, LATER, CANDIDATE, SHADOW)}) == 4
 
 
-def test_table_rows__newest_first_with_a_dash_for_no_value():
-    assert table_rows("latency", POINTS)[0] == ["12:00:02", "candidate", "2", "–", "–", "–"]
-    assert table_rows("errors", POINTS)[-1] == ["12:00:00", "stable", "1", "10.0"]
+def test_drawing__latency__three_lines_per_arm_stable_first_and_one_named():
+    names = [line["name"] for line in lines(LATENCY)]
+
+    assert names[:6] == [f"{arm} {share}" for arm in ("stable", "candidate") for share in ("p50", "p95", "p99")]
+    assert [line["name"] for line in lines(LATENCY) if line["named"]] == [f"{arm} p95" for arm in ARMS]
+    assert [(line["arm"], line["name"]) for line in lines(AGREEMENT)] == [("shadow", "shadow")]
 
 
-def test_summary_sentence__newest_of_each_arm():
-    assert (
-        summary_sentence("latency", [POINT, CANDIDATE]) == "Latency in ms (p95), newest: stable 9.5, candidate 100.2."
-    )
-    assert summary_sentence("rate", []) == "Requests per second: no requests yet."
+def test_drawing__arms__differ_by_more_than_colour():
+    assert len({line["dash"] for line in lines(RATE)}) == len(ARMS)
 
 
-def test_chart__no_points__empty_figure():
-    made = chart("rate", [])
+@pytest.mark.parametrize("panel", EVERY_PANEL, ids=lambda panel: panel.kind)
+def test_panel__any__a_value_and_a_column_for_each_line(panel):
+    point = placed(SHADOW)
 
-    assert (made.figure["data"], made.rows) == ([], [])
-
-
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.kind)
-def test_spec__names_values_that_points_have(panel):
-    spec = json.loads(panel.spec)
-
-    assert spec["title"] == panel.title
-    assert {line["key"] for line in spec["lines"]} <= set(POINT.to_dict())
-    assert 0 <= spec["spoken"] < len(spec["lines"])
+    for line in lines(panel):
+        assert len(point["values"][panel.kind]) > line["at"]
+    assert len(panel.columns) == 1 + len(point["row"]) + len(point["texts"][panel.kind])
 
 
-@pytest.mark.parametrize(
-    ("seconds", "gap_s", "broken"), [(1, 30, False), (1, 31, True), (60, 180, False), (60, 181, True)]
-)
-def test_chart__nothing_asked_for_a_while__the_line_is_broken(seconds, gap_s, broken):
-    points = [replace(POINT, seconds=seconds, start=NOW + timedelta(seconds=start)) for start in (0, gap_s)]
-    [trace] = chart("rate", points).figure["data"]
+def test_sentence__newest_of_each_arm_stable_first():
+    assert LATENCY.sentence([CANDIDATE, POINT]) == "Latency in ms (p95), newest: stable 9.5, candidate 100.2."
+    assert RATE.sentence([POINT, LATER, CANDIDATE, QUIET]) == "Requests per second, newest: stable 40.0, candidate 0.0."
+    assert AGREEMENT.sentence([POINT, SHADOW]) == "Agreeing answers in %, newest: shadow 75.0."
 
-    assert (None in trace["y"]) == broken
-    assert len(trace["x"]) == len(trace["y"])
+
+def test_sentence__no_points__silence():
+    assert RATE.sentence([]) == RATE.silence == "Requests per second: no requests yet."
+
+
+def test_told__points__json_with_a_sentence_for_each_kind():
+    message = told([POINT, CANDIDATE, QUIET, SHADOW], NOW - timedelta(minutes=10))
+
+    assert json.loads(json.dumps(message, allow_nan=False)) == message
+    assert message["from"] == T - 600
+    assert set(message["sentences"]) == {panel.kind for panel in EVERY_PANEL}
+
+
+def test_told__nothing_new__no_sentence_that_says_there_is_nothing():
+    assert told([], NOW) == {"from": T, "points": [], "sentences": {}}
+
+
+def test_marks__limits_and_markers__with_a_text_each():
+    marks = json.loads(Marks([Marker(T, "10 %")], {"errors": 2.5, "latency": 100}).drawing)
+
+    assert marks["markers"] == [{"t": T, "text": "10 %"}]
+    assert marks["limits"] == {
+        "errors": {"value": 2.5, "text": "stable + margin"},
+        "latency": {"value": 100, "text": "SLO"},
+    }

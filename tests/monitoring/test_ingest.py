@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataplane.gateway.site.windows import WindowKey, Windows
+from dataplane.wire import shapes
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.models import Event
 from monitoring.models import GatewayCursor, Window
@@ -204,7 +205,7 @@ def test_push__gateways_own_windows__are_what_the_site_stores(db):
     windows.reject(key)
     moment[0] += 1
 
-    assert push(batch(1, *windows.take())).status_code == 200
+    assert push(batch(1, *map(shapes.plain, windows.take()))).status_code == 200
     stored = Window.objects.get()
     assert (stored.requests, stored.ok, stored.timeouts, stored.client_errors) == (4, 2, 1, 1)
     assert (stored.rejected, stored.drawn, stored.latency["max_ms"]) == (1, 4, 10_000.0)

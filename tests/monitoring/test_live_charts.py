@@ -35,8 +35,13 @@ def push(sequence, *rows, gateway="g1"):
 async def points(ws):
     message = await ws.receive_json_from(timeout=5)
     assert message["type"] == "points"
-    return message["sequence"], [
-        (point["t"] - int(NOW.timestamp()), point["arm"], point["requests"]) for point in message["points"]
+    return message["sequence"], drawn(message)
+
+
+def drawn(message):
+    """Return (second, arm, requests in it) of each point of a message."""
+    return [
+        (point["t"] - int(NOW.timestamp()), point["arm"], point["values"]["rate"][0]) for point in message["points"]
     ]
 
 
@@ -51,7 +56,7 @@ def test_socket__no_position__what_a_chart_shows_then_each_arrival(vik):
 
     first, second, silent = run(scenario)
     assert first[1] == [(-5, "candidate", 1), (-5, "stable", 1)]
-    assert second == (Window.objects.latest("id").pk, [(-2, "stable", 2)])
+    assert second == (Window.objects.latest("id").pk, [*first[1], (-2, "stable", 2)])
     assert silent
 
 
@@ -126,13 +131,13 @@ def test_socket__person_disabled_while_watching__closed(vik, monkeypatch):
 
 def test_poll__says_the_same_as_the_socket(vik):
     push(1, row(-3000), row(-5))
-    first = vik.get(URL).json()
+    [first] = vik.get(URL).json()["messages"]
     push(2, row(-2))
-    second = vik.get(URL, {"since": first["sequence"]}).json()
+    [second] = vik.get(URL, {"since": first["sequence"]}).json()["messages"]
 
-    assert [point["t"] for point in first["points"]] == [int(NOW.timestamp()) - 5]
-    assert [point["t"] for point in second["points"]] == [int(NOW.timestamp()) - 2]
-    assert vik.get(URL, {"since": second["sequence"]}).json() == {**second, "points": []}
+    assert (drawn(first), drawn(second)) == ([(-5, "stable", 1)], [(-2, "stable", 1)])
+    assert first["type"] == second["type"] == "points"
+    assert vik.get(URL, {"since": second["sequence"]}).json() == {"messages": []}
 
 
 @pytest.mark.parametrize("since", ["x", "-1", "9" * 30])
@@ -153,6 +158,15 @@ def test_poll__ten_minutes_of_two_gateways__constant_number_of_queries(vik, djan
     vik.get(URL)
 
     with django_assert_max_num_queries(8):
-        answer = vik.get(URL).json()
+        [message] = vik.get(URL).json()["messages"]
 
-    assert len(answer["points"]) == 600
+    assert len(message["points"]) == 600
+
+
+def test_sentence__an_arm_was_not_asked_now__is_said_as_it_stood(vik):
+    push(1, row(-40, latencies=[1, 2, 3], arm="candidate", version="2"), row(-40))
+    [first] = vik.get(URL).json()["messages"]
+    push(2, row(-2))
+    [second] = vik.get(URL, {"since": first["sequence"]}).json()["messages"]
+
+    assert second["sentences"]["rate"] == "Requests per second, newest: stable 1.0, candidate 3.0."

@@ -146,28 +146,30 @@ def test_series_after__too_old_to_be_drawn__passed_over(db):
     assert newest == Window.objects.latest("id").pk
 
 
-def test_point__as_charts_get_it(db):
+def test_series_after__an_arm_without_news__comes_with_its_newest_point(db):
+    store(1, row(-40, **CANDIDATE), row(-39, **CANDIDATE), row(-40))
+    _, cursor = after(0)
+    store(2, row(-2))
+    points, _ = after(cursor)
+
+    assert [(point.arm, point.start) for point in points] == [
+        ("candidate", NOW - timedelta(seconds=39)),
+        ("stable", NOW - timedelta(seconds=2)),
+    ]
+
+
+def test_point__rate_share_and_quantiles(db):
     store(1, row(-2, latencies=[10, 10, 10, 30], errors=1))
     [point], _ = after(0)
 
-    values = point.to_dict()
-    assert {name: values[name] for name in ("t", "arm", "version", "rate", "requests", "errors", "error_share")} == {
-        "t": int(NOW.timestamp()) - 2,
-        "arm": "stable",
-        "version": 1,
-        "rate": 4.0,
-        "requests": 4,
-        "errors": 1,
-        "error_share": 0.25,
-    }
-    assert values["p50"] == pytest.approx(10, rel=0.01)
+    assert (point.rate, point.error_share, point.p50) == (4.0, 0.25, pytest.approx(10, rel=0.01))
 
 
 def test_point__only_rejected_requests__no_share_and_no_quantile(db):
     store(1, row(-2, latencies=[], rejected=5))
     [point], _ = after(0)
 
-    assert (point.error_share, point.p95, point.to_dict()["p95"]) == (None, None, None)
+    assert (point.error_share, point.p95) == (None, None)
 
 
 def test_drawn__since_a_moment__both_arms_of_this_release(db):

@@ -1,12 +1,17 @@
 """Windows and batches as a gateway pushes them."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import time_machine
 
+from dataplane.wire import shapes
 from dataplane.wire.histogram import Histogram
+from dataplane.wire.shapes import Malformed
+from dataplane.wire.window_batch import WindowBatch
 from mlorch_site.lib import clock
+from mlorch_site.lib.wire import refusal
 from monitoring.models import Window
 from monitoring.services import windows_store
 
@@ -45,7 +50,11 @@ def batch(sequence: int = 1, *rows: dict[str, Any], boot: str = "b1", **fields: 
 
 def store(sequence: int, *rows: dict[str, Any], gateway: str = "g1", now: datetime = NOW, **fields: Any) -> int:
     """Store a batch as the site does at `now`."""
-    return windows_store(gateway=gateway, body=batch(sequence, *rows, **fields), now=now)
+    try:
+        read = shapes.read(WindowBatch, json.dumps(batch(sequence, *rows, **fields)).encode())
+    except Malformed as error:
+        raise refusal(error) from error
+    return windows_store(gateway=gateway, batch=read, now=now)
 
 
 def at(second: int = 0) -> Any:

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from dataplane.wire import digest
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, NotFound
@@ -79,7 +80,7 @@ def test_task__artifacts_cannot_be_taken__failed_once_with_the_reason(registry, 
 
     monkeypatch.setattr(registry, "download", download)
     assert digested(version).digest_status == "failed"
-    assert version.digest_error == "The artifacts hold a link or a special file: link"
+    assert version.digest_error == "The artifacts are not taken: link is a link or a special file."
     assert not list(store.iterdir())
     assert AuditRecord.objects.filter(action="version.digest_failed").count() == 1
 
@@ -122,7 +123,7 @@ def test_manifest__link_pipe_or_nothing__invalid(tmp_path, make):
 
 @pytest.mark.parametrize(("name", "limit"), [("FILES_MAX", 1), ("SIZE_MAX_BYTES", 3)])
 def test_manifest__over_a_limit__invalid(tmp_path, monkeypatch, name, limit):
-    monkeypatch.setattr(artifacts, name, limit)
+    monkeypatch.setattr(digest, name, limit)
     (tmp_path / "a").write_bytes(b"12")
     (tmp_path / "b").write_bytes(b"34")
     with pytest.raises(Invalid, match="more than"):
@@ -132,11 +133,11 @@ def test_manifest__over_a_limit__invalid(tmp_path, monkeypatch, name, limit):
 @pytest.mark.parametrize(("name", "limit"), [("FILES_MAX", 1), ("SIZE_MAX_BYTES", 10)])
 def test_task__listed_as_too_much__refused_before_the_download(registry, version, monkeypatch, name, limit):
     downloaded: list[int] = []
-    monkeypatch.setattr(artifacts, name, limit)
+    monkeypatch.setattr(digest, name, limit)
     monkeypatch.setattr(registry, "download", lambda self, model, number, target: downloaded.append(number))
 
     assert digested(version).digest_status == "failed"
-    assert version.digest_error.startswith("The artifacts have more than")
+    assert version.digest_error.startswith("The artifacts are not taken: there are more than")
     assert downloaded == []
 
 
@@ -148,10 +149,10 @@ def test_task__registry_does_not_tell_sizes__checked_after_the_download(registry
         yield from [SeenFile("MLmodel", None)] if listed == "without sizes" else []
 
     monkeypatch.setattr(registry, "files", files)
-    monkeypatch.setattr(artifacts, "SIZE_MAX_BYTES", 10)
-    assert digested(version).digest_error.startswith("The artifacts have more than")
+    monkeypatch.setattr(digest, "SIZE_MAX_BYTES", 10)
+    assert digested(version).digest_error.startswith("The artifacts are not taken: there are more than")
 
-    monkeypatch.setattr(artifacts, "SIZE_MAX_BYTES", 1000)
+    monkeypatch.setattr(digest, "SIZE_MAX_BYTES", 1000)
     digest_want(version=version, now=clock.now())
     assert digested(version).digest.startswith("sha256:")
 

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from queue import Queue
 
@@ -19,36 +18,29 @@ from registry.backends.base import BackendDown, BackendRefused
 from registry.backends.mlflow import MlflowBackend
 from registry.models import Alias, BackendState, Finding, Model, Version
 from registry.services import alias_want, finding_resolve
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE_S, patience, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
-START_S = 90
 SECRET = "a webhook secret of the test"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def wait_until_up(url: str, process: subprocess.Popen) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
+    def answers() -> bool:
         assert process.poll() is None, "mlflow server ended by itself"
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=1).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise AssertionError(f"mlflow server was not up after {START_S} s")
+        with suppress(OSError):
+            urllib.request.urlopen(f"{url}/health", timeout=patience()).close()
+            return True
+        return False
+
+    until(answers, "the MLflow server is up", within_s=2 * PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """Start `mlflow server` on a free port and end its whole process group."""
     folder = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
+    (port,) = free_ports(1)
     environment = {
         **os.environ,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -104,7 +96,7 @@ def client(server):
 @pytest.fixture
 def mirrored(client, server, settings, store):
     settings.MLFLOW_TRACKING_URI = server
-    settings.MLFLOW_TIMEOUT_S = 5
+    settings.MLFLOW_TIMEOUT_S = patience()
     settings.REGISTRY_BACKEND = "registry.backends.mlflow.MlflowBackend"
     tasks.sync()
     return Model.objects.get(name="tumours")
@@ -193,7 +185,8 @@ def test_tag__set_in_mlflow__mirrored(mirrored, client):
 def test_backend__refusal_and_silence__are_told_apart(mirrored, settings):
     with pytest.raises(BackendRefused):
         MlflowBackend().set_alias("tumours", "champion", 99)
-    settings.MLFLOW_TRACKING_URI = f"http://127.0.0.1:{free_port()}"
+    (nobody,) = free_ports(1)
+    settings.MLFLOW_TRACKING_URI = f"http://127.0.0.1:{nobody}"
     with pytest.raises(BackendDown):
         MlflowBackend().ping()
     tasks.sync()
@@ -225,7 +218,7 @@ def test_webhook__delivered_by_mlflow__verifies(mirrored, client, settings):
         (webhook,) = client.list_webhooks()
         assert webhook.url == f"{settings.WEB_URL}/webhooks/mlflow"
         client.test_webhook(webhook.webhook_id)
-        headers, body = seen.get(timeout=30)
+        headers, body = seen.get(timeout=patience())
     finally:
         listener.shutdown()
         listener.server_close()

@@ -1,6 +1,5 @@
 """The mirror follows the registry, writes only what differs, and never writes without the lease."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -61,8 +60,7 @@ def test_sync__many_unchanged_models__takes_the_same_queries_as_few(registry, lo
 def test_sync__tag_set_without_a_new_time__mirrored(registry, look):
     registry.add("tumours")
     look()
-    key = ("tumours", 1)
-    registry._versions[key] = replace(registry._versions[key], tags={"stage": "shadow"})
+    registry.change("tumours", 1, tags={"stage": "shadow"})
     assert look() == 1
     assert version_of().tags == {"stage": "shadow"}
     assert version_of().evidence["metrics"] == {"accuracy": 0.91}
@@ -72,7 +70,7 @@ def test_sync__version_becomes_ready__its_digest_is_wanted(registry, look):
     registry.add("tumours", status="PENDING_REGISTRATION")
     look()
     assert version_of().digest_due_at is None
-    registry._versions["tumours", 1] = replace(registry._versions["tumours", 1], status="READY")
+    registry.change("tumours", 1, status="READY")
     look()
     assert version_of().digest_due_at is not None
 
@@ -91,13 +89,11 @@ def test_sync__version_deleted__kept_as_deleted(registry, look):
 def test_sync__model_deleted_and_made_again__comes_back(registry, look):
     registry.add("tumours")
     look()
-    seen, versions = dict(registry._models), dict(registry._versions)
-    registry._models.clear()
-    registry._versions.clear()
+    before = registry.snapshot()
+    registry.reset()
     look()
     assert Model.objects.get().deleted_at is not None
-    registry._models.update(seen)
-    registry._versions.update(versions)
+    registry.restore(before)
     look()
     assert Model.objects.get().deleted_at is None
     assert version_of().status == "READY"
@@ -166,7 +162,7 @@ def champion(registry, look, people):
 
 
 def test_alias__written__is_in_the_registry_and_in_the_mirror(registry, look, champion):
-    assert registry._models["tumours"].aliases == {"champion": 1}
+    assert registry.aliases("tumours") == {"champion": 1}
     assert Alias.objects.get().version_number == 1
     look()
     assert not Finding.objects.exists()
@@ -183,13 +179,13 @@ def test_alias__moved_outside__found_once_and_audited(registry, look, champion):
 
 def test_alias__seen_before_mlorch_wrote_it__is_no_finding(registry, look, champion, people):
     """A look that began before the write still shows the old place."""
-    old = dict(registry._models)
+    old = registry.snapshot()
     intent = alias_want(actor=people.emma.actor, model=champion.model, name="champion", version_number=2, reason="")
     tasks.apply_alias(intent.pk)
-    new = dict(registry._models)
-    registry._models.update(old)
+    new = registry.snapshot()
+    registry.restore(old)
     look(ago_s=30)
-    registry._models.update(new)
+    registry.restore(new)
     look()
     assert not Finding.objects.exists()
     assert Alias.objects.get().version_number == 2
@@ -219,7 +215,7 @@ def test_alias__task_repeated_before_it_is_due__does_nothing(registry, champion,
     tasks.apply_alias(intent.pk)
     registry.down = False
     tasks.apply_alias(intent.pk)
-    assert registry._models["tumours"].aliases == {"champion": 1}
+    assert registry.aliases("tumours") == {"champion": 1}
 
 
 def test_alias__older_write_arrives_late__newer_wish_is_written_again(registry, champion, people):
@@ -230,4 +226,4 @@ def test_alias__older_write_arrives_late__newer_wish_is_written_again(registry, 
     newer.refresh_from_db()
     assert newer.applied_at is None
     tasks.apply_alias(newer.pk)
-    assert registry._models["tumours"].aliases == {"champion": 2}
+    assert registry.aliases("tumours") == {"champion": 2}

@@ -16,7 +16,7 @@ def environment(script, tmp_path, monkeypatch):
 
 
 def stamp(environment, kind: str) -> None:
-    environment.STAMP.write_text(f"{kind}:{environment._digest(environment._lock(kind))}")
+    environment.STAMP.write_text(f"{kind}:{environment.digest_of(environment.lock_of(kind))}")
 
 
 @pytest.mark.parametrize(
@@ -25,25 +25,25 @@ def stamp(environment, kind: str) -> None:
 )
 def test_environment__made_from_a_lock__serves_it_and_what_it_holds(environment, made_from, wanted, is_current):
     stamp(environment, made_from)
-    assert environment._is_current(wanted) is is_current
+    assert environment.is_current(wanted) is is_current
 
 
 def test_environment__lock_has_changed__is_not_current(environment):
     stamp(environment, "base")
-    environment._lock("base").write_text("newer")
-    assert not environment._is_current("base")
+    environment.lock_of("base").write_text("newer")
+    assert not environment.is_current("base")
 
 
 def test_environment__no_stamp_or_no_python__is_not_current(environment):
-    assert not environment._is_current("base")
+    assert not environment.is_current("base")
     stamp(environment, "base")
     environment.PYTHON.unlink()
-    assert not environment._is_current("base")
+    assert not environment.is_current("base")
 
 
 def test_install__broken_off__leaves_nothing_that_says_it_is_complete(environment, monkeypatch):
     stamp(environment, "base")
-    environment._lock("base").write_text("newer")
+    environment.lock_of("base").write_text("newer")
     monkeypatch.setattr(environment.shutil, "which", lambda name: "/bin/false")
     with pytest.raises(SystemExit):
         environment.ensure_python("base")

@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 from tests.conftest import missing
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_running__inside__answers_and_afterwards_is_gone(postgres):
         assert servers() - before
     assert servers() == before
     with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(url, connect_timeout=2)
+        psycopg.connect(url, connect_timeout=int(patience()))
 
 
 def test_running__body_raises__is_gone_too(postgres):
@@ -45,7 +46,7 @@ def test_running__body_raises__is_gone_too(postgres):
 
 def test_running__wrong_password__is_refused(postgres):
     with postgres.running() as url, pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(url.replace("mlorch:", "mlorch:x"), connect_timeout=2)
+        psycopg.connect(url.replace("mlorch:", "mlorch:x"), connect_timeout=int(patience()))
 
 
 def test_running__not_installed__says_so(script, monkeypatch):

@@ -15,35 +15,39 @@ def vik(people):
     return signed_in("vik")
 
 
+def news(client, since=0):
+    return client.get(URL, {"topics": "releases", "since": since}).json()["messages"]
+
+
 def test_poll__no_position__only_the_newest_sequence(vik):
     event = publish("releases")
 
-    assert vik.get(URL, {"topics": "releases"}).json() == {"sequence": event.sequence, "events": [], "reload": False}
+    assert news(vik) == [{"type": "hello", "sequence": event.sequence}]
 
 
 def test_poll__since_a_position__what_was_missed_in_order(vik):
     start = publish("releases").sequence
     missed = [publish(topic).sequence for topic in ("releases", "approvals", "releases")]
-    answer = vik.get(URL, {"topics": "releases", "since": start}).json()
 
-    assert [event["sequence"] for event in answer["events"]] == [missed[0], missed[2]]
-    assert (answer["sequence"], answer["reload"]) == (missed[2], False)
-    assert vik.get(URL, {"topics": "releases", "since": missed[2]}).json()["events"] == []
+    assert [(said["type"], said["sequence"]) for said in news(vik, start)] == [
+        ("event", missed[0]),
+        ("event", missed[2]),
+    ]
+    assert news(vik, missed[2]) == []
 
 
 def test_poll__too_much_missed__reload_from_the_newest(vik, monkeypatch):
     monkeypatch.setattr(selectors, "MISSED_MAX", 1)
     start = publish("releases").sequence
     newest = [publish("releases").sequence for _ in range(2)][-1]
-    answer = vik.get(URL, {"topics": "releases", "since": start}).json()
 
-    assert (answer["reload"], answer["sequence"]) == (True, newest)
+    assert news(vik, start) == [{"type": "reload", "sequence": newest}]
 
 
 def test_poll__ahead_of_a_restored_table__reload(vik):
     newest = publish("releases").sequence
 
-    assert vik.get(URL, {"topics": "releases", "since": newest + 5}).json()["reload"] is True
+    assert news(vik, newest + 5) == [{"type": "reload", "sequence": newest}]
 
 
 def test_poll__only_chatter_was_let_go__no_reload(vik):
@@ -52,7 +56,7 @@ def test_poll__only_chatter_was_let_go__no_reload(vik):
     later = publish("releases").sequence
     Event.objects.filter(kind="windows.stored").delete()
 
-    assert vik.get(URL, {"topics": "releases", "since": start}).json()["sequence"] == later
+    assert [said["sequence"] for said in news(vik, start)] == [later]
 
 
 @pytest.mark.parametrize(

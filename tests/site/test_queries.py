@@ -91,4 +91,4 @@ def test_endpoints__more_than_a_page__paged_and_searched(people: Any, environmen
 
     assert len(second.context["rows"]) == 2
     assert [row[0].name for row in browser.get(reverse("endpoints"), {"q": name}).context["rows"]] == [name]
-    assert "No endpoint found" in browser.get(reverse("endpoints"), {"q": "nothing"}).content.decode()
+    assert "Nothing matches" in browser.get(reverse("endpoints"), {"q": "nothing"}).content.decode()

@@ -11,6 +11,7 @@ from mlorch_site.accounts.selectors import session_marks
 from mlorch_site.live import consumers, shared
 from mlorch_site.live.shared import read_once
 from tests.support.live import async_publish, run, signed_in, socket
+from tests.support.waiting import patience
 
 
 def counting(answers):
@@ -82,9 +83,9 @@ def test_sockets__three_on_one_topic__each_event_read_once_and_told_to_all(peopl
         async with socket(path, client) as one, socket(path, client) as two, socket(path, client) as three:
             everybody = (one, two, three)
             for ws in everybody:
-                assert (await ws.receive_json_from(timeout=5))["type"] == "hello"
+                assert (await ws.receive_json_from(timeout=patience()))["type"] == "hello"
             sent = [(await async_publish("releases")).sequence for _ in range(2)]
-            heard = [[(await ws.receive_json_from(timeout=5))["sequence"] for _ in sent] for ws in everybody]
+            heard = [[(await ws.receive_json_from(timeout=patience()))["sequence"] for _ in sent] for ws in everybody]
             return sent, heard
 
     sent, heard = run(scenario)

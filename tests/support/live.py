@@ -17,6 +17,7 @@ from mlorch_site.live import outbox
 from mlorch_site.live.models import Event
 from mlorch_site.routing import websocket_routes
 from tests.factories import PASSWORD
+from tests.support.waiting import patience
 
 APPLICATION = AuthMiddlewareStack(URLRouter(websocket_routes))
 
@@ -51,17 +52,17 @@ async def socket(path: str, client: Client | None):
     cookie = client.cookies[settings.SESSION_COOKIE_NAME].value if client else ""
     headers = [(b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie}".encode())] if cookie else []
     communicator = WebsocketCommunicator(APPLICATION, path, headers=headers)
-    connected, _ = await communicator.connect(timeout=5)
+    connected, _ = await communicator.connect(timeout=patience())
     assert connected
     try:
         yield communicator
     finally:
-        await communicator.disconnect(timeout=5)
+        await communicator.disconnect(timeout=patience())
 
 
-async def close_code(communicator: WebsocketCommunicator, timeout: float = 5) -> int:
+async def close_code(communicator: WebsocketCommunicator) -> int:
     """Return the code the server closes with, past whatever it says before."""
     while True:
-        message = await communicator.receive_output(timeout=timeout)
+        message = await communicator.receive_output(timeout=patience())
         if message["type"] == "websocket.close":
             return message["code"]

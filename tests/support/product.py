@@ -3,43 +3,20 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE_S, patience, until
+
 ROOT = Path(__file__).resolve().parents[2]
-PASSED_ON = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "PIP_", "UV_")
-STOP_WITHIN_S = 60.0
-TRAINING_WITHIN_S = 120
+PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "PIP_", "UV_")
 REQUEST_TIMEOUT_S = 5.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that are free now, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-def wait_until(what: Callable[[], Any], *, within_s: float, saying: str) -> Any:
-    """Return the first truthy answer of `what`. Raises AssertionError with `saying` when there is none in time."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if answer := what():
-            return answer
-        time.sleep(0.1)
-    raise AssertionError(f"not within {within_s:g} s: {saying}")
 
 
 class Product:
@@ -80,12 +57,12 @@ class Product:
         answer: bytes = urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S).read()
         return answer.decode()
 
-    def wait_until_usable(self, within_s: float = 60.0) -> None:
+    def wait_until_usable(self) -> None:
         def usable() -> bool:
             assert self.process.poll() is None, self.output
             return "mlorch is up" in self.output
 
-        wait_until(usable, within_s=within_s, saying=f"mlorch is up; it said:\n{self._log}")
+        until(usable, "mlorch is up", within_s=2 * PATIENCE_S, seen=lambda: self.output)
 
     def process_named(self, name: str) -> dict[str, Any]:
         """Return name, pid, state, started_at and restarts of one supervised process."""
@@ -100,15 +77,15 @@ class Product:
         """End it as Ctrl-C does and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        return self.process.wait(STOP_WITHIN_S)
+        return self.process.wait(patience())
 
 
 def train(product: Product) -> None:
     """Register the demo's three versions with the product's MLflow."""
-    wait_until(lambda: product.answers(f"{product.mlflow}/health"), within_s=90, saying="MLflow answers")
+    until(lambda: product.answers(f"{product.mlflow}/health"), "MLflow answers", within_s=2 * PATIENCE_S)
     command = [sys.executable, "-m", "mlorch_site.launch.demo.train", "--tracking-uri", product.mlflow]
     environment = {"PATH": os.environ["PATH"], "HOME": str(product.data_dir), "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, check=True, timeout=TRAINING_WITHIN_S, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, timeout=2 * patience(), env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 @contextmanager

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 from dataplane.gateway import errors
 from dataplane.gateway.config import MOVES_MAX
 from dataplane.gateway.core import router
+from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute, Key
 from dataplane.gateway.core.lanes import Lane
 from dataplane.gateway.core.pending import ClientGone, Lost, Moved, NotSent, Ticket, TimedOut, WorkerAnswer, outcome_of
 from dataplane.gateway.core.shadow import Mirrored
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.site import request_log
-from dataplane.gateway.site.kept_tables import STABLE, ArmRoute, EndpointRoute, Key
 from dataplane.gateway.site.request_log import Entry
 from dataplane.gateway.state import State
+from dataplane.wire.route_table import STABLE
 
 COUNTED_AS: dict[type, str] = {TimedOut: "timeouts", ClientGone: "client_errors"}
 

@@ -14,8 +14,9 @@ from dataplane.gateway.config import BATCH_MAX_BYTES, GATHER_TURNS_MAX, RETRY_SH
 from dataplane.gateway.core.pending import Batch, ClientGone, Moved, NotSent, Ticket, TimedOut
 from dataplane.gateway.core.replica_pool import Replicas
 from dataplane.gateway.core.worker_connection import Replica, expire
-from dataplane.gateway.site.kept_tables import Target
-from dataplane.gateway.site.windows import OUTCOMES, WindowKey
+from dataplane.gateway.site.windows import WindowKey
+from dataplane.wire.route_table import ReplicaAddress
+from dataplane.wire.window_batch import OUTCOMES
 
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TRIES_MAX = 2
@@ -96,7 +97,9 @@ class Lane:
     def queued(self) -> int:
         return len(self._waiting)
 
-    def configure(self, key: WindowKey, targets: tuple[Target, ...], max_batch: int, max_delay_ms: float) -> None:
+    def configure(
+        self, key: WindowKey, targets: tuple[ReplicaAddress, ...], max_batch: int, max_delay_ms: float
+    ) -> None:
         """Take the replicas and bounds of a new route table; replicas that are not in it finish what they have."""
         if key.release != self.key.release:
             self.replicas.ejections.clear()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from dataplane.gateway.config import PIPELINE
 from dataplane.gateway.core.worker_connection import Replica, least_busy
-from dataplane.gateway.site.kept_tables import Target
+from dataplane.wire.route_table import ReplicaAddress
 
 
 class Replicas:
@@ -50,7 +50,7 @@ class Replicas:
         every = [*self._replicas.values(), *self._leaving]
         return {replica.id: replica.in_flight for replica in every if replica.in_flight}
 
-    def configure(self, targets: tuple[Target, ...]) -> None:
+    def configure(self, targets: tuple[ReplicaAddress, ...]) -> None:
         """Take the replicas of a new route table; those that are not in it finish what they have."""
         wanted = {target.id: target.socket for target in targets}
         for known in list(self._replicas.values()):

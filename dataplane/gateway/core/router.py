@@ -8,7 +8,8 @@ import hashlib
 import random
 from collections.abc import Callable
 
-from dataplane.gateway.site.kept_tables import STABLE, ArmRoute, EndpointRoute
+from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
+from dataplane.wire.route_table import STABLE
 
 BUCKETS = 10_000
 BUCKETS_PER_PCT = 100

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from dataplane.gateway.core import answer_diff, router
 from dataplane.gateway.core.answer_diff import Agreement
+from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
 from dataplane.gateway.core.lanes import Lane
 from dataplane.gateway.core.pending import Moved, Ticket, TimedOut, WorkerAnswer, outcome_of
-from dataplane.gateway.site.kept_tables import ArmRoute, EndpointRoute
 from dataplane.gateway.site.windows import WindowKey, Windows
 
 SHADOW = "shadow"
@@ -67,6 +67,10 @@ class Shadow:
         self._open_bytes = 0
         self._pending: deque[Pair] = deque()
         self._comparing: asyncio.Task[None] | None = None
+
+    def open_copies(self, environment: str, endpoint: str) -> int:
+        """Return how many mirrored requests wait for their answer."""
+        return self._open.get((environment, endpoint), 0)
 
     def mirror(self, request: Mirrored) -> None:
         """Ask the shadow arm in a later turn of the event loop, when the request is in its share."""

@@ -9,8 +9,8 @@ from typing import Any
 from dataplane.gateway import errors
 from dataplane.gateway.config import UNIT_MAX_CHARS
 from dataplane.gateway.core import inference
+from dataplane.gateway.core.compiled_table import EndpointRoute, Key
 from dataplane.gateway.grpc.messages import invalid
-from dataplane.gateway.site.kept_tables import EndpointRoute, Key
 from dataplane.gateway.state import State
 
 ENVIRONMENT = "mlorch-environment"

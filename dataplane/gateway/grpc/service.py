@@ -5,14 +5,15 @@ from typing import Any, NamedTuple
 
 from dataplane.gateway import errors
 from dataplane.gateway.core import inference
+from dataplane.gateway.core.compiled_table import EndpointRoute
 from dataplane.gateway.core.inference import Call, Outcome
 from dataplane.gateway.grpc import caller as callers
 from dataplane.gateway.grpc import inference_pb2 as pb
 from dataplane.gateway.grpc import messages
 from dataplane.gateway.grpc.caller import Caller
 from dataplane.gateway.http.app import SERVER_METADATA
-from dataplane.gateway.site.kept_tables import STABLE, EndpointRoute
 from dataplane.gateway.state import State
+from dataplane.wire.route_table import STABLE
 
 type_Headers = tuple[tuple[bytes, bytes], ...]
 MODELS_FAULT = (b"x-mlorch-outcome", b"server_error")

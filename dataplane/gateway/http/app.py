@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from dataplane.gateway import errors
 from dataplane.gateway.config import DISCARD_MAX_BYTES, PATHS_KEPT, STREAM_PART_TIMEOUT_S, UNIT_MAX_CHARS, URL_MAX_CHARS
 from dataplane.gateway.core import inference
+from dataplane.gateway.core.compiled_table import EndpointRoute, Key
 from dataplane.gateway.core.inference import Call, Outcome
 from dataplane.gateway.core.pending import ClientGone
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.exposition import Exposition
-from dataplane.gateway.site.kept_tables import STABLE, EndpointRoute, Key
 from dataplane.gateway.state import State
+from dataplane.wire.route_table import STABLE
 
 type_Message = MutableMapping[str, Any]
 type_Receive = Callable[[], Awaitable[type_Message]]

@@ -62,6 +62,11 @@ class Server(uvicorn.Server):
         self._when_ready()
 
     @property
+    def is_draining(self) -> bool:
+        """Return whether nothing new is accepted any more."""
+        return self._application.is_draining
+
+    @property
     def _drain_max_s(self) -> float:
         return STOP_TIMEOUT_S if self._is_hurried else DRAIN_MAX_S
 

@@ -15,7 +15,7 @@ from typing import Any
 from mlorch_site.launch.supervisor import family, ports, running, secrets_file
 from mlorch_site.launch.supervisor.logs import LogBook
 from mlorch_site.launch.supervisor.options import Options, options_from
-from mlorch_site.launch.supervisor.plan import Plan, run_dir
+from mlorch_site.launch.supervisor.plan import Plan, made_run_dir
 from mlorch_site.launch.supervisor.process import Spec, Supervised
 
 # Who sends work ends first, who others stand on ends last.
@@ -224,9 +224,9 @@ def main() -> None:
     check_ports(options)
     family.become_subreaper()
     try:
-        run_dir(options.data_dir)
-        plan = Plan(options, secrets_file.load_or_make(options.data_dir))
-        asyncio.run(Up(options, plan, LogBook(options.data_dir / "logs")).run())
+        with made_run_dir(options.data_dir):
+            plan = Plan(options, secrets_file.load_or_make(options.data_dir))
+            asyncio.run(Up(options, plan, LogBook(options.data_dir / "logs")).run())
     except (CannotStart, OSError) as error:
         sys.exit(f"mlorch cannot start: {error}")
     finally:

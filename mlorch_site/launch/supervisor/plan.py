@@ -1,11 +1,14 @@
 """Which processes there are, with which commands and which part of the environment."""
 
+import contextlib
 import hashlib
 import importlib.resources
 import os
+import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlorch_site.launch.supervisor import probes
@@ -14,6 +17,7 @@ from mlorch_site.launch.supervisor.ports import KeptSockets
 from mlorch_site.launch.supervisor.process import Spec
 
 SOCKET_PATH_MAX_BYTES = 100
+TEMPORARY = "tmp"
 # What every child may have of our own environment; secrets come by name, to those who need them.
 PASSED_ON = {
     "PATH",
@@ -41,13 +45,27 @@ MLFLOW_CLIENT_PREFIXES = ("MLFLOW_TRACKING_",)
 def run_dir(data_dir: Path) -> Path:
     """Return the private folder for sockets: in the data directory, or a short one when that path is too long."""
     short = f"mlorch-run-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
-    choices = [data_dir / "run", Path(tempfile.gettempdir()) / short, Path("/tmp") / short]  # noqa: S108 - private below
-    folder = next((path for path in choices if len(os.fsencode(path)) + 20 <= SOCKET_PATH_MAX_BYTES), choices[-1])
+    choices = [data_dir / "run", Path(tempfile.gettempdir()) / short, Path("/tmp") / short]  # noqa: S108 - made private
+    return next((path for path in choices if len(os.fsencode(path)) + 20 <= SOCKET_PATH_MAX_BYTES), choices[-1])
+
+
+@contextlib.contextmanager
+def made_run_dir(data_dir: Path) -> Iterator[None]:
+    """Make the folder for sockets, with an empty one for temporary files in it; remove a short one afterwards.
+
+    Raises PermissionError when it is somebody else's.
+    """
+    folder = run_dir(data_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else; remove it, or set TMPDIR to a directory of your own")
     folder.chmod(0o700)
-    return folder
+    shutil.rmtree(folder / TEMPORARY, ignore_errors=True)
+    (folder / TEMPORARY).mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder / TEMPORARY if folder == data_dir / "run" else folder, ignore_errors=True)
 
 
 def valkey_server() -> str:
@@ -128,7 +146,9 @@ class Plan:
     def celery(self, name: str, queue: str, concurrency: int) -> Spec:
         command = [*CELERY, "worker", "-Q", queue, "-n", f"{name}@%h", "--concurrency", str(concurrency)]
         command += ["--loglevel", "warning", "--without-gossip", "--without-mingle"]
-        return Spec(name, command, self.site_env, stop_grace_s=10)
+        # A pool that is killed leaves behind what it keeps in the temporary folder; its own one is emptied.
+        env = self.site_env | {"TMPDIR": str(run_dir(self._options.data_dir) / TEMPORARY)}
+        return Spec(name, command, env, stop_grace_s=10)
 
     def beat(self) -> Spec:
         schedule = self._options.data_dir / "run" / "beat"

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dataplane.gateway.site import kept_tables
+from dataplane.wire import shapes
 from dataplane.wire.digest import digest
+from dataplane.wire.route_table import RouteTable
 from tests.bench.peers.base import Setting
 
 KEY = "mlk_bench"
@@ -67,7 +69,7 @@ def socket_of(setting: Setting, version: str) -> Path:
 
 def gateway_environment(setting: Setting, port: int, site_port: int) -> dict[str, str]:
     """Write the route table the gateway starts with; return its environment."""
-    kept_tables.save(setting.folder / "gateway" / "gateway-1" / "routes", kept_tables.parse(_table(setting)))
+    kept_tables.save(setting.folder / "gateway" / "gateway-1" / "routes", shapes.convert(RouteTable, _table(setting)))
     return {
         "MLORCH_DATA_DIR": str(setting.folder),
         "MLORCH_CONTROL_TOKEN": "bench",

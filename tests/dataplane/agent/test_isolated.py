@@ -4,7 +4,6 @@ import asyncio
 import importlib.metadata
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from dataplane.agent.loop import Agent
 from dataplane.wire.digest import digest
 from dataplane.wire.frames import encode_frame, read_frame
 from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - the same saved model
+from tests.support.folders import short_folder
+from tests.support.waiting import PATIENCE_S, auntil
 
 pytestmark = pytest.mark.slow
 
-BUILT_WITHIN_S = 300
 OTHER_CLOUDPICKLE = "3.1.1"
 
 
@@ -40,10 +40,22 @@ async def ask(address: str, body: bytes) -> tuple[dict[str, Any], bytes]:
         writer.close()
 
 
+async def reached(agent: Agent, states: set[str], seen_states: set[str]) -> dict[str, Any]:
+    """Return the replica once it is in one of `states`; those that were seen on the way are added."""
+
+    def is_there() -> bool:
+        seen_states.add(agent.report()["replicas"][0]["state"])
+        return bool(seen_states & states)
+
+    await auntil(is_there, f"the replica is one of {states}", within_s=4 * PATIENCE_S, seen=agent.report)
+    replica: dict[str, Any] = agent.report()["replicas"][0]
+    return replica
+
+
 async def test_other_requirements__environment_is_built_once_and_serves(cancer_model: Path) -> None:  # noqa: F811
     example = (cancer_model / "serving_input_example.json").read_bytes()
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", Path(folder), 0.1, True, os.environ["PATH"]))
+    with short_folder() as folder:
+        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
         goal = {"id": "r-1", "generation": 1, "model": "m", "version": "1", "digest": digest(cancer_model)}
         goal |= {
@@ -54,10 +66,7 @@ async def test_other_requirements__environment_is_built_once_and_serves(cancer_m
         }
         seen_states = set()
         agent.reconcile([goal])
-        async with asyncio.timeout(BUILT_WITHIN_S):
-            while (replica := agent.report()["replicas"][0])["state"] not in ("ready", "failed"):
-                seen_states.add(replica["state"])
-                await asyncio.sleep(0.05)
+        replica = await reached(agent, {"ready", "failed"}, seen_states)
         assert replica["state"] == "ready", replica["message"]
         header, body = await ask(replica["address"], example)
         (build,) = agent.report()["environments"]
@@ -67,21 +76,26 @@ async def test_other_requirements__environment_is_built_once_and_serves(cancer_m
         assert "building" in seen_states
         assert build["state"] == "ready"
         assert "cloudpickle" in build["log_tail"]
-        site = next((Path(folder) / "environments").glob("*/lib/python*/site-packages"))
+        site = next((folder / "environments").glob("*/lib/python*/site-packages"))
         assert (site / f"cloudpickle-{OTHER_CLOUDPICKLE}.dist-info").is_dir()
         assert not (site / "django").exists()
 
 
 async def test_requirement_that_does_not_exist__replica_fails_with_the_installers_words() -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", Path(folder), 0.1, True, os.environ["PATH"]))
+    with short_folder() as folder:
+        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
-        goal = {"id": "r-1", "generation": 1, "model": "m", "version": "1", "digest": "sha256:x", "artifacts": folder}
+        goal = {
+            "id": "r-1",
+            "generation": 1,
+            "model": "m",
+            "version": "1",
+            "digest": "sha256:x",
+            "artifacts": str(folder),
+        }
         agent.reconcile([goal | {"requirements": ["mlflow==0.0.0.1"], "python": "3.11"}])
-        async with asyncio.timeout(BUILT_WITHIN_S):
-            while (replica := agent.report()["replicas"][0])["state"] != "failed":
-                await asyncio.sleep(0.05)
+        replica = await reached(agent, {"failed"}, set())
         await agent.close()
 
         assert "could not be built" in replica["message"]
-        assert list((Path(folder) / "environments").glob("[!.]*")) == []
+        assert list((folder / "environments").glob("[!.]*")) == []

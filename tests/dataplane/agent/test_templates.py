@@ -5,8 +5,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,20 +19,19 @@ from dataplane.agent.templates import NoTemplate, Template
 from dataplane.wire.digest import digest
 from dataplane.wire.frames import encode_frame, read_frame
 from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - a fixture
+from tests.support.folders import short_folder
+from tests.support.waiting import PATIENCE_S, auntil
 
 pytestmark = pytest.mark.slow
 
-WITHIN_S = 60.0
 SHARED_MB_MIN = 60
 
 
 @pytest.fixture
 async def agent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
     monkeypatch.setenv("MLORCH_CONTROL_TOKEN", "hunter2")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        agent = Agent(
-            Config("a1", "here", "http://127.0.0.1:1", "hunter2", Path(folder), 0.1, True, os.environ["PATH"])
-        )
+    with short_folder() as folder:
+        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "hunter2", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
         yield agent
         await agent.close()
@@ -50,14 +47,12 @@ def row(agent: Agent, replica: str) -> dict[str, Any]:
     return next(row for row in agent.report()["replicas"] if row["id"] == replica)
 
 
-async def until_ready(agent: Agent, *replicas: str) -> float:
-    """Return the seconds until all are ready."""
-    began = time.monotonic()
-    async with asyncio.timeout(WITHIN_S):
-        while any(row(agent, replica)["state"] != "ready" for replica in replicas):
-            assert all(row(agent, replica)["state"] != "failed" for replica in replicas), agent.report()
-            await asyncio.sleep(0.02)
-    return time.monotonic() - began
+async def until_ready(agent: Agent, *replicas: str) -> None:
+    def states() -> set[str]:
+        return {row(agent, replica)["state"] for replica in replicas}
+
+    await auntil(lambda: states() == {"ready"} or "failed" in states(), "all are ready", seen=agent.report)
+    assert states() == {"ready"}, agent.report()
 
 
 async def predictions(agent: Agent, replica: str, artifacts: Path) -> Any:
@@ -71,10 +66,13 @@ async def predictions(agent: Agent, replica: str, artifacts: Path) -> Any:
     return json.loads(content)["predictions"]
 
 
+def is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
 def template_of(agent: Agent) -> psutil.Process:
-    (template,) = agent._templates._templates.values()
-    assert template.pid is not None
-    return psutil.Process(template.pid)
+    (template,) = agent.template_pids
+    return psutil.Process(template)
 
 
 async def test_forked_workers__answer_share_memory_and_know_no_secret(
@@ -93,7 +91,7 @@ async def test_forked_workers__answer_share_memory_and_know_no_secret(
     assert max(unique_mb) < workers[0].memory_info().rss / 1e6 - SHARED_MB_MIN
     for one in (template, *workers):
         assert "hunter2" not in Path(f"/proc/{one.pid}/environ").read_text()
-    inside = (agent._config.logs / "r-1.log").read_text()
+    inside = (agent.config.logs / "r-1.log").read_text()
     assert '"native": "array"' in inside
 
 
@@ -102,9 +100,11 @@ async def test_forked_worker__crashes__no_zombie_and_restarted(agent: Agent, can
     await until_ready(agent, "r-1")
     first = row(agent, "r-1")["pid"]
     os.kill(first, signal.SIGKILL)
-    async with asyncio.timeout(WITHIN_S):
-        while row(agent, "r-1")["pid"] in (first, None) or row(agent, "r-1")["state"] != "ready":
-            await asyncio.sleep(0.02)
+    await auntil(
+        lambda: row(agent, "r-1")["pid"] not in (first, None) and row(agent, "r-1")["state"] == "ready",
+        "a new worker is ready",
+        seen=agent.report,
+    )
 
     assert row(agent, "r-1")["restarts"] == 1
     assert not psutil.pid_exists(first)
@@ -145,9 +145,9 @@ async def test_template__hangs__worker_is_started_the_slower_way_and_none_runs_t
     cancer_model: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dataplane.agent.templates.FORK_TIMEOUT_S", 0.5)
     agent.reconcile([goal(cancer_model, "r-1")])
     await until_ready(agent, "r-1")
+    monkeypatch.setattr("dataplane.agent.templates.FORK_TIMEOUT_S", 0.5)
     hung = template_of(agent)
     hung.suspend()
     agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2")])
@@ -162,7 +162,7 @@ async def test_template__has_two_threads__is_unfit_for_good(agent: Agent, tmp_pa
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nOPENBLAS_NUM_THREADS=2 exec {sys.executable} "$@"\n')
     python.chmod(0o700)
-    template = Template(agent._config, python)
+    template = Template(agent.config, python)
 
     for _ in range(2):
         with pytest.raises(NoTemplate, match=r"cannot be forked: .* threads"):
@@ -182,8 +182,7 @@ async def test_forked_worker__more_threads_wanted__has_them(agent: Agent, cancer
 
 async def test_goal_withdrawn_while_warming__next_one_is_forked(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
     agent.reconcile([goal(cancer_model, "r-1")])
-    while not agent._templates._templates or next(iter(agent._templates._templates.values())).pid is None:
-        await asyncio.sleep(0.01)
+    await auntil(lambda: agent.template_pids, "a template warms up")
     agent.reconcile([])
     agent.reconcile([goal(cancer_model, "r-2")])
     await until_ready(agent, "r-2")
@@ -193,9 +192,7 @@ async def test_goal_withdrawn_while_warming__next_one_is_forked(agent: Agent, ca
 
 async def test_forked_worker__wrong_digest__fails_with_the_sentence(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
     agent.reconcile([goal(cancer_model, "r-1", digest="sha256:other")])
-    async with asyncio.timeout(WITHIN_S):
-        while row(agent, "r-1")["state"] != "failed":
-            await asyncio.sleep(0.02)
+    await auntil(lambda: row(agent, "r-1")["state"] == "failed", "the replica has failed", seen=agent.report)
 
     assert "not what was approved" in row(agent, "r-1")["message"]
 
@@ -208,14 +205,12 @@ async def test_agent_gone__template_ends_with_it_and_the_worker_is_adopted(
         "import asyncio, sys, json; from tests.dataplane.agent import leaving; asyncio.run(leaving.main(*sys.argv[1:]))"
     )
     leaving = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", script, str(agent._config.data_dir), json.dumps(goal(cancer_model, "r-1"))),
+        *(sys.executable, "-c", script, str(agent.config.data_dir), json.dumps(goal(cancer_model, "r-1"))),
         cwd=worker_process.PROJECT_ROOT,
         env={**os.environ, "PYTHONPATH": str(worker_process.PROJECT_ROOT)},
     )
-    told = agent._config.data_dir / "told"
-    async with asyncio.timeout(WITHIN_S):
-        while not told.exists():
-            await asyncio.sleep(0.05)
+    told = agent.config.data_dir / "told"
+    await auntil(told.exists, "the agent tells its processes", within_s=2 * PATIENCE_S)
     template, worker = json.loads(told.read_text())
     leaving.kill()
     await leaving.wait()
@@ -223,6 +218,4 @@ async def test_agent_gone__template_ends_with_it_and_the_worker_is_adopted(
     await until_ready(agent, "r-1")
 
     assert row(agent, "r-1")["pid"] == worker
-    async with asyncio.timeout(WITHIN_S):
-        while psutil.pid_exists(template) and psutil.Process(template).status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(0.02)
+    await auntil(lambda: not is_alive(template), "the template has ended")

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,15 @@ import pytest
 import uvloop
 
 from dataplane.gateway.config import Config
+from dataplane.gateway.core.compiled_table import CompiledTable, compile_table
 from dataplane.gateway.http.app import App
 from dataplane.gateway.state import State
+from dataplane.wire import shapes
 from dataplane.wire.frames import encode_frame, read_frame
+from dataplane.wire.histogram import Latency
+from dataplane.wire.route_table import RouteTable
+from dataplane.wire.window_batch import Window
+from tests.support.folders import short_folder
 
 KEY = "mlk_test"
 FOREIGN_KEY = "mlk_foreign"
@@ -42,7 +47,7 @@ def table(revision: int = 1, weight: int = 0, sockets: dict[str, str] | None = N
     route = {
         "release": "rel-2",
         "salt": "salt",
-        "timeout_ms": 1000,
+        "timeout_ms": 60_000,
         "max_body_bytes": 1000,
         "max_in_flight": 4,
         **endpoint,
@@ -54,6 +59,16 @@ def table(revision: int = 1, weight: int = 0, sockets: dict[str, str] | None = N
         {"prefix": "mlk_ol", "digest": digest(OLD_KEY), "endpoints": ["*"], "expires_at": 1.0},
     ]
     return {"format": 1, "environment": "production", "revision": revision, "keys": keys, "endpoints": {"e": route}}
+
+
+def window(start: int) -> Window:
+    """Return a window without a request."""
+    return Window("production", "e", "stable", "1", "rel-1", start=start, requests=0, latency=Latency())
+
+
+def compiled(document: dict[str, Any]) -> CompiledTable:
+    """Return the table of a document as requests use it. Raises Malformed."""
+    return compile_table(shapes.convert(RouteTable, document))
 
 
 type_Behaviour = Callable[[dict[str, Any], bytes], Awaitable[dict[str, Any] | None]]
@@ -116,9 +131,8 @@ async def fine(header: dict[str, Any], body: bytes) -> dict[str, Any]:
 
 @pytest.fixture
 def short_dir() -> Any:
-    """A directory whose socket paths are short enough."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        yield Path(folder)
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -16,9 +16,12 @@ from dataplane.gateway.state import State
 from dataplane.wire.frames import encode_frame, read_frame
 from tests.dataplane.gateway.conftest import FrameWorker, fine, table
 from tests.dataplane.gateway.test_http import Client, request
+from tests.support.waiting import auntil, patience
 
 LINGER_S = 0.15
 PARTS = 3
+# Once it is answered the gateway has read what other connections wrote before it.
+LOOK = request("/healthz", b"", "GET")
 
 
 class Running:
@@ -37,12 +40,17 @@ class Running:
     async def drain(self, *, is_hurried: bool = False) -> None:
         """Tell it to drain, and return when it accepts nothing any more."""
         self.server.stop(is_hurried)
-        while not self.server._application.is_draining:
-            await asyncio.sleep(0.001)
+        await auntil(lambda: self.server.is_draining, "nothing more is accepted")
 
-    async def ended(self, within_s: float = 5.0) -> None:
-        async with asyncio.timeout(within_s):
+    async def ended(self) -> None:
+        async with asyncio.timeout(patience()):
             await self.task
+
+    async def drain_past_linger(self) -> None:
+        """Tell it to drain, and return when a connection that was idle all the while has been closed."""
+        idle = await self.client()
+        await self.drain()
+        assert await idle.is_closed()
 
 
 async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, opened: asyncio.Event) -> None:
@@ -104,8 +112,7 @@ async def test_drain__request_in_flight__is_answered_and_told_to_reconnect(gatew
     client = await gateway.client()
     client.writer.write(raw)
     await gateway.entered.wait()
-    await gateway.drain()
-    await asyncio.sleep(2 * LINGER_S)
+    await gateway.drain_past_linger()
     gateway.opened.set()
     status, headers, body = await client.answer()
 
@@ -156,8 +163,7 @@ async def test_drain__streamed_answer__is_finished_and_its_connection_lingers(ga
     client.writer.write(raw)
     head = await client.reader.readuntil(b"\r\n\r\n")
     await client.reader.readuntil(b"data: 0\n\n\r\n")
-    await gateway.drain()
-    await asyncio.sleep(2 * LINGER_S)
+    await gateway.drain_past_linger()
     gateway.opened.set()
     rest = await client.reader.readuntil(b"0\r\n\r\n")
 
@@ -169,12 +175,12 @@ async def test_drain__streamed_answer__is_finished_and_its_connection_lingers(ga
 
 
 async def test_drain__pipelined_requests__all_are_answered_and_the_last_one_says_close(gateway: Running) -> None:
-    client = await gateway.client()
+    client, other = await gateway.client(), await gateway.client()
     client.writer.write(request(body=b"slow"))
     await gateway.entered.wait()
     await gateway.drain()
     client.writer.write(request(body=b"1") + request("/healthz", b"", "GET") + request(body=b"22"))
-    await asyncio.sleep(0.05)
+    await other.ask(LOOK)
     gateway.opened.set()
     answers = [await client.answer() for _ in range(4)]
 
@@ -184,12 +190,11 @@ async def test_drain__pipelined_requests__all_are_answered_and_the_last_one_says
 
 
 async def test_drain__half_a_request__its_rest_is_waited_for(gateway: Running) -> None:
-    client = await gateway.client()
+    client, other = await gateway.client(), await gateway.client()
     raw = request(body=b"x" * 100)
     client.writer.write(raw[:50])
-    await asyncio.sleep(0.02)
-    await gateway.drain()
-    await asyncio.sleep(2 * LINGER_S)
+    await other.ask(LOOK)
+    await gateway.drain_past_linger()
     client.writer.write(raw[50:])
 
     assert (await client.answer())[2] == b'{"got": 100}'

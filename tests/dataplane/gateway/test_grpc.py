@@ -16,9 +16,12 @@ from dataplane.gateway.grpc import grpc_server, messages
 from dataplane.gateway.grpc import inference_pb2 as pb
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.conftest import FOREIGN_KEY, KEY, OLD_KEY, FrameWorker, table
+from tests.support.waiting import auntil, patience
 
 ROOT = Path(__file__).resolve().parents[3]
-TIMEOUT_S = 10
+SLOW_S = 1.0
+UNDER_WAY_S = 0.1
+LINGER_S = 0.1
 type_Start = Callable[..., Awaitable[FrameWorker]]
 type_Ask = Callable[..., Any]
 
@@ -39,7 +42,7 @@ async def ask(state: State) -> AsyncIterator[type_Ask]:
             method = channel.unary_unary(
                 f"/{grpc_server.SERVICE}/{name}", lambda message: message.SerializeToString(), kind.FromString
             )
-            return method(request, metadata=metadata(key, **more), timeout=TIMEOUT_S)
+            return method(request, metadata=metadata(key, **more), timeout=patience())
 
         yield call
     await server.stop(0, 0)
@@ -122,7 +125,7 @@ async def test_infer__worker_gets_the_binary_form_and_units_stick(
     assert (code, trailing["x-request-id"]) == ("INTERNAL", "my-request")
     assert worker.seen[0]["op"] == "infer"
     assert worker.seen[0]["header_length"] == messages.to_worker(request_for()).header_length
-    assert [(w["requests"], w["drawn"]) for w in state.windows.take(everything=True)] == [(1, 0)]
+    assert [(w.requests, w.drawn) for w in state.windows.take(everything=True)] == [(1, 0)]
 
 
 async def test_infer__body_over_the_endpoints_limit__refused(state: State, ask: type_Ask) -> None:
@@ -136,7 +139,7 @@ async def test_infer__worker_too_slow__deadline_with_who_it_was(
     state: State, ask: type_Ask, start_worker: type_Start
 ) -> None:
     async def slow(header: dict[str, Any], body: bytes) -> dict[str, Any]:
-        await asyncio.sleep(1)
+        await asyncio.sleep(SLOW_S)
         return {"status": 200}
 
     await serve(state, start_worker, slow, timeout_ms=30)
@@ -177,13 +180,11 @@ async def test_infer__client_cancels__the_call_ends_and_its_place_is_free(
 
     await serve(state, start_worker, wait, max_in_flight=1)
     call = ask("ModelInfer", request_for())
-    await asyncio.wait_for(begun.wait(), TIMEOUT_S)
+    await auntil(begun.is_set, "the worker has the request")
     assert state.open_requests[("production", "e")] == 1
     busy = await refusal(ask("ModelInfer", request_for()))
     call.cancel()
-    async with asyncio.timeout(TIMEOUT_S):
-        while state.open_requests[("production", "e")]:
-            await asyncio.sleep(0.01)
+    await auntil(lambda: not state.open_requests[("production", "e")], "its place is free")
     gate.set()
 
     assert busy[0] == "RESOURCE_EXHAUSTED"
@@ -204,9 +205,9 @@ async def test_infer__more_calls_than_the_port_takes__refused_at_once(
     server = await grpc_server.start(state, socket.create_server(("127.0.0.1", 0)))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         infer = channel.unary_unary(f"/{grpc_server.SERVICE}/ModelInfer")
-        first = infer(request_for().SerializeToString(), metadata=metadata(), timeout=TIMEOUT_S)
-        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
-        second = await refusal(infer(request_for().SerializeToString(), metadata=metadata(), timeout=TIMEOUT_S))
+        first = infer(request_for().SerializeToString(), metadata=metadata(), timeout=patience())
+        await auntil(begun.is_set, "the worker has the request")
+        second = await refusal(infer(request_for().SerializeToString(), metadata=metadata(), timeout=patience()))
         gate.set()
         assert (await refusal(first))[0] == "INVALID_ARGUMENT"
     await server.stop(0, 0)
@@ -235,16 +236,16 @@ async def test_stop__call_under_way__is_finished_within_the_grace(state: State, 
 
     async def slow(header: dict[str, Any], body: bytes) -> dict[str, Any]:
         begun.set()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(UNDER_WAY_S)
         return {"status": 400}
 
     await serve(state, start_worker, slow)
     server = await grpc_server.start(state, socket.create_server(("127.0.0.1", 0)))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         infer = channel.unary_unary(f"/{grpc_server.SERVICE}/ModelInfer")
-        call = infer(request_for().SerializeToString(), metadata=metadata(), timeout=TIMEOUT_S)
-        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
-        await server.stop(TIMEOUT_S, TIMEOUT_S)
+        call = infer(request_for().SerializeToString(), metadata=metadata(), timeout=patience())
+        await auntil(begun.is_set, "the worker has the request")
+        await server.stop(patience(), LINGER_S)
         code = (await refusal(call))[0]
     state.close()
 

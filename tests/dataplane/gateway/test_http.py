@@ -12,8 +12,10 @@ from dataplane.gateway.http import connection
 from dataplane.gateway.http.app import App
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.conftest import KEY, FrameWorker, fine, table
+from tests.support.waiting import auntil, patience
 
 PATH = "/production/endpoints/e/invocations"
+PIECES_APART_S = 0.001
 type_Start = Callable[..., Awaitable[FrameWorker]]
 
 
@@ -37,7 +39,7 @@ class Client:
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Read one answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patience()):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.split(": ", 1) for line in head[1:] if line)
             body = await self.reader.readexactly(int(headers["content-length"]))
@@ -48,7 +50,7 @@ class Client:
         return await self.answer()
 
     async def is_closed(self) -> bool:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patience()):
             return await self.reader.read() == b""
 
 
@@ -126,7 +128,7 @@ async def test_body_in_many_pieces__is_whole_for_the_worker(
     raw = request(body=b"x" * 500)
     for begin in range(0, len(raw), 90):
         client.writer.write(raw[begin : begin + 90])
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(PIECES_APART_S)
 
     assert (await client.answer())[2] == b'{"got": 500}'
 
@@ -218,14 +220,12 @@ async def test_client_gone__worker_is_told_and_it_counts(
     await entered.wait()
     client.writer.transport.abort()
     lane = next(iter(state.lanes.values()))
-    while not lane.counts.dropped:
-        await asyncio.sleep(0.001)
+    await auntil(lambda: lane.counts.dropped, "the request is dropped")
     opened.set()
-    while not worker.cancelled:
-        await asyncio.sleep(0.001)
+    await auntil(lambda: worker.cancelled, "the worker is told")
 
     assert worker.cancelled == [{"op": "cancel", "target": 1, "item": 0}]
-    assert [window["client_errors"] for window in state.windows.take(everything=True)] == [1]
+    assert [window.client_errors for window in state.windows.take(everything=True)] == [1]
     assert state.open_requests == {("production", "e"): 0}
 
 

@@ -1,7 +1,6 @@
 """Only whole, valid tables are used; what is on disk is used only when it is what was written."""
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.gateway.site import kept_tables
-from dataplane.gateway.site.kept_tables import InvalidTable
 from dataplane.gateway.state import State
-from tests.dataplane.gateway.conftest import table
+from dataplane.wire.shapes import Malformed
+from tests.dataplane.gateway.conftest import compiled, table
 
 
 def broken(change: Any) -> dict[str, Any]:
@@ -36,9 +35,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", list(CASES))
-def test_parse__broken_table__is_refused_whole(case: str) -> None:
-    with pytest.raises(InvalidTable):
-        kept_tables.parse(broken(CASES[case]))
+def test_table__broken_table__is_refused_whole(case: str) -> None:
+    with pytest.raises(Malformed):
+        compiled(broken(CASES[case]))
 
 
 JUNK = st.recursive(
@@ -49,11 +48,11 @@ JUNK = st.recursive(
 
 
 @given(st.sampled_from(["keys", "endpoints", "revision", "environment", "format"]), JUNK)
-def test_parse__any_part_replaced_by_junk__valid_or_refused_but_never_a_crash(part: str, junk: Any) -> None:
+def test_table__any_part_replaced_by_junk__valid_or_refused_but_never_a_crash(part: str, junk: Any) -> None:
     document = table(weight=10) | {part: junk}
     try:
-        parsed = kept_tables.parse(document)
-    except InvalidTable:
+        parsed = compiled(document)
+    except Malformed:
         return
     assert all(sum(arm.weight_pct for arm in route.arms) == 100 for route in parsed.endpoints.values())
 
@@ -61,7 +60,7 @@ def test_parse__any_part_replaced_by_junk__valid_or_refused_but_never_a_crash(pa
 @given(st.integers(0, 3000), st.binary(min_size=1, max_size=3))
 def test_load__file_changed_anywhere__is_refused(tmp_path_factory: Any, at: int, junk: bytes) -> None:
     folder: Path = tmp_path_factory.mktemp("routes")
-    kept_tables.save(folder, kept_tables.parse(table()))
+    kept_tables.save(folder, compiled(table()).source)
     path = folder / "production.json"
     content = path.read_bytes()
     changed = content[: at % len(content)] + junk
@@ -69,7 +68,7 @@ def test_load__file_changed_anywhere__is_refused(tmp_path_factory: Any, at: int,
         return
     path.write_bytes(changed)
 
-    with pytest.raises(InvalidTable):
+    with pytest.raises(Malformed):
         kept_tables.load(path)
 
 
@@ -78,8 +77,8 @@ def test_state__invalid_table__the_old_one_stays_and_the_refusal_is_told(state: 
     state.apply(broken(CASES["weights"]) | {"revision": 4})
 
     assert state.tables["production"].revision == 3
-    assert state.refused["production"]["revision"] == 4
-    assert "sum to 101" in state.refused["production"]["error"]
+    assert state.refused["production"].revision == 4
+    assert "sum to 101" in state.refused["production"].error
 
 
 def test_state__restarted__serves_from_the_last_good_table(state: State) -> None:
@@ -89,4 +88,4 @@ def test_state__restarted__serves_from_the_last_good_table(state: State) -> None
     again.load_from_disk()
 
     assert again.is_ready
-    assert again.tables["production"].document == json.loads(json.dumps(table(revision=5)))
+    assert again.tables["production"] == compiled(table(revision=5))

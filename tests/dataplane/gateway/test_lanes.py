@@ -12,9 +12,11 @@ from dataplane.gateway.core.pending import Ticket, TimedOut
 from dataplane.gateway.site.poll_stats import stats_of
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.conftest import Answer, FrameWorker, call, fine, table
+from tests.support.waiting import auntil
 
 PATH = "/production/endpoints/e/invocations"
 INFER = "/production/v2/models/e/infer"
+DIES_AFTER_S = 0.05
 type_Start = Callable[..., Awaitable[FrameWorker]]
 
 
@@ -41,6 +43,12 @@ async def gather(state: State, count: int, path: str = PATH, body: bytes = b"{}"
     return list(await asyncio.gather(*(call(state, "POST", path, body) for _ in range(count))))
 
 
+async def queued(state: State, count: int) -> None:
+    """Return when so many requests wait in the lane."""
+    (lane,) = state.lanes.values()
+    await auntil(lambda: lane.queued == count, f"{count} wait", seen=lambda: lane.queued)
+
+
 async def test_batch__worker_idle__one_request_goes_at_once(state: State, start_worker: type_Start) -> None:
     worker = await start_worker("1", max_batch=64)
     state.apply(only_stable(worker))
@@ -53,11 +61,11 @@ async def test_batch__worker_idle__one_request_goes_at_once(state: State, start_
 async def test_batch__worker_busy__those_that_wait_go_together(state: State, start_worker: type_Start) -> None:
     gate = Gate()
     worker = await start_worker("1", gate, max_batch=64)
-    state.apply(only_stable(worker, max_batch_rows=8, max_batch_delay_ms=1000))
+    state.apply(only_stable(worker, max_batch_rows=8, max_batch_delay_ms=60_000))
     first = asyncio.create_task(call(state, "POST", PATH))
     await gate.entered.wait()
     others = asyncio.create_task(gather(state, 5, body=b"{}  "))
-    await asyncio.sleep(0.02)
+    await queued(state, 5)
     gate.opened.set()
     answers = [await first, *await others]
 
@@ -70,13 +78,12 @@ async def test_batch__worker_busy__those_that_wait_go_together(state: State, sta
 async def test_batch__bound_reached_while_busy__does_not_wait(state: State, start_worker: type_Start) -> None:
     gate = Gate()
     worker = await start_worker("1", gate, max_batch=64)
-    state.apply(only_stable(worker, max_batch_rows=3, max_batch_delay_ms=1000))
+    state.apply(only_stable(worker, max_batch_rows=3, max_batch_delay_ms=60_000))
     first = asyncio.create_task(call(state, "POST", PATH))
     await gate.entered.wait()
     others = asyncio.create_task(gather(state, 4))
     lane = next(iter(state.lanes.values()))
-    while sum(lane.replicas.in_flight().values()) < 4:
-        await asyncio.sleep(0)
+    await queued(state, 1)
 
     assert (lane.queued, lane.replicas.in_flight()) == (1, {"r-1": 4})
     gate.opened.set()
@@ -98,7 +105,7 @@ async def test_batch__worker_takes_one_at_a_time__never_more(state: State, start
 async def test_batch__other_protocol_or_content_type__is_not_mixed(state: State, start_worker: type_Start) -> None:
     gate = Gate()
     worker = await start_worker("1", gate, max_batch=64)
-    state.apply(only_stable(worker, max_batch_delay_ms=1000))
+    state.apply(only_stable(worker, max_batch_delay_ms=60_000))
     first = asyncio.create_task(call(state, "POST", PATH))
     await gate.entered.wait()
     others = [
@@ -106,7 +113,9 @@ async def test_batch__other_protocol_or_content_type__is_not_mixed(state: State,
         asyncio.create_task(call(state, "POST", PATH, content_type="text/csv")),
         asyncio.create_task(call(state, "POST", INFER)),
     ]
-    await asyncio.sleep(0.02)
+    await auntil(
+        lambda: state.open_requests[("production", "e")] == 4, "all have come", seen=lambda: state.open_requests
+    )
     gate.opened.set()
     await asyncio.gather(first, *others)
 
@@ -133,7 +142,7 @@ async def test_worker_gone__request_it_never_began__other_replica_answers(
     state: State, start_worker: type_Start
 ) -> None:
     async def die(header: dict[str, Any], body: bytes) -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(DIES_AFTER_S)
 
     dying, healthy = await start_worker("1", die), await start_worker("2")
     document = only_stable(dying)
@@ -148,7 +157,7 @@ async def test_worker_gone__request_it_never_began__other_replica_answers(
     lane = next(iter(state.lanes.values()))
     assert set(lane.replicas.ejected) == {"r-0"}
     assert lane.counts.retries >= 1
-    assert stats_of(state)["lanes"][0]["ejections"] == {"r-0": 1}
+    assert stats_of(state).lanes[0].ejections == {"r-0": 1}
 
     document["revision"] += 1
     document["endpoints"]["e"]["arms"][0]["release"] = "another"
@@ -182,7 +191,7 @@ async def test_candidate_unreachable__policy_decides_and_the_failure_counts_on_i
     windows = state.windows.take(everything=True)
 
     assert (answer.status, answer.headers["x-mlorch-arm"]) == (status, arm)
-    assert [(window["arm"], window["server_errors"]) for window in windows] == [("candidate", 1)]
+    assert [(window.arm, window.server_errors) for window in windows] == [("candidate", 1)]
     state.close()
 
 
@@ -198,7 +207,7 @@ async def test_arm_withdrawn__requests_nobody_has_yet__go_to_the_arm_of_now(
     withdrawn = table(2, weight=0, sockets=sockets, max_in_flight=100)
     withdrawn["endpoints"]["e"]["arms"] = withdrawn["endpoints"]["e"]["arms"][1:]
     state.apply(withdrawn)
-    await asyncio.sleep(0.05)
+    await auntil(lambda: len(good.seen) >= 8, "the others have moved", seen=lambda: len(good.seen))
     gate.opened.set()
     answers = await waiting
     versions = [answer.headers["x-mlorch-version"] for answer in answers]
@@ -245,12 +254,10 @@ async def test_deadline__request_from_another_arm_is_older__ends_in_its_own_time
     state.apply(only_stable(worker))
     (lane,) = state.lanes.values()
     now = time.perf_counter()
-    for name, left_s in (("here before", 5.0), ("moved here", 0.05)):
+    for name, left_s in (("here before", 3600.0), ("moved here", 0.05)):
         kind = (("op", "invocations"),)
         lane.submit(Ticket(kind, b"{}", now, now + left_s, lambda *end, name=name: ends.update({name: end})))
-    async with asyncio.timeout(2):
-        while not ends:
-            await asyncio.sleep(0.01)
+    await auntil(lambda: ends, "one has ended")
 
     assert list(ends) == ["moved here"]
     assert isinstance(ends["moved here"][1], TimedOut)

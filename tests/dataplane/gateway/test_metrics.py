@@ -99,7 +99,7 @@ async def test_exposition__successor_has_taken_the_place__the_old_process_leaves
 
     assert told[("mlorch_gateway_control_plane_connected", "g1")] == 0
     await new.stop()
-    assert not list(state.config.sockets.iterdir())
+    assert not state.config.sockets.exists()
 
 
 async def test_exposition__process_died__is_left_out_and_its_socket_removed(state: State) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from dataplane.gateway.peers import Generations
 from dataplane.gateway.site import poll
-from dataplane.gateway.site.windows import Spool
+from dataplane.gateway.site.spool import Spool
 from dataplane.gateway.state import State
+from tests.dataplane.gateway.conftest import window
 
-CROWD = "import sys, time; from dataplane.gateway.peers import Generations; from pathlib import Path\n"
-ENTER = "Generations(Path(sys.argv[1]), 'theirs').enter(); print('in', flush=True); time.sleep(600)"
+CROWD = "import signal, sys; from dataplane.gateway.peers import Generations; from pathlib import Path\n"
+ENTER = "Generations(Path(sys.argv[1]), 'theirs').enter(); print('in', flush=True); signal.pause()"
 
 
 def test_beside__another_process__is_seen_until_it_is_killed(tmp_path: Path) -> None:
@@ -43,20 +44,20 @@ def test_beside__it_has_left__is_not_seen_any_more(tmp_path: Path) -> None:
 def test_poll__another_process_runs__is_named_and_the_first_answer_comes_at_once(state: State) -> None:
     other = State(state.config)
     other.generations.enter()
-    first = poll.poll_body(state)
+    first = poll.poll_report(state)
     state.metrics.is_connected = True
-    second = poll.poll_body(state)
+    second = poll.poll_report(state)
     other.generations.leave()
 
-    assert (first["beside"], first["wait_s"]) == ([other.boot], 0)
-    assert (second["beside"], second["wait_s"]) == ([other.boot], poll.POLL_WAIT_DRAINING_S)
-    assert poll.poll_body(state)["beside"] == []
+    assert (first.peers, first.wait_s) == ([other.boot], 0)
+    assert (second.peers, second.wait_s) == ([other.boot], poll.POLL_WAIT_DRAINING_S)
+    assert poll.poll_report(state).peers == []
 
 
 def test_spool__process_of_the_other_boot_runs__its_batches_are_left_to_it(tmp_path: Path) -> None:
     generations = Generations(tmp_path / "generations", "old")
     generations.enter()
-    Spool(tmp_path / "spool", "old", 10).add([{"n": 1}])
+    Spool(tmp_path / "spool", "old", 10).add([window(1)])
     spool = Spool(tmp_path / "spool", "new", 10, Generations(tmp_path / "generations", "new").is_alive)
     meanwhile = spool.waiting()
     generations.leave()

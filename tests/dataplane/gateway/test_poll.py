@@ -17,10 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.gateway.config import Config
-from dataplane.gateway.site import kept_tables, poll, windows
+from dataplane.gateway.site import kept_tables, loops, poll
+from dataplane.gateway.site.spool import Spool
 from dataplane.gateway.state import State
-from deployments.processes.gateway_reports import read
-from tests.dataplane.gateway.conftest import call, table
+from dataplane.wire import shapes
+from dataplane.wire.gateway_poll import PollAnswer, PollReport, RefusedTable
+from dataplane.wire.route_table import RouteTable
+from dataplane.wire.window_batch import WindowBatch
+from tests.dataplane.gateway.conftest import call, table, window
+from tests.support.waiting import auntil
 
 ENVIRONMENTS = ["development", "production"]
 JUNK = st.recursive(
@@ -60,24 +65,28 @@ ANSWER = {
 }
 
 
+def obey(state: State, answer: Any) -> float:
+    """Let a gateway obey an answer as it comes over the wire. Raises ValueError when it is none."""
+    return poll.obey(state, shapes.read(PollAnswer, json.dumps(answer).encode()))
+
+
 @given(path=st.sampled_from(sorted(places(ANSWER), key=repr)), junk=JUNK)
 def test_obey__any_part_of_the_answer_is_junk__old_table_or_a_whole_new_one_and_the_next_poll_is_accepted(
     tmp_path_factory: Any, path: tuple[Any, ...], junk: Any
 ) -> None:
     state = State(Config("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", tmp_path_factory.mktemp("data")))
-    poll.obey(state, {"tables": [table(revision=7)], "environments": ENVIRONMENTS})
+    obey(state, {"tables": [table(revision=7)], "environments": ENVIRONMENTS})
     with contextlib.suppress(ValueError):
-        poll.obey(state, with_junk(ANSWER, path, junk))
+        obey(state, with_junk(ANSWER, path, junk))
     again = State(state.config)
     again.load_from_disk()
 
     if "production" not in state.tables:  # only the site's own word takes an environment away
         assert path[:1] in ((), ("environments",))
-    assert all(kept_tables.parse(used.document) == used for used in state.tables.values())
+    assert all(shapes.convert(RouteTable, shapes.plain(used.source)) == used.source for used in state.tables.values())
     assert again.tables == state.tables
-    assert read(json.loads(json.dumps(poll.poll_body(state))))["applied"] == {
-        name: used.revision for name, used in state.tables.items()
-    }
+    reported = shapes.read(PollReport, shapes.write(poll.poll_report(state)))
+    assert reported.have == {name: used.revision for name, used in state.tables.items()}
 
 
 @pytest.mark.parametrize(
@@ -85,22 +94,22 @@ def test_obey__any_part_of_the_answer_is_junk__old_table_or_a_whole_new_one_and_
 )
 def test_obey__no_answer_to_a_poll__is_refused_whole(state: State, answer: Any) -> None:
     state.apply(table(revision=3))
-    with pytest.raises(ValueError, match="the site's answer"):
-        poll.obey(state, answer)
+    with pytest.raises(shapes.Malformed):
+        obey(state, answer)
     assert state.tables["production"].revision == 3
 
 
 def test_obey__site_without_environments__nothing_is_forgotten(state: State) -> None:
-    poll.obey(state, {"tables": [table(revision=3)], "environments": ENVIRONMENTS})
-    poll.obey(state, {"tables": [], "environments": []})
+    obey(state, {"tables": [table(revision=3)], "environments": ENVIRONMENTS})
+    obey(state, {"tables": [], "environments": []})
     assert state.tables["production"].revision == 3
 
 
 def test_obey__refused_table__next_poll_waits_a_little(state: State) -> None:
     answer = {"tables": [table(revision=3)], "environments": ENVIRONMENTS}
-    assert poll.obey(state, answer) == 0
-    assert poll.obey(state, {**answer, "tables": [{"revision": "x"}]}) > 0
-    assert state.refused["?"] == {"revision": 0, "error": "malformed: KeyError 'format'"}
+    assert obey(state, answer) == 0
+    assert obey(state, {**answer, "tables": [{"revision": "x"}]}) > 0
+    assert state.refused["?"] == RefusedTable(0, "Expected `int`, got `str` - at `$.revision`")
 
 
 def test_obey__disk_is_full__is_obeyed_and_kept_as_soon_as_there_is_room(
@@ -111,25 +120,25 @@ def test_obey__disk_is_full__is_obeyed_and_kept_as_soon_as_there_is_room(
 
     with monkeypatch.context() as context:
         context.setattr(kept_tables, "save", full)
-        poll.obey(state, {"tables": [table(revision=3)], "environments": ENVIRONMENTS})
+        obey(state, {"tables": [table(revision=3)], "environments": ENVIRONMENTS})
     assert state.tables["production"].revision == 3
     assert not (state.config.folder / "routes").exists()
 
-    poll.obey(state, {"tables": [], "environments": ENVIRONMENTS})
+    obey(state, {"tables": [], "environments": ENVIRONMENTS})
     assert kept_tables.load(state.config.folder / "routes" / "production.json").revision == 3
 
 
 def test_windows__disk_is_full__are_counted_as_dropped_and_spooled_again_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = windows.Spool(tmp_path / "spool", "boot", 10)
+    spool = Spool(tmp_path / "spool", "boot", 10)
     (tmp_path / "spool").write_text("a file in the folder's place")
-    spool.add([{"n": 1}, {"n": 2}])
+    spool.add([window(1), window(2)])
     (tmp_path / "spool").unlink()
-    spool.add([{"n": 3}])
+    spool.add([window(3)])
     (path,) = spool.waiting()
 
-    assert spool.read(path) == {"boot": "boot", "sequence": 1, "windows": [{"n": 3}], "dropped_windows": 2}
+    assert spool.read(path) == WindowBatch("boot", 1, [window(3)], dropped_windows=2)
 
 
 async def test_poll__replica_is_ejected_while_the_site_has_nothing_new__hears_of_it_at_once(state: State) -> None:
@@ -141,7 +150,8 @@ async def test_poll__replica_is_ejected_while_the_site_has_nothing_new__hears_of
         if any(lane["ejections"] for lane in polls[-1]["stats"]["lanes"]):
             told.set()
         is_first = len(polls) == 1
-        await asyncio.sleep(0 if is_first else 60)
+        if not is_first:
+            await asyncio.Event().wait()
         return web.json_response({"tables": [table(weight=100)] if is_first else [], "environments": ENVIRONMENTS})
 
     application = web.Application()
@@ -149,11 +159,9 @@ async def test_poll__replica_is_ejected_while_the_site_has_nothing_new__hears_of
     async with TestServer(application) as server, aiohttp.ClientSession() as session:
         state.config = dataclasses.replace(state.config, control_url=str(server.make_url("")).rstrip("/"))
         polling = asyncio.create_task(poll.poll_forever(state, session))
-        async with asyncio.timeout(5):
-            while len(polls) < 2:
-                await asyncio.sleep(0.01)
-            refused = await call(state, "POST", "/production/endpoints/e/invocations")
-            await told.wait()
+        await auntil(lambda: len(polls) == 2, "a poll is open", seen=lambda: polls)
+        refused = await call(state, "POST", "/production/endpoints/e/invocations")
+        await auntil(told.is_set, "the site hears of the ejection", seen=lambda: polls)
         polling.cancel()
     state.close()
 
@@ -165,7 +173,7 @@ async def test_poll__replica_is_ejected_while_the_site_has_nothing_new__hears_of
 async def test_kept_up__loop_fails__begins_again_and_it_is_counted(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(poll, "BACKOFF_MAX_S", 0)
+    monkeypatch.setattr(loops, "BACKOFF_MAX_S", 0)
     runs, twice = [], asyncio.Event()
 
     async def loop() -> None:
@@ -174,8 +182,8 @@ async def test_kept_up__loop_fails__begins_again_and_it_is_counted(
             twice.set()
         raise RuntimeError("nobody foresaw this")
 
-    task = asyncio.create_task(poll.kept_up(state, "poll", loop))
-    await asyncio.wait_for(twice.wait(), 5)
+    task = asyncio.create_task(loops.kept_up(state, "poll", loop))
+    await auntil(twice.is_set, "the loop has begun again")
     task.cancel()
 
     assert state.metrics.loops_failed["poll"] >= 1

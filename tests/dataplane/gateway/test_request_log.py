@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from dataplane.gateway.site import request_log
 from dataplane.gateway.site.redaction import redacted
@@ -134,16 +135,10 @@ async def test_export__sink__gets_a_pair_of_cloudevents(tmp_path: Path) -> None:
 
     app = web.Application()
     app.router.add_post("/events", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    log = RequestLog(tmp_path, f"http://127.0.0.1:{port}/events")
-    log.offer(entry(hidden=frozenset({"ssn"})))
-    async with aiohttp.ClientSession() as session:
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        log = RequestLog(tmp_path, str(server.make_url("/events")))
+        log.offer(entry(hidden=frozenset({"ssn"})))
         await log.drain(session)
-    await runner.cleanup()
     (request, request_body), (answer, answer_body) = seen
 
     assert request["ce-type"] == "org.kubeflow.serving.inference.request"

@@ -8,9 +8,13 @@ import pytest
 
 from dataplane.gateway.site import poll
 from dataplane.gateway.state import State
+from dataplane.wire.window_batch import Window
 from tests.dataplane.gateway.conftest import FOREIGN_KEY, OLD_KEY, FrameWorker, call, table
+from tests.support.waiting import auntil
 
 PATH = "/production/endpoints/e/invocations"
+SLOW_S = 1.0
+SWITCH_EVERY_S = 0.002
 type_Start = Callable[..., Awaitable[FrameWorker]]
 
 
@@ -23,7 +27,7 @@ async def serve(
     state.apply(table(weight=weight, sockets={"1": str(first.path), "2": str(second.path)}, **endpoint))
 
 
-async def counted(state: State) -> list[dict[str, Any]]:
+async def counted(state: State) -> list[Window]:
     """Return the windows of everything that was answered so far."""
     return state.windows.take(everything=True)
 
@@ -74,7 +78,7 @@ async def test_invocation__too_large__413_and_mlflows_form(state: State) -> None
 
 async def test_invocation__worker_too_slow__504_counted_as_timeout(state: State, start_worker: type_Start) -> None:
     async def slow(header: dict[str, Any], body: bytes) -> dict[str, Any]:
-        await asyncio.sleep(1)
+        await asyncio.sleep(SLOW_S)
         return {"status": 200}
 
     await serve(state, start_worker, one=slow, timeout_ms=30)
@@ -82,7 +86,7 @@ async def test_invocation__worker_too_slow__504_counted_as_timeout(state: State,
 
     assert answer.status == 504
     assert answer.headers["x-mlorch-arm"] == "stable"
-    assert [(w["timeouts"], w["requests"]) for w in await counted(state)] == [(1, 1)]
+    assert [(w.timeouts, w.requests) for w in await counted(state)] == [(1, 1)]
     state.close()
 
 
@@ -97,7 +101,7 @@ async def test_invocation__worker_dies_in_the_middle__502_counted_on_its_arm(
 
     assert answer.status == 502
     (window,) = await counted(state)
-    assert (window["arm"], window["version"], window["server_errors"]) == ("candidate", "2", 1)
+    assert (window.arm, window.version, window.server_errors) == ("candidate", "2", 1)
     state.close()
 
 
@@ -118,7 +122,7 @@ async def test_invocation__model_failed_with_mlflows_400__counts_against_the_ver
     answer = await call(state, "POST", PATH)
 
     assert (answer.status, answer.headers["x-mlorch-outcome"]) == (400, "server_error")
-    assert [(w["server_errors"], w["client_errors"]) for w in await counted(state)] == [(1, 0)]
+    assert [(w.server_errors, w.client_errors) for w in await counted(state)] == [(1, 0)]
     state.close()
 
 
@@ -131,13 +135,12 @@ async def test_invocation__too_many_open__429_and_counted_as_rejected(state: Sta
 
     await serve(state, start_worker, one=wait, max_in_flight=1)
     first = asyncio.create_task(call(state, "POST", PATH))
-    while not state.in_flight():
-        await asyncio.sleep(0)
+    await auntil(state.in_flight, "the worker has the request")
     refused = await call(state, "POST", PATH)
     gate.set()
 
     assert (refused.status, (await first).status) == (429, 200)
-    assert sum(w["rejected"] for w in await counted(state)) == 1
+    assert sum(w.rejected for w in await counted(state)) == 1
     state.close()
 
 
@@ -150,8 +153,8 @@ async def test_unit__same_unit__always_the_same_arm_and_draws_are_told_apart(
 
     assert len(versions) == 1
     windows = await counted(state)
-    assert sum(w["requests"] for w in windows) == 11
-    assert sum(w["drawn"] for w in windows) == 1
+    assert sum(w.requests for w in windows) == 11
+    assert sum(w.drawn for w in windows) == 1
     state.close()
 
 
@@ -204,17 +207,17 @@ async def test_table_switch__under_load__nothing_fails(state: State, start_worke
     async def switch() -> None:
         for revision in range(2, 60):
             state.apply(table(revision, weight=revision % 2 * 100, sockets=sockets, max_in_flight=100))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(SWITCH_EVERY_S)
 
     state.apply(table(1, sockets=sockets, max_in_flight=100))
     await asyncio.gather(switch(), *(client() for _ in range(8)))
 
     assert set(statuses) == {200}
-    assert {w["version"] for w in await counted(state)} == {"1", "2"}
+    assert {w.version for w in await counted(state)} == {"1", "2"}
     state.close()
 
 
-async def test_poll_body__request_open_on_a_removed_replica__is_told_and_polls_soon(
+async def test_poll_report__request_open_on_a_removed_replica__is_told_and_polls_soon(
     state: State, start_worker: type_Start
 ) -> None:
     until = asyncio.Event()
@@ -225,18 +228,17 @@ async def test_poll_body__request_open_on_a_removed_replica__is_told_and_polls_s
 
     await serve(state, start_worker, weight=100, two=wait)
     open_request = asyncio.create_task(call(state, "POST", PATH))
-    while not state.in_flight():
-        await asyncio.sleep(0)
+    await auntil(state.in_flight, "the worker has the request")
     withdrawn = table(2)
     withdrawn["endpoints"]["e"]["arms"] = [{**withdrawn["endpoints"]["e"]["arms"][1], "weight_pct": 100}]
     state.apply(withdrawn)
-    body = poll.poll_body(state)
+    report = poll.poll_report(state)
     until.set()
     answer = await open_request
 
-    assert body["in_flight"] == {"r-2": 1}
-    assert body["have"] == {"production": 2}
-    assert body["wait_s"] == 1
+    assert report.in_flight == {"r-2": 1}
+    assert report.have == {"production": 2}
+    assert report.wait_s == 1
     assert (answer.status, answer.headers["x-mlorch-version"]) == (200, "2")
     assert state.in_flight() == {}
     state.close()

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.gateway.core import router
-from dataplane.gateway.site import kept_tables
-from tests.dataplane.gateway.conftest import table
+from dataplane.gateway.core.compiled_table import EndpointRoute
+from tests.dataplane.gateway.conftest import compiled, table
 
 
-def route(weight: int) -> kept_tables.EndpointRoute:
-    return kept_tables.parse(table(weight=weight)).endpoints["e"]
+def route(weight: int) -> EndpointRoute:
+    return compiled(table(weight=weight)).endpoints["e"]
 
 
 @given(st.text(max_size=30), st.integers(0, 100), st.integers(0, 100))
@@ -23,7 +23,8 @@ def test_arm_for__weight_rises__a_unit_never_leaves_the_candidate(unit: str, one
 
 @given(st.integers(0, 100))
 def test_arm_for__all_buckets__split_is_exact(weight: int) -> None:
-    arms = [router.arm_for(route(weight), bucket).arm for bucket in range(router.BUCKETS)]
+    weighted = route(weight)
+    arms = [router.arm_for(weighted, bucket).arm for bucket in range(router.BUCKETS)]
 
     assert arms.count("candidate") == weight * router.BUCKETS_PER_PCT
 

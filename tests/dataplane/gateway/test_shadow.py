@@ -12,7 +12,9 @@ from dataplane.gateway.core import shadow
 from dataplane.gateway.core.answer_diff import DIFFERENCE_MAX, Agreement, compare
 from dataplane.gateway.core.router import BUCKETS, bucket_of
 from dataplane.gateway.state import State
+from dataplane.wire import shapes
 from tests.dataplane.gateway.conftest import FrameWorker, call, fine, table
+from tests.support.waiting import auntil
 
 PATH = "/production/endpoints/e/invocations"
 type_Start = Callable[..., Awaitable[FrameWorker]]
@@ -30,18 +32,26 @@ async def mirrored(
     return workers
 
 
-async def until(holds: Callable[[], Any]) -> None:
-    async with asyncio.timeout(3):
-        while not holds():
-            await asyncio.sleep(0.01)
+async def asked(worker: FrameWorker, count: int) -> None:
+    """Return when the worker has been asked so often."""
+    await auntil(lambda: len(worker.seen) >= count, f"{count} copies are asked", seen=lambda: len(worker.seen))
 
 
-def windows(state: State) -> dict[str, dict[str, float]]:
-    """Return the sums of the open windows per arm, and take them."""
-    sums: dict[str, dict[str, float]] = {}
-    for row in state.windows.take(everything=True):
-        arm = sums.setdefault(row["arm"], {})
-        for name, value in row.items():
+async def nothing_open(state: State) -> None:
+    """Return when no copy waits for its answer."""
+    await auntil(lambda: not copies(state), "no copy is open", seen=lambda: copies(state))
+
+
+def copies(state: State) -> int:
+    return state.shadow.open_copies("production", "e")
+
+
+def windows(state: State, sums: dict[str, dict[str, float]] | None = None) -> dict[str, dict[str, float]]:
+    """Return the sums of the open windows per arm, and take them; with `sums`, add to those."""
+    sums = {} if sums is None else sums
+    for window in state.windows.take(everything=True):
+        arm = sums.setdefault(window.arm, {})
+        for name, value in shapes.plain(window).items():
             if name != "start" and isinstance(value, int | float):
                 arm[name] = arm.get(name, 0) + value
     return sums
@@ -56,14 +66,16 @@ async def test_shadow__every_request_mirrored__counted_apart_and_compared(
 ) -> None:
     workers = await mirrored(state, start_worker)
     statuses = [(await call(state, "POST", PATH, b"{}")).headers["x-mlorch-arm"] for _ in range(10)]
-    await until(lambda: len(workers[1].seen) == 10)
-    await asyncio.sleep(2 * shadow.COMPARE_EVERY_S)
-    sums = windows(state)
+    await asked(workers[1], 10)
+    sums: dict[str, dict[str, float]] = {}
+    await auntil(
+        lambda: windows(state, sums).get("shadow", {}).get("compared") == 10, "ten are compared", seen=lambda: sums
+    )
 
     assert statuses == ["stable"] * 10
     assert (sums["stable"]["requests"], sums["shadow"]["requests"]) == (10, 10)
     assert (sums["shadow"]["compared"], sums["shadow"]["agreed"]) == (10, 10)
-    assert "compared" not in sums["stable"]
+    assert sums["stable"]["compared"] == 0
     assert sums["shadow"]["drawn"] == 0
 
 
@@ -74,15 +86,15 @@ async def test_shadow__silent__clients_answer_comes_at_once_and_it_times_out_alo
         await asyncio.Event().wait()
         return {}
 
-    await mirrored(state, start_worker, silent, timeout_ms=200)
-    async with asyncio.timeout(0.15):
-        assert (await call(state, "POST", PATH)).status == 200
+    await mirrored(state, start_worker, silent, timeout_ms=1000)
+    assert (await call(state, "POST", PATH)).status == 200
+    assert copies(state) == 1
     assert state.open_requests[("production", "e")] == 0
-    await until(lambda: not state.shadow._open[("production", "e")])
+    await nothing_open(state)
     sums = windows(state)
 
     assert (sums["stable"]["ok"], sums["shadow"]["timeouts"]) == (1, 1)
-    assert "compared" not in sums["shadow"]
+    assert sums["shadow"]["compared"] == 0
 
 
 async def test_shadow__fails__client_unharmed_and_nothing_compared(state: State, start_worker: type_Start) -> None:
@@ -91,11 +103,12 @@ async def test_shadow__fails__client_unharmed_and_nothing_compared(state: State,
 
     workers = await mirrored(state, start_worker, broken)
     assert (await call(state, "POST", PATH)).status == 200
-    await until(lambda: workers[1].seen and not state.shadow._open[("production", "e")])
+    await asked(workers[1], 1)
+    await nothing_open(state)
     sums = windows(state)
 
     assert (sums["stable"]["ok"], sums["shadow"]["server_errors"]) == (1, 1)
-    assert "compared" not in sums["shadow"]
+    assert sums["shadow"]["compared"] == 0
 
 
 async def test_shadow__over_its_bound__dropped_and_counted(
@@ -113,7 +126,7 @@ async def test_shadow__over_its_bound__dropped_and_counted(
     assert state.shadow.dropped == {("production", "e"): 5}
     assert b'mlorch_gateway_shadow_dropped_requests_total{endpoint="e"' in state.metrics.render()
     go_on.set()
-    await until(lambda: not state.shadow._open[("production", "e")])
+    await nothing_open(state)
 
     assert len(workers[1].seen) == 3
 
@@ -124,8 +137,7 @@ async def test_shadow__share_by_unit__highest_buckets_only(state: State, start_w
     for unit in units:
         await call(state, "POST", PATH, unit.encode(), x_mlorch_unit=unit)
     wanted = sum(bucket_of("salt", unit) >= BUCKETS * 0.7 for unit in units)
-    await until(lambda: len(workers[1].seen) >= wanted)
-    await asyncio.sleep(0.05)
+    await nothing_open(state)
 
     assert len(workers[1].seen) == wanted
     assert 0 < wanted < 60
@@ -135,7 +147,7 @@ async def test_shadow__version_named_in_the_url__not_mirrored(state: State, star
     workers = await mirrored(state, start_worker)
     path = "/production/v2/models/e/versions/1/infer"
     assert (await call(state, "POST", path)).status == 200
-    await asyncio.sleep(0.05)
+    assert not copies(state)
 
     assert not workers[1].seen
 
@@ -144,7 +156,7 @@ async def test_shadow__replicas_gone_from_the_table__no_mirroring(state: State, 
     workers = await mirrored(state, start_worker)
     state.apply(table(2, sockets={"1": str(workers[0].path), "2": str(workers[1].path)}))
     assert (await call(state, "POST", PATH)).status == 200
-    await asyncio.sleep(0.05)
+    assert not copies(state)
 
     assert not workers[1].seen
 

@@ -21,11 +21,11 @@ from dataplane.gateway.grpc.http2 import (
     goaway,
 )
 from dataplane.gateway.state import State
+from tests.support.waiting import auntil, patience
 
 SETTINGS = 4
 CALLERS = 8
-TIMEOUT_S = 10
-LINGER_S = 2
+LINGER_S = 0.5
 
 
 def frame(kind: int, payload: bytes, flags: int = 0, stream: int = 1) -> bytes:
@@ -107,24 +107,26 @@ async def test_stop__calls_all_the_time__the_next_server_answers_and_none_is_los
                     f"/{grpc_server.SERVICE}/ServerLive", lambda message: message.SerializeToString()
                 )
                 kept = live(
-                    pb.ServerLiveRequest(), timeout=TIMEOUT_S
+                    pb.ServerLiveRequest(), timeout=patience()
                 )  # for as long as a call is kept, its connection is
                 await kept
                 counts["answered"] += 1
                 while not is_fresh and not is_over.is_set():
-                    await live(pb.ServerLiveRequest(), timeout=TIMEOUT_S)
+                    await live(pb.ServerLiveRequest(), timeout=patience())
                     counts["answered"] += 1
 
     asking = [asyncio.create_task(ask(is_fresh=number % 4 == 0)) for number in range(CALLERS)]
-    while counts["answered"] < 100:
-        await asyncio.sleep(0.01)
+    await auntil(lambda: counts["answered"] >= 100, "the first server has answered", seen=lambda: counts)
     second = await grpc_server.start(state, listener.dup())
-    await asyncio.wait_for(first.stop(TIMEOUT_S, LINGER_S), TIMEOUT_S / 2)
+    await first.stop(patience(), LINGER_S)
     then = counts["answered"]
-    while counts["answered"] < then + 100:
-        assert not [task for task in asking if task.done()]
-        await asyncio.sleep(0.01)
+    await auntil(
+        lambda: counts["answered"] >= then + 100 or any(task.done() for task in asking),
+        "the second server has answered",
+        seen=lambda: counts,
+    )
     is_over.set()
     await asyncio.gather(*asking)
-    await second.stop(TIMEOUT_S, 0)
+    assert counts["answered"] >= then + 100
+    await second.stop(patience(), 0)
     listener.close()

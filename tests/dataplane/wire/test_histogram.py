@@ -5,7 +5,9 @@ from ddsketch import DDSketch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.wire.histogram import Histogram, merged
+from dataplane.wire import shapes
+from dataplane.wire.histogram import Histogram, Latency, merged
+from dataplane.wire.shapes import Malformed
 
 LATENCIES = st.lists(st.floats(0, 1e6, allow_nan=False), min_size=1, max_size=200)
 
@@ -55,8 +57,25 @@ def test_add__impossible_latency__is_refused(bad: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"buckets": {"1": -1}}, {"buckets": {"x": 1}}, {"zero": 1.5}, {"buckets": {"999999": 1}}, []]
+    "bad",
+    [
+        {"buckets": {"1": -1}},
+        {"buckets": {"x": 1}},
+        {"zero": 1.5},
+        {"buckets": {"999999": 1}},
+        {"sum_ms": -1},
+        {"max_ms": 1e12},
+        [],
+    ],
 )
-def test_from_dict__malformed__is_refused(bad: object) -> None:
-    with pytest.raises(ValueError):
-        Histogram.from_dict(bad)  # type: ignore[arg-type]
+def test_latency__malformed__is_refused(bad: object) -> None:
+    with pytest.raises(Malformed):
+        shapes.convert(Latency, bad)
+
+
+def test_latency__of_a_histogram__is_what_it_is_stored_as() -> None:
+    histogram = histogram_of([0.0, 0.5, 12.25, 12.3])
+    assert shapes.plain(histogram.latency()) == histogram.to_dict()
+    histogram.latency().check(4)
+    with pytest.raises(ValueError, match="once"):
+        histogram.latency().check(3)

@@ -12,9 +12,9 @@ import pytest
 
 from dataplane.wire.digest import digest
 from dataplane.wire.frames import encode_frame, read_frame
+from tests.support.waiting import patience
 
 ROOT = Path(__file__).resolve().parents[3]
-START_TIMEOUT_S = 60
 
 
 class Worker:
@@ -31,7 +31,7 @@ class Worker:
         number = self._number
         writer.write(encode_frame({"id": number, "op": op, **header}, body))
         try:
-            answer = await asyncio.wait_for(read_frame(reader), 30)
+            answer = await asyncio.wait_for(read_frame(reader), patience())
         finally:
             writer.close()
         assert answer[0]["id"] == number
@@ -48,7 +48,8 @@ def start_worker(
 ) -> tuple[Worker, list[str]]:
     """Start a worker and wait until it says ready or failed; return it with the lines it said."""
     socket = folder / "w.sock"
-    needed = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    home = str(folder)
+    needed = {"PATH": os.environ["PATH"], "HOME": home, "TMPDIR": home, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [
             sys.executable,
@@ -83,7 +84,7 @@ def start_worker(
 def stop_worker(worker: Worker) -> int:
     worker.process.terminate()
     try:
-        return worker.process.wait(20)
+        return worker.process.wait(patience())
     finally:
         if worker.process.stdout:
             worker.process.stdout.close()

@@ -7,20 +7,19 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlflow.pyfunc import scoring_server
 
 from dataplane.wire.frames import FrameBuffer, encode_frame
-from tests.dataplane.worker.conftest import ROOT, START_TIMEOUT_S, start_worker, stop_worker
+from tests.dataplane.worker.conftest import ROOT, start_worker, stop_worker
 from tests.dataplane.worker.differential_bodies import Case
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE_S, patience, until
 
-ANSWER_TIMEOUT_S = 60
-POLL_S = 0.1
 HOST = "127.0.0.1"
 # MLflow writes sets into its messages; with one seed they have the same order in both processes.
 SAME_ORDER = {"PYTHONHASHSEED": "0"}
@@ -39,7 +38,7 @@ class TheirServer:
     """MLflow's scoring server behind HTTP."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_TIMEOUT_S)
+        self._connection = http.client.HTTPConnection(HOST, port, timeout=patience())
 
     def ask(self, case: Case) -> Reply:
         kind = {} if case.content_type is None else {"Content-Type": case.content_type.encode("latin-1")}
@@ -59,7 +58,7 @@ class OurWorker:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(ANSWER_TIMEOUT_S)
+        self._socket.settimeout(patience())
         self._socket.connect(str(path))
         self._buffer = FrameBuffer()
 
@@ -102,7 +101,7 @@ def _media_type(content_type: str) -> str:
 @contextmanager
 def both(model: Path, folder: Path) -> Iterator[tuple[TheirServer, OurWorker, dict[str, Any]]]:
     """Start both servers on one model; yield them with what the worker said of its ways to answer. End them afterwards."""
-    port = _free_port()
+    (port,) = free_ports(1)
     process = _start_theirs(model, folder, port)
     try:
         worker, lines = start_worker(model, folder, environment=SAME_ORDER)
@@ -116,13 +115,7 @@ def both(model: Path, folder: Path) -> Iterator[tuple[TheirServer, OurWorker, di
             stop_worker(worker)
     finally:
         process.terminate()
-        process.wait(20)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+        process.wait(patience())
 
 
 def _start_theirs(model: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -131,7 +124,14 @@ def _start_theirs(model: Path, folder: Path, port: int) -> subprocess.Popen[byte
     new = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     return subprocess.Popen(
         [sys.executable, "-m", *shlex.split(command)],
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), **SAME_ORDER, **new},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "PYTHONPATH": str(ROOT),
+            **SAME_ORDER,
+            **new,
+        },
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -139,14 +139,11 @@ def _start_theirs(model: Path, folder: Path, port: int) -> subprocess.Popen[byte
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    give_up = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < give_up:
+    def answers() -> bool:
         assert process.poll() is None, "MLflow's scoring server ended"
-        try:
-            with closing(http.client.HTTPConnection(HOST, port, timeout=ANSWER_TIMEOUT_S)) as connection:
-                connection.request("GET", "/ping")
-                if connection.getresponse().status == 200:
-                    return
-        except OSError:
-            time.sleep(POLL_S)
-    raise AssertionError("MLflow's scoring server did not start")
+        with suppress(OSError), closing(http.client.HTTPConnection(HOST, port, timeout=patience())) as connection:
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        return False
+
+    until(answers, "MLflow's scoring server has started", within_s=2 * PATIENCE_S)

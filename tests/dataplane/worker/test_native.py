@@ -4,7 +4,7 @@ import json
 import math
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mlflow
 import numpy as np
@@ -70,9 +70,12 @@ class Given(mlflow.pyfunc.PythonModel):
 
 
 class Lists(mlflow.pyfunc.PythonModel):
-    """Answers a list."""
+    """Answers a list, and keeps how many rows it was asked for each time."""
+
+    asked: ClassVar[list[int]] = []
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        Lists.asked.append(len(model_input))
         return model_input["x"].tolist()
 
 
@@ -171,11 +174,27 @@ def test_prove__model_is_unsteady__general_way(tmp_path: Path) -> None:
 
 
 def test_prove__model_is_slow__starts_in_time_without_a_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equivalence, "NATIVE_BUDGET_S", 0.0)
-    monkeypatch.setattr(equivalence, "TOGETHER_BUDGET_S", 0.0)
+    monkeypatch.setattr(equivalence, "NATIVE_MAX_S", 0.0)
+    monkeypatch.setattr(equivalence, "TOGETHER_MAX_S", 0.0)
     paths = load(tmp_path, Doubling()).paths()
 
     assert (paths["native"], paths["max_batch"]) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "wanted"),
+    [([5, 0.1, 5], True), ([0.1], True), ([5], False), ([200, 0.1], False), ([31, 0.1], False)],
+    ids=["once undisturbed", "quick", "slow", "hopeless", "used up by trying"],
+)
+def test_fits__quickest_try_decides(monkeypatch: pytest.MonkeyPatch, took_s: list[float], wanted: bool) -> None:
+    now, tries = [0.0], iter([*took_s, *took_s[-1:] * equivalence.TRIES])
+    monkeypatch.setattr(equivalence.time, "monotonic", lambda: now[0])
+
+    def ask() -> None:
+        now[0] += next(tries)
+        raise ValueError("a refusal takes its time too")
+
+    assert equivalence.fits(30.0, (ask, 10)) is wanted
 
 
 def test_score__custom_model_raises_for_one__others_are_answered(tmp_path: Path) -> None:
@@ -244,14 +263,12 @@ def test_score__model_answers_a_table__split_by_request(tmp_path: Path) -> None:
 
 def test_score__model_answers_a_list__is_asked_once_for_each_request(tmp_path: Path) -> None:
     scorer = load(tmp_path, Lists())
-    asked: list[int] = []
-    predict = scorer.model._model_impl.predict
-    scorer.model._predict_fn = lambda data, params=None: (asked.append(len(data)), predict(data))[1]
+    Lists.asked.clear()
     scorer.score(INVOCATIONS, [split(1.0)])
     scorer.score(INVOCATIONS, [split(1.0), split(2.0)])
 
     assert scorer.paths()["native"] is None
-    assert asked == [1, 2]
+    assert Lists.asked == [1, 2]
 
 
 def test_prove__mixed_types__frame_path_equals_pyfunc(tmp_path: Path) -> None:

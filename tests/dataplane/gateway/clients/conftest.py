@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.conftest import missing
 from tests.dataplane.gateway.clients.world import Gateway, running
+from tests.support.folders import short_folder
 
 KSERVE = "kserve==0.21.0"
 INSTALL_TIMEOUT_S = 300
@@ -19,7 +19,7 @@ INSTALL_TIMEOUT_S = 300
 
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[Gateway]:
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder, running(Path(folder)) as started:
+    with short_folder() as folder, running(folder) as started:
         yield started
 
 

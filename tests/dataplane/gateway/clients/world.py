@@ -22,9 +22,8 @@ from dataplane.gateway.state import State
 from tests.dataplane.gateway.clients import models
 from tests.dataplane.gateway.conftest import KEY, digest
 from tests.dataplane.worker.conftest import ROOT, start_worker, stop_worker
+from tests.support.waiting import auntil, patience
 
-START_TIMEOUT_S = 30
-CLIENT_TIMEOUT_S = 90
 FOREIGN_KEY = "mlk_only_other"
 MAX_BODY_BYTES = 1_000_000
 
@@ -49,8 +48,7 @@ class Gateway:
         )
         serving = asyncio.create_task(self._server.serve())
         listening = await grpc_server.start(self.state, socket.create_server(("127.0.0.1", 0)))
-        while not self._server.started:
-            await asyncio.sleep(0.01)
+        await auntil(lambda: self._server.started, "the gateway has started")
         self.port = self._server.servers[0].sockets[0].getsockname()[1]
         self.grpc_port = listening.port
         self._ready.set()
@@ -60,11 +58,11 @@ class Gateway:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._ready.wait(START_TIMEOUT_S)
+        assert self._ready.wait(patience())
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(START_TIMEOUT_S)
+        self._thread.join(patience())
 
 
 def route_table(sockets: dict[str, Path]) -> dict[str, Any]:
@@ -107,7 +105,7 @@ def seen_by(program: str, *ports: int, python: str = sys.executable) -> dict[str
     """Run a client program of this package against `ports`; return what it saw, the JSON object it prints last."""
     path = Path(__file__).parent / f"{program}.py"
     command = [python, str(path), *map(str, ports), KEY, FOREIGN_KEY]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, cwd=ROOT, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * patience(), cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return seen

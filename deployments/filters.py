@@ -1,0 +1,42 @@
+"""Filters of releases and endpoints, for the pages and for REST."""
+
+from django.db.models import Q, QuerySet
+from django.forms import HiddenInput
+from django_filters import CharFilter, FilterSet
+
+from deployments.lifecycle import RELEASE_LOOKS
+from deployments.models import Endpoint, Release
+from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, choice_box, search_box
+from registry.models import Environment
+
+
+def statuses() -> Choices:
+    return [("", "Any status"), *((status.value, look.label) for status, look in RELEASE_LOOKS.items())]
+
+
+def environments() -> Choices:
+    names = Environment.objects.values_list("name", flat=True)
+    return [("", "Any environment"), *((name, name) for name in names)]
+
+
+class ReleaseFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
+    """Releases by status and place; `q` is part of the model's or the endpoint's name."""
+
+    q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Model or endpoint"))
+    status = CharFilter(widget=choice_box("Status", statuses))
+    environment = CharFilter("endpoint__environment__name", widget=choice_box("Environment", environments))
+    endpoint = CharFilter("endpoint__name", widget=HiddenInput)
+    model = CharFilter("version__model__name", widget=HiddenInput)
+    kind = CharFilter(widget=HiddenInput)
+
+    def search(self, releases: QuerySet[Release], name: str, text: str) -> QuerySet[Release]:
+        return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
+
+
+class EndpointFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
+    """Endpoints with `q` in their name or in that of their model."""
+
+    q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Search endpoints"))
+
+    def search(self, endpoints: QuerySet[Endpoint], name: str, text: str) -> QuerySet[Endpoint]:
+        return endpoints.filter(Q(name__icontains=text) | Q(model__name__icontains=text))
