@@ -74,7 +74,6 @@ class StepForecast:
     duration_s: float
     candidate_requests: int
     needed_requests: int
-    can_detect: bool
     sentence: str
 
 
@@ -162,12 +161,10 @@ def _step(
     text = f"{weight} % for {duration(seconds)} sees about {seen:,} requests"
     ratio = stable_weight / weight if stable_weight else baseline / max(seen, 1)
     if ratio == 0:
-        return StepForecast(weight, seconds, seen, 0, False, f"{text}, and nothing beside them to compare with.")
+        return StepForecast(weight, seconds, seen, 0, f"{text}, and nothing beside them to compare with.")
     base = min(max(base, BASE_MIN), 1 - BASE_MIN)
     needed = math.ceil(candidate_requests_to_detect(base, min(margin, 1 - base), ratio))
-    return StepForecast(
-        weight, seconds, seen, needed, seen >= needed, f"{text}; detecting +{margin * 100:g} pp needs {needed:,}."
-    )
+    return StepForecast(weight, seconds, seen, needed, f"{text}; detecting +{margin * 100:g} pp needs {needed:,}.")
 
 
 def duration(seconds: float) -> str:
