@@ -29,11 +29,13 @@ ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
 def release_look(*, release_id: str, now: datetime) -> None:
     """Bring a release as far as it comes without waiting: decisions → start → rollout. Gates run elsewhere."""
     release = _read(release_id)
-    if release is not None and release.status == ReleaseStatus.AWAITING_APPROVAL:
+    if release is None:
+        return
+    if release.status == ReleaseStatus.AWAITING_APPROVAL:
         _look_at_approval(release, now)
-    if release is not None and release.status == ReleaseStatus.APPROVED:
+    if release.status == ReleaseStatus.APPROVED:
         _look_at_start(release, now)
-    if release is not None and ReleaseStatus(release.status) in LIVE_STATUSES:
+    if ReleaseStatus(release.status) in LIVE_STATUSES:
         reconcile_now(release_id, now=now)
 
 
