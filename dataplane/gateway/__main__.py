@@ -20,7 +20,8 @@ from dataplane.gateway.state import State
 
 
 async def start_grpc(state: State, listener: socket.socket) -> type_Drain:
-    """Answer gRPC on a listening socket; return how to drain it. The library is loaded only now."""
+    """Answer gRPC on a listening socket; return how to drain it."""
+    # Here and not above: a gateway without a gRPC port does not load the library.
     from dataplane.gateway.grpc import grpc_server
 
     return (await grpc_server.start(state, listener)).stop
@@ -56,7 +57,7 @@ async def main() -> None:
     config = from_environment()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     state = State(config)
-    state.generations.enter()
+    state.peers.enter()
     state.load_from_disk()
     application = App(state)
     try:
@@ -64,15 +65,15 @@ async def main() -> None:
             await handover.prepare(state)
             await application.exposition.start()
             listeners = handover.listeners_of(config)
-            server = Server(application, lambda: handover.say_ready(config, listeners))
+            server = Server(application, lambda: handover.report_ready(config, listeners))
             for listener in listeners[1:]:
-                server.also.append(await start_grpc(state, listener))
+                server.other_drains.append(await start_grpc(state, listener))
             await server.serve(sockets=listeners[:1])
     finally:
         await application.exposition.stop()
         state.close()
         # Only now: a process of the same gateway sends what is left in this one's spool.
-        state.generations.leave()
+        state.peers.leave()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass, field
 
+from dataplane.gateway.config import RETRY_AFTER_S
+
 
 @dataclass(frozen=True)
 class Refusal(Exception):
@@ -20,7 +22,7 @@ class Refusal(Exception):
         return json.dumps({"error_code": self.code, "message": self.message}).encode()
 
 
-RETRY_AFTER = ((b"retry-after", b"1"),)
+RETRY_AFTER = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
 CHALLENGE = ((b"www-authenticate", b"Bearer"),)
 
 

@@ -12,7 +12,7 @@ SUFFIX = ".metrics.sock"
 
 
 class Exposition:
-    """Tells this process's metrics to the others, and everybody's to Prometheus."""
+    """Gives this process's metrics to the others, and everybody's to Prometheus."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -32,7 +32,7 @@ class Exposition:
         self._path.unlink(missing_ok=True)
         old_mask = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._tell, path=str(self._path))
+            self._server = await asyncio.start_unix_server(self._serve, path=str(self._path))
         finally:
             os.umask(old_mask)
         self._inode = self._path.stat().st_ino
@@ -46,7 +46,7 @@ class Exposition:
             with contextlib.suppress(OSError):  # others are there
                 self._path.parent.rmdir()
 
-    async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             writer.write(self._state.metrics.render())
             await writer.drain()
@@ -55,12 +55,12 @@ class Exposition:
     async def render(self) -> bytes:
         """Return the metrics of all processes; one that does not answer in time is left out and counted."""
         others = [path for path in sorted(self._path.parent.glob(f"*{SUFFIX}")) if path != self._path]
-        told = await asyncio.gather(*(self._ask(path) for path in others))
-        self._state.metrics.peers_missed += sum(text is None for text in told)
-        return merged([self._state.metrics.render(), *(text for text in told if text)])
+        texts = await asyncio.gather(*(self._ask(path) for path in others))
+        self._state.metrics.peers_missed += sum(text is None for text in texts)
+        return merged([self._state.metrics.render(), *(text for text in texts if text)])
 
     async def _ask(self, path: Path) -> bytes | None:
-        """Return another process's metrics, None when it does not tell, empty when it is gone for good."""
+        """Return another process's metrics, None when it does not answer, empty when it has ended."""
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(str(path))

@@ -12,14 +12,14 @@ from dataplane.gateway.state import State
 log = structlog.get_logger(__name__)
 
 LOOK_S = 0.01
-ACCEPT_TURNS = 5  # uvloop takes one or two from accepting a connection to telling its protocol of it
+ACCEPT_TURNS = 5  # uvloop takes one or two from accepting a connection to its protocol's `connection_made`
 
 
 def listeners_of(config: Config) -> list[socket.socket]:
-    """Return the listening sockets for HTTP and, when it has a port, for gRPC: those the process was given, else ones of its own.
+    """Return the listening sockets for HTTP and, when it has a port, for gRPC: given ones, else ones of its own.
 
-    Given ones stay open with their giver, so connections that wait in them outlive this process. With own ones, several processes listen on one
-    port only when they are told to: else two products would share it unnoticed.
+    Given ones stay open with their giver, so connections that wait in them outlive this process. With own ones, several
+    processes listen on one port only when they are configured to: else two products would share it unnoticed.
     """
     if config.listen_fds:
         return [socket.socket(fileno=descriptor) for descriptor in config.listen_fds]
@@ -36,9 +36,10 @@ def _listen(config: Config, port: int) -> socket.socket:
 
 
 async def all_accepted() -> None:
-    """Return once the loop has told of every connection that it accepted before its server was closed.
+    """Return once every connection that was accepted before its server was closed has its protocol.
 
-    The gateway runs on uvloop: asyncio's own loop drops a connection whose server is closed in the turn that accepts it.
+    The gateway runs on uvloop: asyncio's own loop drops a connection whose server is closed in the turn that accepts
+    it.
     """
     for _ in range(ACCEPT_TURNS):
         await asyncio.sleep(0)
@@ -47,12 +48,12 @@ async def all_accepted() -> None:
 async def prepare(state: State) -> None:
     """Return when the process can serve as well as one that has served for long: its workers are connected.
 
-    Beside a process of the same gateway it also waits for the site's answer to its first poll: from then on the site does not
-    take a route table for obeyed before this process obeys it. All of it within `READY_WITHIN_S`.
+    A successor, with peers that still run, also waits for the site's answer to its first poll: from then on the site
+    does not take a route table for obeyed before this process obeys it. All of it within `READY_WITHIN_S`.
     """
     try:
         async with asyncio.timeout(READY_WITHIN_S):
-            while state.generations.beside() and not state.metrics.is_connected:
+            while state.peers.others() and not state.metrics.is_connected:
                 await asyncio.sleep(LOOK_S)
             while False in {lane.replicas.connect() for lane in state.lanes.values()}:
                 await asyncio.sleep(LOOK_S)
@@ -60,8 +61,8 @@ async def prepare(state: State) -> None:
         log.warning("handover.unprepared", connected=state.metrics.is_connected)
 
 
-def say_ready(config: Config, listeners: list[socket.socket]) -> None:
-    """Tell whoever started the process that it answers requests now, and hand over the listening sockets for the process that comes after it."""
+def report_ready(config: Config, listeners: list[socket.socket]) -> None:
+    """Tell whoever started the process that it is ready, and hand over the listening sockets for its successor."""
     if config.ready_fd >= 0:
         with contextlib.suppress(OSError), socket.socket(fileno=config.ready_fd) as channel:
             socket.send_fds(channel, [b"\n"], [listener.fileno() for listener in listeners])

@@ -3,17 +3,18 @@
 Every sample is labelled with the process's gateway id, because several processes share one port (`exposition.py`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from dataplane.gateway.core.compiled_table import CompiledTable
 from dataplane.gateway.core.lanes import LATENCY_BOUNDS_S, Lane
-
-if TYPE_CHECKING:
-    from dataplane.gateway.state import State
+from dataplane.gateway.core.shadow import Shadow
+from dataplane.gateway.site.request_log import RequestLog
+from dataplane.gateway.site.spool import Spool
 
 GATEWAY = "gateway"
 ENDPOINT = ["environment", "endpoint"]
@@ -21,20 +22,37 @@ LANE = [*ENDPOINT, "arm", "version"]
 type_Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
-class Metrics:
-    """What one gateway process tells Prometheus, and the few numbers that belong to nothing else."""
+class Numbers(Protocol):
+    """Where the numbers of a process are read: its state, as far as metrics know it."""
 
-    def __init__(self, state: "State", gateway: str) -> None:
+    shadow: Shadow
+    request_log: RequestLog
+    spool: Spool
+
+    @property
+    def lanes(self) -> Mapping[tuple[str, str, str, str], Lane]: ...
+
+    @property
+    def tables(self) -> Mapping[str, CompiledTable]: ...
+
+    @property
+    def open_requests(self) -> Mapping[tuple[str, str], int]: ...
+
+
+class Metrics:
+    """What Prometheus gets of one gateway process, and the few numbers that belong to nothing else."""
+
+    def __init__(self, numbers: Numbers, gateway: str) -> None:
         self.refusals: dict[int, int] = {}
         self.tables_refused: dict[str, int] = {}
         self.is_connected = False
         self.loops_failed: dict[str, int] = {}
         self.peers_missed = 0
         self._registry = CollectorRegistry()
-        self._registry.register(_Numbers(state, self, gateway))
+        self._registry.register(_GatewayCollector(numbers, self, gateway))
         self._process = CollectorRegistry()
         ProcessCollector(namespace="mlorch_gateway", registry=self._process)
-        self._registry.register(_Labelled(self._process, gateway))
+        self._registry.register(_ProcessCollector(self._process, gateway))
 
     def refused(self, status: int) -> None:
         """Count a request that the gateway itself answered."""
@@ -52,7 +70,7 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _Labelled(Collector):
+class _ProcessCollector(Collector):
     """Adds the gateway's id to the samples of another registry."""
 
     def __init__(self, registry: CollectorRegistry, gateway: str) -> None:
@@ -63,20 +81,20 @@ class _Labelled(Collector):
         for family in self._inner.collect():
             is_counter = family.type == "counter"
             kind = CounterMetricFamily if is_counter else GaugeMetricFamily
-            told = kind(family.name, family.documentation, labels=[GATEWAY])
+            labelled = kind(family.name, family.documentation, labels=[GATEWAY])
             for sample in family.samples:
-                told.add_metric([self._gateway], sample.value)
-            yield told
+                labelled.add_metric([self._gateway], sample.value)
+            yield labelled
 
     def describe(self) -> Iterable[type_Family]:
         return []
 
 
-class _Numbers(Collector):
+class _GatewayCollector(Collector):
     """The gateway's own numbers as families."""
 
-    def __init__(self, state: "State", metrics: Metrics, gateway: str) -> None:
-        self._state = state
+    def __init__(self, numbers: Numbers, metrics: Metrics, gateway: str) -> None:
+        self._numbers = numbers
         self._metrics = metrics
         self._gateway = gateway
 
@@ -92,11 +110,11 @@ class _Numbers(Collector):
         yield self._shadow()
 
     def _shadow(self) -> type_Family:
-        rows = [(list(place), float(count)) for place, count in self._state.shadow.dropped.items()]
+        rows = [(list(place), float(count)) for place, count in self._numbers.shadow.dropped.items()]
         return self._counter("shadow_dropped_requests", "Mirrored requests that found no room.", ENDPOINT, rows)
 
     def _request_log(self) -> Iterator[type_Family]:
-        counts = self._state.request_log.counts.items()
+        counts = self._numbers.request_log.counts.items()
         for name, text in (
             ("written", "Request log entries written to files."),
             ("exported", "Request log entries posted as CloudEvents."),
@@ -118,12 +136,12 @@ class _Numbers(Collector):
         return family
 
     def _each(self, number: Callable[[Lane], float]) -> list[tuple[list[str], float]]:
-        return [(list(key), number(lane)) for key, lane in self._state.lanes.items()]
+        return [(list(key), number(lane)) for key, lane in self._numbers.lanes.items()]
 
     def _outcomes(self) -> type_Family:
         rows = [
             ([*key, outcome], float(count))
-            for key, lane in self._state.lanes.items()
+            for key, lane in self._numbers.lanes.items()
             for outcome, count in lane.counts.outcomes.items()
         ]
         return self._counter("requests", "Answered requests by outcome.", [*LANE, "outcome"], rows)
@@ -137,7 +155,7 @@ class _Numbers(Collector):
         sizes = HistogramMetricFamily(
             "mlorch_gateway_batch_size_requests", "Requests sent to a worker together.", labels=[GATEWAY, *LANE]
         )
-        for key, lane in self._state.lanes.items():
+        for key, lane in self._numbers.lanes.items():
             labels, counts = [self._gateway, *key], lane.counts
             latency.add_metric(labels, _cumulated(LATENCY_BOUNDS_S, counts.latency_buckets), counts.latency_sum_s)
             bounds = sorted(counts.batch_sizes)
@@ -166,21 +184,21 @@ class _Numbers(Collector):
             yield self._counter(name, text, LANE, self._each(number))
 
     def _own(self) -> Iterator[type_Family]:
-        state, metrics = self._state, self._metrics
-        open_requests = [(list(place), float(count)) for place, count in state.open_requests.items()]
+        numbers, metrics = self._numbers, self._metrics
+        open_requests = [(list(place), float(count)) for place, count in numbers.open_requests.items()]
         yield self._gauge("open_requests", "Accepted and not answered.", ENDPOINT, open_requests)
         refusals = [([str(status)], float(count)) for status, count in metrics.refusals.items()]
         yield self._counter("refusals", "Requests the gateway itself answered.", ["status"], refusals)
-        revisions = [([name], float(table.revision)) for name, table in state.tables.items()]
+        revisions = [([name], float(table.revision)) for name, table in numbers.tables.items()]
         yield self._gauge("route_table_revision", "Applied revision.", ["environment"], revisions)
         refused = [([name], float(count)) for name, count in metrics.tables_refused.items()]
         yield self._counter("route_tables_refused", "Invalid tables, refused whole.", ["environment"], refused)
         connected = "1 when the last poll of the site worked."
         yield self._gauge("control_plane_connected", connected, [], [([], float(metrics.is_connected))])
         spooled = "Batches of windows the site does not have yet."
-        yield self._gauge("spooled_batches", spooled, [], [([], float(len(state.spool)))])
+        yield self._gauge("spooled_batches", spooled, [], [([], float(len(numbers.spool)))])
         lost = "Windows lost for want of room."
-        yield self._counter("dropped_windows", lost, [], [([], state.spool.dropped_windows)])
+        yield self._counter("dropped_windows", lost, [], [([], numbers.spool.dropped_windows)])
         failed = [([name], float(count)) for name, count in metrics.loops_failed.items()]
         yield self._counter("loop_failures", "Begun again after an error nobody foresaw.", ["loop"], failed)
         missed = "Other processes of this machine that did not tell their metrics in time."

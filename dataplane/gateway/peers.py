@@ -1,4 +1,4 @@
-"""Which processes of one gateway are alive on this machine."""
+"""Peers: which processes of one gateway are alive on this machine."""
 
 import fcntl
 import os
@@ -6,8 +6,10 @@ import tempfile
 from pathlib import Path
 
 
-class Generations:
-    """The processes of one gateway that are alive on this machine, by boot. Two of them overlap while one takes over from the other.
+class Peers:
+    """The processes of one gateway that are alive on this machine, by boot.
+
+    Two of them overlap while one takes over from the other.
 
     Each holds a lock on a file with its boot as name; the kernel releases it however the process ends.
     """
@@ -26,13 +28,13 @@ class Generations:
         os.replace(temporary, self._folder / self._boot)
 
     def leave(self) -> None:
-        """Be gone for the others."""
+        """Be seen no more."""
         if self._lock >= 0:
             (self._folder / self._boot).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = -1
 
-    def beside(self) -> list[str]:
+    def others(self) -> list[str]:
         """Return the boots of the others that are alive; what the dead left is removed."""
         try:
             names = [name for name in os.listdir(self._folder) if name != self._boot and not name.startswith(".")]

@@ -12,7 +12,7 @@ from dataplane.gateway.core.compiled_table import CompiledTable, compile_table
 from dataplane.gateway.core.lanes import Lane
 from dataplane.gateway.core.shadow import Shadow
 from dataplane.gateway.metrics import Metrics
-from dataplane.gateway.peers import Generations
+from dataplane.gateway.peers import Peers
 from dataplane.gateway.site import kept_tables
 from dataplane.gateway.site.request_log import RequestLog
 from dataplane.gateway.site.spool import Spool
@@ -36,12 +36,12 @@ class State:
         self.config = config
         self.boot = str(uuid.uuid4())
         self.started_at = time.time()
-        self.generations = Generations(config.folder / "generations", self.boot)
-        self.metrics = Metrics(self, config.gateway_id)
+        # The folder has kept its name: a process and its successor find each other across versions.
+        self.peers = Peers(config.folder / "generations", self.boot)
         self.lanes: dict[type_LaneKey, Lane] = {}
         self.windows = Windows(time.time)
         self.shadow = Shadow(self.lanes, self.windows)
-        self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.generations.is_alive)
+        self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.peers.is_alive)
         self.request_log = RequestLog(config.folder / "requests", config.log_sink)
         self.news = asyncio.Event()  # something the site is to hear before the next poll is due
         self.tables: dict[str, CompiledTable] = {}
@@ -49,6 +49,7 @@ class State:
         self.refused: dict[str, RefusedTable] = {}
         self.open_requests: dict[tuple[str, str], int] = {}
         self.requests_total = 0
+        self.metrics = Metrics(self, config.gateway_id)
 
     @property
     def is_ready(self) -> bool:
@@ -64,7 +65,10 @@ class State:
             self.metrics.table_refused(environment)
 
     def apply(self, document: Any) -> bool:
-        """Use a table from the site; an invalid one is refused whole and the old one stays. Returns whether it is used."""
+        """Use a table from the site; an invalid one is refused whole and the old one stays.
+
+        Returns whether it is used.
+        """
         try:
             table = compile_table(shapes.convert(RouteTable, document))
         except Malformed as error:
@@ -85,7 +89,10 @@ class State:
         self.metrics.table_refused(environment)
 
     def keep(self) -> None:
-        """Keep on disk what was applied. What the disk does not take is obeyed all the same, and kept when this is called again."""
+        """Keep on disk what was applied.
+
+        What the disk does not take is obeyed all the same, and kept when this is called again.
+        """
         for environment in sorted(self._unkept & set(self.tables)):
             try:
                 kept_tables.save(self.config.folder / "routes", self.tables[environment].source)
@@ -100,26 +107,33 @@ class State:
         log.info("table.applied", environment=table.environment, revision=table.revision)
 
     def _lay_lanes(self, environment: str) -> None:
-        """Bring the lanes of an environment to its table. What waits for an arm that gets no traffic any more is routed again."""
+        """Bring the lanes of an environment to its table.
+
+        What waits for an arm that gets no traffic any more is routed again, once all lanes are there.
+        """
         table = self.tables.get(environment)
-        wanted: set[type_LaneKey] = set()
+        withdrawn = {key: lane for key, lane in self.lanes.items() if key[0] == environment}
+        unweighted: list[Lane] = []
         for route in table.endpoints.values() if table else ():
             for arm in route.arms:
                 key = (environment, route.name, arm.arm, arm.version)
-                wanted.add(key)
+                withdrawn.pop(key, None)
                 lane = self.lanes.get(key)
                 if lane is None:
                     lane = self.lanes[key] = Lane(WindowKey(*key, arm.release), self.news.set)
-                lane.configure(
-                    WindowKey(*key, arm.release), arm.replicas, route.max_batch_rows, route.max_batch_delay_ms
-                )
+                lane.configure(WindowKey(*key, arm.release), route, arm)
                 if not arm.weight_pct:
-                    lane.move_waiting()
-        for key in [key for key in self.lanes if key[0] == environment and key not in wanted]:
-            self.lanes[key].retire()
+                    unweighted.append(lane)
+        for lane in unweighted:
+            lane.move_waiting()
+        for lane in withdrawn.values():
+            lane.retire()
 
     def forget_all_but(self, environments: list[str]) -> None:
-        """Forget environments that the site does not have any more, and lanes that are done. A site without any is being set up: nothing is forgotten."""
+        """Forget environments that the site does not have any more, and lanes that are done.
+
+        A site without any is being set up: nothing is forgotten.
+        """
         for environment in [name for name in self.tables if environments and name not in environments]:
             del self.tables[environment]
             self._lay_lanes(environment)
@@ -138,11 +152,11 @@ class State:
     def routed_replicas(self) -> set[str]:
         """Return the ids of the replicas that some table names."""
         return {
-            target.id
+            replica.id
             for table in self.tables.values()
             for route in table.endpoints.values()
             for arm in route.arms
-            for target in arm.replicas
+            for replica in arm.replicas
         }
 
     def close(self) -> None:

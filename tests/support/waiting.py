@@ -64,9 +64,10 @@ async def auntil(
     *,
     within_s: float = PATIENCE_S,
     seen: Callable[[], Any] | None = None,
+    every_s: float = LOOK_EVERY_S,
 ) -> Any:
-    """Do as `until` does while the loop runs on."""
+    """Do as `until` does while the loop runs on. With `every_s` 0 each turn of the loop is looked at: for what is over at once."""
     wait = _Wait(condition, what, within_s, seen)
     while not wait.is_over():
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(every_s)
     return wait.answer

@@ -1,6 +1,7 @@
 """Whether two answers to one request say the same, and by how much their numbers differ. Pure.
 
-Answers are those of `/invocations` (`predictions`, or the whole document) and of the Open Inference Protocol (`outputs`, binary or not).
+Answers are those of `/invocations` (`predictions`, or the whole document) and of the Open Inference Protocol
+(`outputs`, binary or not).
 """
 
 import json
@@ -28,8 +29,11 @@ ARRAY_CODES = {
 type_Answer = tuple[bytes, int | None]  # body; length of its JSON part when binary tensors follow
 
 
-class Agreement(NamedTuple):
-    """The result of one comparison. The differences are absolute, over the numbers of two answers of one shape, else 0."""
+class AnswerDiff(NamedTuple):
+    """What two answers have apart.
+
+    The differences are absolute, over the numbers of two answers of one shape, else 0.
+    """
 
     is_agreed: bool
     difference_sum: float = 0.0
@@ -40,17 +44,17 @@ class _OtherShape(Exception):
     """The answers cannot be laid over each other."""
 
 
-def compare(one: type_Answer, other: type_Answer) -> Agreement:
-    """Compare two answers; what cannot be read agrees only with the very same bytes."""
+def diff(one: type_Answer, other: type_Answer) -> AnswerDiff:
+    """Lay two answers over each other; what cannot be read agrees only with the very same bytes."""
     if one == other:
-        return Agreement(True)
+        return AnswerDiff(True)
     try:
         leaves = list(_leaves(_content(*one), _content(*other)))
     except (ValueError, KeyError, TypeError, RecursionError, _OtherShape):
-        return Agreement(False)
+        return AnswerDiff(False)
     differences = [_difference(a, b) for a, b in leaves if _is_number(a) and _is_number(b)]
     is_agreed = all(_same(a, b) for a, b in leaves)
-    return Agreement(is_agreed, sum(differences), max(differences, default=0.0))
+    return AnswerDiff(is_agreed, sum(differences), max(differences, default=0.0))
 
 
 def _content(body: bytes, header_length: int | None) -> Any:

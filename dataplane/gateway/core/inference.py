@@ -1,4 +1,4 @@
-"""One inference request: key, route, lane, count. Knows no HTTP beyond the status a worker gives."""
+"""One inference request: arm, lane, count. Knows no transport beyond the status a worker gives."""
 
 import asyncio
 import random
@@ -10,21 +10,30 @@ from typing import Any, NamedTuple
 from dataplane.gateway import errors
 from dataplane.gateway.config import MOVES_MAX
 from dataplane.gateway.core import router
-from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute, Key
+from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
 from dataplane.gateway.core.lanes import Lane
-from dataplane.gateway.core.pending import ClientGone, Lost, Moved, NotSent, Ticket, TimedOut, WorkerAnswer, outcome_of
+from dataplane.gateway.core.pending import (
+    ClientGone,
+    Lost,
+    Moved,
+    NotSent,
+    PendingRequest,
+    TimedOut,
+    WorkerAnswer,
+    outcome_of,
+)
 from dataplane.gateway.core.shadow import Mirrored
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.site import request_log
 from dataplane.gateway.site.request_log import Entry
-from dataplane.gateway.state import State
+from dataplane.gateway.state import State, type_LaneKey
 from dataplane.wire.route_table import STABLE
 
 COUNTED_AS: dict[type, str] = {TimedOut: "timeouts", ClientGone: "client_errors"}
 
 
 class Call(NamedTuple):
-    """What a client asks: the operation for the worker with its header (`op` first), and how the arm is to be chosen."""
+    """What a client asks: the operation for the worker with its header (`op` first), and how its arm is chosen."""
 
     environment: str
     endpoint: str
@@ -48,36 +57,34 @@ class Outcome(NamedTuple):
 
 
 type_End = Callable[[Outcome | None, Exception | None], None]
+type_Choice = tuple[
+    ArmRoute, bool, bool
+]  # the arm, whether the request counts in windows, whether its bucket was drawn
 
 
-def route_for(state: State, environment: str, endpoint: str, key: Key | None) -> EndpointRoute:
-    """Return the endpoint's route when `key` opens it. Raises Refusal (401, 403, 404) and says nothing without a key."""
-    table = state.tables.get(environment)
-    if key is None:
-        raise errors.no_key()
-    if not key.opens(endpoint):
-        raise errors.foreign_key(endpoint)
-    route = table.endpoints.get(endpoint) if table else None
-    if route is None:
-        raise errors.unknown_endpoint(endpoint, environment)
-    return route
+def start(state: State, route: EndpointRoute, call: Call, end: type_End) -> "Inference":
+    """Send a request on its way and return it. `end` is called once, with the outcome or with a Refusal or ClientGone.
+
+    Raises Refusal when it cannot be sent; nothing was begun then, and `end` is not called.
+    """
+    choice = _choose(route, call)
+    arm, is_counted, _ = choice
+    lane = state.lanes[(call.environment, call.endpoint, arm.arm, arm.version)]
+    place = (call.environment, call.endpoint)
+    open_requests = state.open_requests.get(place, 0)
+    if open_requests >= route.max_in_flight:
+        if is_counted:
+            state.windows.reject(lane.key)
+        raise errors.too_many(route.max_in_flight)
+    state.open_requests[place] = open_requests + 1
+    state.requests_total += 1
+    return Inference(state, route, call, end, choice, lane)
 
 
-def key_for(state: State, environment: str, digest: str, now: float) -> Key | None:
-    """Return the live key with this digest in the environment's table, if there is one."""
-    table = state.tables.get(environment)
-    key = table.keys.get(digest) if table else None
-    if key is None or (key.expires_at is not None and key.expires_at <= now):
-        return None
-    return key
-
-
-async def infer(
-    state: State, route: EndpointRoute, call: Call, gone: "list[Callable[[], None]] | None" = None
-) -> Outcome:
+async def infer(state: State, route: EndpointRoute, call: Call, running: "set[Inference] | None" = None) -> Outcome:
     """Answer one request. Raises Refusal when no worker answered, ClientGone when nobody wants the answer any more.
 
-    What is put into `gone` is called when the client's connection ends.
+    While it runs it is in `running`, for the connection that drops what its client does not wait for any more.
     """
     ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
@@ -89,68 +96,65 @@ async def infer(
         elif error is not None:
             ended.set_exception(error)
 
-    inference = Inference(state, route, call, end)
-    inference.begin()
-    if gone is not None:
-        gone.append(inference.drop)
+    running = set() if running is None else running
+    inference = start(state, route, call, end)
+    running.add(inference)
     try:
         return await ended
     except asyncio.CancelledError:
         inference.drop()
         raise
+    finally:
+        running.discard(inference)
 
 
 class Inference:
-    """One request from the choice of its arm to its outcome. `end` is called once, with the outcome or a Refusal or ClientGone."""
+    """One started request until its outcome, which goes to `end`; made by `start`."""
 
     __slots__ = (
         "_arm",
         "_began",
         "_call",
-        "_counted",
-        "_drawn",
         "_end",
+        "_is_counted",
+        "_is_drawn",
         "_is_second",
         "_lane",
         "_moves",
+        "_pending",
         "_route",
         "_state",
-        "_ticket",
     )
 
-    def __init__(self, state: State, route: EndpointRoute, call: Call, end: type_End) -> None:
+    def __init__(
+        self, state: State, route: EndpointRoute, call: Call, end: type_End, choice: type_Choice, lane: Lane
+    ) -> None:
         self._state = state
         self._route = route
         self._call = call
         self._end = end
+        self._arm, self._is_counted, self._is_drawn = choice
         self._began = time.perf_counter()
         self._moves = 0
         self._is_second = False
-
-    def begin(self) -> None:
-        """Send the request on its way. Raises Refusal when that is not possible."""
-        state, route, call = self._state, self._route, self._call
-        self._arm, self._counted, self._drawn = _choose(route, call)
-        self._lane = state.lanes[(call.environment, call.endpoint, self._arm.arm, self._arm.version)]
-        place = (call.environment, call.endpoint)
-        open_requests = state.open_requests.get(place, 0)
-        if open_requests >= route.max_in_flight:
-            if self._counted:
-                state.windows.reject(self._lane.key)
-            raise errors.too_many(route.max_in_flight)
-        state.open_requests[place] = open_requests + 1
-        state.requests_total += 1
-        self._submit()
+        self._lane = lane
+        self._pending = self._request()
+        lane.submit(self._pending)
 
     def drop(self) -> None:
         """Say that nobody waits for the answer any more."""
-        self._lane.drop(self._ticket)
+        self._lane.drop(self._pending)
 
-    def _submit(self) -> None:
+    def _request(self) -> PendingRequest:
+        """Return what goes to a lane: the deadline is the same however often the request is sent on."""
         call = self._call
         deadline = self._began + self._route.timeout_ms / 1000
-        self._ticket = Ticket(tuple(call.header.items()), call.body, self._began, deadline, self._ended)
-        self._lane.submit(self._ticket)
+        return PendingRequest(tuple(call.header.items()), call.body, self._began, deadline, self._ended)
+
+    def _submit(self, lane: Lane) -> None:
+        """Send the request on to another lane."""
+        self._lane, self._pending = lane, self._request()
+        lane.submit(self._pending)
 
     def _ended(self, answer: WorkerAnswer | None, error: Exception | None) -> None:
         if answer is not None:
@@ -160,9 +164,7 @@ class Inference:
             self._finish(Outcome(status, content_type, body, self._arm, outcome, header_length, parts), None)
         elif isinstance(error, Moved):
             self._move()
-        elif isinstance(error, NotSent) and self._may_ask_stable():
-            self._ask_stable()
-        else:
+        elif not (isinstance(error, NotSent) and self._ask_stable()):
             # Who gave up waiting counts with the time he waited: else an arm would look better for being slow.
             self._count(COUNTED_AS.get(type(error), "server_errors"))
             self._finish(None, error if isinstance(error, ClientGone) else _of(self._arm, self._refusal(error)))
@@ -178,7 +180,7 @@ class Inference:
         share = self._route.log_share
         if share and random.random() < share:  # noqa: S311 - a sample, no secret
             self._log(outcome, error)
-        if self._route.shadow is not None and self._counted and outcome is not None and outcome.parts is None:
+        if self._route.shadow is not None and self._is_counted and outcome is not None and outcome.parts is None:
             self._mirror(outcome)
 
     def _mirror(self, outcome: Outcome) -> None:
@@ -225,8 +227,8 @@ class Inference:
     def _count(self, outcome: str) -> None:
         seconds = time.perf_counter() - self._began
         self._lane.counts.answered(outcome, seconds)
-        if self._counted:
-            self._state.windows.record(self._lane.key, outcome, seconds * 1000, self._drawn)
+        if self._is_counted:
+            self._state.windows.record(self._lane.key, outcome, seconds * 1000, self._is_drawn)
 
     def _move(self) -> None:
         """Choose again: the arm was withdrawn before any worker had the request."""
@@ -238,46 +240,43 @@ class Inference:
             return
         self._route = route
         try:
-            self._arm, self._counted, self._drawn = _choose(route, self._call)
+            self._arm, is_counted, self._is_drawn = _choose(route, self._call)
         except Refusal as refusal:
             self._finish(None, refusal)
             return
+        # Its failure on another arm is counted already: the answer is counted on none.
+        self._is_counted = is_counted and not self._is_second
         if self._moves > MOVES_MAX:
             self._finish(None, _of(self._arm, errors.no_replica(route.name)))
             return
-        self._lane = self._lane_of(self._arm)
-        self._submit()
+        self._submit(self._state.lanes[self._lane_key(self._arm)])
 
-    def _lane_of(self, arm: ArmRoute) -> Lane:
-        return self._state.lanes[(self._call.environment, self._call.endpoint, arm.arm, arm.version)]
+    def _lane_key(self, arm: ArmRoute) -> type_LaneKey:
+        return self._call.environment, self._call.endpoint, arm.arm, arm.version
 
-    def _may_ask_stable(self) -> bool:
-        """Return whether the stable arm may answer for one that could not be reached: by the endpoint's policy, in its retry budget."""
-        if self._is_second or not self._route.retry_on_stable or self._arm.arm == STABLE or self._call.version:
+    def _ask_stable(self) -> bool:
+        """Ask the stable arm in the place of one that could not be reached, if policy and retry budget allow it.
+
+        Returns whether it is asked. The failure stays counted on the arm that failed, the answer is counted on neither.
+        """
+        route = self._route
+        if self._is_second or not route.retry_on_stable or self._arm.arm == STABLE or self._call.version:
             return False
-        stable = next((arm for arm in self._route.arms if arm.arm == STABLE), None)
-        return stable is not None and self._lane_of(stable).budget.spend()
-
-    def _ask_stable(self) -> None:
-        """The failure stays counted on the arm that failed, the answer is counted on neither."""
+        stable = next((arm for arm in route.arms if arm.arm == STABLE), None)
+        lane = self._state.lanes.get(self._lane_key(stable)) if stable is not None else None
+        if stable is None or lane is None or not lane.budget.spend():
+            return False
         self._count("server_errors")
-        self._is_second, self._counted = True, False
-        self._arm = next(arm for arm in self._route.arms if arm.arm == STABLE)
-        self._lane = self._lane_of(self._arm)
-        self._submit()
-
-
-def arm_headers(arm: ArmRoute) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that name who answered."""
-    return arm.headers
+        self._is_second, self._is_counted, self._arm = True, False, stable
+        self._submit(lane)
+        return True
 
 
 def _of(arm: ArmRoute, refusal: Refusal) -> Refusal:
     return Refusal(refusal.status, refusal.code, refusal.message, (*refusal.headers, *arm.headers))
 
 
-def _choose(route: EndpointRoute, call: Call) -> tuple[ArmRoute, bool, bool]:
-    """Return the arm, whether the request counts in windows, and whether its bucket was drawn."""
+def _choose(route: EndpointRoute, call: Call) -> type_Choice:
     if call.version:
         named = router.arm_of_version(route, call.version)
         if named is None:

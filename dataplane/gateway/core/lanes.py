@@ -1,7 +1,7 @@
 """Lanes: the queue of one arm's version, and how its requests are put together for its replicas.
 
-A request goes out at once when a worker is idle. While all are busy requests gather, up to the endpoint's bounds in number and time: the batch
-grows with the load by itself, and without load nobody waits (adaptive micro-batching).
+A request goes out at once when a worker is idle. While all are busy requests gather, up to the endpoint's bounds in
+number and time: the batch grows with the load by itself, and without load nobody waits (adaptive micro-batching).
 """
 
 import asyncio
@@ -11,18 +11,18 @@ from collections import deque
 from collections.abc import Callable
 
 from dataplane.gateway.config import BATCH_MAX_BYTES, GATHER_TURNS_MAX, RETRY_SHARE, RETRY_TOKENS_MAX, SWEEP_S
-from dataplane.gateway.core.pending import Batch, ClientGone, Moved, NotSent, Ticket, TimedOut
-from dataplane.gateway.core.replica_pool import Replicas
-from dataplane.gateway.core.worker_connection import Replica, expire
+from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
+from dataplane.gateway.core.pending import ClientGone, Moved, NotSent, PendingRequest, RequestBatch, TimedOut
+from dataplane.gateway.core.replica_pool import ReplicaPool
+from dataplane.gateway.core.worker_connection import WorkerConnection
 from dataplane.gateway.site.windows import WindowKey
-from dataplane.wire.route_table import ReplicaAddress
 from dataplane.wire.window_batch import OUTCOMES
 
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TRIES_MAX = 2
 
 
-class Counts:
+class LaneCounts:
     """Plain numbers of a lane since the process began; read by metrics and pages."""
 
     __slots__ = (
@@ -76,18 +76,21 @@ class RetryBudget:
 
 
 class Lane:
-    """One arm's version in one endpoint: its queue, its replicas, its counts. `ejected` is called when a replica failed."""
+    """One arm's version in one endpoint: its queue, its replicas, its counts.
+
+    `ejected` is called when a replica failed.
+    """
 
     def __init__(self, key: WindowKey, ejected: Callable[[], None]) -> None:
         self.key = key
-        self.counts = Counts()
+        self.counts = LaneCounts()
         self.budget = RetryBudget()
-        self.replicas = Replicas(self._replica_changed, ejected)
+        self.replicas = ReplicaPool(self._connection_changed, ejected)
         self.is_retired = False
         self._max_batch = 1
         self._max_delay_s = 0.0
-        self._waiting: deque[Ticket] = deque()
-        self._open: dict[Ticket, None] = {}
+        self._waiting: deque[PendingRequest] = deque()
+        self._open: dict[PendingRequest, None] = {}
         self._pump_due = False
         self._turns = self._waited_for = 0
         self._sweeping: asyncio.TimerHandle | None = None
@@ -97,15 +100,13 @@ class Lane:
     def queued(self) -> int:
         return len(self._waiting)
 
-    def configure(
-        self, key: WindowKey, targets: tuple[ReplicaAddress, ...], max_batch: int, max_delay_ms: float
-    ) -> None:
+    def configure(self, key: WindowKey, route: EndpointRoute, arm: ArmRoute) -> None:
         """Take the replicas and bounds of a new route table; replicas that are not in it finish what they have."""
         if key.release != self.key.release:
             self.replicas.ejections.clear()
-        self.key, self._max_batch, self._max_delay_s = key, max_batch, max_delay_ms / 1000
+        self.key, self._max_batch, self._max_delay_s = key, route.max_batch_rows, route.max_batch_delay_ms / 1000
         self.is_retired = False
-        self.replicas.configure(targets)
+        self.replicas.configure(arm)
         self.pump()
 
     def retire(self) -> None:
@@ -117,23 +118,23 @@ class Lane:
     def move_waiting(self) -> None:
         """Hand back the requests that no worker has yet."""
         waiting, self._waiting = self._waiting, deque()
-        for ticket in waiting:
-            ticket.fail(Moved())
+        for request in waiting:
+            request.fail(Moved())
 
     @property
     def is_done(self) -> bool:
         """Return whether a retired lane has nothing open any more."""
-        return self.is_retired and not self.replicas.is_any_leaving and not self._open
+        return self.is_retired and not self.replicas.is_draining and not self._open
 
-    def submit(self, ticket: Ticket) -> None:
+    def submit(self, request: PendingRequest) -> None:
         """Take a request; its end comes with NotSent, Lost, TimedOut, ClientGone or Moved when it is not an answer."""
         if self.is_retired:
-            ticket.fail(Moved())
+            request.fail(Moved())
             return
         self.budget.earn()
-        ticket.open_ones = self._open
-        self._open[ticket] = None
-        self._waiting.append(ticket)
+        request.open_in = self._open
+        self._open[request] = None
+        self._waiting.append(request)
         self._pump_soon()
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
@@ -147,7 +148,10 @@ class Lane:
             asyncio.get_running_loop().call_soon(self._pump_when_quiet)
 
     def _pump_when_quiet(self) -> None:
-        """Send once a turn has brought nothing new, or after `GATHER_TURNS_MAX` turns. A turn takes microseconds, a batch much longer."""
+        """Send once a turn has brought nothing new, or after `GATHER_TURNS_MAX` turns.
+
+        A turn takes microseconds, a batch much longer.
+        """
         arrived = len(self._waiting)
         if arrived > self._waited_for and self._turns < GATHER_TURNS_MAX:
             self._waited_for = arrived
@@ -163,22 +167,22 @@ class Lane:
             if self._waiting[0].is_ended:
                 self._waiting.popleft()
                 continue
-            replica = self.replicas.next()
-            if replica is None:
+            connection = self.replicas.next()
+            if connection is None:
                 if self.replicas.is_empty:
                     self._fail_waiting()
                 return
-            bound = min(self._max_batch, replica.max_batch)
-            if replica.outstanding and len(self._waiting) < bound and not self._is_due():
+            bound = min(self._max_batch, connection.max_batch)
+            if connection.outstanding and len(self._waiting) < bound and not self._is_due():
                 return
-            if tickets := self._take(bound):
-                self.counts.sent(len(tickets))
-                replica.send(Batch(tickets, self._unsent))
+            if requests := self._take(bound):
+                self.counts.sent(len(requests))
+                connection.send(RequestBatch(requests, self._unsent))
 
     def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()
-        for ticket in waiting:
-            ticket.fail(NotSent())
+        for request in waiting:
+            request.fail(NotSent())
 
     def _is_due(self) -> bool:
         """Return whether the oldest waiting request has waited its bound; otherwise look again then."""
@@ -193,38 +197,38 @@ class Lane:
         self._delaying = None
         self.pump()
 
-    def _take(self, bound: int) -> list[Ticket]:
+    def _take(self, bound: int) -> list[PendingRequest]:
         """Return the next requests of one kind that still have somebody waiting."""
         waiting = self._waiting
-        tickets: list[Ticket] = []
+        requests: list[PendingRequest] = []
         kind, size = waiting[0].kind, 0
         is_stream = kind[0][1] == "stream"
-        while waiting and len(tickets) < bound:
-            ticket = waiting[0]
-            if ticket.kind != kind or (tickets and (is_stream or size + len(ticket.body) > BATCH_MAX_BYTES)):
+        while waiting and len(requests) < bound:
+            request = waiting[0]
+            if request.kind != kind or (requests and (is_stream or size + len(request.body) > BATCH_MAX_BYTES)):
                 break
             waiting.popleft()
-            if not ticket.is_ended:
-                tickets.append(ticket)
-                size += len(ticket.body)
-        return tickets
+            if not request.is_ended:
+                requests.append(request)
+                size += len(request.body)
+        return requests
 
-    def _unsent(self, tickets: list[Ticket]) -> None:
+    def _unsent(self, requests: list[PendingRequest]) -> None:
         """Queue again what its worker never began, within the budget; nobody is asked more than `TRIES_MAX` times."""
-        for ticket in reversed(tickets):
-            ticket.sent_to = None
-            ticket.tries += 1
-            if ticket.tries < TRIES_MAX and not self.is_retired and self.budget.spend():
+        for request in reversed(requests):
+            request.sent_to = None
+            request.tries += 1
+            if request.tries < TRIES_MAX and not self.is_retired and self.budget.spend():
                 self.counts.retries += 1
-                self._waiting.appendleft(ticket)
+                self._waiting.appendleft(request)
             else:
-                ticket.fail(NotSent())
+                request.fail(NotSent())
 
-    def _replica_changed(self, replica: Replica) -> None:
-        if self.replicas.has_left(replica):
+    def _connection_changed(self, connection: WorkerConnection) -> None:
+        if connection.is_retired:
+            self.replicas.close_if_drained(connection)
             return
-        is_failed = not replica.is_connected
-        if is_failed and self._waiting and not self.replicas.has_hope:
+        if self._waiting and not connection.is_connected and not self.replicas.is_any_reachable:
             self._fail_waiting()
             return
         self._pump_soon()
@@ -234,19 +238,19 @@ class Lane:
         self._sweeping = None
         now = time.perf_counter()
         # All are looked at: what came from another arm is older than what was here already.
-        for ticket in [ticket for ticket in self._open if now >= ticket.deadline]:
+        for request in [request for request in self._open if now >= request.deadline]:
             self.counts.expired += 1
-            expire(ticket)
-            ticket.fail(TimedOut())
+            request.cancel()
+            request.fail(TimedOut())
         if self._open:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
-    def drop(self, ticket: Ticket) -> None:
+    def drop(self, request: PendingRequest) -> None:
         """Forget a request whose client is gone."""
-        if not ticket.is_ended:
+        if not request.is_ended:
             self.counts.dropped += 1
-            expire(ticket)
-            ticket.fail(ClientGone())
+            request.cancel()
+            request.fail(ClientGone())
 
     def close(self) -> None:
         """Close all connections at the end of the process."""

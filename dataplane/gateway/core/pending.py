@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 
 class NotSent(Exception):
@@ -43,20 +43,28 @@ def outcome_of(answer: WorkerAnswer) -> str:
     """Return what an answer counts as: its status, unless the worker says otherwise."""
     if answer.status < 400 and answer.outcome is None:
         return "ok"
-    told = OUTCOME_OF.get(answer.outcome or "")
-    return told or ("client_errors" if answer.status < 500 else "server_errors")
+    named = OUTCOME_OF.get(answer.outcome or "")
+    return named or ("client_errors" if answer.status < 500 else "server_errors")
 
 
 type_Kind = tuple[tuple[str, Any], ...]
 
 
-class Ticket:
-    """One request on its way. `kind` are the header fields that requests of one batch share, `op` first; `since` and `deadline` are monotonic seconds.
+class Carrier(Protocol):
+    """What a batch is sent over."""
 
-    `on_end` is called exactly once, with the answer or with what went wrong.
+    def cancel(self, number: int, place: int) -> None:
+        """Tell the worker that nobody waits for one request of a batch any more."""
+
+
+class PendingRequest:
+    """One request on its way. `kind` are the header fields that requests of one batch share, `op` first.
+
+    `since` and `deadline` are monotonic seconds. `on_end` is called exactly once, with the answer or with what went
+    wrong.
     """
 
-    __slots__ = ("_on_end", "body", "deadline", "is_ended", "kind", "open_ones", "sent_to", "since", "tries")
+    __slots__ = ("_on_end", "body", "deadline", "is_ended", "kind", "open_in", "sent_to", "since", "tries")
 
     def __init__(
         self,
@@ -71,8 +79,8 @@ class Ticket:
         self.since = since
         self.deadline = deadline
         self.is_ended = False
-        self.sent_to: Any = None
-        self.open_ones: dict[Ticket, None] = {}
+        self.sent_to: tuple[Carrier, int, int] | None = None  # with number of the batch and place in it
+        self.open_in = IN_NO_LANE
         self.tries = 0
         self._on_end = on_end
 
@@ -80,59 +88,68 @@ class Ticket:
         """End the wait with an answer, unless it is over."""
         if not self.is_ended:
             self.is_ended = True
-            self.open_ones.pop(self, None)
+            self.open_in.pop(self, None)
             self._on_end(answer, None)
 
     def fail(self, error: Exception) -> None:
         """End the wait with an error, unless it is over."""
         if not self.is_ended:
             self.is_ended = True
-            self.open_ones.pop(self, None)
+            self.open_in.pop(self, None)
             self._on_end(None, error)
 
+    def cancel(self) -> None:
+        """Tell the worker, if one has the request, that its answer comes too late."""
+        if self.sent_to is not None:
+            carrier, number, place = self.sent_to
+            carrier.cancel(number, place)
 
-class Batch:
+
+IN_NO_LANE: dict[PendingRequest, None] = {}  # stays empty: a lane puts its own in the place of it
+
+
+class RequestBatch:
     """Requests of one kind in one frame."""
 
-    __slots__ = ("_parts", "has_begun", "is_stream", "on_unsent", "tickets")
+    __slots__ = ("_parts", "has_begun", "is_stream", "on_unsent", "requests")
 
-    def __init__(self, tickets: list[Ticket], on_unsent: Callable[[list[Ticket]], None]) -> None:
-        self.tickets = tickets
+    def __init__(self, requests: list[PendingRequest], on_unsent: Callable[[list[PendingRequest]], None]) -> None:
+        self.requests = requests
         self.on_unsent = on_unsent
-        self.is_stream = tickets[0].kind[0][1] == "stream"
+        self.is_stream = requests[0].kind[0][1] == "stream"
         self.has_begun = False
         self._parts: asyncio.Queue[bytes | None] | None = None
 
     @property
     def header(self) -> dict[str, Any]:
-        return {name: value for name, value in self.tickets[0].kind if value is not None}
+        return {name: value for name, value in self.requests[0].kind if value is not None}
 
     def answer(self, rows: list[list[Any]], body: bytes) -> None:
-        """Give each ticket its own answer. Raises ValueError when the worker answered another number of requests."""
+        """Give each request its own answer. Raises ValueError when the worker answered another number of requests."""
         begin = 0
-        for ticket, row in zip(self.tickets, rows, strict=True):
+        for request, row in zip(self.requests, rows, strict=True):
             end = begin + row[1]
-            if not ticket.is_ended:
-                ticket.answer(WorkerAnswer(row[0], row[2], body[begin:end], *row[3:]))
+            if not request.is_ended:
+                request.answer(WorkerAnswer(row[0], row[2], body[begin:end], *row[3:]))
             begin = end
 
     def part(self, header: dict[str, Any], body: bytes) -> None:
-        """Give the one ticket of a stream its first part as the answer, later ones through `parts`."""
-        ticket, has_more = self.tickets[0], bool(header.get("more"))
+        """Give the one request of a stream its first part as the answer, later ones through `parts`."""
+        request, has_more = self.requests[0], bool(header.get("more"))
         if self._parts is not None:
             self._parts.put_nowait(body if has_more else None)
             return
         parts: asyncio.Queue[bytes | None] | None = asyncio.Queue() if has_more else None
         self._parts = parts
         outcome, length = header.get("outcome"), header.get("header_length")
-        ticket.answer(WorkerAnswer(header["status"], header["content_type"], body, outcome, length, parts))
+        request.answer(WorkerAnswer(header["status"], header["content_type"], body, outcome, length, parts))
 
     def fail(self, error: Exception) -> None:
         """End all waits; what was not begun may be sent again."""
         if isinstance(error, NotSent):
-            self.on_unsent(self.tickets)
+            self.on_unsent(self.requests)
             return
-        for ticket in self.tickets:
-            ticket.fail(error)
+        for request in self.requests:
+            request.fail(error)
         if self._parts is not None:
             self._parts.put_nowait(None)

@@ -1,112 +1,118 @@
-"""The replicas of a lane: which takes the next batch, which have failed lately, which are leaving."""
+"""The replicas of a lane: which takes the next batch, which have failed lately, which are draining."""
 
 import time
 from collections.abc import Callable
 
 from dataplane.gateway.config import PIPELINE
-from dataplane.gateway.core.worker_connection import Replica, least_busy
-from dataplane.wire.route_table import ReplicaAddress
+from dataplane.gateway.core.compiled_table import ArmRoute
+from dataplane.gateway.core.worker_connection import WorkerConnection, least_busy
 
 
-class Replicas:
-    """`changed` is called when one can take more, or lost what it had; `ejected` when one failed.
+class ReplicaPool:
+    """The connections to the replicas of an arm, one each.
 
-    `ejections` maps replica id → how often it failed under the release of now, also when it is not among the replicas any more.
+    `changed` is called when one can take more, or lost what it had; `ejected` when one failed.
+
+    `ejections` maps replica id → how often it failed under the release of now, also when it is not among the replicas
+    any more.
     """
 
-    def __init__(self, changed: Callable[[Replica], None], ejected: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[WorkerConnection], None], ejected: Callable[[], None]) -> None:
         self.ejections: dict[str, int] = {}
         self._changed = changed
-        self._tell_ejected = ejected
-        self._replicas: dict[str, Replica] = {}
-        self._leaving: list[Replica] = []
+        self._on_ejected = ejected
+        self._connections: dict[str, WorkerConnection] = {}
+        self._draining: list[WorkerConnection] = []
 
     @property
     def is_empty(self) -> bool:
-        return not self._replicas
+        return not self._connections
 
     @property
-    def is_any_leaving(self) -> bool:
+    def is_draining(self) -> bool:
         """Return whether one that takes nothing more still has something open."""
-        return bool(self._leaving)
+        return bool(self._draining)
 
     @property
     def ejected(self) -> dict[str, float]:
         """Replica id → Unix time until which it is left alone."""
         now = time.time()
-        return {replica.id: replica.ejected_until for replica in self._replicas.values() if replica.is_ejected(now)}
+        return {
+            connection.id: connection.ejected_until
+            for connection in self._connections.values()
+            if connection.is_ejected(now)
+        }
 
     @property
-    def has_hope(self) -> bool:
+    def is_any_reachable(self) -> bool:
         """Return whether one is connected or may still be."""
         now = time.time()
         return any(
-            replica.is_connected or replica.is_connecting or not replica.is_ejected(now)
-            for replica in self._replicas.values()
+            connection.is_connected or connection.is_connecting or not connection.is_ejected(now)
+            for connection in self._connections.values()
         )
 
     def in_flight(self) -> dict[str, int]:
-        """Return replica id → open requests, of all replicas that have some, also of those that are leaving."""
-        every = [*self._replicas.values(), *self._leaving]
-        return {replica.id: replica.in_flight for replica in every if replica.in_flight}
+        """Return replica id → open requests, of all replicas that have some, also of those that are draining."""
+        every = [*self._connections.values(), *self._draining]
+        return {connection.id: connection.in_flight for connection in every if connection.in_flight}
 
-    def configure(self, targets: tuple[ReplicaAddress, ...]) -> None:
-        """Take the replicas of a new route table; those that are not in it finish what they have."""
-        wanted = {target.id: target.socket for target in targets}
-        for known in list(self._replicas.values()):
+    def configure(self, arm: ArmRoute) -> None:
+        """Take an arm's replicas of a new route table; those that are not in it finish what they have."""
+        wanted = {replica.id: replica.socket for replica in arm.replicas}
+        for known in list(self._connections.values()):
             if wanted.get(known.id) != known.path:
-                self._let_go(self._replicas.pop(known.id))
-        for target in targets:
-            if target.id not in self._replicas:
-                self._replicas[target.id] = Replica(target.id, target.socket, self._changed, self._failed)
+                self._retire(self._connections.pop(known.id))
+        for replica_id, path in wanted.items():
+            if replica_id not in self._connections:
+                self._connections[replica_id] = WorkerConnection(replica_id, path, self._changed, self._ejected)
 
-    def _failed(self, replica_id: str) -> None:
+    def _ejected(self, replica_id: str) -> None:
         self.ejections[replica_id] = self.ejections.get(replica_id, 0) + 1
-        self._tell_ejected()
+        self._on_ejected()
 
     def retire(self) -> None:
-        """Let all go."""
-        for replica in self._replicas.values():
-            self._let_go(replica)
-        self._replicas.clear()
+        """Let all finish what they have."""
+        for connection in self._connections.values():
+            self._retire(connection)
+        self._connections.clear()
 
-    def _let_go(self, replica: Replica) -> None:
-        replica.is_retired = True
-        if replica.in_flight:
-            self._leaving.append(replica)
+    def _retire(self, connection: WorkerConnection) -> None:
+        connection.is_retired = True
+        if connection.in_flight:
+            self._draining.append(connection)
         else:
-            replica.close()
+            connection.close()
 
-    def has_left(self, replica: Replica) -> bool:
-        """Return whether the replica takes nothing more; its connection is closed once nothing is open."""
-        if replica.is_retired and not replica.in_flight:
-            replica.close()
-            if replica in self._leaving:
-                self._leaving.remove(replica)
-        return replica.is_retired
+    def close_if_drained(self, connection: WorkerConnection) -> None:
+        """Close a retired connection once nothing is open on it."""
+        if not connection.in_flight:
+            connection.close()
+            if connection in self._draining:
+                self._draining.remove(connection)
 
     def connect(self) -> bool:
-        """Begin to connect to the workers before a request needs them; return whether each is connected or was given up."""
+        """Begin to connect before a request needs it; return whether each worker is connected or was given up."""
         now = time.time()
-        for replica in self._replicas.values():
-            if not replica.is_ejected(now):
-                replica.connect()
-        return not any(replica.is_connecting for replica in self._replicas.values())
+        for connection in self._connections.values():
+            if not connection.is_ejected(now):
+                connection.connect()
+        return not any(connection.is_connecting for connection in self._connections.values())
 
-    def next(self) -> Replica | None:
-        """Return a connected replica with room; begin to connect when there is none."""
+    def next(self) -> WorkerConnection | None:
+        """Return an open connection with room; begin to connect when there is none."""
         now = time.time()
-        usable = [replica for replica in self._replicas.values() if not replica.is_ejected(now)]
-        connected = [replica for replica in usable if replica.is_connected]
-        ready = [replica for replica in connected if replica.outstanding < PIPELINE]
-        for replica in usable:
-            replica.connect()
+        usable = [connection for connection in self._connections.values() if not connection.is_ejected(now)]
+        connected = [connection for connection in usable if connection.is_connected]
+        ready = [connection for connection in connected if connection.outstanding < PIPELINE]
+        for connection in usable:
+            connection.connect()
         if ready:
             return least_busy(ready)
-        if self.is_empty or connected or any(replica.is_connecting for replica in usable):
+        if self.is_empty or connected or any(connection.is_connecting for connection in usable):
             return None
         # The last one is never given up: when all are ejected, the one whose time is nearest is tried again.
-        last = min(self._replicas.values(), key=lambda replica: replica.ejected_until)
+        last = min(self._connections.values(), key=lambda connection: connection.ejected_until)
         if last.is_connected:
             return last if last.outstanding < PIPELINE else None
         last.connect()
@@ -114,5 +120,5 @@ class Replicas:
 
     def close(self) -> None:
         """Close all connections at the end of the process."""
-        for replica in [*self._replicas.values(), *self._leaving]:
-            replica.close()
+        for connection in [*self._connections.values(), *self._draining]:
+            connection.close()

@@ -9,10 +9,10 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from dataplane.gateway.core import answer_diff, router
-from dataplane.gateway.core.answer_diff import Agreement
+from dataplane.gateway.core.answer_diff import AnswerDiff
 from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
 from dataplane.gateway.core.lanes import Lane
-from dataplane.gateway.core.pending import Moved, Ticket, TimedOut, WorkerAnswer, outcome_of
+from dataplane.gateway.core.pending import Moved, PendingRequest, TimedOut, WorkerAnswer, outcome_of
 from dataplane.gateway.site.windows import WindowKey, Windows
 
 SHADOW = "shadow"
@@ -57,20 +57,24 @@ class Pair(NamedTuple):
 
 
 class Shadow:
-    """The mirrored requests of one gateway process. `dropped` counts, per endpoint, those that found no room or no replica."""
+    """The mirrored requests of one gateway process.
+
+    `open_requests` has, per endpoint, how many wait for their answer; `dropped` counts those that found no room or no
+    replica.
+    """
 
     def __init__(self, lanes: type_Lanes, windows: Windows) -> None:
         self.dropped: dict[type_Place, int] = {}
+        self.open_requests: dict[type_Place, int] = {}
         self._lanes = lanes
         self._windows = windows
-        self._open: dict[type_Place, int] = {}
         self._open_bytes = 0
         self._pending: deque[Pair] = deque()
         self._comparing: asyncio.Task[None] | None = None
 
     def open_copies(self, environment: str, endpoint: str) -> int:
         """Return how many mirrored requests wait for their answer."""
-        return self._open.get((environment, endpoint), 0)
+        return self.open_requests.get((environment, endpoint), 0)
 
     def mirror(self, request: Mirrored) -> None:
         """Ask the shadow arm in a later turn of the event loop, when the request is in its share."""
@@ -78,12 +82,12 @@ class Shadow:
         if arm is None or request.header["op"] == "stream" or not _is_in_share(request, arm.mirror_pct):
             return
         place = request.place
-        is_full = self._open.get(place, 0) >= OPEN_MAX or self._open_bytes + request.size > OPEN_MAX_BYTES
+        is_full = self.open_requests.get(place, 0) >= OPEN_MAX or self._open_bytes + request.size > OPEN_MAX_BYTES
         lane = self._lanes.get((*place, arm.arm, arm.version))
         if is_full or lane is None:
             self._drop(place)
             return
-        self._open[place] = self._open.get(place, 0) + 1
+        self.open_requests[place] = self.open_requests.get(place, 0) + 1
         self._open_bytes += request.size
         asyncio.get_running_loop().call_soon(self._submit, request, arm, lane)
 
@@ -95,7 +99,7 @@ class Shadow:
         since = time.perf_counter()
 
         def ended(answer: WorkerAnswer | None, error: Exception | None) -> None:
-            self._open[request.place] -= 1
+            self.open_requests[request.place] -= 1
             self._open_bytes -= request.size
             if isinstance(error, Moved):
                 self._drop(request.place)
@@ -107,7 +111,7 @@ class Shadow:
                 self._remember(key, request, answer)
 
         deadline = since + request.route.timeout_ms / 1000
-        lane.submit(Ticket(tuple(request.header.items()), request.request, since, deadline, ended))
+        lane.submit(PendingRequest(tuple(request.header.items()), request.request, since, deadline, ended))
 
     def _remember(self, key: WindowKey, request: Mirrored, answer: WorkerAnswer) -> None:
         """Keep two comparable answers until they are compared; what finds no room is not."""
@@ -124,17 +128,20 @@ class Shadow:
             while self._pending:
                 await asyncio.sleep(COMPARE_EVERY_S)
                 pairs = [self._pending.popleft() for _ in range(min(COMPARED_AT_ONCE, len(self._pending)))]
-                for pair, found in zip(pairs, await asyncio.to_thread(_agreements, pairs), strict=True):
-                    self._windows.compare(pair.key, found.is_agreed, found.difference_sum, found.difference_max)
+                for pair, diff in zip(pairs, await asyncio.to_thread(_diffs, pairs), strict=True):
+                    self._windows.compare(pair.key, diff.is_agreed, diff.difference_sum, diff.difference_max)
         finally:
             self._comparing = None
 
 
-def _agreements(pairs: list[Pair]) -> list[Agreement]:
-    return [answer_diff.compare(pair.primary, pair.shadow) for pair in pairs]
+def _diffs(pairs: list[Pair]) -> list[AnswerDiff]:
+    return [answer_diff.diff(pair.primary, pair.shadow) for pair in pairs]
 
 
 def _is_in_share(request: Mirrored, mirror_pct: int) -> bool:
-    """Return whether a request is mirrored. Units keep to it; theirs are the highest buckets, those a candidate gets last."""
+    """Return whether a request is mirrored.
+
+    Units keep to it; theirs are the highest buckets, those a candidate gets last.
+    """
     bucket = router.bucket_of(request.route.salt, request.unit) if request.unit else router.drawn_bucket()
     return bucket >= router.BUCKETS - mirror_pct * router.BUCKETS_PER_PCT

@@ -1,4 +1,7 @@
-"""The transport: grpc.aio in the gateway's own event loop. Keys before bodies, bounded messages and calls, refusals as status codes."""
+"""The transport: grpc.aio in the gateway's own event loop.
+
+Keys before bodies, bounded messages and calls, refusals as status codes.
+"""
 
 import socket
 import uuid
@@ -11,10 +14,11 @@ from google.protobuf.message import DecodeError
 
 from dataplane.gateway import errors
 from dataplane.gateway.config import HEADER_MAX_BYTES
+from dataplane.gateway.core import access
 from dataplane.gateway.errors import Refusal
-from dataplane.gateway.grpc.caller import REQUEST_ID, Caller, caller_of, is_known
+from dataplane.gateway.grpc.caller import REQUEST_ID, Caller, caller_of
 from dataplane.gateway.grpc.messages import invalid
-from dataplane.gateway.grpc.service import Reply, Service
+from dataplane.gateway.grpc.service import GrpcReply, Service
 from dataplane.gateway.grpc.tunnel import Tunnel
 from dataplane.gateway.state import State
 from dataplane.wire.frames import BODY_MAX_BYTES
@@ -93,7 +97,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         if service != SERVICE or name not in self._calls:
             return None
         caller = caller_of(details.invocation_metadata)
-        if name not in OPEN_TO_ALL and not is_known(self._state, caller):
+        if name not in OPEN_TO_ALL and not access.is_known(self._state.tables, caller.digest):
             # As a stream nothing of the request is read before the refusal.
             return grpc.stream_unary_rpc_method_handler(self._refuse)
         answer, kind = self._calls[name]
@@ -105,7 +109,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         await self._abort(context, errors.no_key(), caller_of(context.invocation_metadata()))
 
     def _handler(
-        self, answer: Callable[[Any, Caller], Awaitable[Reply]], kind: Any, caller: Caller
+        self, answer: Callable[[Any, Caller], Awaitable[GrpcReply]], kind: Any, caller: Caller
     ) -> Callable[[bytes, Any], Awaitable[Any]]:
         async def handle(raw: bytes, context: Any) -> Any:
             try:

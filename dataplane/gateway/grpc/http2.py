@@ -1,4 +1,7 @@
-"""What the gRPC port has to know of HTTP/2 (RFC 9113): where frames begin, and which calls are open. Nothing is decoded or held back."""
+"""What the gRPC port has to know of HTTP/2 (RFC 9113): where frames begin, and which calls are open.
+
+Nothing is decoded or held back.
+"""
 
 from collections.abc import Callable
 
@@ -10,13 +13,16 @@ STREAM_MAX = 2**31 - 1
 
 
 def goaway(last_stream: int) -> bytes:
-    """Return the frame that says: open no more calls here, and what is beyond `last_stream` was not looked at (section 6.8)."""
+    """Return the frame that says: open no more calls here, nothing beyond `last_stream` is looked at (section 6.8)."""
     head = b"\0\0\x08\x07\0\0\0\0\0"  # length 8, type GOAWAY, no flags, stream 0
     return head + last_stream.to_bytes(4, "big") + b"\0\0\0\0"  # no error
 
 
-class Frames:
-    """Tells the frames of one side apart. `began` is called with type, flags and stream of each; `preface_bytes` come before the first."""
+class Http2Frames:
+    """Tells the frames of one side apart.
+
+    `began` is called with type, flags and stream of each; `preface_bytes` come before the first.
+    """
 
     def __init__(self, began: Callable[[int, int, int], None], preface_bytes: int = 0) -> None:
         self._began = began
@@ -60,8 +66,11 @@ class Frames:
         self._began(kind, flags, int.from_bytes(head[5:], "big") & STREAM_MAX)
 
 
-class Calls:
-    """The calls of one connection: the client opens one by its headers; it is over when the server has ended it or one of the two has reset it."""
+class OpenCalls:
+    """The open calls of one connection.
+
+    The client opens one by its headers; it is over when the server has ended it or one of the two has reset it.
+    """
 
     def __init__(self) -> None:
         self.newest = 0

@@ -1,4 +1,7 @@
-"""Messages of the protocol ↔ what a worker takes and gives: a JSON header followed by raw tensors (the binary tensor data extension)."""
+"""Messages of the protocol ↔ what a worker takes and gives.
+
+That is a JSON header followed by raw tensors (the binary tensor data extension).
+"""
 
 import json
 from typing import Any, NamedTuple
@@ -29,7 +32,10 @@ def unreadable() -> Refusal:
 
 
 def to_worker(request: Any) -> WorkerRequest:
-    """Return a ModelInferRequest as a worker takes it; every output is asked for as binary data. Raises Refusal (400)."""
+    """Return a ModelInferRequest as a worker takes it; every output is asked for as binary data.
+
+    Raises Refusal (400).
+    """
     raw = list(request.raw_input_contents)
     if raw and len(raw) != len(request.inputs):
         raise invalid(f"the request has {len(request.inputs)} inputs and {len(raw)} raw_input_contents")
@@ -75,7 +81,10 @@ def _parameters(parameters: Any) -> dict[str, Any]:
 
 
 def from_worker(body: bytes, header_length: int | None) -> Any:
-    """Return a worker's answer as ModelInferResponse with raw_output_contents. Raises Refusal (500) when it is not one."""
+    """Return a worker's answer as ModelInferResponse with raw_output_contents.
+
+    Raises Refusal (500) when it is not one.
+    """
     length = len(body) if header_length is None else header_length
     try:
         answer = json.loads(body[:length])
@@ -114,10 +123,10 @@ def _set_parameters(target: Any, values: dict[str, Any]) -> None:
 def metadata_from_worker(body: bytes, versions: list[str]) -> Any:
     """Return a worker's model metadata as ModelMetadataResponse that lists `versions`. Raises Refusal (500)."""
     try:
-        told = json.loads(body)
-        response = pb.ModelMetadataResponse(name=told["name"], versions=versions, platform=told["platform"])
+        document = json.loads(body)
+        response = pb.ModelMetadataResponse(name=document["name"], versions=versions, platform=document["platform"])
         for kind in ("inputs", "outputs"):
-            for tensor in told[kind]:
+            for tensor in document[kind]:
                 getattr(response, kind).add(name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"])
     except (ValueError, KeyError, TypeError) as error:
         raise unreadable() from error
@@ -127,7 +136,7 @@ def metadata_from_worker(body: bytes, versions: list[str]) -> Any:
 def error_of(body: bytes) -> str:
     """Return the sentence in a worker's error answer."""
     try:
-        told = json.loads(body)
-        return str(told.get("error") or told.get("message") or "the model failed")
+        document = json.loads(body)
+        return str(document.get("error") or document.get("message") or "the model failed")
     except (ValueError, AttributeError):
         return "the model failed"

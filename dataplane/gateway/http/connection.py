@@ -1,26 +1,34 @@
-"""The gateway's HTTP/1.1 connection: uvicorn's, with an express way for inference requests and an end to slow clients.
+"""The gateway's HTTP/1.1 connection: uvicorn's, with an express path for inference requests and an end to slow clients.
 
-Most requests are small inference requests with a known length. They are answered from the parser's callbacks to the one write of the answer
-without a task or an ASGI message in between (docs/adr/0006-express-requests.md). Everything else takes the ASGI application of `app.py`;
-both ways share `inference.Inference`, so they cannot differ in what they do.
+Most requests are small inference requests with a known length. They are answered from the parser's callbacks to the
+one write of the answer without a task or an ASGI message in between (docs/adr/0006-express-requests.md). Everything
+else is handed to the ASGI application of `app.py`; both share `paths`, `calls`, `core.access` and `core.inference`, so
+they cannot differ in what they do.
+
+What this relies on of uvicorn stands in `tests/dataplane/gateway/test_uvicorn.py`, which fails when uvicorn or this
+file changes it.
 """
 
 import array
 import asyncio
 import fcntl
 import termios
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dataplane.gateway import errors
 from dataplane.gateway.config import BODY_TIMEOUT_S, EXPRESS_MAX_BYTES, HEADER_MAX_BYTES, IDLE_LOOK_S, KEEP_ALIVE_S
+from dataplane.gateway.core import access, inference
 from dataplane.gateway.core.inference import Inference, Outcome
 from dataplane.gateway.core.pending import ClientGone
 from dataplane.gateway.errors import Refusal
-from dataplane.gateway.http import app
-from dataplane.gateway.http.app import EVENT_STREAM, JSON, Reply, type_Headers
+from dataplane.gateway.http.app import App
+from dataplane.gateway.http.asgi import RUNNING
+from dataplane.gateway.http.calls import EVENT_STREAM, call_of, request_id, type_Headers
+from dataplane.gateway.http.paths import InferencePath, express_path
+from dataplane.gateway.http.replies import JSON, HttpReply, refused, reply_to
 
 REASONS = {
     200: b"OK",
@@ -53,50 +61,61 @@ class Exchange:
 
     message_event = _NoEvent()
 
-    def __init__(self, connection: "Connection", target: app.Target, headers: type_Headers) -> None:
+    def __init__(self, connection: "Connection", path: InferencePath, headers: type_Headers) -> None:
         self.connection = connection
-        self.target = target
+        self.path = path
         self.headers = headers
-        self.id = app.request_id(headers.get(b"x-request-id"))
+        self.id = request_id(headers)
         self.body = b""
-        self.inference: Inference | None = None
         self.response_complete = False
         self.disconnected = False
+        self._inference: Inference | None = None
 
     def run(self) -> None:
-        """Begin the inference; refusals are answered at once."""
-        state = self.connection.application.state
+        """Start the inference; a refusal is answered at once."""
+        state, path, headers = self.connection.application.state, self.path, self.headers
         try:
-            route, call = app.call_of(state, self.target, self.headers, self.body, self.id)
-            self.inference = Inference(state, route, call, self._end)
-            self.inference.begin()
+            digest = access.digest_of(headers.get(b"authorization", b""))
+            route = access.route_for(state.tables, path.environment, path.endpoint, digest)
+            call = call_of(path, headers, self.body, self.id, route.max_body_bytes)
+            self._inference = inference.start(state, route, call, self._end)
         except Refusal as refusal:
             self._end(None, refusal)
+
+    def drop(self) -> None:
+        """Drop what was started: the client has disconnected."""
+        self.disconnected = True
+        if self._inference is not None:
+            self._inference.drop()
 
     def _end(self, outcome: Outcome | None, error: Exception | None) -> None:
         if self.disconnected or isinstance(error, ClientGone):
             return
-        application = self.connection.application
         if outcome is not None:
-            reply = app.reply_to(outcome)
+            reply = reply_to(outcome)
         elif isinstance(error, Refusal):
-            reply = application.refusal(error, is_oip=self.target.op == "infer")
+            reply = refused(self.connection.application.state.metrics, error, is_oip=self.path.op == "infer")
         else:
-            reply = Reply(500, JSON, b'{"error_code": "INTERNAL_ERROR", "message": "The gateway failed."}')
+            reply = HttpReply(500, JSON, b'{"error_code": "INTERNAL_ERROR", "message": "The gateway failed."}')
         self.response_complete = True
         self.connection.answer(self, reply)
+
+
+def connections_of(application: App) -> Any:
+    """Return what makes an application's connections, for uvicorn's configuration."""
+    return partial(Connection, application)
 
 
 class Connection(HttpToolsProtocol):
     """One client's connection."""
 
-    application: app.App
     cycle: Any  # uvicorn's own, or an Exchange
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, application: App, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.application = application
         self._exchange: Exchange | None = None
-        self._gone: list[Callable[[], None]] = []
+        self._running: set[Inference] = set()  # those of ASGI requests
         self._reading_since: float | None = None
         self._idle_since = 0.0
         self._is_in_head = False
@@ -114,20 +133,21 @@ class Connection(HttpToolsProtocol):
         if self._look is not None:
             self._look.cancel()
         if self._exchange is not None:
-            self._exchange.disconnected = True
-            if self._exchange.inference is not None:
-                self._exchange.inference.drop()
-        for gone in self._gone:
-            gone()
+            self._exchange.drop()
+        for started in tuple(self._running):
+            started.drop()
 
     def _look_at_clock(self) -> None:
-        """End the connection of a client that sends too slowly or nothing any more. One timer a connection, none a request."""
+        """End the connection of a client that sends too slowly or nothing any more.
+
+        One timer a connection, none a request.
+        """
         now = self.loop.time()
         if self.transport.is_closing():
             return
         if self._reading_since is not None and now - self._reading_since > BODY_TIMEOUT_S:
             if self._is_in_head or self._exchange is not None:
-                self._write(self.application.refusal(errors.too_slow(BODY_TIMEOUT_S), is_oip=False), b"", False)
+                self._refuse(errors.too_slow(BODY_TIMEOUT_S))
             self.transport.close()
             return
         if self._reading_since is None:
@@ -139,14 +159,15 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Drain: what is asked is answered, and the last answer says that the connection is closed.
 
-        An answer whose head is written already cannot say it any more. Its connection stays open for a next request, like an idle one.
+        An answer whose head is written already cannot say it any more. Its connection stays open for a next request,
+        like an idle one.
         """
-        is_ordinary = self.cycle is not None and self.cycle is not self._exchange
-        if is_ordinary and not self.cycle.response_complete:
+        is_asgi = self.cycle is not None and self.cycle is not self._exchange
+        if is_asgi and not self.cycle.response_complete:
             self._close_after_last()
 
     def _close_after_last(self) -> None:
-        """Let the newest ASGI request be the connection's last; one before it that has not begun to answer is no longer that."""
+        """Let the newest ASGI request be the connection's last, not one before it that has not begun to answer."""
         before, self._last = self._last, self.cycle
         if before is not None and not before.response_started:
             before.keep_alive = True
@@ -154,7 +175,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def end_if_idle(self, since: float) -> None:
-        """Close the connection when nothing was asked on it since `since` (loop time) and nothing lies unread in its socket."""
+        """Close the connection when nothing was asked since `since` (loop time) and nothing lies unread in it."""
         is_idle = not self._is_in_head and (self.cycle is None or self.cycle.response_complete)
         if is_idle and self._idle_since <= since and not unread(self.transport.get_extra_info("socket")):
             self.transport.close()
@@ -165,7 +186,7 @@ class Connection(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         if self._head_bytes > HEADER_MAX_BYTES and not self.transport.is_closing():
-            self._write(self.application.refusal(errors.head_too_large(HEADER_MAX_BYTES), is_oip=False), b"", False)
+            self._refuse(errors.head_too_large(HEADER_MAX_BYTES))
             self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -181,12 +202,12 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = False
         if self._exchange is None and (self.cycle is None or self.cycle.response_complete):
             headers = dict(self.headers)
-            target = express_target(self.url) if self.parser.get_method() == b"POST" else None
-            if target is not None and self._is_plain(headers):
-                self._exchange = Exchange(self, target, headers)
+            path = express_path(self.url) if self.parser.get_method() == b"POST" else None
+            if path is not None and self._is_plain(headers):
+                self._exchange = Exchange(self, path, headers)
                 self.cycle = self._exchange
                 return
-        self._take_the_ordinary_way()
+        self._hand_to_asgi()
 
     def _is_plain(self, headers: type_Headers) -> bool:
         """Return whether the request has a known, small length and asks for nothing but an answer."""
@@ -202,14 +223,13 @@ class Connection(HttpToolsProtocol):
             and not self.flow.write_paused
         )
 
-    def _take_the_ordinary_way(self) -> None:
+    def _hand_to_asgi(self) -> None:
         """Let uvicorn make an ASGI request of it."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
-        self._gone = []
-        self.scope["mlorch.gone"] = self._gone  # type: ignore[typeddict-unknown-key]
+        self.scope[RUNNING] = self._running  # type: ignore[literal-required]
         super().on_headers_complete()
         if self.application.is_draining:
             self._close_after_last()
@@ -229,13 +249,13 @@ class Connection(HttpToolsProtocol):
         elif b'"stream"' in exchange.body:
             # It may ask for a streamed answer: the worker knows, and the application can pass it on.
             self._exchange = self.cycle = None
-            self._take_the_ordinary_way()
+            self._hand_to_asgi()
             super().on_body(exchange.body)
             super().on_message_complete()
         else:
             exchange.run()
 
-    def answer(self, exchange: Exchange, reply: Reply) -> None:
+    def answer(self, exchange: Exchange, reply: HttpReply) -> None:
         """Write the answer of an express request in one piece."""
         if self.transport.is_closing():
             return
@@ -246,7 +266,11 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
-    def _write(self, reply: Reply, request_id: bytes, keep_alive: bool) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say why the connection is closed, before a request is whole."""
+        self._write(refused(self.application.state.metrics, refusal, is_oip=False), b"", False)
+
+    def _write(self, reply: HttpReply, request_id: bytes, keep_alive: bool) -> None:
         lines = [b"HTTP/1.1 %d %b\r\n" % (reply.status, REASONS.get(reply.status, b""))]
         lines += [b"%b: %b\r\n" % pair for pair in self.server_state.default_headers]
         lines.append(b"content-type: %b\r\nx-request-id: %b\r\n" % (reply.content_type, request_id))
@@ -276,11 +300,3 @@ def unread(connection: Any) -> int:
     count = array.array("i", [0])
     fcntl.ioctl(connection.fileno(), termios.FIONREAD, count)
     return count[0]
-
-
-def express_target(url: bytes) -> "app.Target | None":
-    """Return what an inference request's address names, None for any other or unusual address."""
-    try:
-        return app.target_of(url)
-    except (Refusal, UnicodeDecodeError):
-        return None

@@ -13,7 +13,7 @@ import uvicorn
 from dataplane.gateway.config import BACKLOG, DRAIN_LINGER_S, DRAIN_LOOK_S, DRAIN_MAX_S, STOP_TIMEOUT_S
 from dataplane.gateway.handover import all_accepted
 from dataplane.gateway.http.app import App
-from dataplane.gateway.http.connection import Connection
+from dataplane.gateway.http.connection import connections_of
 
 log = structlog.get_logger(__name__)
 
@@ -22,16 +22,19 @@ type_Drain = Callable[[float, float], Awaitable[None]]
 
 
 class Server(uvicorn.Server):
-    """Serves until a signal. SIGTERM: others take over, drain so that no client notices. SIGINT: it is the end, be quick.
+    """Serves until a signal.
 
-    `also` are other transports; each is drained at the same time: within the first number of seconds, of which who is idle gets the second.
+    SIGTERM: others take over, drain so that no client notices. SIGINT: it is the end, be quick.
+
+    `other_drains` are those of other transports, run at the same time: within the first number of seconds, of which who
+    is idle gets the second.
     """
 
     def __init__(self, application: App, when_ready: Callable[[], None] = lambda: None) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
-                http=type("Connection", (Connection,), {"application": application}),
+                http=connections_of(application),
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
@@ -40,7 +43,7 @@ class Server(uvicorn.Server):
                 backlog=BACKLOG,
             )
         )
-        self.also: list[type_Drain] = []
+        self.other_drains: list[type_Drain] = []
         self._application = application
         self._when_ready = when_ready
         self._is_hurried = False
@@ -84,7 +87,9 @@ class Server(uvicorn.Server):
         open_ones = len(self.server_state.connections)
         began = asyncio.get_running_loop().time()
         log.info("drain.begun", connections=open_ones, hurried=self._is_hurried)
-        await asyncio.gather(self._drain(began), *(drain(self._drain_max_s, self._linger_s) for drain in self.also))
+        await asyncio.gather(
+            self._drain(began), *(drain(self._drain_max_s, self._linger_s) for drain in self.other_drains)
+        )
         log.info("drain.done", seconds=round(asyncio.get_running_loop().time() - began, 2))
 
     async def _drain(self, began: float) -> None:

@@ -30,7 +30,7 @@ def poll_report(state: State) -> PollReport:
     """Return what the gateway says of itself; `have` is the acknowledgement."""
     in_flight = state.in_flight()
     draining = set(in_flight) - state.routed_replicas()
-    peers = state.generations.beside()
+    peers = state.peers.others()
     wait_s = POLL_WAIT_DRAINING_S if draining or peers else POLL_WAIT_S
     if peers and not state.metrics.is_connected:
         wait_s = 0  # who takes over from another process waits for the first answer

@@ -27,7 +27,8 @@ LOOK = request("/healthz", b"", "GET")
 class Running:
     """A serving gateway and what its worker waits for."""
 
-    def __init__(self, server: Server, port: int, task: asyncio.Task[None]) -> None:
+    def __init__(self, application: App, server: Server, port: int, task: asyncio.Task[None]) -> None:
+        self.application = application
         self.server = server
         self.port = port
         self.task = task
@@ -40,7 +41,7 @@ class Running:
     async def drain(self, *, is_hurried: bool = False) -> None:
         """Tell it to drain, and return when it accepts nothing any more."""
         self.server.stop(is_hurried)
-        await auntil(lambda: self.server.is_draining, "nothing more is accepted")
+        await auntil(lambda: self.application.is_draining, "nothing more is accepted")
 
     async def ended(self) -> None:
         async with asyncio.timeout(patience()):
@@ -76,8 +77,11 @@ async def gateway(
     monkeypatch.setattr(gateway_server, "DRAIN_LOOK_S", 0.01)
     listener = socket.create_server(("127.0.0.1", 0))
     is_up = asyncio.Event()
-    server = Server(App(state), is_up.set)
-    running = Running(server, listener.getsockname()[1], asyncio.create_task(server.serve(sockets=[listener])))
+    application = App(state)
+    server = Server(application, is_up.set)
+    running = Running(
+        application, server, listener.getsockname()[1], asyncio.create_task(server.serve(sockets=[listener]))
+    )
 
     async def behaviour(header: dict[str, Any], body: bytes) -> dict[str, Any]:
         if body == b"slow":
@@ -107,7 +111,7 @@ def chunked(body: bytes) -> bytes:
     return request(body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), **{"transfer-encoding": "chunked"})
 
 
-@pytest.mark.parametrize("raw", [request(body=b"slow"), chunked(b"slow")], ids=["express", "ordinary"])
+@pytest.mark.parametrize("raw", [request(body=b"slow"), chunked(b"slow")], ids=["express", "asgi"])
 async def test_drain__request_in_flight__is_answered_and_told_to_reconnect(gateway: Running, raw: bytes) -> None:
     client = await gateway.client()
     client.writer.write(raw)
@@ -121,7 +125,7 @@ async def test_drain__request_in_flight__is_answered_and_told_to_reconnect(gatew
     await gateway.ended()
 
 
-@pytest.mark.parametrize("raw", [request(), chunked(b"{}")], ids=["express", "ordinary"])
+@pytest.mark.parametrize("raw", [request(), chunked(b"{}")], ids=["express", "asgi"])
 async def test_drain__request_on_an_idle_connection__is_answered_and_told_to_reconnect(
     gateway: Running, raw: bytes
 ) -> None:
@@ -167,7 +171,7 @@ async def test_drain__streamed_answer__is_finished_and_its_connection_lingers(ga
     gateway.opened.set()
     rest = await client.reader.readuntil(b"0\r\n\r\n")
 
-    # It began before the process was told: its head cannot say that the connection ends, so a next request is still taken.
+    # It began before the process drained: its head cannot say that the connection ends, so a next request is taken.
     assert b"connection: close" not in head
     assert rest.count(b"data: ") == PARTS - 1
     assert (await client.ask(request()))[1]["connection"] == "close"

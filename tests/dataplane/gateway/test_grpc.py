@@ -190,6 +190,32 @@ async def test_infer__client_cancels__the_call_ends_and_its_place_is_free(
     assert busy[0] == "RESOURCE_EXHAUSTED"
 
 
+async def test_infer__refused_and_the_client_is_gone__nothing_fails(
+    state: State, ask: type_Ask, start_worker: type_Start
+) -> None:
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+    gate = asyncio.Event()
+
+    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+        await gate.wait()
+        return {"status": 400}
+
+    await serve(state, start_worker, wait, max_in_flight=1)
+    named = await refusal(ask("ModelInfer", request_for(model_version="9")))
+    first = ask("ModelInfer", request_for())
+    await auntil(state.in_flight, "the worker has the request")
+    full = [ask("ModelInfer", request_for()) for _ in range(2)]
+    full[0].cancel()
+    codes = named[0], (await refusal(full[1]))[0]
+    first.cancel()
+    await auntil(lambda: not state.open_requests[("production", "e")], "the cancelled request has ended")
+    gate.set()
+
+    assert codes == ("NOT_FOUND", "RESOURCE_EXHAUSTED")
+    assert failures == []
+
+
 async def test_infer__more_calls_than_the_port_takes__refused_at_once(
     state: State, start_worker: type_Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,7 +271,7 @@ async def test_stop__call_under_way__is_finished_within_the_grace(state: State, 
         infer = channel.unary_unary(f"/{grpc_server.SERVICE}/ModelInfer")
         call = infer(request_for().SerializeToString(), metadata=metadata(), timeout=patience())
         await auntil(begun.is_set, "the worker has the request")
-        await server.stop(patience(), LINGER_S)
+        await server.stop(patience(), 0)
         code = (await refusal(call))[0]
     state.close()
 

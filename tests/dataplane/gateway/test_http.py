@@ -1,4 +1,4 @@
-"""The HTTP connection: the express way and the ordinary one look the same to a client, and slow or vanished clients cost nothing."""
+"""The HTTP connection: express path and ASGI look the same to a client, slow or vanished clients cost nothing."""
 
 import asyncio
 import json
@@ -30,6 +30,11 @@ def request(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+def chunked(path: str = PATH, **headers: str) -> bytes:
+    """Return a request that the express path does not take."""
+    return request(path, b"2\r\n{}\r\n0\r\n\r\n", **{"transfer-encoding": "chunked", **headers})
+
+
 class Client:
     """A raw connection."""
 
@@ -58,9 +63,9 @@ type_Connect = Callable[[], Awaitable[Client]]
 
 
 @pytest.fixture
-async def connect(state: State) -> AsyncIterator[type_Connect]:
+async def server(state: State) -> AsyncIterator[uvicorn.Server]:
     application = App(state)
-    protocol = type("Connection", (connection.Connection,), {"application": application})
+    protocol = connection.connections_of(application)
     config = uvicorn.Config(
         application, http=protocol, port=0, log_level="critical", lifespan="off", server_header=False
     )
@@ -68,6 +73,14 @@ async def connect(state: State) -> AsyncIterator[type_Connect]:
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup()
+    yield server
+    state.close()
+    server.should_exit = True
+    await server.shutdown()
+
+
+@pytest.fixture
+async def connect(server: uvicorn.Server) -> AsyncIterator[type_Connect]:
     port = server.servers[0].sockets[0].getsockname()[1]
     clients: list[Client] = []
 
@@ -78,9 +91,6 @@ async def connect(state: State) -> AsyncIterator[type_Connect]:
     yield make
     for client in clients:
         client.writer.close()
-    state.close()
-    server.should_exit = True
-    await server.shutdown()
 
 
 async def serve(state: State, start: type_Start, behaviour: Any = fine, **endpoint: Any) -> FrameWorker:
@@ -91,21 +101,20 @@ async def serve(state: State, start: type_Start, behaviour: Any = fine, **endpoi
     return worker
 
 
-async def test_express_and_ordinary__same_request__same_answer(
+async def test_express_and_asgi__same_request__same_answer(
     state: State, start_worker: type_Start, connect: type_Connect
 ) -> None:
     await serve(state, start_worker)
     client = await connect()
     express = await client.ask(request(**{"x-request-id": "my-request"}))
-    chunked = request(body=b"2\r\n{}\r\n0\r\n\r\n", **{"x-request-id": "my-request", "transfer-encoding": "chunked"})
-    ordinary = await client.ask(chunked)
+    asgi = await client.ask(chunked(**{"x-request-id": "my-request"}))
 
-    assert (express[0], ordinary[0]) == (200, 200)
-    assert express[1].keys() == ordinary[1].keys()
+    assert (express[0], asgi[0]) == (200, 200)
+    assert express[1].keys() == asgi[1].keys()
     assert {name: express[1][name] for name in express[1] if name != "date"} == {
-        name: ordinary[1][name] for name in ordinary[1] if name != "date"
+        name: asgi[1][name] for name in asgi[1] if name != "date"
     }
-    assert express[2] == ordinary[2] == b'{"got": 2}'
+    assert express[2] == asgi[2] == b'{"got": 2}'
 
 
 async def test_pipelined_requests__answered_in_order(
@@ -202,9 +211,9 @@ async def test_idle_connection__closed_after_its_time(
     assert await client.is_closed()
 
 
-@pytest.mark.parametrize("way", ["express", "ordinary"])
+@pytest.mark.parametrize("raw", [request(), chunked(), chunked() + chunked()], ids=["express", "asgi", "pipelined"])
 async def test_client_gone__worker_is_told_and_it_counts(
-    state: State, start_worker: type_Start, connect: type_Connect, way: str
+    state: State, start_worker: type_Start, connect: type_Connect, raw: bytes
 ) -> None:
     entered, opened = asyncio.Event(), asyncio.Event()
 
@@ -215,8 +224,7 @@ async def test_client_gone__worker_is_told_and_it_counts(
 
     worker = await serve(state, start_worker, wait)
     client = await connect()
-    chunked = request(body=b"2\r\n{}\r\n0\r\n\r\n", **{"transfer-encoding": "chunked"})
-    client.writer.write(request() if way == "express" else chunked)
+    client.writer.write(raw)
     await entered.wait()
     client.writer.transport.abort()
     lane = next(iter(state.lanes.values()))
@@ -237,3 +245,49 @@ async def test_connection_close_asked__answered_then_closed(
 
     assert (await client.ask(request(connection="close")))[0] == 200
     assert await client.is_closed()
+
+
+@pytest.fixture
+async def failures() -> list[dict[str, Any]]:
+    """What the loop had to report because nobody caught it."""
+    found: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: found.append(context))
+    return found
+
+
+@pytest.mark.parametrize("make", [request, chunked], ids=["express", "asgi"])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/production/v2/models/e/versions/9/infer", 404), (PATH, 429)], ids=["version", "full"]
+)
+async def test_client_gone_after_a_refusal__nothing_fails_and_nothing_stays_open(
+    state: State,
+    start_worker: type_Start,
+    server: uvicorn.Server,
+    connect: type_Connect,
+    failures: list[dict[str, Any]],
+    make: Callable[[str], bytes],
+    path: str,
+    status: int,
+) -> None:
+    entered, opened = asyncio.Event(), asyncio.Event()
+
+    async def wait(header: dict[str, Any], body: bytes) -> dict[str, Any]:
+        entered.set()
+        await opened.wait()
+        return await fine(header, body)
+
+    await serve(state, start_worker, wait, max_in_flight=1)
+    first, second = await connect(), await connect()
+    first.writer.write(request())
+    await entered.wait()
+    refused = await second.ask(make(path))
+    second.writer.transport.abort()
+    async with asyncio.timeout(5):
+        while len(server.server_state.connections) > 1:
+            await asyncio.sleep(0.001)
+    opened.set()
+
+    assert refused[0] == status
+    assert (await first.answer())[0] == 200
+    assert state.open_requests == {("production", "e"): 0}
+    assert failures == []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.gateway.core.pending import Ticket, TimedOut
+from dataplane.gateway.core.pending import PendingRequest, TimedOut
 from dataplane.gateway.site.poll_stats import stats_of
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.conftest import Answer, FrameWorker, call, fine, table
@@ -256,10 +256,86 @@ async def test_deadline__request_from_another_arm_is_older__ends_in_its_own_time
     now = time.perf_counter()
     for name, left_s in (("here before", 3600.0), ("moved here", 0.05)):
         kind = (("op", "invocations"),)
-        lane.submit(Ticket(kind, b"{}", now, now + left_s, lambda *end, name=name: ends.update({name: end})))
+        lane.submit(PendingRequest(kind, b"{}", now, now + left_s, lambda *end, name=name: ends.update({name: end})))
     await auntil(lambda: ends, "one has ended")
 
     assert list(ends) == ["moved here"]
     assert isinstance(ends["moved here"][1], TimedOut)
     gate.opened.set()
+    state.close()
+
+
+async def test_stable_asked_for_a_failed_candidate__then_withdrawn__is_counted_on_no_further_arm(
+    state: State, start_worker: type_Start
+) -> None:
+    gate = Gate()
+    old, new = await start_worker("1", gate, max_batch=1), await start_worker("3")
+    sockets = {"1": str(old.path), "2": "/nowhere/2.sock"}
+    state.apply(table(1, weight=100, sockets=sockets, retry_on_stable=True, max_in_flight=100))
+    stable = state.lanes[("production", "e", "stable", "1")]
+    # A version that is named counts in no window; these keep the stable worker busy.
+    busy = asyncio.create_task(gather(state, 2, "/production/v2/models/e/versions/1/infer"))
+    await auntil(
+        lambda: sum(stable.replicas.in_flight().values()) == 2, "the requests are where they should be", every_s=0
+    )
+    asking = asyncio.create_task(call(state, "POST", PATH))
+    await auntil(lambda: stable.queued == 1, "the requests are where they should be", every_s=0)
+    replaced = table(2, sockets={"1": str(new.path), "2": "/nowhere/2.sock"}, max_in_flight=100)
+    replaced["endpoints"]["e"]["arms"] = [{**replaced["endpoints"]["e"]["arms"][1], "version": "3"}]
+    state.apply(replaced)
+    answer = await asking
+    gate.opened.set()
+    await busy
+
+    assert (answer.status, answer.headers["x-mlorch-version"]) == (200, "3")
+    windows = state.windows.take(everything=True)
+    assert [(row.arm, row.version, row.requests) for row in windows] == [("candidate", "2", 1)]
+    state.close()
+
+
+async def test_withdrawn_arm_stands_before_a_new_one_in_the_table__its_requests_go_to_the_new_one(
+    state: State, start_worker: type_Start
+) -> None:
+    new = await start_worker("3")
+    sockets = {"1": "/nowhere/1.sock", "2": "/nowhere/2.sock"}
+    state.apply(table(1, weight=100, sockets=sockets))
+    candidate = state.lanes[("production", "e", "candidate", "2")]
+    asking = asyncio.create_task(call(state, "POST", PATH))
+    await auntil(lambda: candidate.queued == 1, "the requests are where they should be", every_s=0)
+    replaced = table(2, weight=0, sockets={"1": str(new.path), "2": "/nowhere/2.sock"})
+    replaced["endpoints"]["e"]["arms"][1]["version"] = "3"
+    state.apply(replaced)
+    answer = await asking
+
+    assert (answer.status, answer.headers["x-mlorch-version"]) == (200, "3")
+    state.close()
+
+
+async def test_stable_arm_forgotten_meanwhile__candidate_that_fails__is_answered_all_the_same(
+    state: State, start_worker: type_Start
+) -> None:
+    opened = asyncio.Event()
+
+    async def die(header: dict[str, Any], body: bytes) -> None:
+        await opened.wait()
+
+    candidate, stable = await start_worker("2", die, max_batch=1), await start_worker("1")
+    sockets = {"1": str(stable.path), "2": str(candidate.path)}
+    state.apply(table(1, weight=100, sockets=sockets, retry_on_stable=True, max_in_flight=100))
+    lane = state.lanes[("production", "e", "candidate", "2")]
+    asking = asyncio.create_task(gather(state, 2))
+    await auntil(
+        lambda: sum(lane.replicas.in_flight().values()) == 2, "the requests are where they should be", every_s=0
+    )
+    alone = table(2, weight=100, sockets=sockets, max_in_flight=100)
+    alone["endpoints"]["e"]["arms"] = alone["endpoints"]["e"]["arms"][:1]
+    state.apply(alone)
+    state.forget_all_but(["production"])
+    candidate.path.unlink()
+    opened.set()
+    async with asyncio.timeout(5):
+        answers = await asking
+
+    assert sorted(answer.status for answer in answers) == [502, 503]
+    assert state.open_requests == {("production", "e"): 0}
     state.close()

@@ -6,48 +6,48 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dataplane.gateway.peers import Generations
+from dataplane.gateway.peers import Peers
 from dataplane.gateway.site import poll
 from dataplane.gateway.site.spool import Spool
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.conftest import window
 
-CROWD = "import signal, sys; from dataplane.gateway.peers import Generations; from pathlib import Path\n"
-ENTER = "Generations(Path(sys.argv[1]), 'theirs').enter(); print('in', flush=True); signal.pause()"
+CROWD = "import signal, sys; from dataplane.gateway.peers import Peers; from pathlib import Path\n"
+ENTER = "Peers(Path(sys.argv[1]), 'theirs').enter(); print('in', flush=True); signal.pause()"
 
 
-def test_beside__another_process__is_seen_until_it_is_killed(tmp_path: Path) -> None:
-    ours = Generations(tmp_path, "ours")
+def test_others__another_process__is_seen_until_it_is_killed(tmp_path: Path) -> None:
+    ours = Peers(tmp_path, "ours")
     ours.enter()
     command = [sys.executable, "-c", CROWD + ENTER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "in\n"
-        assert ours.beside() == ["theirs"]
+        assert ours.others() == ["theirs"]
         os.kill(process.pid, signal.SIGKILL)
-    assert ours.beside() == []
+    assert ours.others() == []
     assert [path.name for path in tmp_path.iterdir()] == ["ours"]
     ours.leave()
 
 
-def test_beside__it_has_left__is_not_seen_any_more(tmp_path: Path) -> None:
-    first, second = Generations(tmp_path, "first"), Generations(tmp_path, "second")
+def test_others__it_has_left__is_not_seen_any_more(tmp_path: Path) -> None:
+    first, second = Peers(tmp_path, "first"), Peers(tmp_path, "second")
     first.enter()
     second.enter()
-    seen = second.beside()
+    seen = second.others()
     first.leave()
 
-    assert (seen, second.beside()) == (["first"], [])
+    assert (seen, second.others()) == (["first"], [])
     second.leave()
 
 
 def test_poll__another_process_runs__is_named_and_the_first_answer_comes_at_once(state: State) -> None:
     other = State(state.config)
-    other.generations.enter()
+    other.peers.enter()
     first = poll.poll_report(state)
     state.metrics.is_connected = True
     second = poll.poll_report(state)
-    other.generations.leave()
+    other.peers.leave()
 
     assert (first.peers, first.wait_s) == ([other.boot], 0)
     assert (second.peers, second.wait_s) == ([other.boot], poll.POLL_WAIT_DRAINING_S)
@@ -55,12 +55,12 @@ def test_poll__another_process_runs__is_named_and_the_first_answer_comes_at_once
 
 
 def test_spool__process_of_the_other_boot_runs__its_batches_are_left_to_it(tmp_path: Path) -> None:
-    generations = Generations(tmp_path / "generations", "old")
-    generations.enter()
+    peers = Peers(tmp_path / "peers", "old")
+    peers.enter()
     Spool(tmp_path / "spool", "old", 10).add([window(1)])
-    spool = Spool(tmp_path / "spool", "new", 10, Generations(tmp_path / "generations", "new").is_alive)
+    spool = Spool(tmp_path / "spool", "new", 10, Peers(tmp_path / "peers", "new").is_alive)
     meanwhile = spool.waiting()
-    generations.leave()
+    peers.leave()
 
     assert meanwhile == []
     assert [path.parent.name for path in spool.waiting()] == ["old"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dataplane.gateway.core import shadow
-from dataplane.gateway.core.answer_diff import DIFFERENCE_MAX, Agreement, compare
+from dataplane.gateway.core.answer_diff import DIFFERENCE_MAX, AnswerDiff, diff
 from dataplane.gateway.core.router import BUCKETS, bucket_of
 from dataplane.gateway.state import State
 from dataplane.wire import shapes
@@ -175,25 +175,25 @@ async def test_shadow__replicas_gone_from_the_table__no_mirroring(state: State, 
         ({"predictions": [10**400]}, {"predictions": [1.5]}, False),
     ],
 )
-def test_compare__predictions__agree_within_the_tolerance(one: Any, other: Any, wanted: bool) -> None:
-    assert compare(answers(one), answers(other)).is_agreed is wanted
+def test_diff__predictions__agree_within_the_tolerance(one: Any, other: Any, wanted: bool) -> None:
+    assert diff(answers(one), answers(other)).is_agreed is wanted
 
 
-def test_compare__numbers_of_one_shape__sum_and_maximum_of_the_differences() -> None:
-    found = compare(answers({"predictions": [[1, 2], [3, "a"]]}), answers({"predictions": [[1.5, 2], [1, "a"]]}))
+def test_diff__numbers_of_one_shape__sum_and_maximum_of_the_differences() -> None:
+    found = diff(answers({"predictions": [[1, 2], [3, "a"]]}), answers({"predictions": [[1.5, 2], [1, "a"]]}))
 
-    assert found == Agreement(False, 2.5, 2.0)
+    assert found == AnswerDiff(False, 2.5, 2.0)
 
 
 @pytest.mark.parametrize("odd", [float("inf"), 1e300, 10**400])
-def test_compare__boundless_difference__stays_finite(odd: float) -> None:
-    assert compare(answers([1]), answers([odd])) == Agreement(False, DIFFERENCE_MAX, DIFFERENCE_MAX)
+def test_diff__boundless_difference__stays_finite(odd: float) -> None:
+    assert diff(answers([1]), answers([odd])) == AnswerDiff(False, DIFFERENCE_MAX, DIFFERENCE_MAX)
 
 
 @pytest.mark.parametrize("text", [b"no json", b"[" * 100_000, b'{"outputs": [{}]}', b"\xff"])
-def test_compare__unreadable__agrees_only_with_itself(text: bytes) -> None:
-    assert compare((text, None), (text, None)) == Agreement(True)
-    assert compare((text, None), answers([1])) == Agreement(False)
+def test_diff__unreadable__agrees_only_with_itself(text: bytes) -> None:
+    assert diff((text, None), (text, None)) == AnswerDiff(True)
+    assert diff((text, None), answers([1])) == AnswerDiff(False)
 
 
 def oip(version: str, values: list[float], *, is_binary: bool) -> tuple[bytes, int | None]:
@@ -205,8 +205,8 @@ def oip(version: str, values: list[float], *, is_binary: bool) -> tuple[bytes, i
 
 
 @pytest.mark.parametrize("is_binary", [True, False])
-def test_compare__outputs_of_two_versions__only_their_data_count(is_binary: bool) -> None:
+def test_diff__outputs_of_two_versions__only_their_data_count(is_binary: bool) -> None:
     one = oip("1", [1.0, 2.0], is_binary=is_binary)
 
-    assert compare(one, oip("2", [1.0, 2.0], is_binary=not is_binary)) == Agreement(True)
-    assert compare(one, oip("2", [1.0, 2.25], is_binary=is_binary)) == Agreement(False, 0.25, 0.25)
+    assert diff(one, oip("2", [1.0, 2.0], is_binary=not is_binary)) == AnswerDiff(True)
+    assert diff(one, oip("2", [1.0, 2.25], is_binary=is_binary)) == AnswerDiff(False, 0.25, 0.25)

@@ -1,4 +1,4 @@
-"""The gRPC port: frames are told apart wherever bytes are cut, and a server leaves its clients without losing a call."""
+"""The gRPC port: frames are told apart wherever bytes are cut, and a server drains without losing a call."""
 
 import asyncio
 import socket
@@ -16,8 +16,8 @@ from dataplane.gateway.grpc.http2 import (
     HEADERS,
     PREFACE_BYTES,
     RST_STREAM,
-    Calls,
-    Frames,
+    Http2Frames,
+    OpenCalls,
     goaway,
 )
 from dataplane.gateway.state import State
@@ -32,8 +32,8 @@ def frame(kind: int, payload: bytes, flags: int = 0, stream: int = 1) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
 
 
-def frames() -> Frames:
-    return Frames(lambda kind, flags, stream: None)
+def frames() -> Http2Frames:
+    return Http2Frames(lambda kind, flags, stream: None)
 
 
 BYTES = (
@@ -68,11 +68,11 @@ def test_frames__nothing_said_yet__is_no_place() -> None:
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
 def test_calls__opened_and_ended_by_either_side__those_still_open_are_known(step: int) -> None:
-    calls = Calls()
-    client = Frames(calls.client_began, PREFACE_BYTES)
-    server = Frames(calls.server_began)
+    calls = OpenCalls()
+    client = Http2Frames(calls.client_began, PREFACE_BYTES)
+    server = Http2Frames(calls.server_began)
 
-    def say(side: Frames, said: bytes) -> None:
+    def say(side: Http2Frames, said: bytes) -> None:
         for at in range(0, len(said), step):
             side.feed(said[at : at + step])
 

@@ -17,7 +17,7 @@ import uvloop
 from dataplane.gateway.config import Config
 from dataplane.gateway.grpc import grpc_server
 from dataplane.gateway.http.app import App
-from dataplane.gateway.http.connection import Connection
+from dataplane.gateway.http.connection import connections_of
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.clients import models
 from tests.dataplane.gateway.conftest import KEY, digest
@@ -42,9 +42,8 @@ class Gateway:
         self.state = State(Config("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", self._folder))
         self.state.apply(self._table)
         application = App(self.state)
-        connection = type("Connection", (Connection,), {"application": application})
         self._server = uvicorn.Server(
-            uvicorn.Config(application, http=connection, port=0, log_level="warning", lifespan="off")
+            uvicorn.Config(application, http=connections_of(application), port=0, log_level="warning", lifespan="off")
         )
         serving = asyncio.create_task(self._server.serve())
         listening = await grpc_server.start(self.state, socket.create_server(("127.0.0.1", 0)))

@@ -1,0 +1,53 @@
+"""From a request's headers and body to what the core takes: its id, and the call itself."""
+
+import random
+import re
+from typing import Any
+
+from dataplane.gateway import errors
+from dataplane.gateway.config import UNIT_MAX_CHARS
+from dataplane.gateway.core.inference import Call
+from dataplane.gateway.http.paths import InferencePath
+
+type_Headers = dict[bytes, bytes]
+
+REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.\-]{8,64}$")
+EVENT_STREAM = b"text/event-stream"
+HEADER_LENGTH = b"inference-header-content-length"
+
+
+def request_id(headers: type_Headers) -> bytes:
+    """Return the client's own request id when it is a decent one, else a new one."""
+    offered = headers.get(b"x-request-id")
+    return offered if offered and REQUEST_ID.match(offered) else b"%032x" % random.getrandbits(128)
+
+
+def call_of(path: InferencePath, headers: type_Headers, body: bytes, identity: bytes, limit: int) -> Call:
+    """Return the call of an inference request whose body is whole. Raises Refusal (400, 413)."""
+    environment, endpoint, op, version = path
+    if len(body) > limit:
+        raise errors.too_large(limit)
+    header: dict[str, Any]
+    if op == "infer":
+        header = {"op": "infer", "model_name": endpoint, "header_length": header_length_of(headers)}
+    else:
+        header = {"op": op, "content_type": headers.get(b"content-type", b"").decode("latin-1")}
+        accept = headers.get(b"accept", b"")
+        if b'"stream"' in body or EVENT_STREAM in accept:
+            header = {**header, "op": "stream", "accept": accept.decode("latin-1")}
+    return Call(environment, endpoint, header, body, unit_of(headers), version, identity)
+
+
+def unit_of(headers: type_Headers) -> str:
+    """Return the stable unit id of the request, empty when there is none."""
+    return headers.get(b"x-mlorch-unit", b"").decode("latin-1")[:UNIT_MAX_CHARS]
+
+
+def header_length_of(headers: type_Headers) -> int | None:
+    """Return the length of the JSON part of a body with binary tensors, None without. Raises Refusal (400)."""
+    length = headers.get(HEADER_LENGTH)
+    if length is None:
+        return None
+    if not length.isdigit() or len(length) > 10:
+        raise errors.bad_header("Inference-Header-Content-Length is a number of bytes.")
+    return int(length)
