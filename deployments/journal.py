@@ -1,66 +1,29 @@
-"""What every change to a release or endpoint leaves behind: compare-and-swap, history, audit record, event, and the report at the end."""
+"""What every change to a release or an endpoint leaves behind.
 
+One verb: a line of the history, an audit record, the announcement.
+"""
+
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F
-
-from deployments import limits
-from deployments.lifecycle import ENDED_STATUSES, ReleaseStatus, check_release_move
 from deployments.models import Endpoint, Release, ReleaseEvent
-from deployments.reports.document import report_create
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.live import outbox
 
 
-def release_move(
-    release: Release,
-    to: ReleaseStatus,
-    *,
-    actor: Actor,
-    reason: str,
-    now: datetime,
-    on_behalf_of: str = "",
-    **changes: Any,
-) -> bool:
-    """Move `release` to a status and return True, or return False when somebody was first. Belongs into a transaction.
+@dataclass(frozen=True)
+class AuditEntry:
+    """What the audit record says besides the line. Unless given, its subject is the release, its reason the line's sentence."""
 
-    `changes` are further fields of the row. A release that ends gets its report. Raises IllegalTransition for a move the table does not have.
-    """
-    old = release.status
-    check_release_move(old, to)
-    values: dict[str, Any] = {"status_reason": reason[: limits.STATUS_REASON_MAX_CHARS], "due_at": now, **changes}
-    if to in ENDED_STATUSES:
-        values |= {"ended_at": now, "due_at": None}
-    if not release_swap(release, status=to.value, **values):
-        return False
-    event_add(release, f"release.{to.value}", reason, actor=actor, now=now, old=old, new=to.value)
-    audit.record(
-        _on_behalf(actor, on_behalf_of),
-        f"release.{to.value}",
-        release_subject(release),
-        reason=reason,
-        data={"old": old, "new": to.value, "content_hash": release.content_hash, "digest": release.digest},
-    )
-    if to in ENDED_STATUSES:
-        report_create(release, now=now)
-    announce(release)
-    return True
+    action: str
+    data: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    subject: Subject | None = None
 
 
-def release_swap(release: Release, **values: Any) -> bool:
-    """Write `values` unless the row changed since `release` was read; on success `release` carries them."""
-    rows = Release.objects.filter(pk=release.pk, row_version=release.row_version)
-    if not rows.update(row_version=F("row_version") + 1, **values):
-        return False
-    release.row_version += 1
-    for name, value in values.items():
-        setattr(release, name, value)
-    return True
-
-
-def event_add(
+def write(
     release: Release,
     kind: str,
     sentence: str,
@@ -70,37 +33,40 @@ def event_add(
     old: str = "",
     new: str = "",
     data: dict[str, Any] | None = None,
-) -> ReleaseEvent:
-    """Add one line to the release's history."""
-    return ReleaseEvent.objects.create(
+    audit: AuditEntry | None = None,
+) -> None:
+    """Add a line to the release's history, with `audit` a record too, and announce it. Belongs into the change's transaction."""
+    ReleaseEvent.objects.create(
         release=release, at=now, kind=kind, old=old, new=new, sentence=sentence, actor=actor.name, data=data or {}
     )
+    if audit is not None:
+        subject = audit.subject or Subject("release", str(release.pk), str(release))
+        reason = sentence if audit.reason is None else audit.reason
+        audit_record(actor, audit.action, subject, reason=reason, data=audit.data)
+    announce(release)
+
+
+def write_endpoint(
+    endpoint: Endpoint, action: str, *, actor: Actor, reason: str = "", data: dict[str, Any] | None = None
+) -> None:
+    """Record what was done to an endpoint and announce it; an endpoint has no history of its own."""
+    audit_record(actor, action, endpoint_subject(endpoint), reason=reason, data=data)
+    announce_endpoint(endpoint)
 
 
 def announce(release: Release) -> None:
-    """Publish that the release changed, on its own topic and on the list's."""
+    """Publish that the release looks different, on its own topic and on the list's."""
     data = {"release": str(release.pk), "status": release.status}
     outbox.publish(f"release.{release.pk}", "release.changed", data)
     outbox.publish("releases", "release.changed", data)
 
 
 def announce_endpoint(endpoint: Endpoint) -> None:
-    """Publish that the endpoint changed."""
+    """Publish that the endpoint looks different."""
     topic = f"endpoint.{endpoint.environment.name}.{endpoint.name}"
     outbox.publish(topic, "endpoint.changed", {"environment": endpoint.environment.name, "endpoint": endpoint.name})
 
 
-def endpoint_subject(endpoint: Endpoint) -> audit.Subject:
+def endpoint_subject(endpoint: Endpoint) -> Subject:
     """Return how the audit record names an endpoint."""
-    return audit.Subject("endpoint", str(endpoint.pk), str(endpoint))
-
-
-def release_subject(release: Release) -> audit.Subject:
-    """Return how the audit record names a release."""
-    return audit.Subject("release", str(release.pk), str(release))
-
-
-def _on_behalf(actor: Actor, person: str) -> Actor:
-    if not person or person == actor.name:
-        return actor
-    return Actor(kind=actor.kind, name=actor.name, on_behalf_of=person)
+    return Subject("endpoint", str(endpoint.pk), str(endpoint))

@@ -1,6 +1,6 @@
 """Every limit of deployments, with its unit in the name."""
 
-GATEWAY_LEASE_S = 10  # a gateway that was not heard for longer does not hold up a rollout
+GATEWAY_LEASE_S = 10  # a gateway that has not reported for longer does not hold up a rollout
 GATEWAY_TOUCH_S = 2  # how often a waiting long poll says that its gateway lives
 GATEWAY_POLL_LOOK_S = 0.05
 AGENT_LEASE_S = 30  # replicas of an agent silent for longer may be taken over by another
@@ -30,6 +30,5 @@ INSTANT_PASSES_MAX = 6  # how far one call may bring a rollout without waiting f
 ROUTE_TABLES_KEPT = 200
 STATUS_REASON_MAX_CHARS = 500
 UNACKNOWLEDGED_MAX_CHARS = 200  # of what a gateway says about a table it refuses
-DELIVERIES_PER_TICK = 50
 KEY_BYTES = 32
 KEY_NAME_MAX_CHARS = 80

@@ -1,7 +1,7 @@
-"""Live news: who may listen to which topic, and what deployments does on news from below.
+"""Live updates: who may join which topic, and the handlers of events from below.
 
-Of an endpoint or a release whoever may see it may hear; lists carry ids only. A decided approval lets its release go on at once:
-only a hint, the tick looks too.
+Whoever may see an endpoint or a release may join its topic; lists carry ids only. A decided approval lets its release go
+on at once: only a hint, the tick looks too.
 """
 
 from deployments.selectors import endpoints_visible_to, release_for
@@ -17,13 +17,13 @@ LISTS = ("releases", "approvals", "registry", "gateways", "overview")
 SUBJECT_KIND = "release"
 
 
-def may_hear_endpoint(actor: Actor, rest: str) -> bool:
+def may_join_endpoint(actor: Actor, rest: str) -> bool:
     """`rest` is `<environment>.<name>`."""
     environment, _, name = rest.partition(".")
     return endpoints_visible_to(actor).filter(environment__name=environment, name=name).exists()
 
 
-def may_hear_release(actor: Actor, rest: str) -> bool:
+def may_join_release(actor: Actor, rest: str) -> bool:
     """`rest` is the release's id."""
     try:
         release_for(actor, rest)
@@ -32,7 +32,7 @@ def may_hear_release(actor: Actor, rest: str) -> bool:
     return True
 
 
-def approval_changed(event: Event) -> None:
+def on_approval_changed(event: Event) -> None:
     """Let the release that an approval request is about go on."""
     if event.data.get("subject_kind") == SUBJECT_KIND:
         release_look(release_id=event.data["subject_id"], now=clock.now())
@@ -40,8 +40,8 @@ def approval_changed(event: Event) -> None:
 
 def register_all() -> None:
     """Register the topics that pages listen to, and the event handlers."""
-    register("endpoint", may_hear_endpoint)
-    register("release", may_hear_release)
+    register("endpoint", may_join_endpoint)
+    register("release", may_join_release)
     for name in LISTS:
         register(name, anybody_who_views)
-    on_event("approval.changed", approval_changed)
+    on_event("approval.changed", on_approval_changed)

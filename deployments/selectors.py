@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q, QuerySet
 
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
-from deployments.models import Endpoint, EndpointArm, GatewayKey, Release, Replica, ReplicaState
+from deployments.models import Endpoint, GatewayKey, Release, Replica, ReplicaState
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
@@ -249,10 +249,3 @@ def overview(actor: Actor) -> Overview:
             "rollbacks": ended.filter(kind="rollback").count(),
         },
     )
-
-
-def serving_arms(environment: str, model: str) -> QuerySet[EndpointArm]:
-    """Return the arms that serve a model in an environment."""
-    return EndpointArm.objects.filter(
-        endpoint__environment__name=environment, version__model__name=model
-    ).select_related("endpoint__environment", "version", "release")

@@ -11,10 +11,10 @@ from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
 from deployments.routes.publish import publish_changed
 from deployments.services.advance import release_look
-from deployments.services.checks import release_check
-from deployments.services.enqueue import Task, enqueue
+from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.replicas import replicas_reap
 from mlorch_site.lib import clock
+from mlorch_site.lib.enqueue import enqueue
 from registry.models import Environment
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ def reconcile_release(release_id: str) -> None:
     release_look(release_id=release_id, now=clock.now())
 
 
-@shared_task(name="deployments.check_release", queue="work")
+@shared_task(name=CHECK_RELEASE.name, queue=CHECK_RELEASE.queue)
 def check_release(release_id: str) -> None:
     """Run the gates of one release and go on as far as it goes."""
     release_check(release_id=release_id, now=clock.now())
@@ -61,4 +61,4 @@ def _look(release_id: str, status: str, now: datetime) -> None:
     # Pushed back first: were the queue long, every tick would add one more message for the same release.
     later = now + timedelta(seconds=limits.CHECK_LEASE_S)
     if Release.objects.filter(pk=release_id, due_at__lte=now).update(due_at=later):
-        enqueue(Task.CHECK_RELEASE, release_id)
+        enqueue(CHECK_RELEASE, release_id)

@@ -152,6 +152,16 @@ REGISTRY_BACKEND = env.str(
 )
 SYNC_INTERVAL_S = env.int("MLORCH_SYNC_INTERVAL_S", 5)
 
+# A tick that waits longer than its period is worthless: the next one does the same work.
+CELERY_BEAT_SCHEDULE = {
+    "relay-events": {"task": "live.relay_events", "schedule": 1.0, "options": {"expires": 2}},
+    "deployments-tick": {"task": "deployments.tick", "schedule": 1.0, "options": {"expires": 2}},
+    "registry-sync": {"task": "registry.sync", "schedule": SYNC_INTERVAL_S, "options": {"expires": SYNC_INTERVAL_S}},
+    "registry-tick": {"task": "registry.tick", "schedule": 2.0, "options": {"expires": 3}},
+    "monitoring-rollup": {"task": "monitoring.rollup", "schedule": 30.0, "options": {"expires": 30}},
+    "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
+}
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -227,7 +237,7 @@ REST_FRAMEWORK = {
         "mlorch_site.accounts.authentication.TokenAuthentication",
         "mlorch_site.accounts.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["mlorch_site.accounts.authentication.IsSignedIn"],
+    "DEFAULT_PERMISSION_CLASSES": ["mlorch_site.accounts.authentication.RoutePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

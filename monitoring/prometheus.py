@@ -17,9 +17,9 @@ def metrics() -> bytes:
 
     waiting, oldest = unrelayed()
     gauge("live_event_sequence", "Sequence of the newest event", newest_sequence())
-    gauge("live_events_unrelayed", "Events whose handlers have not been told", waiting)
+    gauge("live_events_unrelayed", "Events that are not handled yet", waiting)
     age_s = (clock.now() - oldest).total_seconds() if oldest else 0
-    gauge("live_relay_lag_seconds", "Age of the oldest event whose handlers have not been told", age_s)
+    gauge("live_relay_lag_seconds", "Age of the oldest event that is not handled yet", age_s)
     gauge("monitoring_window_age_seconds", "Age of the newest one-second window", newest_window_age_s())
     gauge("monitoring_windows_unrolled", "One-second windows that are not in the roll-ups yet", windows_not_rolled_up())
     dropped = Gauge(

@@ -33,7 +33,7 @@ def mlmodel_of(root: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def facts_of(root: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def artifact_facts(root: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return (facts for `Version.evidence`, signature or None) of the artifacts under `root`."""
     mlmodel = mlmodel_of(root)
     raw = mlmodel.get("flavors")

@@ -1,6 +1,6 @@
 """How the audit record names what the registry holds."""
 
-from mlorch_site.audit import Subject
+from mlorch_site.audit.services import Subject
 from registry.models import ApprovalRequest, Environment, Finding, Model, Policy, Version
 
 

@@ -10,11 +10,13 @@ from django.conf import settings
 from django.db.models import Q
 from django.urls import reverse
 
-from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError
-from registry import artifact_facts, artifacts, services
+from mlorch_site.lib.swap import swap
+from registry import artifacts, services
+from registry.actors import WORKER
 from registry.approvals.services import approvals_expire
+from registry.artifact_facts import artifact_facts
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
 from registry.models import AliasIntent, BackendState, Version, WebhookDelivery
@@ -22,7 +24,6 @@ from registry.services.sync import lease_release, lease_take
 
 log = structlog.get_logger(__name__)
 
-WORKER = Actor.controller("registry worker")
 DUE_PER_TICK = 20
 DIGEST_LEASE_S = 600
 WEBHOOK_LOOK_S = 600
@@ -87,7 +88,7 @@ def digest_version(version_id: int) -> None:
         return
     # Whoever moves the due time has the work; when this process dies, the time comes again.
     later = now + timedelta(seconds=DIGEST_LEASE_S)
-    if not Version.objects.filter(pk=version_id, digest_due_at=version.digest_due_at).update(digest_due_at=later):
+    if not swap(version, "digest_due_at", digest_due_at=later):
         return
     folder = artifacts.new_folder()
     try:
@@ -96,7 +97,7 @@ def digest_version(version_id: int) -> None:
             artifacts.check_listed(registry.files(version.model.name, version.number))
         registry.download(version.model.name, version.number, folder)
         digest, entries = artifacts.take_in(folder)
-        values, signature = artifact_facts.facts_of(artifacts.path_of(digest))
+        values, signature = artifact_facts(artifacts.path_of(digest))
         services.version_digested(
             actor=WORKER,
             version=version,
@@ -130,4 +131,4 @@ def apply_alias(intent_id: int) -> None:
     except (BackendDown, BackendRefused) as error:
         services.alias_failed(intent=intent, error=str(error), now=clock.now())
         return
-    services.alias_applied(actor=WORKER, intent=intent, version_number=intent.version_number)
+    services.alias_applied(actor=WORKER, intent=intent)

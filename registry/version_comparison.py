@@ -7,7 +7,7 @@ from registry.models import Version
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One line of a comparison; `change` is the difference of two numbers, None otherwise."""
 
     name: str
@@ -21,24 +21,24 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class VersionComparison:
     """What differs between the version that serves and the one that shall."""
 
-    metrics: list[Row] = field(default_factory=list)
-    params: list[Row] = field(default_factory=list)
-    inputs: list[Row] = field(default_factory=list)
-    facts: list[Row] = field(default_factory=list)
+    metrics: list[ComparisonRow] = field(default_factory=list)
+    params: list[ComparisonRow] = field(default_factory=list)
+    inputs: list[ComparisonRow] = field(default_factory=list)
+    facts: list[ComparisonRow] = field(default_factory=list)
 
     @property
     def signature_differs(self) -> bool:
         return any(row.differs for row in self.inputs)
 
 
-def compare(before: Version | None, after: Version) -> Comparison:
+def compare_versions(before: Version | None, after: Version) -> VersionComparison:
     """Return `before` (None when nothing serves yet) and `after` side by side."""
     old = before.evidence if before else {}
     new = after.evidence
-    return Comparison(
+    return VersionComparison(
         metrics=_numbers(old.get("metrics", {}), new.get("metrics", {})),
         params=_rows(old.get("params", {}), new.get("params", {})),
         inputs=_rows(_inputs(before), _inputs(after)),
@@ -46,15 +46,15 @@ def compare(before: Version | None, after: Version) -> Comparison:
     )
 
 
-def _rows(old: dict[str, Any], new: dict[str, Any]) -> list[Row]:
-    return [Row(name, old.get(name), new.get(name)) for name in dict.fromkeys([*new, *old])]
+def _rows(old: dict[str, Any], new: dict[str, Any]) -> list[ComparisonRow]:
+    return [ComparisonRow(name, old.get(name), new.get(name)) for name in dict.fromkeys([*new, *old])]
 
 
-def _numbers(old: dict[str, Any], new: dict[str, Any]) -> list[Row]:
+def _numbers(old: dict[str, Any], new: dict[str, Any]) -> list[ComparisonRow]:
     rows = []
     for row in _rows(old, new):
         both = isinstance(row.before, (int, float)) and isinstance(row.after, (int, float))
-        rows.append(Row(row.name, row.before, row.after, row.after - row.before if both else None))
+        rows.append(ComparisonRow(row.name, row.before, row.after, row.after - row.before if both else None))
     return rows
 
 

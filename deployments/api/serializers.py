@@ -14,7 +14,7 @@ from deployments.routes.revisions import newest_revision
 from deployments.services import ReleaseCommand
 from deployments.services.endpoints import ServingWish
 from mlorch_site.lib import clock
-from registry.approvals.selectors import progress_of
+from registry.approvals.selectors import approval_progress
 
 NAME_MAX = 256
 
@@ -150,7 +150,7 @@ class ReleaseDetailSerializer(ReleaseSerializer):
         request = release.approval
         if request is None:
             return None
-        progress = progress_of(request)
+        progress = approval_progress(request)
         return {
             "status": request.status,
             "missing": progress.missing,

@@ -43,7 +43,7 @@ def actor(request: Request) -> Actor:
 class ReleaseList(generics.ListAPIView[Release]):
     """Releases, newest first."""
 
-    permission_action = Action.VIEW
+    permission = {"GET": Action.VIEW, "POST": Action.RELEASE_REQUEST}
     serializer_class = ReleaseSerializer
     filterset_class = ReleaseFilter
     queryset = Release.objects.none()
@@ -64,7 +64,7 @@ class ReleaseList(generics.ListAPIView[Release]):
 class ReleaseDetail(generics.RetrieveAPIView[Release]):
     """One release with approval, rollout and history."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = ReleaseDetailSerializer
 
     def get_object(self) -> Release:
@@ -74,7 +74,7 @@ class ReleaseDetail(generics.RetrieveAPIView[Release]):
 class ReleaseReport(APIView):
     """The report of an ended release."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
 
     @extend_schema(responses={200: dict})
     def get(self, request: Request, pk: str) -> Response:
@@ -88,7 +88,7 @@ class ReleaseReport(APIView):
 class ReleaseDecisions(APIView):
     """Approve, reject or request changes."""
 
-    permission_action = Action.RELEASE_DECIDE
+    permission = Action.RELEASE_DECIDE
 
     @extend_schema(request=DecisionSerializer, responses={200: ReleaseDetailSerializer})
     @idempotent
@@ -103,7 +103,7 @@ class ReleaseDecisions(APIView):
 class ReleaseControl(APIView):
     """One control of a rollout; which, its address says."""
 
-    permission_action = Action.RELEASE_PAUSE
+    permission = Action.RELEASE_PAUSE
     service: Callable[..., Release] = staticmethod(services.release_pause)
 
     @extend_schema(request=ReasonSerializer, responses={200: ReleaseDetailSerializer})
@@ -111,7 +111,7 @@ class ReleaseControl(APIView):
     def post(self, request: Request, pk: str) -> Response:
         body = ReasonSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        release = selectors.release_for(actor(request), pk, action=self.permission_action)
+        release = selectors.release_for(actor(request), pk, action=self.permission)
         self.service(actor=actor(request), release=release, **body.validated_data)
         return Response(ReleaseDetailSerializer(selectors.release_for(actor(request), pk)).data)
 
@@ -129,21 +129,21 @@ class ReleaseResume(ReleaseControl):
 class ReleasePromote(ReleaseControl):
     """Skip the rest of the plan."""
 
-    permission_action = Action.RELEASE_PROMOTE
+    permission = Action.RELEASE_PROMOTE
     service = staticmethod(services.release_promote)
 
 
 class ReleaseAbort(ReleaseControl):
     """Send the traffic back and end the release."""
 
-    permission_action = Action.RELEASE_ABORT
+    permission = Action.RELEASE_ABORT
     service = staticmethod(services.release_abort)
 
 
 class EndpointList(generics.ListAPIView[Endpoint]):
     """Endpoints with their arms."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = EndpointSerializer
     filterset_class = EndpointFilter
     queryset = Endpoint.objects.none()
@@ -155,7 +155,7 @@ class EndpointList(generics.ListAPIView[Endpoint]):
 class EndpointDetail(generics.RetrieveAPIView[Endpoint]):
     """One endpoint with arms, replicas, routes."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = EndpointDetailSerializer
 
     def get_object(self) -> Endpoint:
@@ -165,7 +165,7 @@ class EndpointDetail(generics.RetrieveAPIView[Endpoint]):
 class EndpointRollback(APIView):
     """Return to the last fully promoted release before the present one, or end the rollout under way."""
 
-    permission_action = Action.ENDPOINT_ROLLBACK
+    permission = Action.ENDPOINT_ROLLBACK
 
     @extend_schema(request=ReasonSerializer, responses={200: ReleaseDetailSerializer})
     @idempotent
@@ -180,7 +180,7 @@ class EndpointRollback(APIView):
 class EndpointServing(APIView):
     """How an endpoint is served. A change is a new revision; it takes effect with the endpoint's next release."""
 
-    permission_action = Action.VIEW
+    permission = {"GET": Action.VIEW, "PATCH": Action.ENDPOINT_MANAGE}
 
     @extend_schema(responses={200: ServingConfigSerializer})
     def get(self, request: Request, environment: str, name: str) -> Response:
@@ -200,7 +200,7 @@ class EndpointServing(APIView):
 class EndpointMetrics(APIView):
     """Requests, error share and latency quantiles per arm over the last minutes."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
 
     @extend_schema(parameters=[OpenApiParameter("minutes", int)], responses={200: dict})
     def get(self, request: Request, environment: str, name: str) -> Response:
@@ -215,7 +215,7 @@ class EndpointMetrics(APIView):
 class KeyList(generics.ListAPIView[GatewayKey]):
     """Gateway keys; the keys themselves are shown once, when they are made."""
 
-    permission_action = Action.KEY_MANAGE
+    permission = Action.KEY_MANAGE
     serializer_class = KeySerializer
     queryset = GatewayKey.objects.none()
 
@@ -233,7 +233,7 @@ class KeyList(generics.ListAPIView[GatewayKey]):
 class KeyRevoke(APIView):
     """Revoke a gateway key; gateways refuse it within seconds."""
 
-    permission_action = Action.KEY_MANAGE
+    permission = Action.KEY_MANAGE
 
     @extend_schema(request=None, responses={200: KeySerializer})
     def post(self, request: Request, pk: str) -> Response:

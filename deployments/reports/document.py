@@ -8,7 +8,7 @@ from django.db.models import Max, Min
 from deployments.models import Release, ReleaseEvent, Report, Rollout
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.hashing import content_hash
-from registry.approvals.selectors import progress_of
+from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
 
 FORMAT = 1
@@ -70,7 +70,7 @@ def _approval(release: Release) -> dict[str, Any] | None:
         return None
     return {
         "status": request.status,
-        "rules": [{"rule": rule.label, "given_by": rule.given_by} for rule in progress_of(request).rules],
+        "rules": [{"rule": rule.label, "given_by": rule.given_by} for rule in approval_progress(request).rules],
         "decisions": [
             {"person": d.person.username, "kind": d.kind, "roles": d.roles, "comment": d.comment, "at": _time(d.at)}
             for d in request.decisions.select_related("person")

@@ -5,105 +5,82 @@ from functools import singledispatch
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
 
-from deployments import limits
-from deployments.journal import announce, event_add, release_subject
+from deployments import journal, limits
+from deployments.actors import ROLLOUT
 from deployments.lifecycle import Arm, Phase, check_phase_move
-from deployments.models import EndpointArm, Release, RouteTable
-from deployments.rollout.agreement import mirroring
-from deployments.rollout.finish import end
+from deployments.models import EndpointArm, Release, Rollout, RouteTable
+from deployments.rollout.agreement import mirror_in_force
+from deployments.rollout.finish import rollout_finish
 from deployments.rollout.observe import Observation
 from deployments.rollout.plan import Decision, Enter, Finish, Revert, Wait
 from deployments.routes.publish import publish_if_changed
 from deployments.routes.revisions import newest_revision
-from mlorch_site import audit
-from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib.swap import swap
 from registry.services import finding_add
-
-ENGINE = Actor.controller("rollout")
 
 
 @transaction.atomic
-def apply(seen: Observation, decision: Decision, now: datetime) -> bool:
-    """Carry `decision` out unless the rollout changed since it was seen. Returns whether the rollout went on (a wait does not)."""
-    if not _swap(seen, now, **_fold(seen)):
+def apply(observed: Observation, decision: Decision, now: datetime) -> bool:
+    """Carry `decision` out unless the rollout changed since it was observed. Returns whether it went on (a wait does not)."""
+    if not swap(observed.rollout, **_counted(observed)):
         return False
-    _note_verdict(seen, now)
-    return _carry_out(decision, seen, now)
+    _note_verdict(observed, now)
+    _note_split(observed, now)
+    return _carry_out(decision, observed, now)
 
 
-def _swap(seen: Observation, now: datetime, **values: Any) -> bool:
-    """Write `values` to the rollout unless somebody was first; on success the row in hand carries them."""
-    rollout = seen.rollout
-    rows = type(rollout).objects.filter(pk=rollout.pk, row_version=rollout.row_version)
-    if not rows.update(row_version=F("row_version") + 1, **values):
-        return False
-    rollout.row_version += 1
-    for name, value in values.items():
-        setattr(rollout, name, value)
-    return True
-
-
-def _fold(seen: Observation) -> dict[str, Any]:
+def _counted(observed: Observation) -> dict[str, Any]:
     """Return what was counted since the last look; it is stored with whatever is decided on it."""
+    rollout, watch = observed.rollout, observed.watch
     return {
-        "judge": seen.watch.judge,
-        "judge_cursor": seen.watch.cursor,
-        "step_candidate_requests": seen.rollout.step_candidate_requests + seen.watch.step_candidate,
-        "step_stable_requests": seen.rollout.step_stable_requests + seen.watch.step_stable,
-        "assessment": seen.watch.assessment,
+        "judge": watch.judge,
+        "judge_cursor": watch.cursor,
+        "step_candidate_requests": rollout.step_candidate_requests + watch.step_candidate,
+        "step_stable_requests": rollout.step_stable_requests + watch.step_stable,
+        "assessment": watch.assessment,
     }
 
 
-def _note_verdict(seen: Observation, now: datetime) -> None:
-    old, new = seen.watch.old_verdict, seen.watch.verdict
+def _note_verdict(observed: Observation, now: datetime) -> None:
+    """A verdict that changes is a line of the history."""
+    old, new, data = observed.watch.old_verdict, observed.watch.verdict, observed.watch.assessment
     if new and new != old:
-        sentence = seen.watch.assessment.get("sentence", new)
-        event_add(
-            seen.release,
-            "rollout.verdict",
-            sentence,
-            actor=ENGINE,
-            now=now,
-            old=old,
-            new=new,
-            data=seen.watch.assessment,
+        sentence = data.get("sentence", new)
+        journal.write(
+            observed.release, "rollout.verdict", sentence, actor=ROLLOUT, now=now, old=old, new=new, data=data
         )
-        announce(seen.release)
-    _note_split(seen, now)
 
 
-def _note_split(seen: Observation, now: datetime) -> None:
+def _note_split(observed: Observation, now: datetime) -> None:
     """A split that turns wrong, or right again, is a line of the history."""
-    watch = seen.watch
+    watch = observed.watch
     if bool(watch.split_off) == watch.was_split_off:
         return
     kind = "rollout.split_off" if watch.split_off else "rollout.split_right"
     sentence = watch.split_off or "The traffic is split as asked again."
-    event_add(seen.release, kind, sentence, actor=ENGINE, now=now, data=watch.assessment["split"])
-    announce(seen.release)
+    journal.write(observed.release, kind, sentence, actor=ROLLOUT, now=now, data=watch.assessment["split"])
 
 
 @singledispatch
-def _carry_out(decision: Decision, seen: Observation, now: datetime) -> bool:
+def _carry_out(decision: Decision, observed: Observation, now: datetime) -> bool:
     raise TypeError(f"unknown decision {decision!r}")
 
 
 @_carry_out.register
-def _(decision: Wait, seen: Observation, now: datetime) -> bool:
-    Release.objects.filter(pk=seen.release.pk).update(due_at=decision.until)
+def _wait(decision: Wait, observed: Observation, now: datetime) -> bool:
+    Release.objects.filter(pk=observed.release.pk).update(due_at=decision.until)
     reason = decision.reason[: limits.STATUS_REASON_MAX_CHARS]
-    if reason != seen.rollout.waiting_for:
-        type(seen.rollout).objects.filter(pk=seen.rollout.pk).update(waiting_for=reason)
-        announce(seen.release)
+    if reason != observed.rollout.waiting_for:
+        Rollout.objects.filter(pk=observed.rollout.pk).update(waiting_for=reason)
+        journal.announce(observed.release)
     return False
 
 
 @_carry_out.register
-def _(decision: Enter, seen: Observation, now: datetime) -> bool:
-    release, rollout = seen.release, seen.rollout
-    leaving = {"candidate_requests": rollout.step_candidate_requests, "stable_requests": rollout.step_stable_requests}
+def _enter(decision: Enter, observed: Observation, now: datetime) -> bool:
+    release, rollout = observed.release, observed.rollout
+    counted = {"candidate_requests": rollout.step_candidate_requests, "stable_requests": rollout.step_stable_requests}
     values: dict[str, Any] = {
         "step": decision.step,
         "step_began_at": now,
@@ -113,89 +90,80 @@ def _(decision: Enter, seen: Observation, now: datetime) -> bool:
     }
     if decision.phase is Phase.BAKING:
         values |= {"applied_at": now, "step_candidate_requests": 0, "step_stable_requests": 0}
-        if rollout.watched_at is None and seen.facts.has_traffic:
+        if rollout.watched_at is None and observed.snapshot.has_traffic:
             values["watched_at"] = now
     if decision.weight_pct is not None:
-        table = _publish_weights(release, decision.weight_pct, decision.mirror_pct, decision.sentence, now)
-        values |= {"weight_pct": decision.weight_pct, "route_revision": table, "applied_at": None}
-        leaving["mirror_pct"] = decision.mirror_pct
-        if mirroring(release, rollout):
+        revision = _publish_weights(release, decision.weight_pct, decision.mirror_pct, decision.sentence, now)
+        values |= {"weight_pct": decision.weight_pct, "route_revision": revision, "applied_at": None}
+        counted["mirror_pct"] = decision.mirror_pct
+        if mirror_in_force(release, rollout):
             values |= {"judge": {}, "watched_at": None}  # what copies showed is no evidence on clients' own requests
-    _go(seen, decision.phase, decision.sentence, now, values, data=leaving)
+    _enter_phase(observed, decision.phase, decision.sentence, now, values, data=counted)
     return True
 
 
 @_carry_out.register
-def _(decision: Revert, seen: Observation, now: datetime) -> bool:
-    release = seen.release
+def _revert(decision: Revert, observed: Observation, now: datetime) -> bool:
+    release = observed.release
     release.endpoint.arms.filter(release=release).delete()
     release.endpoint.arms.filter(arm=Arm.STABLE).update(weight_pct=100)
-    revision = _published(release, f"{release} goes back", now)
     values = {
         "weight_pct": 0,
-        "route_revision": revision,
+        "route_revision": _published(release, f"{release} goes back", now),
         "outcome": decision.outcome.value,
         "outcome_reason": decision.reason,
         "deadline_at": now + timedelta(seconds=limits.REVERT_DEADLINE_S),
         "step_began_at": now,
         "waiting_for": "",
     }
-    _go(seen, Phase.REVERTING, f"The old weights are published. {decision.reason}", now, values)
+    _enter_phase(observed, Phase.REVERTING, f"The old weights are published. {decision.reason}", now, values)
     return True
 
 
 @_carry_out.register
-def _(decision: Finish, seen: Observation, now: datetime) -> bool:
-    by = seen.rollout.wish_by if seen.rollout.wish in ("abort", "rollback") else ""
-    check_phase_move(seen.rollout.phase, Phase.DONE)
-    _swap(seen, now, phase=Phase.DONE, waiting_for="", deadline_at=None)
-    reason = decision.reason
+def _finish(decision: Finish, observed: Observation, now: datetime) -> bool:
+    rollout, reason = observed.rollout, decision.reason
+    ordered_by = rollout.wish_by if rollout.wish in ("abort", "rollback") else ""
+    check_phase_move(rollout.phase, Phase.DONE)
+    swap(rollout, phase=Phase.DONE, waiting_for="", deadline_at=None)
     if decision.warning:
-        _warn(seen, decision.warning, now)
+        _warn(observed, decision.warning, now)
         room = limits.STATUS_REASON_MAX_CHARS - len(decision.warning) - 1
         reason = f"{reason[:room]} {decision.warning}".strip()
-    return end(seen.release, decision.status, reason=reason, actor=ENGINE, on_behalf_of=by, now=now)
+    return rollout_finish(observed.release, decision.status, reason=reason, ordered_by=ordered_by, now=now)
 
 
-def _warn(seen: Observation, warning: str, now: datetime) -> None:
+def _warn(observed: Observation, warning: str, now: datetime) -> None:
     """The release ends although a gateway does not obey: a line of its history, and a finding until a person has looked."""
-    release = seen.release
-    event_add(
-        release, "rollout.not_obeyed", warning, actor=ENGINE, now=now, data={"revision": seen.rollout.route_revision}
-    )
+    release, revision = observed.release, {"revision": observed.rollout.route_revision}
+    journal.write(release, "rollout.not_obeyed", warning, actor=ROLLOUT, now=now, data=revision)
     finding_add(
         model=release.endpoint.model,
         kind="gateway_does_not_obey",
         summary=f"{release.endpoint}: {warning}",
-        data={"release": str(release.pk), "revision": seen.rollout.route_revision},
+        data={"release": str(release.pk), **revision},
         now=now,
     )
 
 
-def _go(
-    seen: Observation,
+def _enter_phase(
+    observed: Observation,
     phase: Phase,
     sentence: str,
     now: datetime,
     values: dict[str, Any],
     data: dict[str, Any] | None = None,
 ) -> None:
-    """Enter a phase: the row, history, audit record, event."""
-    rollout = seen.rollout
-    old = rollout.phase
+    """Write the phase and `values`, and the line that says so; new weights are recorded too."""
+    release, rollout, old = observed.release, observed.rollout, observed.rollout.phase
     check_phase_move(old, phase)
-    _swap(seen, now, phase=phase, **values)
-    Release.objects.filter(pk=seen.release.pk).update(due_at=now)
-    facts = {
-        "step": rollout.step,
-        "weight_pct": rollout.weight_pct,
-        "route_revision": rollout.route_revision,
-        **(data or {}),
-    }
-    event_add(seen.release, "rollout.step", sentence, actor=ENGINE, now=now, old=old, new=phase.value, data=facts)
-    if "route_revision" in values:
-        audit.record(ENGINE, "rollout.weights_set", release_subject(seen.release), reason=sentence, data=facts)
-    announce(seen.release)
+    swap(rollout, phase=phase, **values)
+    Release.objects.filter(pk=release.pk).update(due_at=now)
+    place = {name: getattr(rollout, name) for name in ("step", "weight_pct", "route_revision")} | (data or {})
+    entry = journal.AuditEntry("rollout.weights_set", place) if "route_revision" in values else None
+    journal.write(
+        release, "rollout.step", sentence, actor=ROLLOUT, now=now, old=old, new=phase.value, data=place, audit=entry
+    )
 
 
 def _publish_weights(release: Release, weight_pct: int, mirror_pct: int, sentence: str, now: datetime) -> int:

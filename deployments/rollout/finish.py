@@ -1,41 +1,40 @@
-"""What is left to do when a rollout ends: arms, stable release, replicas, aliases, status. Runs inside the caller's transaction."""
+"""Finish a rollout: arms, stable release, replicas, aliases, status. Runs inside the caller's transaction."""
 
 from datetime import datetime, timedelta
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from deployments import selectors
-from deployments.journal import announce_endpoint, release_move
+from deployments.actors import ROLLOUT
+from deployments.journal import announce_endpoint
 from deployments.lifecycle import Arm, ReleaseStatus
 from deployments.models import Endpoint, EndpointArm, Release, Replica
+from deployments.moves import release_move
 from deployments.rollout.begin import CHALLENGER, CHAMPION, PREVIOUS
 from deployments.routes.publish import publish_if_changed
 from deployments.routes.revisions import newest_revision
-from mlorch_site.accounts.actor import Actor
 from registry.services import alias_want
 
 
-def end(
-    release: Release, status: ReleaseStatus, *, reason: str, actor: Actor, on_behalf_of: str, now: datetime
-) -> bool:
-    """Leave the endpoint with exactly one arm (or none), let go of the replicas it does not need, and end the release."""
+def rollout_finish(release: Release, status: ReleaseStatus, *, reason: str, ordered_by: str, now: datetime) -> bool:
+    """Leave the endpoint with exactly one arm (or none), retire the replicas it does not need, and end the release."""
     if status is ReleaseStatus.SUCCEEDED:
-        _take_over(release)
+        _make_stable(release)
     else:
         release.endpoint.arms.filter(release=release).delete()
         release.endpoint.arms.filter(arm=Arm.STABLE).update(weight_pct=100)
-    _let_go(release, now)
+    _retire_replicas(release, now)
     environment = release.endpoint.environment
     table = publish_if_changed(environment, reason=f"{release}: {status.value}", now=now)
     revision = table.revision if table else newest_revision(environment)
-    _leaving(release).filter(removal_revision=0).update(removal_revision=revision)
+    _retired_replicas(release).filter(removal_revision=0).update(removal_revision=revision)
     if environment.aliases:
-        _aliases(release, status, actor)
+        _aliases_want(release, status)
     announce_endpoint(release.endpoint)
-    return release_move(release, status, actor=actor, reason=reason, now=now, on_behalf_of=on_behalf_of)
+    return release_move(release, status, actor=ROLLOUT.on_behalf(ordered_by), reason=reason, now=now)
 
 
-def _take_over(release: Release) -> None:
+def _make_stable(release: Release) -> None:
     """The candidate becomes the stable arm."""
     release.endpoint.arms.exclude(release=release).delete()
     EndpointArm.objects.update_or_create(
@@ -43,15 +42,15 @@ def _take_over(release: Release) -> None:
         release=release,
         defaults={"arm": Arm.STABLE, "version": release.version, "weight_pct": 100, "mirror_pct": 0},
     )
-    Endpoint.objects.filter(pk=release.endpoint_id).update(stable_release=release, row_version=F("row_version") + 1)
+    Endpoint.objects.filter(pk=release.endpoint_id).update(stable_release=release)
     release.endpoint.stable_release = release
 
 
-def _leaving(release: Release) -> QuerySet[Replica]:
+def _retired_replicas(release: Release) -> QuerySet[Replica]:
     return Replica.objects.filter(endpoint=release.endpoint, wanted=True, removed_from_routes_at__isnull=False)
 
 
-def _let_go(release: Release, now: datetime) -> None:
+def _retire_replicas(release: Release, now: datetime) -> None:
     """Take replicas of versions without an arm out of the routes; keep only those of the rollback target warm."""
     endpoint = release.endpoint
     serving = endpoint.arms.values_list("version_id", flat=True)
@@ -66,7 +65,7 @@ def _let_go(release: Release, now: datetime) -> None:
     idle.filter(version=target.version_id, keep_until=None).update(keep_until=keep_until)
 
 
-def _aliases(release: Release, status: ReleaseStatus, actor: Actor) -> None:
+def _aliases_want(release: Release, status: ReleaseStatus) -> None:
     """Let MLflow's aliases say what is served: champion, what a rollback would restore, and no challenger any more."""
     endpoint = release.endpoint
     wanted: dict[str, int | None] = {CHALLENGER: None}
@@ -75,5 +74,5 @@ def _aliases(release: Release, status: ReleaseStatus, actor: Actor) -> None:
         wanted |= {CHAMPION: release.version.number, PREVIOUS: target.version.number if target else None}
     for name, number in wanted.items():
         alias_want(
-            actor=actor, model=endpoint.model, name=name, version_number=number, reason=f"{release}: {status.value}"
+            actor=ROLLOUT, model=endpoint.model, name=name, version_number=number, reason=f"{release}: {status.value}"
         )

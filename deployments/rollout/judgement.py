@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments.lifecycle import Arm, Phase
 from deployments.models import Release, Rollout
-from deployments.rollout.agreement import compared_of, mirroring
+from deployments.rollout.agreement import mirror_agreement, mirror_in_force
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, steps_from_plan
@@ -74,16 +74,16 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     if rollout.watched_at is None:
         return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before)
     guardrails = guardrails_of(release)
-    arm = Arm.SHADOW if mirroring(release, rollout) else Arm.CANDIDATE
+    arm = Arm.SHADOW if mirror_in_force(release, rollout) else Arm.CANDIDATE
     blocks, cursor = _blocks(release, rollout, guardrails, arm)
     counts = Phase(rollout.phase) in COUNTING
     candidate = sum(block.candidate.requests for block in blocks) if counts else 0
     stable = sum(block.baseline.requests for block in blocks) if counts else 0
     split = split_of(release, rollout, now)
-    comparison = compared_of(release, rollout)
+    agreement = mirror_agreement(release, rollout)
     shown: dict[str, Any] = {"split": split.to_dict()} if split else {}
-    shown |= {"comparison": comparison} if comparison else {}
-    disagrees, unsettled = _agreement(comparison) if arm is Arm.SHADOW else ("", "")
+    shown |= {"comparison": agreement} if agreement else {}
+    disagrees, unsettled = _against(agreement) if arm is Arm.SHADOW else ("", "")
     if not guardrails or release.replaces_id is None:
         now_known = {**before, **shown}
         return Watch(rollout.judge, cursor, candidate, stable, now_known, before, None, disagrees, unsettled)
@@ -100,10 +100,10 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     return Watch(state.to_dict(), cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
 
 
-def _agreement(comparison: dict[str, Any]) -> tuple[str, str]:
+def _against(agreement: dict[str, Any]) -> tuple[str, str]:
     """Return what the mirrored answers say against the version, and against going on yet, as sentences."""
-    sentence = comparison["sentence"]
-    return sentence if comparison["disagrees"] else "", "" if comparison["is_settled"] else sentence
+    sentence = agreement["sentence"]
+    return sentence if agreement["disagrees"] else "", "" if agreement["is_settled"] else sentence
 
 
 def _under(split: Split | None, assessment: Assessment, needed: str) -> tuple[Assessment, str]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from deployments.lifecycle import LIVE_STATUSES, Phase, ReleaseStatus
 from deployments.models import Release, Replica, ReplicaState, Rollout
 from deployments.rollout.judgement import Watch, watch
-from deployments.rollout.snapshot import ReplicasSeen, Seen
+from deployments.rollout.snapshot import ReplicasSnapshot, Snapshot
 from deployments.rollout.steps import steps_from_plan
 from deployments.routes.acknowledgement import live_gateways, why_ejected, why_unacknowledged
 from deployments.routes.build import READY
@@ -16,12 +16,12 @@ FAILED = "failed"
 
 @dataclass(frozen=True)
 class Observation:
-    """The rows as read (their `row_version` fences the write) and the facts for the plan."""
+    """The rows as read (their `row_version` fences the write) and the snapshot for the plan."""
 
     release: Release
     rollout: Rollout
     watch: Watch
-    facts: Seen
+    snapshot: Snapshot
 
 
 def observe(release_id: str, now: datetime) -> Observation | None:
@@ -34,19 +34,19 @@ def observe(release_id: str, now: datetime) -> Observation | None:
         return None
     rollout = release.rollout
     watched = watch(release, rollout, now)
-    return Observation(release, rollout, watched, _facts(release, rollout, watched, now))
+    return Observation(release, rollout, watched, _snapshot(release, rollout, watched, now))
 
 
-def _facts(release: Release, rollout: Rollout, watched: Watch, now: datetime) -> Seen:
+def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime) -> Snapshot:
     environment = release.endpoint.environment
     gateways = live_gateways(now)
-    return Seen(
+    return Snapshot(
         phase=Phase(rollout.phase),
         step=rollout.step,
         steps=steps_from_plan(release.plan),
         weight_pct=rollout.weight_pct,
         version=release.version.number,
-        candidate=replicas_seen(release),
+        candidate=_replicas(release),
         has_stable=release.replaces_id is not None,
         guarded=bool(release.guardrails) and release.replaces_id is not None,
         judge_deadline_s=int(release.plan.get("judge_deadline_s", 0)),
@@ -71,7 +71,7 @@ def _facts(release: Release, rollout: Rollout, watched: Watch, now: datetime) ->
     )
 
 
-def replicas_seen(release: Release) -> ReplicasSeen:
+def _replicas(release: Release) -> ReplicasSnapshot:
     """Return how the replicas of the release's version stand."""
     replicas = Replica.objects.filter(
         endpoint=release.endpoint_id, version=release.version_id, wanted=True, removed_from_routes_at=None
@@ -80,7 +80,7 @@ def replicas_seen(release: Release) -> ReplicasSeen:
     states = ReplicaState.objects.in_bulk(names)
     ready = sum(1 for state in states.values() if state.state == READY)
     failed = [state for state in states.values() if state.state == FAILED]
-    return ReplicasSeen(
+    return ReplicasSnapshot(
         wanted=len(names),
         ready=ready,
         failed=f"Replica {failed[0].replica_id} failed: {failed[0].message}" if failed else "",

@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 
 from deployments import limits
 from deployments.lifecycle import Phase, ReleaseStatus
-from deployments.rollout.snapshot import Seen
+from deployments.rollout.snapshot import Snapshot
 from deployments.rollout.steps import Step, StepKind
 
 HEALTHY, HARMFUL = "healthy", "harmful"
@@ -55,152 +55,152 @@ class Finish:
 Decision: TypeAlias = Wait | Enter | Revert | Finish
 
 
-def plan(seen: Seen, now: datetime) -> Decision:
+def plan(snapshot: Snapshot, now: datetime) -> Decision:
     """Return the one thing to do now."""
-    if seen.phase is Phase.DONE:
+    if snapshot.phase is Phase.DONE:
         return Wait("The rollout has ended.", now + timedelta(seconds=limits.LOOK_IDLE_S))
-    if seen.phase is Phase.REVERTING:
-        return _reverting(seen, now)
-    return _ordered_back(seen) or _danger(seen) or _forward(seen, now)
+    if snapshot.phase is Phase.REVERTING:
+        return _reverting(snapshot, now)
+    return _ordered_back(snapshot) or _danger(snapshot) or _forward(snapshot, now)
 
 
-def _forward(seen: Seen, now: datetime) -> Decision:
-    if seen.wish == "promote" and seen.phase is not Phase.PROMOTING and seen.candidate.all_ready:
-        return _enter(seen, len(seen.steps) - 1, now)
-    if seen.paused_at is not None and seen.phase is not Phase.PROMOTING:
-        return _paused(seen, now)
-    reason = _not_yet(seen, now)
+def _forward(snapshot: Snapshot, now: datetime) -> Decision:
+    if snapshot.wish == "promote" and snapshot.phase is not Phase.PROMOTING and snapshot.candidate.all_ready:
+        return _enter(snapshot, len(snapshot.steps) - 1, now)
+    if snapshot.paused_at is not None and snapshot.phase is not Phase.PROMOTING:
+        return _paused(snapshot, now)
+    reason = _not_yet(snapshot, now)
     if not reason:
-        return _finished_step(seen, now)
-    if seen.deadline_at is not None and now >= seen.deadline_at:
-        return _overdue(seen, reason)
-    return Wait(reason, _next_look(seen, now))
+        return _finished_step(snapshot, now)
+    if snapshot.deadline_at is not None and now >= snapshot.deadline_at:
+        return _overdue(snapshot, reason)
+    return Wait(reason, _next_look(snapshot, now))
 
 
-def _reverting(seen: Seen, now: datetime) -> Decision:
+def _reverting(snapshot: Snapshot, now: datetime) -> Decision:
     """Old weights are published; only live gateways can hold the end up, one that dies stops counting, and none does for ever.
 
     What a gateway that does not obey still uses is not stopped under it: its replicas live until it obeys or is gone.
     """
-    outcome = seen.outcome or ReleaseStatus.ROLLED_BACK
-    if not seen.unacknowledged or not seen.gateways_live:
-        return Finish(outcome, seen.outcome_reason)
-    if seen.deadline_at is None or now < seen.deadline_at:
-        return Wait(seen.unacknowledged, now + timedelta(seconds=limits.LOOK_S))
+    outcome = snapshot.outcome or ReleaseStatus.ROLLED_BACK
+    if not snapshot.unacknowledged or not snapshot.gateways_live:
+        return Finish(outcome, snapshot.outcome_reason)
+    if snapshot.deadline_at is None or now < snapshot.deadline_at:
+        return Wait(snapshot.unacknowledged, now + timedelta(seconds=limits.LOOK_S))
     warning = (
-        f"{seen.unacknowledged[: limits.UNACKNOWLEDGED_MAX_CHARS]} It may still send requests to version {seen.version}, "
-        "whose replicas run on until it obeys or is stopped."
+        f"{snapshot.unacknowledged[: limits.UNACKNOWLEDGED_MAX_CHARS]} "
+        f"It may still send requests to version {snapshot.version}, whose replicas run on until it obeys or is stopped."
     )
-    return Finish(outcome, seen.outcome_reason, warning)
+    return Finish(outcome, snapshot.outcome_reason, warning)
 
 
-def _ordered_back(seen: Seen) -> Decision | None:
-    said = f" {seen.wish_reason}" if seen.wish_reason else ""
-    if seen.wish == "abort":
-        return _go_back(seen, ReleaseStatus.ABORTED, f"Aborted by {seen.wish_by}.{said}")
-    if seen.wish == "rollback":
-        return _go_back(seen, ReleaseStatus.ROLLED_BACK, f"Rolled back by {seen.wish_by}.{said}")
+def _ordered_back(snapshot: Snapshot) -> Decision | None:
+    said = f" {snapshot.wish_reason}" if snapshot.wish_reason else ""
+    if snapshot.wish == "abort":
+        return _go_back(snapshot, ReleaseStatus.ABORTED, f"Aborted by {snapshot.wish_by}.{said}")
+    if snapshot.wish == "rollback":
+        return _go_back(snapshot, ReleaseStatus.ROLLED_BACK, f"Rolled back by {snapshot.wish_by}.{said}")
     return None
 
 
-def _danger(seen: Seen) -> Decision | None:
+def _danger(snapshot: Snapshot) -> Decision | None:
     """Return the way back when the candidate does harm, or cannot serve."""
-    if seen.judged is not None and seen.judged.verdict == HARMFUL:
-        return _go_back(seen, ReleaseStatus.ROLLED_BACK, f"Harmful: {seen.judged.sentence}")
-    if seen.disagrees:
-        return _go_back(seen, ReleaseStatus.ROLLED_BACK, seen.disagrees)
-    bad_end = ReleaseStatus.ROLLED_BACK if seen.has_traffic and seen.has_stable else ReleaseStatus.FAILED
-    if seen.candidate.failed:
-        return _go_back(seen, bad_end, seen.candidate.failed)
-    if seen.ejected:
-        return _go_back(seen, bad_end, seen.ejected)
-    if seen.phase is not Phase.STARTING and not seen.candidate.all_ready:
-        ready = f"{seen.candidate.ready} of {seen.candidate.wanted}"
+    if snapshot.judged is not None and snapshot.judged.verdict == HARMFUL:
+        return _go_back(snapshot, ReleaseStatus.ROLLED_BACK, f"Harmful: {snapshot.judged.sentence}")
+    if snapshot.disagrees:
+        return _go_back(snapshot, ReleaseStatus.ROLLED_BACK, snapshot.disagrees)
+    bad_end = ReleaseStatus.ROLLED_BACK if snapshot.has_traffic and snapshot.has_stable else ReleaseStatus.FAILED
+    if snapshot.candidate.failed:
+        return _go_back(snapshot, bad_end, snapshot.candidate.failed)
+    if snapshot.ejected:
+        return _go_back(snapshot, bad_end, snapshot.ejected)
+    if snapshot.phase is not Phase.STARTING and not snapshot.candidate.all_ready:
+        ready = f"{snapshot.candidate.ready} of {snapshot.candidate.wanted}"
         return _go_back(
-            seen, bad_end, f"Only {ready} replicas of the new version are still ready: {seen.candidate.waiting}"
+            snapshot, bad_end, f"Only {ready} replicas of the new version are still ready: {snapshot.candidate.waiting}"
         )
     return None
 
 
-def _go_back(seen: Seen, outcome: ReleaseStatus, reason: str) -> Decision:
+def _go_back(snapshot: Snapshot, outcome: ReleaseStatus, reason: str) -> Decision:
     """Before anything was published there is nothing to take back."""
-    return Finish(outcome, reason) if seen.phase is Phase.STARTING else Revert(outcome, reason)
+    return Finish(outcome, reason) if snapshot.phase is Phase.STARTING else Revert(outcome, reason)
 
 
-def _paused(seen: Seen, now: datetime) -> Decision:
-    assert seen.paused_at is not None
-    end = seen.paused_at + timedelta(seconds=limits.PAUSE_DEADLINE_S)
+def _paused(snapshot: Snapshot, now: datetime) -> Decision:
+    assert snapshot.paused_at is not None
+    end = snapshot.paused_at + timedelta(seconds=limits.PAUSE_DEADLINE_S)
     if now >= end:
-        return _go_back(seen, ReleaseStatus.ROLLED_BACK, "Nobody resumed the paused rollout in time.")
+        return _go_back(snapshot, ReleaseStatus.ROLLED_BACK, "Nobody resumed the paused rollout in time.")
     return Wait(f"Paused; it goes back by itself at {_clock(end)}.", now + timedelta(seconds=limits.LOOK_S))
 
 
-def _not_yet(seen: Seen, now: datetime) -> str:
+def _not_yet(snapshot: Snapshot, now: datetime) -> str:
     """Return why the current step is not over, or an empty string when it is."""
-    match seen.phase:
+    match snapshot.phase:
         case Phase.STARTING:
-            return "" if seen.candidate.all_ready else seen.candidate.waiting or "Replicas are starting."
+            return "" if snapshot.candidate.all_ready else snapshot.candidate.waiting or "Replicas are starting."
         case Phase.SHIFTING | Phase.PROMOTING:
-            return seen.unacknowledged
+            return snapshot.unacknowledged
         case Phase.BAKING:
-            return _bake_left(seen, now)
+            return _bake_left(snapshot, now)
         case Phase.JUDGING:
-            return _verdict_missing(seen)
+            return _verdict_missing(snapshot)
         case Phase.HOLDING:
-            return f"Waits for a person to promote. {seen.split_off}".strip()
+            return f"Waits for a person to promote. {snapshot.split_off}".strip()
         case Phase.REVERTING | Phase.DONE:
             return ""
         case _:
-            assert_never(seen.phase)
+            assert_never(snapshot.phase)
 
 
-def _bake_left(seen: Seen, now: datetime) -> str:
-    step = seen.current
-    since = seen.applied_at or seen.step_began_at
-    end = since + timedelta(seconds=step.duration_s + seen.paused_s)
+def _bake_left(snapshot: Snapshot, now: datetime) -> str:
+    step = snapshot.current
+    since = snapshot.applied_at or snapshot.step_began_at
+    end = since + timedelta(seconds=step.duration_s + snapshot.paused_s)
     if now < end:
         return f"Watching until {_clock(end)}."
-    if seen.step_requests < step.min_requests:
-        return f"{seen.step_requests:,} of {step.min_requests:,} requests of the new version have come."
-    if seen.guarded and seen.step_requests == 0:
+    if snapshot.step_requests < step.min_requests:
+        return f"{snapshot.step_requests:,} of {step.min_requests:,} requests of the new version have come."
+    if snapshot.guarded and snapshot.step_requests == 0:
         return "No request has reached the new version yet."
-    return seen.split_off
+    return snapshot.split_off
 
 
-def _verdict_missing(seen: Seen) -> str:
-    if seen.split_off or not seen.guarded:
-        return seen.split_off or seen.unsettled
-    if seen.judged is None:
+def _verdict_missing(snapshot: Snapshot) -> str:
+    if snapshot.split_off or not snapshot.guarded:
+        return snapshot.split_off or snapshot.unsettled
+    if snapshot.judged is None:
         return "No request has been counted yet."
-    if seen.judged.verdict == HEALTHY:
-        return seen.unsettled
-    return seen.judged.waiting or seen.judged.sentence
+    if snapshot.judged.verdict == HEALTHY:
+        return snapshot.unsettled
+    return snapshot.judged.waiting or snapshot.judged.sentence
 
 
-def _finished_step(seen: Seen, now: datetime) -> Decision:
-    if seen.phase is Phase.PROMOTING:
-        return Finish(ReleaseStatus.SUCCEEDED, _success_sentence(seen))
-    return _enter(seen, seen.step + 1, now)
+def _finished_step(snapshot: Snapshot, now: datetime) -> Decision:
+    if snapshot.phase is Phase.PROMOTING:
+        return Finish(ReleaseStatus.SUCCEEDED, _success_sentence(snapshot))
+    return _enter(snapshot, snapshot.step + 1, now)
 
 
-def _success_sentence(seen: Seen) -> str:
-    if not seen.has_stable:
+def _success_sentence(snapshot: Snapshot) -> str:
+    if not snapshot.has_stable:
         return "Promoted. It is the first release of this endpoint: there is no version to roll back to."
     return "Promoted."
 
 
-def _overdue(seen: Seen, reason: str) -> Decision:
+def _overdue(snapshot: Snapshot, reason: str) -> Decision:
     """The deadline passed: what is not known to be good goes back."""
-    if seen.phase is Phase.STARTING:
+    if snapshot.phase is Phase.STARTING:
         return Finish(ReleaseStatus.FAILED, f"The replicas were not ready in time. {reason}")
-    if seen.phase in (Phase.BAKING, Phase.JUDGING):
+    if snapshot.phase in (Phase.BAKING, Phase.JUDGING):
         return Revert(ReleaseStatus.ROLLED_BACK, f"Inconclusive at the deadline: {reason}")
     return Revert(ReleaseStatus.ROLLED_BACK, f"The deadline passed: {reason}")
 
 
-def _enter(seen: Seen, index: int, now: datetime) -> Enter:
-    step = seen.steps[index]
-    deadline = now + timedelta(seconds=_seconds_for(step, seen))
+def _enter(snapshot: Snapshot, index: int, now: datetime) -> Enter:
+    step = snapshot.steps[index]
+    deadline = now + timedelta(seconds=_seconds_for(step, snapshot))
     match step.kind:
         case StepKind.START:
             return Enter(index, Phase.STARTING, "Replicas start.", deadline)
@@ -223,13 +223,13 @@ def _enter(seen: Seen, index: int, now: datetime) -> Enter:
             assert_never(step.kind)
 
 
-def _seconds_for(step: Step, seen: Seen) -> float:
+def _seconds_for(step: Step, snapshot: Snapshot) -> float:
     """Return how long a step may take before the rollout goes back."""
     match step.kind:
         case StepKind.BAKE:
-            return step.duration_s + seen.judge_deadline_s
+            return step.duration_s + snapshot.judge_deadline_s
         case StepKind.JUDGE:
-            return seen.judge_deadline_s
+            return snapshot.judge_deadline_s
         case StepKind.HOLD:
             return limits.HOLD_DEADLINE_S
         case StepKind.START | StepKind.WEIGHT | StepKind.MIRROR | StepKind.PROMOTE:
@@ -238,8 +238,8 @@ def _seconds_for(step: Step, seen: Seen) -> float:
             assert_never(step.kind)
 
 
-def _next_look(seen: Seen, now: datetime) -> datetime:
-    idle = seen.phase is Phase.HOLDING
+def _next_look(snapshot: Snapshot, now: datetime) -> datetime:
+    idle = snapshot.phase is Phase.HOLDING
     return now + timedelta(seconds=limits.LOOK_IDLE_S if idle else limits.LOOK_S)
 
 

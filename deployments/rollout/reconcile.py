@@ -10,10 +10,10 @@ from deployments.rollout.plan import plan
 
 def reconcile(release_id: str, *, now: datetime) -> bool:
     """Do at most one thing to bring a rollout nearer its goal. Returns whether it went on."""
-    seen = observe(release_id, now)
-    if seen is None:
+    observed = observe(release_id, now)
+    if observed is None:
         return False
-    return apply(seen, plan(seen.facts, now), now)
+    return apply(observed, plan(observed.snapshot, now), now)
 
 
 def reconcile_now(release_id: str, *, now: datetime) -> None:

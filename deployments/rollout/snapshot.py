@@ -8,7 +8,7 @@ from deployments.rollout.steps import Step, mirror_at
 
 
 @dataclass(frozen=True)
-class ReplicasSeen:
+class ReplicasSnapshot:
     """Replicas of the candidate. `failed` says why one can never become ready; `waiting` what they are doing now."""
 
     wanted: int
@@ -31,7 +31,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Snapshot:
     """One rollout as it stands.
 
     `unacknowledged` is empty when every live gateway serves the newest weights, else the sentence that says who does not. `guarded` means
@@ -45,7 +45,7 @@ class Seen:
     step: int
     steps: tuple[Step, ...]
     weight_pct: int
-    candidate: ReplicasSeen
+    candidate: ReplicasSnapshot
     step_began_at: datetime
     version: int = 0
     has_stable: bool = True

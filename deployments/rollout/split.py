@@ -11,7 +11,7 @@ from typing import Any
 from deployments import limits
 from deployments.lifecycle import Phase
 from deployments.models import Release, Rollout
-from monitoring.analysis.fixed import is_sample_ratio_off
+from monitoring.analysis.sample_ratio import is_sample_ratio_off
 from monitoring.selectors import drawn_since, slowest_answer_s
 
 LOOKED_AT = (Phase.BAKING, Phase.JUDGING, Phase.HOLDING)
@@ -42,14 +42,15 @@ class Split:
         """The split as people read it; empty while nothing was drawn."""
         if not self.total:
             return ""
-        seen = f"{self.candidate / self.total * 100:.1f} %"
+        share = f"{self.candidate / self.total * 100:.1f} %"
         if not self.is_off:
             return (
-                f"{seen} of {self.total:,} drawn requests reached the new version; {self.weight_pct} % was asked for."
+                f"{share} of {self.total:,} drawn requests reached the new version; {self.weight_pct} % was asked for."
             )
         return (
             f"The traffic is not split as asked: {self.weight_pct} % of {self.total:,} drawn requests "
-            f"({self.total * self.weight_pct / 100:,.0f}) should have reached the new version, {seen} ({self.candidate:,}) did. "
+            f"({self.total * self.weight_pct / 100:,.0f}) should have reached the new version, "
+            f"{share} ({self.candidate:,}) did. "
             "Nothing is concluded from such counts."
         )
 

@@ -10,7 +10,7 @@ from registry.models import Environment
 
 
 def live_gateways(now: datetime) -> list[GatewayState]:
-    """Return the gateways that were heard within their lease."""
+    """Return the gateways that reported within their lease."""
     since = now - timedelta(seconds=limits.GATEWAY_LEASE_S)
     return list(GatewayState.objects.filter(last_seen_at__gte=since).order_by("gateway"))
 

@@ -4,20 +4,20 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from deployments import limits
-from deployments.journal import announce, event_add, release_move, release_swap
+from deployments import journal, limits
+from deployments.actors import ROLLOUT
 from deployments.lifecycle import LIVE_STATUSES, ReleaseStatus
 from deployments.models import Release
+from deployments.moves import release_move
 from deployments.rollout.begin import quota_left, rollout_begin
 from deployments.rollout.reconcile import reconcile_now
-from deployments.services.approval_content import content_of
-from mlorch_site.accounts.actor import Actor
+from deployments.services.approval_content import approval_content
 from mlorch_site.lib.hashing import content_hash
+from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
 from registry.services import digest_recheck
 
-ENGINE = Actor.controller("rollout")
 ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
     ApprovalStatus.REJECTED: (ReleaseStatus.REJECTED, "Rejected."),
     ApprovalStatus.EXPIRED: (ReleaseStatus.EXPIRED, "Nobody decided in time."),
@@ -29,11 +29,13 @@ ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
 def release_look(*, release_id: str, now: datetime) -> None:
     """Bring a release as far as it comes without waiting: decisions → start → rollout. Gates run elsewhere."""
     release = _read(release_id)
-    if release is not None and release.status == ReleaseStatus.AWAITING_APPROVAL:
+    if release is None:
+        return
+    if release.status == ReleaseStatus.AWAITING_APPROVAL:
         _look_at_approval(release, now)
-    if release is not None and release.status == ReleaseStatus.APPROVED:
+    if release.status == ReleaseStatus.APPROVED:
         _look_at_start(release, now)
-    if release is not None and ReleaseStatus(release.status) in LIVE_STATUSES:
+    if ReleaseStatus(release.status) in LIVE_STATUSES:
         reconcile_now(release_id, now=now)
 
 
@@ -44,11 +46,11 @@ def _look_at_approval(release: Release, now: datetime) -> None:
         return
     if request.status == ApprovalStatus.APPROVED:
         release_move(
-            release, ReleaseStatus.APPROVED, actor=ENGINE, reason="Every approval that is needed was given.", now=now
+            release, ReleaseStatus.APPROVED, actor=ROLLOUT, reason="Every approval that is needed was given.", now=now
         )
     elif request.status in ENDED_APPROVALS:
         status, sentence = ENDED_APPROVALS[request.status]
-        release_move(release, status, actor=ENGINE, reason=request.status_reason or sentence, now=now)
+        release_move(release, status, actor=ROLLOUT, reason=request.status_reason or sentence, now=now)
     else:
         _look_again(release, release.status_reason, now)
 
@@ -60,15 +62,15 @@ def _look_at_start(release: Release, now: datetime) -> None:
         status = (
             ReleaseStatus.EXPIRED if release.approval and release.approval.expires_at <= now else ReleaseStatus.REJECTED
         )
-        if release_move(release, status, actor=ENGINE, reason=refusal, now=now) and release.approval is not None:
-            approval_void(actor=ENGINE, request=release.approval, reason=refusal)
+        if release_move(release, status, actor=ROLLOUT, reason=refusal, now=now) and release.approval is not None:
+            approval_void(actor=ROLLOUT, request=release.approval, reason=refusal)
         return
     if reason := _why_wait(release, now):
         _look_again(release, reason, now)
         return
     reason = f"Version {release.version.number} is being started."
-    if release_move(release, ReleaseStatus.ROLLING_OUT, actor=ENGINE, reason=reason, now=now, started_at=now):
-        rollout_begin(release, actor=ENGINE, now=now)
+    if release_move(release, ReleaseStatus.ROLLING_OUT, actor=ROLLOUT, reason=reason, now=now, started_at=now):
+        rollout_begin(release, actor=ROLLOUT, now=now)
 
 
 def _why_not_valid(release: Release, now: datetime) -> str:
@@ -82,7 +84,7 @@ def _why_not_valid(release: Release, now: datetime) -> str:
         return "The version's artifacts changed after the release was requested."
     if release.approval is None:
         return ""
-    return approval_recheck(release.approval, content_hash(content_of(release)), now)
+    return approval_recheck(release.approval, content_hash(approval_content(release)), now)
 
 
 def _why_wait(release: Release, now: datetime) -> str:
@@ -101,9 +103,8 @@ def _look_again(release: Release, reason: str, now: datetime) -> None:
     """Keep waiting; people read the reason, and news goes out only when it changed."""
     changed = reason != release.status_reason
     due_at = now + timedelta(seconds=limits.LOOK_S if release.status == ReleaseStatus.APPROVED else limits.LOOK_IDLE_S)
-    if release_swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
-        event_add(release, "release.waiting", reason, actor=ENGINE, now=now, new=release.status)
-        announce(release)
+    if swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
+        journal.write(release, "release.waiting", reason, actor=ROLLOUT, now=now, new=release.status)
 
 
 def _read(release_id: str) -> Release | None:

@@ -5,7 +5,7 @@ from typing import Any
 from deployments.models import Release
 
 
-def content_of(release: Release) -> dict[str, Any]:
+def approval_content(release: Release) -> dict[str, Any]:
     """Return the content an approval is bound to, as the rows are now. Reads the version's digest, not the one noted at the request."""
     return {
         "model": release.version.model.name,

@@ -4,19 +4,21 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from deployments import limits
-from deployments.journal import announce, event_add, release_move, release_swap
+from deployments import journal, limits
+from deployments.actors import GATES
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
-from deployments.services.approval_content import content_of
-from mlorch_site.accounts.actor import Actor
+from deployments.moves import release_move
+from deployments.services.approval_content import approval_content
 from mlorch_site.accounts.models import User
+from mlorch_site.lib.enqueue import TaskName
 from mlorch_site.lib.hashing import content_hash
+from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_open
 from registry.gates import GateInput, GateOutcomeRow, gate_results_record, run
 from registry.lifecycle import ApprovalStatus, DigestStatus, GateOutcome
 
-ENGINE = Actor.controller("gates")
+CHECK_RELEASE = TaskName("deployments.check_release", "work")
 SUBJECT_KIND = "release"
 REFUSING = {GateOutcome.FAIL, GateOutcome.ERROR}
 
@@ -72,18 +74,18 @@ def _gate_input(release: Release) -> GateInput:
 def _wait(release: Release, reason: str, now: datetime) -> None:
     changed = reason != release.status_reason
     due_at = now + timedelta(seconds=limits.LOOK_S)
-    if release_swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
-        announce(release)
+    if swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
+        journal.announce(release)
 
 
 @transaction.atomic
 def _checked(release: Release, results: list[GateOutcomeRow], now: datetime) -> None:
     """Record the evidence and move on; what the approval covers is fixed here, with the digest."""
     digest = release.version.digest
-    if not release_swap(release, digest=digest, content_hash=content_hash(content_of(release))):
+    if not swap(release, digest=digest, content_hash=content_hash(approval_content(release))):
         return
     gate_results_record(
-        actor=ENGINE,
+        actor=GATES,
         subject_kind=SUBJECT_KIND,
         subject_id=str(release.pk),
         content_hash=release.content_hash,
@@ -91,18 +93,18 @@ def _checked(release: Release, results: list[GateOutcomeRow], now: datetime) -> 
     )
     passed = sum(1 for row in results if row.outcome not in REFUSING)
     sentence = f"{passed} of {len(results)} checks did not object."
-    event_add(
+    journal.write(
         release,
         "release.checked",
         sentence,
-        actor=ENGINE,
+        actor=GATES,
         now=now,
         data={row.gate: str(row.outcome) for row in results},
     )
     refusing = [row for row in results if row.outcome in REFUSING]
     if refusing:
         reason = "; ".join(f"{row.gate.replace('_', ' ')}: {row.sentence}" for row in refusing)
-        release_move(release, ReleaseStatus.REJECTED, actor=ENGINE, reason=reason, now=now)
+        release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=reason, now=now)
         return
     _ask(release, now)
 
@@ -110,7 +112,7 @@ def _checked(release: Release, results: list[GateOutcomeRow], now: datetime) -> 
 def _ask(release: Release, now: datetime) -> None:
     """Open the approval; without rules it is given at once."""
     request = approval_open(
-        actor=ENGINE,
+        actor=GATES,
         subject_kind=SUBJECT_KIND,
         subject_id=str(release.pk),
         title=f"{release.version} to {release.endpoint}",
@@ -123,10 +125,10 @@ def _ask(release: Release, now: datetime) -> None:
     )
     if request.status == ApprovalStatus.APPROVED:
         reason = "Checks passed; nobody has to approve."
-        release_move(release, ReleaseStatus.APPROVED, actor=ENGINE, reason=reason, now=now, approval=request)
+        release_move(release, ReleaseStatus.APPROVED, actor=GATES, reason=reason, now=now, approval=request)
         return
     reason = "Checks passed; waits for approval."
-    release_move(release, ReleaseStatus.AWAITING_APPROVAL, actor=ENGINE, reason=reason, now=now, approval=request)
+    release_move(release, ReleaseStatus.AWAITING_APPROVAL, actor=GATES, reason=reason, now=now, approval=request)
 
 
 def _excluded(release: Release) -> list[int]:

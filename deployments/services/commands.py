@@ -51,7 +51,3 @@ class Preview:
     problems: dict[str, str] = field(default_factory=dict)
     rollback_target: str = ""
     plan_hash: str = ""
-
-    @property
-    def may_be_requested(self) -> bool:
-        return not self.problems

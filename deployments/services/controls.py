@@ -2,20 +2,21 @@
 
 from django.db import transaction
 
-from deployments import limits, selectors
-from deployments.journal import announce, endpoint_subject, event_add, release_move, release_subject
+from deployments import journal, limits, selectors
+from deployments.actors import ROLLOUT
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, Release, Rollout
+from deployments.moves import release_move
 from deployments.rollout.begin import rollout_begin
 from deployments.rollout.reconcile import reconcile_now
 from deployments.rollout.strategies import first_release_steps
 from deployments.services.endpoints import serving_config_of
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.hashing import content_hash
+from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_withdraw
 from registry.lifecycle import ApprovalStatus
 from registry.selectors import current_policy
@@ -35,7 +36,7 @@ def release_pause(*, actor: Actor, release: Release, reason: str = "") -> Releas
     now = clock.now()
     sentence = f"Paused by {actor.name}." + (f" {reason}" if reason else "")
     if release_move(release, ReleaseStatus.PAUSED, actor=actor, reason=sentence, now=now):
-        Rollout.objects.filter(pk=rollout.pk).update(paused_at=now, row_version=rollout.row_version + 1)
+        swap(rollout, paused_at=now)
     return _fresh(release)
 
 
@@ -53,12 +54,7 @@ def release_resume(*, actor: Actor, release: Release, reason: str = "") -> Relea
     deadline = rollout.deadline_at and rollout.deadline_at + (now - (rollout.paused_at or now))
     sentence = f"Resumed by {actor.name}." + (f" {reason}" if reason else "")
     if release_move(release, ReleaseStatus.ROLLING_OUT, actor=actor, reason=sentence, now=now):
-        Rollout.objects.filter(pk=rollout.pk).update(
-            paused_at=None,
-            paused_s=rollout.paused_s + paused_s,
-            deadline_at=deadline,
-            row_version=rollout.row_version + 1,
-        )
+        swap(rollout, paused_at=None, paused_s=rollout.paused_s + paused_s, deadline_at=deadline)
     return _fresh(release)
 
 
@@ -170,38 +166,28 @@ def _rollback_release(actor: Actor, endpoint: Endpoint, reason: str) -> Release:
         due_at=now,
     )
     sentence = f"{actor.name} rolled {endpoint} back from version {stable.version.number} to {target.version.number}."
-    event_add(release, "endpoint.rolled_back", sentence, actor=actor, now=now, new=release.status)
-    audit.record(
-        actor,
+    entry = journal.AuditEntry(
         "endpoint.rolled_back",
-        endpoint_subject(endpoint),
-        reason=reason,
-        data={"release": str(release.pk), "from": stable.version.number, "to": target.version.number},
+        {"release": str(release.pk), "from": stable.version.number, "to": target.version.number},
+        reason,
+        journal.endpoint_subject(endpoint),
     )
+    journal.write(release, "endpoint.rolled_back", sentence, actor=actor, now=now, new=release.status, audit=entry)
     rollout_begin(release, actor=actor, now=now)
-    announce(release)
     return release
 
 
 def _wish(actor: Actor, release: Release, rollout: Rollout, wish: str, reason: str) -> None:
     """Note what a person asked for; the engine does it at its next look, which follows at once."""
     now = clock.now()
-    Rollout.objects.filter(pk=rollout.pk).update(
-        wish=wish,
-        wish_by=actor.name,
-        wish_reason=reason[: limits.REASON_MAX_CHARS],
-        row_version=rollout.row_version + 1,
-    )
+    swap(rollout, wish=wish, wish_by=actor.name, wish_reason=reason[: limits.REASON_MAX_CHARS])
     sentence = {
         "promote": f"{actor.name} asked to promote without the rest of the plan.",
         "abort": f"{actor.name} aborted the release.",
         "rollback": f"{actor.name} rolled the endpoint back.",
     }[wish]
-    event_add(release, f"wish.{wish}", f"{sentence} {reason}".strip(), actor=actor, now=now)
-    audit.record(
-        actor, f"release.{wish}_ordered", release_subject(release), reason=reason, data={"phase": rollout.phase}
-    )
-    announce(release)
+    entry = journal.AuditEntry(f"release.{wish}_ordered", {"phase": rollout.phase}, reason)
+    journal.write(release, f"wish.{wish}", f"{sentence} {reason}".strip(), actor=actor, now=now, audit=entry)
 
 
 def _abort_before_rollout(actor: Actor, release: Release, reason: str) -> Release:
@@ -245,4 +231,4 @@ def _reconciled(release: Release) -> Release:
 
 
 def _fresh(release: Release) -> Release:
-    return selectors.releases_visible_to(Actor.controller("rollout")).get(pk=release.pk)
+    return selectors.releases_visible_to(ROLLOUT).get(pk=release.pk)

@@ -7,10 +7,9 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from deployments.journal import announce_endpoint, endpoint_subject
+from deployments import journal
 from deployments.models import Endpoint, ServingConfig
 from deployments.models.endpoints import ENDPOINT_NAME_PATTERN
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
@@ -77,8 +76,7 @@ def endpoint_create(*, actor: Actor, environment: Environment, name: str, model:
     now = clock.now()
     endpoint = Endpoint.objects.create(environment=environment, name=name, model=model, created_at=now)
     ServingConfig.objects.create(endpoint=endpoint, revision=1, created_at=now, created_by=actor.name)
-    audit.record(actor, "endpoint.created", endpoint_subject(endpoint), data={"model": model.name})
-    announce_endpoint(endpoint)
+    journal.write_endpoint(endpoint, "endpoint.created", actor=actor, data={"model": model.name})
     return endpoint
 
 
@@ -102,14 +100,8 @@ def serving_config_revise(
     config = ServingConfig.objects.create(
         endpoint=endpoint, revision=newest.revision + 1, created_at=clock.now(), created_by=actor.name, **values
     )
-    audit.record(
-        actor,
-        "serving_config.revised",
-        endpoint_subject(endpoint),
-        reason=reason,
-        data={"revision": config.revision, "changes": {name: str(value) for name, value in changes.items()}},
-    )
-    announce_endpoint(endpoint)
+    data = {"revision": config.revision, "changes": {name: str(value) for name, value in changes.items()}}
+    journal.write_endpoint(endpoint, "serving_config.revised", actor=actor, reason=reason, data=data)
     return config
 
 

@@ -9,9 +9,9 @@ from django.db import transaction
 from deployments import limits
 from deployments.models import GatewayKey
 from deployments.routes.publish import publish_changed
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, NotFound, Unavailable
 from mlorch_site.lib.hashing import sha256_hex
@@ -46,7 +46,7 @@ def gateway_key_create(
         created_at=now,
         expires_at=expires_at,
     )
-    audit.record(
+    audit_record(
         actor,
         "gateway_key.created",
         key_subject(key),
@@ -68,7 +68,7 @@ def gateway_key_revoke(*, actor: Actor, key_id: str) -> GatewayKey:
     if key.revoked_at is None:
         key.revoked_at = now
         key.save(update_fields=["revoked_at"])
-        audit.record(actor, "gateway_key.revoked", key_subject(key))
+        audit_record(actor, "gateway_key.revoked", key_subject(key))
         publish_changed(environments_of(key), reason=f"key {key.prefix} revoked", now=now)
     return key
 
@@ -79,9 +79,9 @@ def environments_of(key: GatewayKey) -> list[Environment]:
     return list(environments if key.environments == ALL else environments.filter(name__in=key.environments))
 
 
-def key_subject(key: GatewayKey) -> audit.Subject:
+def key_subject(key: GatewayKey) -> Subject:
     """Return how the audit record names a key."""
-    return audit.Subject("gateway_key", str(key.pk), f"{key.prefix} {key.name}")
+    return Subject("gateway_key", str(key.pk), f"{key.prefix} {key.name}")
 
 
 def _tidy(names: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a release would do and need, told before it is requested. Reads only."""
+"""What a release would do and need, before it is requested. Reads only."""
 
 from itertools import pairwise
 
@@ -7,8 +7,7 @@ from deployments.lifecycle import StrategyKind
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind
 from deployments.services.commands import Preview, PreviewStep
-from deployments.services.request_check import Draft
-from mlorch_site.accounts.actor import Actor
+from deployments.services.request_check import ReleaseTarget, RequestCheck
 from mlorch_site.accounts.roles import Role
 from monitoring.analysis.judge import Guardrail
 from monitoring.analysis.planning import Forecast, duration, forecast
@@ -25,27 +24,26 @@ DETAILS = {
 }
 
 
-def preview_of(actor: Actor, draft: Draft) -> Preview:
-    """Return the preview of a draft; with problems it is as full as they allow."""
-    problems = dict(draft.problems)
-    if draft.forbidden:
-        problems["permission"] = draft.forbidden
-    if draft.endpoint is not None and (busy := selectors.open_release(draft.endpoint)) is not None:
+def preview_of(check: RequestCheck) -> Preview:
+    """Return the preview of a checked command; with problems it is as full as they allow."""
+    problems, endpoint = dict(check.problems), check.target.endpoint if check.target else None
+    if check.forbidden:
+        problems["permission"] = check.forbidden
+    if endpoint is not None and (busy := selectors.open_release(endpoint)) is not None:
         status = busy.status.replace("_", " ")
-        problems["endpoint"] = f"{draft.endpoint} is busy: the release of version {busy.version.number} is {status}."
-    rows = _steps(draft.steps)
-    told = _forecast(draft)
+        problems["endpoint"] = f"{endpoint} is busy: the release of version {busy.version.number} is {status}."
+    outlook = _forecast(check)
     return Preview(
-        steps=rows,
-        shortest_s=sum(step.duration_s for step in draft.steps),
-        approvers=_approvers(draft),
-        gates=list(draft.policy.gates) if draft.policy else [],
-        guardrails=[{**row, "sentence": sentence_of(row)} for row in draft.guardrails],
-        forecast=[*(step.sentence for step in told.steps), told.sentence] if told else [],
-        warnings=[told.sentence] if told and not told.can_conclude else [],
+        steps=_steps(check.steps),
+        shortest_s=sum(step.duration_s for step in check.steps),
+        approvers=_approvers(check.target),
+        gates=list(check.target.policy.gates) if check.target else [],
+        guardrails=[{**row, "sentence": sentence_of(row)} for row in check.guardrails],
+        forecast=[*(step.sentence for step in outlook.steps), outlook.sentence] if outlook else [],
+        warnings=[outlook.sentence] if outlook and not outlook.can_conclude else [],
         problems=problems,
-        rollback_target=_rollback_target(draft),
-        plan_hash=draft.plan_hash,
+        rollback_target=_rollback_target(check.target),
+        plan_hash=check.request.plan_hash if check.request else "",
     )
 
 
@@ -65,35 +63,35 @@ def _detail(step: Step) -> str:
     return DETAILS[step.kind]
 
 
-def _approvers(draft: Draft) -> list[str]:
-    rules = draft.policy.approval_rules if draft.policy else []
+def _approvers(target: ReleaseTarget | None) -> list[str]:
+    rules = target.policy.approval_rules if target else []
     return [f"{rule['count']} {Role(rule['role']).label}{'s' if rule['count'] > 1 else ''}" for rule in rules]
 
 
-def _rollback_target(draft: Draft) -> str:
-    if draft.is_first or draft.endpoint is None or draft.endpoint.stable_release is None:
+def _rollback_target(target: ReleaseTarget | None) -> str:
+    if target is None or target.endpoint is None or target.endpoint.stable_release is None:
         return "This is the endpoint's first release: there is nothing to roll back to."
-    stable = selectors.original_of(draft.endpoint.stable_release)
+    stable = selectors.original_of(target.endpoint.stable_release)
     return f"A rollback returns to version {stable.version.number}."
 
 
-def _forecast(draft: Draft) -> Forecast | None:
+def _forecast(check: RequestCheck) -> Forecast | None:
     """Return what the plan can conclude with the endpoint's traffic of now, None when nothing is compared."""
-    pairs = _watched(draft.steps, StepKind.WEIGHT)
+    pairs, target = _watched(check.steps, StepKind.WEIGHT), check.target
     is_mirrored = not pairs
-    pairs = pairs or _watched(draft.steps, StepKind.MIRROR)
-    is_compared = draft.command.strategy.get("kind") in (StrategyKind.CANARY, StrategyKind.SHADOW) and pairs
-    if draft.endpoint is None or draft.is_first or not is_compared or not draft.guardrails:
+    pairs = pairs or _watched(check.steps, StepKind.MIRROR)
+    is_compared = check.command.strategy.get("kind") in (StrategyKind.CANARY, StrategyKind.SHADOW) and pairs
+    if target is None or target.is_first or target.endpoint is None or not is_compared or not check.guardrails:
         return None
-    environment, name = draft.endpoint.environment.name, draft.endpoint.name
+    environment, name = target.environment.name, target.endpoint.name
     share = summary(environment, name, minutes=BASE_MINUTES)[0].error_share or 0.0
-    guardrails = [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in draft.guardrails]
+    guardrails = [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in check.guardrails]
     return forecast(
         pairs,
         guardrails,
         traffic_rate(environment, name),
         min(share, 0.9),
-        float(draft.policy.judge_deadline_s),
+        float(target.policy.judge_deadline_s),
         is_mirrored=is_mirrored,
     )
 

@@ -2,22 +2,20 @@
 
 from django.db import IntegrityError, transaction
 
-from deployments import limits
-from deployments.journal import announce, event_add, release_subject
+from deployments import journal, limits
 from deployments.models import Endpoint, Release
 from deployments.rollout.steps import steps_from_plan
 from deployments.selectors import open_release
 from deployments.services.advance import release_look
-from deployments.services.approval_content import content_of
+from deployments.services.approval_content import approval_content
+from deployments.services.checks import CHECK_RELEASE
 from deployments.services.commands import Preview, ReleaseCommand
 from deployments.services.endpoints import endpoint_create, serving_config_of
-from deployments.services.enqueue import Task, enqueue_on_commit
 from deployments.services.preview import preview_of
-from deployments.services.request_check import Draft, draft_of
-from mlorch_site import audit
+from deployments.services.request_check import CheckedRequest, check_request
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
+from mlorch_site.lib.enqueue import enqueue_on_commit
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.hashing import content_hash
 from registry.approvals.services import approval_decide
@@ -25,7 +23,7 @@ from registry.approvals.services import approval_decide
 
 def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
     """Return what the release would do and need; nothing is written. Raises NotFound only for what hides everything else."""
-    return preview_of(actor, draft_of(actor, command))
+    return preview_of(check_request(actor, command))
 
 
 @transaction.atomic
@@ -35,20 +33,20 @@ def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
     The endpoint is created when it does not exist. Calling twice makes one release: the second call is a Conflict that names the first.
     Raises Invalid (details name the fields), Forbidden, Conflict.
     """
-    draft = draft_of(actor, command)
-    if draft.forbidden:
-        raise Forbidden(draft.forbidden)
-    if draft.problems:
-        raise Invalid(" ".join(draft.problems.values()), details=draft.problems)
+    check = check_request(actor, command)
+    if check.forbidden:
+        raise Forbidden(check.forbidden)
+    if check.request is None:
+        raise Invalid(" ".join(check.problems.values()), details=check.problems)
     if actor.user is None:
         raise Forbidden("A release is requested by a person.")
-    endpoint = draft.endpoint or endpoint_create(
-        actor=actor, environment=draft.environment, name=command.endpoint, model=draft.model
+    target = check.request.target
+    endpoint = target.endpoint or endpoint_create(
+        actor=actor, environment=target.environment, name=command.endpoint, model=target.model
     )
     _check_free(endpoint)
-    release = _create(actor, endpoint, draft, command)
-    announce(release)
-    enqueue_on_commit(Task.CHECK_RELEASE, str(release.pk))
+    release = _create(actor, endpoint, check.request)
+    enqueue_on_commit(CHECK_RELEASE, str(release.pk))
     return release
 
 
@@ -61,8 +59,8 @@ def release_decide(*, actor: Actor, release: Release, decision: str, comment: st
         raise Conflict(f"This release is {release.status.replace('_', ' ')}; it does not wait for a decision.")
     with transaction.atomic():
         approval_decide(actor=actor, request=release.approval, kind=decision, comment=comment)
-        event_add(release, f"decision.{decision}", comment or decision.replace("_", " "), actor=actor, now=clock.now())
-        announce(release)
+        sentence = comment or decision.replace("_", " ")
+        journal.write(release, f"decision.{decision}", sentence, actor=actor, now=clock.now())
     release_look(release_id=str(release.pk), now=clock.now())
     release.refresh_from_db()
     return release
@@ -81,24 +79,24 @@ def _check_free(endpoint: Endpoint) -> None:
     )
 
 
-def _create(actor: Actor, endpoint: Endpoint, draft: Draft, command: ReleaseCommand) -> Release:
+def _create(actor: Actor, endpoint: Endpoint, request: CheckedRequest) -> Release:
     now = clock.now()
     config = serving_config_of(endpoint)
     release = Release(
         endpoint=endpoint,
-        version=draft.version,
-        digest=draft.version.digest,
+        version=request.version,
+        digest=request.version.digest,
         requester=actor.user,
-        reason=command.reason[: limits.REASON_MAX_CHARS],
-        strategy=command.strategy,
-        guardrails=draft.guardrails,
-        plan=draft.plan,
-        policy=draft.policy,
+        reason=request.command.reason[: limits.REASON_MAX_CHARS],
+        strategy=request.command.strategy,
+        guardrails=request.guardrails,
+        plan=request.plan,
+        policy=request.target.policy,
         serving_config=config,
         created_at=now,
         due_at=now,
     )
-    release.content_hash = content_hash(content_of(release))
+    release.content_hash = content_hash(approval_content(release))
     try:
         with transaction.atomic():
             release.save(force_insert=True)
@@ -106,25 +104,18 @@ def _create(actor: Actor, endpoint: Endpoint, draft: Draft, command: ReleaseComm
         _check_free(endpoint)
         raise
     steps = len(steps_from_plan(release.plan))
-    sentence = f"{actor.name} requested version {draft.version.number} for {endpoint} ({steps} steps)."
-    event_add(release, "release.requested", sentence, actor=actor, now=now, new="checking")
-    audit.record(
-        actor,
+    sentence = f"{actor.name} requested version {request.version.number} for {endpoint} ({steps} steps)."
+    entry = journal.AuditEntry(
         "release.requested",
-        release_subject(release),
-        reason=release.reason,
-        data={
+        {
             "endpoint": str(endpoint),
-            "version": draft.version.number,
-            "digest": draft.version.digest,
-            "plan": draft.plan,
+            "version": request.version.number,
+            "digest": request.version.digest,
+            "plan": request.plan,
             "content_hash": release.content_hash,
-            "policy": draft.policy.revision,
+            "policy": request.target.policy.revision,
         },
+        release.reason,
     )
+    journal.write(release, "release.requested", sentence, actor=actor, now=now, new="checking", audit=entry)
     return release
-
-
-def may_request(actor: Actor, endpoint: Endpoint) -> str:
-    """Return why this actor may not request a release for the endpoint, or an empty string."""
-    return actor.why_not(Action.RELEASE_REQUEST, endpoint.scopes)

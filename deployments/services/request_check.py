@@ -1,7 +1,9 @@
 """Check a release command against everything that is known, and compile its plan. Reads only; preview and request share it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from deployments import limits, selectors
 from deployments.models import Endpoint
@@ -17,143 +19,160 @@ from registry.lifecycle import VersionStatus
 from registry.models import Environment, Model, Policy, Version
 from registry.selectors import current_policy, environment_for, model_for, version_for
 
+T = TypeVar("T")
 
-@dataclass
-class Draft:
-    """A command with what it names. With `problems` (field → sentence) the rows that could not be found are missing."""
 
-    command: ReleaseCommand
-    problems: dict[str, str] = field(default_factory=dict)
-    forbidden: str = ""
-    model: Model = None  # type: ignore[assignment]
-    version: Version = None  # type: ignore[assignment]
-    environment: Environment = None  # type: ignore[assignment]
-    policy: Policy = None  # type: ignore[assignment]
-    endpoint: Endpoint | None = None
-    steps: list[Step] = field(default_factory=list)
-    guardrails: list[dict[str, Any]] = field(default_factory=list)
-    plan: dict[str, Any] = field(default_factory=dict)
+@dataclass(frozen=True)
+class ReleaseTarget:
+    """Where a command would release to, and under which policy. `endpoint` is None when it would be created."""
+
+    model: Model
+    environment: Environment
+    policy: Policy
+    endpoint: Endpoint | None
 
     @property
     def is_first(self) -> bool:
         """Whether nothing is served yet, so that there is nothing to compare with."""
         return self.endpoint is None or self.endpoint.stable_release is None
 
+
+@dataclass(frozen=True)
+class CheckedRequest:
+    """A command in which nothing is wrong, with all that it names, and its plan as it is frozen with the release."""
+
+    command: ReleaseCommand
+    target: ReleaseTarget
+    version: Version
+    guardrails: list[dict[str, Any]]
+    plan: dict[str, Any]
+
     @property
     def plan_hash(self) -> str:
-        return content_hash(self.plan) if self.plan else ""
+        return content_hash(self.plan)
 
 
-def draft_of(actor: Actor, command: ReleaseCommand) -> Draft:
-    """Return the command with rows, plan and every problem found."""
-    draft = Draft(command)
-    _find(actor, draft)
-    if draft.model is None or draft.environment is None:
-        return draft
-    draft.forbidden = actor.why_not(Action.RELEASE_REQUEST, [draft.environment.scope, draft.model.scope])
-    draft.policy = current_policy(draft.environment)
-    _check_endpoint(draft)
-    _check_version(draft)
-    _check_guardrails(draft)
-    _check_strategy(draft)
-    _check_texts(draft)
-    if not draft.problems:
-        draft.plan = _plan(draft)
-    return draft
+@dataclass(frozen=True)
+class RequestCheck:
+    """What is wrong with a command (`problems`: field → sentence), and as much of it as could be read for a preview.
+
+    `request` is there exactly when there are no problems. `forbidden` says why the actor may not request it; the check goes
+    on all the same.
+    """
+
+    command: ReleaseCommand
+    problems: dict[str, str]
+    forbidden: str = ""
+    target: ReleaseTarget | None = None
+    steps: list[Step] = field(default_factory=list)
+    guardrails: list[dict[str, Any]] = field(default_factory=list)
+    request: CheckedRequest | None = None
 
 
-def _find(actor: Actor, draft: Draft) -> None:
-    command = draft.command
+def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
+    """Return every problem of the command; without any, the whole request."""
+    problems: dict[str, str] = {}
+    model = _found("model", problems, partial(model_for, actor, command.model))
+    environment = _found("environment", problems, partial(environment_for, actor, command.environment))
+    read_version = partial(version_for, actor, command.model, command.version)
+    version = _found("version", problems, read_version) if model is not None else None
+    if model is None or environment is None:
+        return RequestCheck(command, problems)
+    target = ReleaseTarget(model, environment, current_policy(environment), _endpoint(environment, command.endpoint))
+    forbidden = actor.why_not(Action.RELEASE_REQUEST, [environment.scope, model.scope])
+    _check_endpoint(target, problems)
+    _check_version(version, target, problems)
+    guardrails = _guardrails(command, target, problems)
+    steps = _steps(command, target, problems)
+    _check_texts(command, problems)
+    request = None
+    if version is not None and not problems:
+        request = CheckedRequest(command, target, version, guardrails, _plan(command, target, steps, guardrails))
+    return RequestCheck(command, problems, forbidden, target, steps, guardrails, request)
+
+
+def _found(name: str, problems: dict[str, str], read: Callable[[], T]) -> T | None:
     try:
-        draft.model = model_for(actor, command.model)
+        return read()
     except NotFound as error:
-        draft.problems["model"] = error.message
-    try:
-        draft.environment = environment_for(actor, command.environment)
-    except NotFound as error:
-        draft.problems["environment"] = error.message
-    if draft.model is None:
-        return
-    try:
-        draft.version = version_for(actor, command.model, command.version)
-    except NotFound as error:
-        draft.problems["version"] = error.message
+        problems[name] = error.message
+        return None
 
 
-def _check_endpoint(draft: Draft) -> None:
-    name, environment = draft.command.endpoint, draft.environment
+def _endpoint(environment: Environment, name: str) -> Endpoint | None:
     rows = Endpoint.objects.select_related("environment", "model", "stable_release__version")
-    draft.endpoint = rows.filter(environment=environment, name=name).first()
-    if draft.endpoint is not None and draft.endpoint.model_id != draft.model.pk:
-        draft.problems["endpoint"] = (
-            f"{draft.endpoint} serves the model {draft.endpoint.model.name}, not {draft.model.name}."
-        )
+    return rows.filter(environment=environment, name=name).first()
 
 
-def _check_version(draft: Draft) -> None:
-    version, endpoint = draft.version, draft.endpoint
+def _check_endpoint(target: ReleaseTarget, problems: dict[str, str]) -> None:
+    endpoint = target.endpoint
+    if endpoint is not None and endpoint.model_id != target.model.pk:
+        problems["endpoint"] = f"{endpoint} serves the model {endpoint.model.name}, not {target.model.name}."
+
+
+def _check_version(version: Version | None, target: ReleaseTarget, problems: dict[str, str]) -> None:
     if version is None:
         return
-    if version.status == VersionStatus.DELETED or draft.model.deleted_at is not None:
-        draft.problems["version"] = f"{version} was deleted in MLflow."
+    stable = target.endpoint.stable_release if target.endpoint else None
+    if version.status == VersionStatus.DELETED or target.model.deleted_at is not None:
+        problems["version"] = f"{version} was deleted in MLflow."
     elif not version.is_ready:
-        draft.problems["version"] = f"{version} is not ready yet: MLflow says {version.status}."
-    elif (
-        endpoint is not None
-        and endpoint.stable_release is not None
-        and endpoint.stable_release.version_id == version.pk
-    ):
-        draft.problems["version"] = f"{endpoint} already serves version {version.number}."
+        problems["version"] = f"{version} is not ready yet: MLflow says {version.status}."
+    elif stable is not None and stable.version_id == version.pk:
+        problems["version"] = f"{target.endpoint} already serves version {version.number}."
 
 
-def _check_guardrails(draft: Draft) -> None:
-    wished = draft.command.guardrails
+def _guardrails(command: ReleaseCommand, target: ReleaseTarget, problems: dict[str, str]) -> list[dict[str, Any]]:
+    policy, wished = target.policy, command.guardrails
     try:
-        draft.guardrails = read_guardrails(draft.policy.default_guardrails if wished is None else wished)
+        guardrails = read_guardrails(policy.default_guardrails if wished is None else wished)
     except Invalid as error:
-        draft.problems |= dict.fromkeys(error.details, error.message) or {"guardrails": error.message}
-        return
-    if draft.policy.guardrails_required and not draft.guardrails:
-        draft.problems["guardrails"] = f"{draft.environment.name} needs at least one guardrail."
+        problems |= dict.fromkeys(error.details, error.message) or {"guardrails": error.message}
+        return []
+    if policy.guardrails_required and not guardrails:
+        problems["guardrails"] = f"{target.environment.name} needs at least one guardrail."
+    return guardrails
 
 
-def _check_strategy(draft: Draft) -> None:
-    strategy, policy = draft.command.strategy, draft.policy
+def _steps(command: ReleaseCommand, target: ReleaseTarget, problems: dict[str, str]) -> list[Step]:
+    policy, environment = target.policy, target.environment.name
     try:
-        draft.steps = compile_strategy(strategy)
+        steps = compile_strategy(command.strategy)
     except Invalid as error:
-        draft.problems |= dict.fromkeys(error.details, error.message) or {"strategy": error.message}
-        return
-    if draft.is_first:
-        draft.steps = first_release_steps()
-        return
-    kind = strategy_kind(strategy)
+        problems |= dict.fromkeys(error.details, error.message) or {"strategy": error.message}
+        return []
+    if target.is_first:
+        return first_release_steps()
+    kind = strategy_kind(command.strategy)
     if policy.allowed_strategies and kind.value not in policy.allowed_strategies:
         allowed = ", ".join(policy.allowed_strategies)
-        draft.problems["strategy.kind"] = f"{draft.environment.name} allows {allowed}, not {kind.value}."
-    first = first_weight_pct(draft.steps)
+        problems["strategy.kind"] = f"{environment} allows {allowed}, not {kind.value}."
+    first = first_weight_pct(steps)
     if first > policy.max_first_weight_pct:
-        draft.problems["strategy.steps[0].weight"] = (
-            f"The first share of traffic in {draft.environment.name} is {policy.max_first_weight_pct} % at most, not {first} %."
+        problems["strategy.steps[0].weight"] = (
+            f"The first share of traffic in {environment} is {policy.max_first_weight_pct} % at most, not {first} %."
         )
+    return steps
 
 
-def _check_texts(draft: Draft) -> None:
-    if len(draft.command.reason) > limits.REASON_MAX_CHARS:
-        draft.problems["reason"] = f"The reason has {limits.REASON_MAX_CHARS} characters at most."
-    if len(draft.command.ticket) > limits.TICKET_MAX_CHARS:
-        draft.problems["ticket"] = f"The ticket has {limits.TICKET_MAX_CHARS} characters at most."
+def _check_texts(command: ReleaseCommand, problems: dict[str, str]) -> None:
+    if len(command.reason) > limits.REASON_MAX_CHARS:
+        problems["reason"] = f"The reason has {limits.REASON_MAX_CHARS} characters at most."
+    if len(command.ticket) > limits.TICKET_MAX_CHARS:
+        problems["ticket"] = f"The ticket has {limits.TICKET_MAX_CHARS} characters at most."
 
 
-def _plan(draft: Draft) -> dict[str, Any]:
-    """Return the plan as it is frozen with the release. `replaces` ties it to what is served now."""
-    stable = draft.endpoint.stable_release if draft.endpoint else None
+def _plan(
+    command: ReleaseCommand, target: ReleaseTarget, steps: list[Step], guardrails: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the plan to freeze. `replaces` ties it to what is served now."""
+    stable = target.endpoint.stable_release if target.endpoint else None
     return {
-        "strategy": draft.command.strategy,
-        "steps": [step.to_dict() for step in draft.steps],
-        "guardrails": draft.guardrails,
-        "judge_deadline_s": draft.policy.judge_deadline_s,
+        "strategy": command.strategy,
+        "steps": [step.to_dict() for step in steps],
+        "guardrails": guardrails,
+        "judge_deadline_s": target.policy.judge_deadline_s,
         "replaces": str(stable.pk) if stable else None,
         "rollback_to": selectors.original_of(stable).version.number if stable else None,
-        "ticket": draft.command.ticket,
+        "ticket": command.ticket,
     }

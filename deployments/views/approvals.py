@@ -15,9 +15,15 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
-from registry.approvals.selectors import approval_for, approvals_visible_to, progress_of, waiting_for, why_cannot_decide
+from registry.approvals.selectors import (
+    approval_for,
+    approval_progress,
+    approvals_visible_to,
+    waiting_for,
+    why_cannot_decide,
+)
 from registry.models import ApprovalRequest, GateResult
-from registry.version_comparison import compare
+from registry.version_comparison import compare_versions
 
 DONE = {"approve": "Approved.", "reject": "Rejected.", "request_changes": "Changes were requested."}
 
@@ -35,7 +41,7 @@ def approvals(request: HttpRequest) -> HttpResponse:
         rows = visible.filter(status="open") if tab == "open" else visible.exclude(status="open")
     context = listed(request, rows.prefetch_related("decisions__person"))
     context |= {
-        "rows": [(row, progress_of(row)) for row in context["page"]],
+        "rows": [(row, approval_progress(row)) for row in context["page"]],
         "tab": tab,
         "tabs": [("mine", f"Waiting for me ({mine.count()})"), ("open", "All open"), ("ended", "Ended")],
     }
@@ -69,11 +75,11 @@ def approval(request: HttpRequest, pk: str) -> HttpResponse:
         "approval": row,
         "release": release,
         "from_version": stable.version if stable else None,
-        "comparison": compare(stable.version if stable else None, release.version),
+        "comparison": compare_versions(stable.version if stable else None, release.version),
         "steps": steps_from_plan(release.plan),
         "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
         "gates": GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk)),
-        "progress": progress_of(row),
+        "progress": approval_progress(row),
         "decisions": row.decisions.select_related("person"),
         "why_not": why_cannot_decide(actor, row),
         "is_open": row.status == "open",

@@ -31,7 +31,7 @@ from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
 from monitoring.charts import AGREEMENT, PANELS
 from monitoring.selectors import summary, totals
-from monitoring.shadow_agreement import comparisons
+from monitoring.shadow_agreement import shadow_agreements
 
 TRY_TIMEOUT_S = 15
 TRY_BODY_MAX_CHARS = 100_000
@@ -84,7 +84,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "example": json.dumps(example, indent=1) if example is not None else '{"inputs": {}}',
         "charts": (*PANELS, AGREEMENT) if any(arm.mirror_pct for arm in arms) else PANELS,
         "summary": summary(endpoint.environment.name, endpoint.name, minutes=MINUTES),
-        "compared": comparisons(
+        "compared": shadow_agreements(
             environment=endpoint.environment.name,
             endpoint=endpoint.name,
             since=clock.now() - timedelta(minutes=MINUTES),
@@ -133,12 +133,12 @@ def endpoint_serving(request: HttpRequest, environment: str, name: str) -> HttpR
                 form.add_error(field_name if field_name in form.fields else None, problem)
         else:
             unchanged = config.revision == newest.revision
-            told = (
+            sentence = (
                 "Nothing was changed."
                 if unchanged
                 else f"Serving config {config.revision} is used by the next release."
             )
-            messages.success(request, told)
+            messages.success(request, sentence)
             return redirect_to(request, reverse("endpoint", args=[environment, name]))
     why_not = actor.why_not(Action.ENDPOINT_MANAGE, found.scopes)
     context = {"endpoint": found, "form": form, "config": newest, "why_not": why_not}
@@ -181,11 +181,11 @@ def ask_gateway(endpoint: Endpoint, body: str, unit: str) -> Tried:
     began = time.perf_counter()
     try:
         with urllib.request.urlopen(call, timeout=TRY_TIMEOUT_S) as answer:  # noqa: S310
-            status, content, told = answer.status, answer.read(), answer.headers
+            status, content, received = answer.status, answer.read(), answer.headers
     except urllib.error.HTTPError as error:
-        status, content, told = error.code, error.read(), error.headers
+        status, content, received = error.code, error.read(), error.headers
     except OSError as error:
         raise Conflict(f"The gateway does not answer ({type(error).__name__}).") from error
     milliseconds = (time.perf_counter() - began) * 1000
-    shown = [(header, told[header]) for header in SHOWN_HEADERS if told.get(header)]
+    shown = [(header, received[header]) for header in SHOWN_HEADERS if received.get(header)]
     return Tried(status, content.decode(errors="replace")[:ANSWER_MAX_CHARS], milliseconds, shown)

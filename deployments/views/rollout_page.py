@@ -13,7 +13,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, told
 from monitoring.selectors import series_of_span
-from registry.approvals.selectors import progress_of
+from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
 
 EVENTS_SHOWN = 200
@@ -61,7 +61,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         ],
         "builds": list(EnvironmentBuild.objects.exclude(state="ready")) if is_live else [],
         "gates": list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))),
-        "progress": progress_of(release.approval) if release.approval else None,
+        "progress": approval_progress(release.approval) if release.approval else None,
         "charts": panels(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),

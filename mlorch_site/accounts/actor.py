@@ -1,14 +1,11 @@
 """Who acts: a person (by session or token), or a part of mlorch itself."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
+from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import ALLOWED, EVERYWHERE, Action, Role, roles_that_allow
 from mlorch_site.lib.errors import Forbidden
-
-if TYPE_CHECKING:
-    from mlorch_site.accounts.models import User
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,7 @@ class Actor:
 
     kind: str
     name: str
-    user: "User | None" = None
+    user: User | None = None
     bindings: frozenset[tuple[Role, str]] = frozenset()
     token_scopes: frozenset[str] | None = None
     address: str = ""
@@ -36,6 +33,10 @@ class Actor:
     @classmethod
     def anonymous(cls) -> "Actor":
         return cls(kind="anonymous", name="anonymous")
+
+    def on_behalf(self, person: str) -> "Actor":
+        """Return this actor as one that carries out what `person` ordered, itself when that is nobody else."""
+        return replace(self, on_behalf_of=person) if person not in ("", self.name) else self
 
     @property
     def is_controller(self) -> bool:

@@ -57,13 +57,17 @@ class SessionAuthentication(BaseAuthentication):
         return user, actor_of(inner)
 
 
-class IsSignedIn(permissions.BasePermission):
-    """Default deny: a route is open to signed-in people whose roles hold the route's declared action."""
+class RoutePermission(permissions.BasePermission):
+    """Default deny: a route is open to signed-in people whose roles hold the action it declares.
+
+    A view declares it as `permission`: one action, or method → action; methods that are not named need that of GET.
+    """
 
     def has_permission(self, request: Request, view: View) -> bool:
         if not request.user:
             raise Unauthenticated("Sign in, or send an API token as 'Authorization: Bearer mlo_…'.")
-        action: Action = view.permission_action  # type: ignore[attr-defined]
+        declared: Action | dict[str, Action] = view.permission  # type: ignore[attr-defined]
+        action = declared.get(str(request.method), declared["GET"]) if isinstance(declared, dict) else declared
         actor = actor_of(request._request)
         if not actor.may_anywhere(action):
             actor.require(action)

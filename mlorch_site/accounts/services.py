@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import THEMES, ApiToken, RoleBinding, User
 from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
 from mlorch_site.accounts.selectors import token_digest
+from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, NotFound
 
@@ -32,7 +32,7 @@ def person_create(*, actor: Actor, username: str, password: str, full_name: str 
     user = User.objects.create_user(
         username=username, password=password, first_name=first, last_name=last, is_staff=staff
     )
-    audit.record(actor, "person.created", user_subject(user))
+    audit_record(actor, "person.created", user_subject(user))
     return user
 
 
@@ -56,7 +56,7 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
     after = {"full_name": user.get_full_name(), "active": active, "staff": staff}
     changed = {name: value for name, value in after.items() if before[name] != value}
     if changed or password:
-        audit.record(actor, "person.edited", user_subject(user), data={**changed, "password": bool(password)})
+        audit_record(actor, "person.edited", user_subject(user), data={**changed, "password": bool(password)})
     return user
 
 
@@ -76,7 +76,7 @@ def role_bind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE) 
     scope = check_scope(scope)
     binding, created = RoleBinding.objects.get_or_create(user=user, role=role.value, scope=scope)
     if created:
-        audit.record(actor, "role.bound", user_subject(user), data={"role": role.value, "scope": scope})
+        audit_record(actor, "role.bound", user_subject(user), data={"role": role.value, "scope": scope})
     return binding
 
 
@@ -86,7 +86,7 @@ def role_unbind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE
     actor.require(Action.PEOPLE_MANAGE)
     removed, _ = RoleBinding.objects.filter(user=user, role=role.value, scope=scope).delete()
     if removed:
-        audit.record(actor, "role.unbound", user_subject(user), data={"role": role.value, "scope": scope})
+        audit_record(actor, "role.unbound", user_subject(user), data={"role": role.value, "scope": scope})
 
 
 @transaction.atomic
@@ -113,7 +113,7 @@ def token_create(
         created_at=now,
         expires_at=expires_at,
     )
-    audit.record(actor, "token.created", token_subject(token), data={"scopes": token.scopes, "user": user.username})
+    audit_record(actor, "token.created", token_subject(token), data={"scopes": token.scopes, "user": user.username})
     return token, secret
 
 
@@ -140,7 +140,7 @@ def token_revoke(*, actor: Actor, token_id: str) -> ApiToken:
     if token.revoked_at is None:
         token.revoked_at = clock.now()
         token.save(update_fields=["revoked_at"])
-        audit.record(actor, "token.revoked", token_subject(token))
+        audit_record(actor, "token.revoked", token_subject(token))
     return token
 
 
@@ -154,11 +154,11 @@ def preferences_set(*, actor: Actor, theme: str, time_zone: str) -> None:
     User.objects.filter(pk=actor.user.pk).update(theme=theme, time_zone=time_zone)  # type: ignore[union-attr]
 
 
-def user_subject(user: User) -> audit.Subject:
+def user_subject(user: User) -> Subject:
     """Return how the audit record names a person."""
-    return audit.Subject("person", str(user.pk), user.username)
+    return Subject("person", str(user.pk), user.username)
 
 
-def token_subject(token: ApiToken) -> audit.Subject:
+def token_subject(token: ApiToken) -> Subject:
     """Return how the audit record names a token."""
-    return audit.Subject("token", str(token.pk), token.name)
+    return Subject("token", str(token.pk), token.name)

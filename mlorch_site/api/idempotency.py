@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +19,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.lib.hashing import content_hash
+from mlorch_site.lib.swap import swap
 
 HEADER = "Idempotency-Key"
 KEY_MAX_CHARS = 100
@@ -50,7 +50,7 @@ def idempotent(method: type_Method) -> type_Method:
                 answer = method(view, request, *args, **kwargs)
                 keep(call, answer)
         except Exception:
-            _held(call).delete()
+            _forget(call)
             raise
         return answer
 
@@ -74,21 +74,20 @@ def _claim(request: Request, key: str) -> tuple[IdempotentCall, bool]:
         call = IdempotentCall.objects.get(user=user, key=key)
     if call.fingerprint != fingerprint:
         raise Conflict(f"This {HEADER} was used for another request.", code="idempotency_key_reused")
-    if call.status is not None or call.at > now - LEASE or not _held(call).update(at=now):
+    if call.status is not None or call.at > now - LEASE or not swap(call, "status", "at", at=now):
         return call, False
-    call.at = now
     return call, True
 
 
-def _held(call: IdempotentCall) -> QuerySet[IdempotentCall]:
-    """Return the call's row while it is under way and nobody else has taken it over: the time of the claim fences it."""
-    return IdempotentCall.objects.filter(pk=call.pk, status=None, at=call.at)
+def _forget(call: IdempotentCall) -> None:
+    """Give the key of a failed call back, unless another one has taken it over: the time of the claim fences it."""
+    IdempotentCall.objects.filter(pk=call.pk, status=None, at=call.at).delete()
 
 
 def keep(call: IdempotentCall, answer: Response) -> None:
     """Keep the answer for whoever asks again. Raises Conflict, which undoes the act, when the call was taken over meanwhile."""
     rendered = JSONRenderer().render(answer.data).decode()
-    if not _held(call).update(status=answer.status_code, answer=rendered):
+    if not swap(call, "status", "at", status=answer.status_code, answer=rendered):
         raise Conflict("This call took too long, and another one with its key has taken it over.", code="in_progress")
 
 

@@ -5,7 +5,7 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from mlorch_site.accounts.authentication import IsSignedIn
+from mlorch_site.accounts.authentication import RoutePermission
 from mlorch_site.accounts.roles import Action
 from mlorch_site.api import views
 
@@ -13,8 +13,8 @@ from mlorch_site.api import views
 class SchemaView(SpectacularAPIView):
     """The OpenAPI 3.1 schema."""
 
-    permission_classes = [IsSignedIn]
-    permission_action = Action.VIEW
+    permission_classes = [RoutePermission]
+    permission = Action.VIEW
 
 
 # The one inline style of the page; its hash is told by the browser when it changes.
@@ -25,8 +25,8 @@ DOCS_STYLE = "'sha256-MMpT0iDxyjALd9PdfepImGX3DBfJPXZ4IlDWdPAgtn0='"
 class DocsView(SpectacularSwaggerSplitView):
     """The schema as pages, without anything from elsewhere."""
 
-    permission_classes = [IsSignedIn]
-    permission_action = Action.VIEW
+    permission_classes = [RoutePermission]
+    permission = Action.VIEW
     url_name = "api-schema"
 
 

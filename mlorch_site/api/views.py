@@ -36,7 +36,7 @@ class TokenRequestSerializer(serializers.Serializer[Any]):
 class TokenList(generics.ListAPIView[ApiToken]):
     """The caller's own tokens."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = TokenSerializer
     queryset = ApiToken.objects.none()
 
@@ -59,7 +59,7 @@ class TokenList(generics.ListAPIView[ApiToken]):
 class TokenRevoke(APIView):
     """Revoke one of the caller's own tokens."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
 
     @extend_schema(request=None, responses={200: TokenSerializer})
     def post(self, request: Request, pk: str) -> Response:
@@ -91,7 +91,7 @@ class AuditSerializer(serializers.ModelSerializer[AuditRecord]):
 class AuditList(generics.ListAPIView[AuditRecord]):
     """Audit records, newest first."""
 
-    permission_action = Action.AUDIT_VIEW
+    permission = Action.AUDIT_VIEW
     serializer_class = AuditSerializer
     filterset_class = AuditFilter
     queryset = AuditRecord.objects.all()
@@ -100,7 +100,7 @@ class AuditList(generics.ListAPIView[AuditRecord]):
 class AuditVerify(APIView):
     """Walk the whole chain."""
 
-    permission_action = Action.AUDIT_VIEW
+    permission = Action.AUDIT_VIEW
 
     @extend_schema(responses={200: dict})
     def get(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Append to the chain, and verify it.
+"""What links the records into a chain, and how it is verified.
 
 hash = SHA-256("mlorch.audit.v1\\n" + previous hash + "\\n" + canonical JSON of the record's content). The prefix separates this use of
 the hash from every other. Times are UTC with microseconds.
@@ -10,17 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection, transaction
-
-from mlorch_site.accounts.actor import Actor
-from mlorch_site.audit import Subject
 from mlorch_site.audit.models import AuditHead, AuditRecord
-from mlorch_site.lib import clock
 from mlorch_site.lib.hashing import canonical_json
 
 DOMAIN = b"mlorch.audit.v1\n"
 GENESIS = "0" * 64
-REASON_MAX = 4000
 CONTENT_FIELDS = (
     "sequence",
     "at",
@@ -38,7 +32,7 @@ CONTENT_FIELDS = (
 )
 
 
-def content_of(record: AuditRecord) -> dict[str, Any]:
+def hashed_content(record: AuditRecord) -> dict[str, Any]:
     """Return what the hash covers, as JSON-able values."""
     content = {name: getattr(record, name) for name in CONTENT_FIELDS}
     content["at"] = format_time(record.at)
@@ -53,33 +47,6 @@ def format_time(moment: datetime) -> str:
 def chain_hash(previous: str, content: dict[str, Any]) -> str:
     """Return the hash of a record with `content` that follows a record with hash `previous`."""
     return hashlib.sha256(DOMAIN + previous.encode() + b"\n" + canonical_json(content)).hexdigest()
-
-
-def append(actor: Actor, action: str, subject: Subject, *, reason: str, data: dict[str, Any]) -> AuditRecord:
-    """Append one record under the head's row lock; two writers cannot fork the chain."""
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("An audit record belongs into the transaction of its act.")
-    head = AuditHead.objects.select_for_update().get(pk=1)
-    record = AuditRecord(
-        sequence=head.sequence + 1,
-        at=clock.now(),
-        actor_kind=actor.kind,
-        actor=actor.name,
-        on_behalf_of=actor.on_behalf_of,
-        address=actor.address,
-        request_id=actor.request_id,
-        action=action,
-        subject_kind=subject.kind,
-        subject_id=subject.id,
-        subject_label=subject.label[:300],
-        reason=reason[:REASON_MAX],
-        data=data,
-        previous_hash=head.hash,
-    )
-    record.hash = chain_hash(head.hash, content_of(record))
-    record.save(force_insert=True)
-    AuditHead.objects.filter(pk=1).update(sequence=record.sequence, hash=record.hash)
-    return record
 
 
 @dataclass(frozen=True)
@@ -105,7 +72,7 @@ def verify(records: Iterable[AuditRecord] | None = None) -> Verification:
             return Verification(count, previous, f"Record #{count + 1} is missing: the next one is #{record.sequence}.")
         if record.previous_hash != previous:
             return Verification(count, previous, f"Record #{record.sequence} does not follow the record before it.")
-        if chain_hash(previous, content_of(record)) != record.hash:
+        if chain_hash(previous, hashed_content(record)) != record.hash:
             return Verification(count, previous, f"Record #{record.sequence} was changed after it was written.")
         previous, count = record.hash, record.sequence
     return _compare_with_head(count, previous)

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
-from mlorch_site.audit.chain import content_of, verify
+from mlorch_site.audit.chain import hashed_content, verify
 from mlorch_site.audit.filters import AuditSearch
 from mlorch_site.audit.models import AuditHead, AuditRecord
 from mlorch_site.audit.services import export_note
@@ -40,7 +40,10 @@ def audit_export(request: HttpRequest) -> StreamingHttpResponse:
 
     def lines() -> Iterator[str]:
         for record in AuditRecord.objects.order_by("sequence").iterator(chunk_size=2000):
-            yield json.dumps({**content_of(record), "previous_hash": record.previous_hash, "hash": record.hash}) + "\n"
+            yield (
+                json.dumps({**hashed_content(record), "previous_hash": record.previous_hash, "hash": record.hash})
+                + "\n"
+            )
 
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"'}
     return StreamingHttpResponse(lines(), content_type="application/x-ndjson", headers=headers)

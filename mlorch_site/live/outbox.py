@@ -16,10 +16,12 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 
 from mlorch_site.lib import clock
+from mlorch_site.lib.enqueue import TaskName, enqueue
 from mlorch_site.live.models import Event, EventHead
 
 log = structlog.get_logger(__name__)
 
+RELAY_EVENTS = TaskName("live.relay_events", "control", expires_s=30)
 RELAY_BATCH = 200
 RETRY_FIRST_S = 1  # doubles with every attempt
 RETRY_LAST_S = 600
@@ -71,9 +73,7 @@ def _after_commit(event: Event) -> None:
     try:
         nudge(event)
         if event.kind in _handlers:
-            from mlorch_site.live.tasks import relay_events
-
-            relay_events.delay()
+            enqueue(RELAY_EVENTS)
     except Exception as error:  # the broker may be away; the sweep delivers later
         log.warning("event.nudge_failed", sequence=event.sequence, error=type(error).__name__)
 

@@ -66,22 +66,6 @@ def _smallest(holds: Callable[[int], bool]) -> int | None:
     return high
 
 
-def finite_bound_requests(quantile: float, confidence: float = 0.95) -> int:
-    """Return the smallest n for which a one-sided upper confidence bound of a quantile is finite (59 for p95, 299 for p99)."""
-    return math.ceil(math.log(1 - confidence) / math.log(quantile))
-
-
-def requests_for_quantile(quantile: float, density: float, error: float, confidence: float = 0.95) -> int:
-    """Return how many requests bring a quantile's confidence interval to ± `error`, from Var(q̂) = q(1 − q) / (n f²).
-
-    `density` is that of the values at the quantile, per the unit of `error` (asymptotic variance of an order statistic).
-    """
-    if not 0 < quantile < 1 or density <= 0 or error <= 0:
-        raise ValueError("a quantile lies between 0 and 1; density and error are above 0")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    return math.ceil(quantile * (1 - quantile) * (z / (density * error)) ** 2)
-
-
 @dataclass(frozen=True)
 class StepForecast:
     """What one step of a plan will see and what it could detect. `needed_requests` is 0 when nothing is there to compare with."""
@@ -90,7 +74,6 @@ class StepForecast:
     duration_s: float
     candidate_requests: int
     needed_requests: int
-    can_detect: bool
     sentence: str
 
 
@@ -178,12 +161,10 @@ def _step(
     text = f"{weight} % for {duration(seconds)} sees about {seen:,} requests"
     ratio = stable_weight / weight if stable_weight else baseline / max(seen, 1)
     if ratio == 0:
-        return StepForecast(weight, seconds, seen, 0, False, f"{text}, and nothing beside them to compare with.")
+        return StepForecast(weight, seconds, seen, 0, f"{text}, and nothing beside them to compare with.")
     base = min(max(base, BASE_MIN), 1 - BASE_MIN)
     needed = math.ceil(candidate_requests_to_detect(base, min(margin, 1 - base), ratio))
-    return StepForecast(
-        weight, seconds, seen, needed, seen >= needed, f"{text}; detecting +{margin * 100:g} pp needs {needed:,}."
-    )
+    return StepForecast(weight, seconds, seen, needed, f"{text}; detecting +{margin * 100:g} pp needs {needed:,}.")
 
 
 def duration(seconds: float) -> str:

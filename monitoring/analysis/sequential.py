@@ -131,33 +131,3 @@ def difference_interval(candidate: tuple[int, int], baseline: tuple[int, int], a
     one = share_interval(*candidate, alpha / 2)
     other = share_interval(*baseline, alpha / 2)
     return Interval(one.low - other.high, one.high - other.low)
-
-
-def normal_mixture_boundary(variance: float, rho: float, alpha: float) -> float:
-    """Return Robbins' normal-mixture boundary u(v) = √((v+ρ)(ln(1+v/ρ) + 2 ln(1/α))).
-
-    Howard, Ramdas, McAuliffe, Sekhon, Ann. Stat. 49(2), 2021.
-    """
-    return math.sqrt((variance + rho) * (math.log1p(variance / rho) + 2 * math.log(1 / alpha)))
-
-
-def normal_mixture_rho(optimal_variance: float, alpha: float) -> float:
-    """Return the ρ that makes the normal-mixture boundary tightest near `optimal_variance` (approximation of the same paper)."""
-    log_inverse = 2 * math.log(1 / alpha)
-    return optimal_variance / (log_inverse + math.log1p(log_inverse))
-
-
-def msprt_log_ratio(pairs: int, share_1: float, share_2: float, tau: float) -> float:
-    """Return the log likelihood ratio of the mixture SPRT for the difference of two shares after `pairs` observations of each arm.
-
-    Λ = √(V / (V + nτ²)) exp(n²τ²δ² / (2V (V + nτ²))), V = the sum of both x̄(1 − x̄), τ the standard deviation of the mixed-in difference (Johari, Pekelis,
-    Walsh, "Always valid inference"). V is estimated, so it is only asymptotically valid: a reference, not what decides. Without any variance it is 0.
-    """
-    if pairs < 0 or not 0 <= share_1 <= 1 or not 0 <= share_2 <= 1 or tau <= 0:
-        raise ValueError("pairs must not be negative, shares lie between 0 and 1, tau is above 0")
-    variance = share_1 * (1 - share_1) + share_2 * (1 - share_2)
-    if variance == 0 or pairs == 0:
-        return 0.0
-    spread = variance + pairs * tau**2
-    gap = (pairs * tau * (share_1 - share_2)) ** 2
-    return 0.5 * math.log(variance / spread) + gap / (2 * variance * spread)

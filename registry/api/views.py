@@ -14,7 +14,7 @@ from registry.selectors import environments_visible_to, model_for, models_visibl
 class ModelList(generics.ListAPIView[Model]):
     """Models that the caller may see."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = ModelSerializer
     filterset_class = ModelFilter
     queryset = Model.objects.none()
@@ -26,7 +26,7 @@ class ModelList(generics.ListAPIView[Model]):
 class ModelDetail(generics.RetrieveAPIView[Model]):
     """One model with its aliases."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = ModelSerializer
 
     def get_object(self) -> Model:
@@ -36,7 +36,7 @@ class ModelDetail(generics.RetrieveAPIView[Model]):
 class VersionList(generics.ListAPIView[Version]):
     """Versions of a model, newest first."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = VersionSerializer
     queryset = Version.objects.none()
 
@@ -48,7 +48,7 @@ class VersionList(generics.ListAPIView[Version]):
 class VersionDetail(generics.RetrieveAPIView[Version]):
     """One version."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = VersionSerializer
 
     def get_object(self) -> Version:
@@ -58,7 +58,7 @@ class VersionDetail(generics.RetrieveAPIView[Version]):
 class EnvironmentList(generics.ListAPIView[Environment]):
     """Environments that the caller may see, in order."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = EnvironmentSerializer
     queryset = Environment.objects.none()
 
@@ -69,7 +69,7 @@ class EnvironmentList(generics.ListAPIView[Environment]):
 class PolicyList(generics.ListAPIView[Policy]):
     """All revisions of the policies, newest first per environment."""
 
-    permission_action = Action.VIEW
+    permission = Action.VIEW
     serializer_class = PolicySerializer
     queryset = Policy.objects.none()
 

@@ -24,7 +24,7 @@ class RuleProgress:
 
 
 @dataclass(frozen=True)
-class Progress:
+class ApprovalProgress:
     """Where a request stands: met or not, rule by rule, and what is missing in one sentence."""
 
     met: bool
@@ -32,7 +32,7 @@ class Progress:
     missing: str
 
 
-def evaluate(rules: list[dict[str, object]], approvals: Mapping[str, Collection[str]]) -> Progress:
+def evaluate(rules: list[dict[str, object]], approvals: Mapping[str, Collection[str]]) -> ApprovalProgress:
     """Return the progress of `rules` given `approvals`: person → roles held. Excluded people must not be in it.
 
     Which person counts for which rule is found by maximum bipartite matching, so that neither the order of approvals nor of rules matters:
@@ -59,7 +59,7 @@ def evaluate(rules: list[dict[str, object]], approvals: Mapping[str, Collection[
         )
         for rule in rules
     ]
-    return Progress(all(rule.met for rule in progress), progress, _missing(progress))
+    return ApprovalProgress(all(rule.met for rule in progress), progress, _missing(progress))
 
 
 def _missing(progress: list[RuleProgress]) -> str:

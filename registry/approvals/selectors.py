@@ -9,7 +9,7 @@ from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import Action, Role
 from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.lib.errors import NotFound
-from registry.approvals.rules import Progress, evaluate
+from registry.approvals.rules import ApprovalProgress, evaluate
 from registry.lifecycle import ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Decision
 
@@ -55,7 +55,7 @@ def approving_decisions(request: ApprovalRequest) -> list[Decision]:
     ]
 
 
-def progress_of(request: ApprovalRequest) -> Progress:
+def approval_progress(request: ApprovalRequest) -> ApprovalProgress:
     """Return how far the request's rules are met, by the roles people held when they decided."""
     approvals = {decision.person.username: decision.roles for decision in approving_decisions(request)}
     return evaluate(request.rules, approvals)

@@ -4,21 +4,21 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
-from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
+from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
+from registry.actors import APPROVALS
 from registry.approvals.rules import evaluate
-from registry.approvals.selectors import approving_decisions, progress_of, roles_now, why_cannot_decide
+from registry.approvals.selectors import approval_progress, approving_decisions, roles_now, why_cannot_decide
 from registry.lifecycle import APPROVAL_MOVES, ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Decision, Policy
 
 COMMENT_MAX_CHARS = 4000
-ENGINE = Actor.controller("approvals")
 
 
 def _publish(request: ApprovalRequest) -> None:
@@ -35,10 +35,10 @@ def _move(request: ApprovalRequest, to: ApprovalStatus, reason: str) -> bool:
     """Move the request by compare-and-swap; return whether this call did it. Raises IllegalTransition."""
     if to not in APPROVAL_MOVES[ApprovalStatus(request.status)]:
         raise IllegalTransition("approval request", request.status, to)
-    values = {"status": to, "status_reason": reason[:500], "ended_at": clock.now()}
-    moved = ApprovalRequest.objects.filter(pk=request.pk, status=request.status).update(**values)
+    if swap(request, "status", status=to.value, status_reason=reason[:500], ended_at=clock.now()):
+        return True
     request.refresh_from_db()
-    return bool(moved)
+    return False
 
 
 @transaction.atomic
@@ -79,7 +79,7 @@ def approval_open(
         expires_at=now + timedelta(days=policy.approval_days),
     )
     data = {"content_hash": content_hash, "policy": str(policy), "rules": policy.approval_rules}
-    audit.record(actor, "approval.opened", audit_subjects.of_approval(request), data=data)
+    audit_record(actor, "approval.opened", audit_subjects.of_approval(request), data=data)
     if not policy.approval_rules:
         _move(request, ApprovalStatus.APPROVED, "The policy asks for no approval.")
     _publish(request)
@@ -106,13 +106,16 @@ def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, commen
         at=clock.now(),
     )
     data = {"kind": kind, "roles": decision.roles, "content_hash": request.content_hash, "policy": str(request.policy)}
-    audit.record(actor, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
+    audit_record(actor, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
     if kind == DecisionKind.REJECT:
         _move(request, ApprovalStatus.REJECTED, f"{actor.name}: {decision.comment}")
-    elif kind == DecisionKind.APPROVE and progress_of(request).met:
+    elif kind == DecisionKind.APPROVE and approval_progress(request).met:
         _move(request, ApprovalStatus.APPROVED, "Every rule is met.")
-        audit.record(
-            ENGINE, "approval.granted", audit_subjects.of_approval(request), data={"content_hash": request.content_hash}
+        audit_record(
+            APPROVALS,
+            "approval.granted",
+            audit_subjects.of_approval(request),
+            data={"content_hash": request.content_hash},
         )
     _publish(request)
     return request
@@ -139,7 +142,7 @@ def approval_void(*, actor: Actor, request: ApprovalRequest, reason: str) -> Non
     if request.status not in (ApprovalStatus.OPEN, ApprovalStatus.APPROVED):
         return
     if _move(request, ApprovalStatus.VOID, reason):
-        audit.record(actor, "approval.voided", audit_subjects.of_approval(request), reason=reason)
+        audit_record(actor, "approval.voided", audit_subjects.of_approval(request), reason=reason)
         _publish(request)
 
 
@@ -147,7 +150,7 @@ def approval_void(*, actor: Actor, request: ApprovalRequest, reason: str) -> Non
 def approval_withdraw(*, actor: Actor, request: ApprovalRequest, reason: str) -> None:
     """Withdraw an open request because its subject is not wanted any more. Harmless when it has ended."""
     if request.status == ApprovalStatus.OPEN and _move(request, ApprovalStatus.WITHDRAWN, reason):
-        audit.record(actor, "approval.withdrawn", audit_subjects.of_approval(request), reason=reason)
+        audit_record(actor, "approval.withdrawn", audit_subjects.of_approval(request), reason=reason)
         _publish(request)
 
 
@@ -157,7 +160,7 @@ def approvals_expire(*, now: datetime) -> int:
     for request in ApprovalRequest.objects.filter(status=ApprovalStatus.OPEN, expires_at__lte=now):
         with transaction.atomic():
             if _move(request, ApprovalStatus.EXPIRED, "Nobody decided in time."):
-                audit.record(ENGINE, "approval.expired", audit_subjects.of_approval(request))
+                audit_record(APPROVALS, "approval.expired", audit_subjects.of_approval(request))
                 _publish(request)
                 count += 1
     return count
@@ -185,8 +188,3 @@ def approval_recheck(request: ApprovalRequest, content_hash: str, now: datetime)
             lost.append(f"{decision.person} approved and has lost the role since.")
     progress = evaluate(request.rules, approvals)
     return "" if progress.met else " ".join(lost or [progress.missing])
-
-
-def may_decide_somewhere(actor: Actor) -> bool:
-    """Return whether this actor can decide on anything at all."""
-    return actor.may_anywhere(Action.RELEASE_DECIDE)

@@ -50,7 +50,7 @@ class MlflowBackend:
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(settings.MLFLOW_TIMEOUT_S)
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-        import mlflow
+        import mlflow  # after its settings: it reads them once
 
         mlflow.set_tracking_uri(settings.MLFLOW_TRACKING_URI)
         self._mlflow = mlflow
@@ -59,6 +59,7 @@ class MlflowBackend:
     @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:
         """Turn MLflow's errors into ours: no answer or a server error is BackendDown, a refusal is BackendRefused."""
+        # MLflow must not be loaded before `__init__` has set what it reads.
         from mlflow.exceptions import MlflowException
 
         try:
@@ -169,6 +170,7 @@ class MlflowBackend:
 
     def files(self, model: str, number: int) -> Iterator[SeenFile]:
         """List the artifact files of a version, folder by folder; of a tree with very many folders only the first ones."""
+        # MLflow must not be loaded before `__init__` has set what it reads.
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         uri, folders = f"models:/{model}/{number}", [""]

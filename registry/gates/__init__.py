@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 from django.db import transaction
 
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from registry.gates import (
     artifact_format,
@@ -76,4 +76,4 @@ def gate_results_record(
         for row in results
     )
     data = {"content_hash": content_hash, "outcomes": {row.gate: row.outcome for row in results}}
-    audit.record(actor, "gates.run", audit.Subject(subject_kind, subject_id), data=data)
+    audit_record(actor, "gates.run", Subject(subject_kind, subject_id), data=data)

@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
+from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.models import Alias, AliasIntent, Finding, Model
@@ -32,7 +33,7 @@ def alias_want(*, actor: Actor, model: Model, name: str, version_number: int | N
         model=model, name=name, defaults={**wanted, "last_error": "", "due_at": now}
     )
     data = {"alias": name, "from": before, "to": version_number}
-    audit.record(actor, "alias.wanted", audit_subjects.of_model(model), reason=reason, data=data)
+    audit_record(actor, "alias.wanted", audit_subjects.of_model(model), reason=reason, data=data)
     publish("registry", "model.changed", {"model": model.name})
     return intent
 
@@ -52,19 +53,17 @@ def alias_claim(*, intent_id: int, now: datetime) -> AliasIntent | None:
     intent = AliasIntent.objects.select_related("model").filter(pk=intent_id, applied_at=None, due_at__lte=now).first()
     if intent is None:
         return None
-    mine = AliasIntent.objects.filter(pk=intent.pk, applied_at=None, due_at=intent.due_at)
-    return intent if mine.update(due_at=now + timedelta(seconds=WRITE_LEASE_S)) else None
+    return intent if swap(intent, "applied_at", "due_at", due_at=now + timedelta(seconds=WRITE_LEASE_S)) else None
 
 
 @transaction.atomic
-def alias_applied(*, actor: Actor, intent: AliasIntent, version_number: int | None) -> None:
-    """Note that MLflow has the alias where it was wanted.
+def alias_applied(*, actor: Actor, intent: AliasIntent) -> None:
+    """Note that MLflow has the alias where `intent` wanted it.
 
     When another wish came in between, this write may have come after its write: then the newer wish is written once more.
     """
-    now = clock.now()
-    done = AliasIntent.objects.filter(pk=intent.pk, version_number=version_number)
-    if not done.update(applied_at=now, last_error="", due_at=None):
+    now, version_number = clock.now(), intent.version_number
+    if not swap(intent, "version_number", applied_at=now, last_error="", due_at=None):
         AliasIntent.objects.filter(pk=intent.pk).update(applied_at=None, due_at=now)
         return
     if version_number is None:
@@ -74,7 +73,7 @@ def alias_applied(*, actor: Actor, intent: AliasIntent, version_number: int | No
         Alias.objects.update_or_create(model=intent.model, name=intent.name, defaults=seen)
     _close_findings(intent.model, intent.name, "mlorch wrote the alias again.", now)
     data = {"alias": intent.name, "to": version_number}
-    audit.record(actor, "alias.written", audit_subjects.of_model(intent.model), reason=intent.reason, data=data)
+    audit_record(actor, "alias.written", audit_subjects.of_model(intent.model), reason=intent.reason, data=data)
     publish("registry", "model.changed", {"model": intent.model.name})
 
 
@@ -104,7 +103,7 @@ def note_alias_moves(*, actor: Actor, model: Model, seen: dict[str, int], now: d
             _found_moved(actor, model, name, before, after, now)
         elif intent is None or intent.version_number != after:
             data = {"alias": name, "from": before, "to": after}
-            audit.record(actor, "alias.seen", audit_subjects.of_model(model), data=data)
+            audit_record(actor, "alias.seen", audit_subjects.of_model(model), data=data)
         elif _close_findings(model, name, "Moved back outside mlorch.", now):
             publish("registry", "model.changed", {"model": model.name})
 
@@ -123,7 +122,7 @@ def _found_moved(actor: Actor, model: Model, name: str, before: int | None, afte
     summary = f"Alias {name} of {model.name} was moved from {was} to {to} outside mlorch."
     data = {"alias": name, "from": before, "to": after}
     Finding.objects.create(model=model, kind=ALIAS_MOVED, summary=summary, data=data, found_at=now)
-    audit.record(actor, "alias.moved_outside", audit_subjects.of_model(model), data=data)
+    audit_record(actor, "alias.moved_outside", audit_subjects.of_model(model), data=data)
     publish("registry", "model.changed", {"model": model.name})
 
 
@@ -145,7 +144,8 @@ def finding_resolve(*, actor: Actor, finding: Finding, how: str) -> Finding:
     now = clock.now()
     words = {"adopt": "Adopted", "revert": "Reverted", "note": "Noted"}
     resolution = f"{words[how]} by {actor.name}"
-    if not Finding.objects.filter(pk=finding.pk, resolved_at=None).update(resolved_at=now, resolution=resolution):
+    is_open = finding.resolved_at is None
+    if not is_open or not swap(finding, "resolved_at", resolved_at=now, resolution=resolution):
         raise Conflict("This finding is resolved already.")
     if finding.kind == ALIAS_MOVED and how != "note":
         intents = AliasIntent.objects.filter(model=finding.model, name=finding.data["alias"])
@@ -153,7 +153,7 @@ def finding_resolve(*, actor: Actor, finding: Finding, how: str) -> Finding:
             intents.update(version_number=finding.data["to"], applied_at=now, due_at=None)
         else:
             intents.update(applied_at=None, due_at=now, wanted_at=now)
-    audit.record(actor, "finding.resolved", audit_subjects.of_finding(finding), data={"how": how})
+    audit_record(actor, "finding.resolved", audit_subjects.of_finding(finding), data={"how": how})
     publish("registry", "model.changed", {"model": finding.model.name})
     finding.refresh_from_db()
     return finding

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db import transaction
 
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action, roles_that_allow
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.outbox import publish
@@ -43,7 +43,7 @@ def environment_create(
         raise Invalid(f"There is an environment {name} already.", details={"name": "taken"})
     environment.full_clean()
     environment.save()
-    audit.record(actor, "environment.created", audit_subjects.of_environment(environment), data={"aliases": aliases})
+    audit_record(actor, "environment.created", audit_subjects.of_environment(environment), data={"aliases": aliases})
     policy_revise(actor=actor, environment=environment, **policy)
     return environment
 
@@ -68,7 +68,7 @@ def policy_revise(*, actor: Actor, environment: Environment, **fields: Any) -> P
         **values,
     )
     changed = {name: value for name, value in fields.items() if latest is None or getattr(latest, name) != value}
-    audit.record(
+    audit_record(
         actor, "policy.revised", audit_subjects.of_policy(policy), reason=str(values.get("note", "")), data=changed
     )
     publish("registry", "policy.changed", {"environment": environment.name, "revision": policy.revision})

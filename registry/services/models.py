@@ -2,9 +2,9 @@
 
 from django.db import transaction
 
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
@@ -27,7 +27,7 @@ def model_edit(*, actor: Actor, model: Model, owner: str, risk_tier: str) -> Mod
     if before == after:
         return model
     Model.objects.filter(pk=model.pk).update(**after)
-    audit.record(actor, "model.edited", audit_subjects.of_model(model), data={"before": before, "after": after})
+    audit_record(actor, "model.edited", audit_subjects.of_model(model), data={"before": before, "after": after})
     publish("registry", "model.changed", {"model": model.name})
     model.refresh_from_db()
     return model

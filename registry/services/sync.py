@@ -8,11 +8,11 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q
 
-from mlorch_site import audit
-from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
+from registry.actors import MIRROR
 from registry.backends.base import Backend, BackendRefused, SeenModel, SeenVersion
 from registry.lifecycle import VersionStatus
 from registry.models import Alias, BackendState, Model, Version
@@ -20,7 +20,6 @@ from registry.services.aliases import note_alias_moves
 
 log = structlog.get_logger(__name__)
 
-MIRROR = Actor.controller("mirror")
 LEASE_S = 60
 VERSION_FIELDS = ("status", "status_message", "source", "run_id", "description", "tags", "updated_at")
 
@@ -144,7 +143,7 @@ def _mirror_model(seen: SeenModel, versions: list[SeenVersion], evidence: type_E
     if changed and not created:
         Model.objects.filter(pk=model.pk).update(**values)
     if created:
-        audit.record(MIRROR, "model.mirrored", audit_subjects.of_model(model))
+        audit_record(MIRROR, "model.mirrored", audit_subjects.of_model(model))
     changed |= _mirror_versions(model, versions, evidence, now)
     note_alias_moves(actor=MIRROR, model=model, seen=seen.aliases, now=now)
     if changed:
@@ -166,7 +165,7 @@ def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evide
         if number not in numbers and row.status != VersionStatus.DELETED:
             changed = True
             Version.objects.filter(pk=row.pk).update(status=VersionStatus.DELETED, digest_due_at=None)
-            audit.record(MIRROR, "version.deleted_outside", audit_subjects.of_version(row))
+            audit_record(MIRROR, "version.deleted_outside", audit_subjects.of_version(row))
     return changed
 
 
@@ -177,7 +176,7 @@ def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found:
         row = Version.objects.create(
             model=model, number=seen.number, created_at=seen.created_at, digest_due_at=due_at, **values
         )
-        audit.record(MIRROR, "version.mirrored", audit_subjects.of_version(row), data={"status": seen.status})
+        audit_record(MIRROR, "version.mirrored", audit_subjects.of_version(row), data={"status": seen.status})
         return
     if row.status != seen.status and seen.status == VersionStatus.READY:
         values["digest_due_at"] = now
@@ -191,7 +190,7 @@ def _mirror_gone(names: list[str], epoch: int, now: datetime) -> None:
         Model.objects.filter(pk=model.pk).update(deleted_at=now)
         Version.objects.filter(model=model).update(status=VersionStatus.DELETED, digest_due_at=None)
         Alias.objects.filter(model=model).delete()
-        audit.record(MIRROR, "model.deleted_outside", audit_subjects.of_model(model))
+        audit_record(MIRROR, "model.deleted_outside", audit_subjects.of_model(model))
         publish("registry", "model.changed", {"model": model.name})
 
 

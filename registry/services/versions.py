@@ -6,8 +6,8 @@ from typing import Any
 from django.db import transaction
 
 from dataplane.wire.digest import ManifestEntry
-from mlorch_site import audit
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
@@ -76,7 +76,7 @@ def version_digested(
     if before == digest:
         return row
     data = {"before": before, "after": digest}
-    audit.record(
+    audit_record(
         actor, "version.artifacts_changed" if before else "version.digested", audit_subjects.of_version(row), data=data
     )
     if before:
@@ -99,5 +99,5 @@ def digest_failed(*, actor: Actor, version: Version, error: str, now: datetime) 
     Version.objects.filter(pk=version.pk).update(digest_error=error[:500], digest_due_at=due_at)
     fresh = Version.objects.filter(pk=version.pk, digest="", digest_status=DigestStatus.PENDING)
     if fresh.update(digest_status=DigestStatus.FAILED):
-        audit.record(actor, "version.digest_failed", audit_subjects.of_version(version), reason=error[:500])
+        audit_record(actor, "version.digest_failed", audit_subjects.of_version(version), reason=error[:500])
         publish("registry", "version.changed", {"model": version.model.name, "version": version.number})

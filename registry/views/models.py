@@ -17,7 +17,7 @@ from registry.filters import ModelFilter
 from registry.lifecycle import RiskTier
 from registry.models import GateResult
 from registry.selectors import backend_state, model_for, models_counted, open_findings, version_for
-from registry.version_comparison import compare
+from registry.version_comparison import compare_versions
 
 
 @requires(Action.VIEW)
@@ -100,7 +100,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     context = {
         "version": found,
         "other": other,
-        "comparison": compare(other, found),
+        "comparison": compare_versions(other, found),
         "releases": releases,
         "gates": GateResult.objects.filter(
             subject_kind="release", subject_id__in=[str(r.pk) for r in releases]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from mlorch_site.accounts.authentication import RoutePermission
 from mlorch_site.accounts.roles import Action
 
 DECLARED = {"public", "control token", "signed delivery"}
@@ -19,11 +20,11 @@ def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tu
             yield path, entry
 
 
-def permission_of(pattern: URLPattern) -> object:
+def permissions_of(pattern: URLPattern) -> list[object]:
+    """Return what a route declares, for each of its methods: a view that is a class declares it on the class."""
     view = pattern.callback
-    declared = getattr(view, "permission", None)
-    cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
-    return declared or getattr(cls, "permission_action", None)
+    declared = getattr(view, "permission", None) or getattr(getattr(view, "cls", None), "permission", None)
+    return list(declared.values()) if isinstance(declared, dict) else [declared]
 
 
 def test_routes__each_declares_its_permission():
@@ -31,17 +32,31 @@ def test_routes__each_declares_its_permission():
         path
         for path, pattern in routes()
         if not path.startswith("admin/")  # the admin site checks staff and model permissions itself
-        and not isinstance(permission_of(pattern), Action)
-        and permission_of(pattern) not in DECLARED
+        and not all(isinstance(one, Action) or one in DECLARED for one in permissions_of(pattern))
     ]
     assert undeclared == []
+
+
+def test_routes__class_views__declare_what_the_one_permission_class_enforces():
+    """Methods that are declared are those the view has, and nothing else decides."""
+    wrong = []
+    for path, pattern in routes():
+        cls = getattr(pattern.callback, "cls", None)
+        if cls is None:
+            continue
+        named = set(cls.permission) if isinstance(cls.permission, dict) else {"GET"}
+        if cls.permission_classes != [RoutePermission] or any(
+            not hasattr(cls, name.lower()) for name in named - {"GET"}
+        ):
+            wrong.append(path)
+    assert wrong == []
 
 
 def test_routes__anonymous__reaches_only_public_ones(db):
     client = Client()
     open_routes = []
     for path, pattern in routes():
-        if path.startswith("admin/") or permission_of(pattern) == "public" or "<" in path or "(" in path:
+        if path.startswith("admin/") or permissions_of(pattern) == ["public"] or "<" in path or "(" in path:
             continue
         status = client.get(f"/{path}").status_code
         if status < 300:

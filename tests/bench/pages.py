@@ -51,7 +51,7 @@ def _fill_audit() -> None:
     """Append records to the chain, as `chain.append` does, in large pieces."""
     from django.db import transaction
 
-    from mlorch_site.audit.chain import chain_hash, content_of
+    from mlorch_site.audit.chain import chain_hash, hashed_content
     from mlorch_site.audit.models import AuditHead, AuditRecord
     from mlorch_site.lib import clock
 
@@ -72,7 +72,7 @@ def _fill_audit() -> None:
                 data={"step": 3, "weight_pct": 25, "route_revision": head.sequence},
                 previous_hash=head.hash,
             )
-            record.hash = head.hash = chain_hash(head.hash, content_of(record))
+            record.hash = head.hash = chain_hash(head.hash, hashed_content(record))
             head.sequence = record.sequence
             batch.append(record)
         with transaction.atomic():

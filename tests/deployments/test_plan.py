@@ -7,7 +7,7 @@ import pytest
 
 from deployments.lifecycle import Phase, ReleaseStatus
 from deployments.rollout.plan import Enter, Finish, Revert, Wait, plan
-from deployments.rollout.snapshot import Judged, ReplicasSeen, Seen
+from deployments.rollout.snapshot import Judged, ReplicasSnapshot, Snapshot
 from deployments.rollout.steps import Step, StepKind, step_from_dict
 from deployments.rollout.strategies import compile_strategy
 
@@ -17,12 +17,12 @@ STEPS = tuple(
         {"kind": "canary", "steps": [{"weight": 10, "bake_s": 20, "min_requests": 200}, {"weight": 50, "bake_s": 20}]}
     )
 )
-READY = ReplicasSeen(wanted=1, ready=1)
+READY = ReplicasSnapshot(wanted=1, ready=1)
 
 
-def seen(phase: Phase, step: int = 1, **facts) -> Seen:
+def seen(phase: Phase, step: int = 1, **facts) -> Snapshot:
     values = {"candidate": READY, "weight_pct": 10, "guarded": True, "step_began_at": NOON, **facts}
-    return Seen(phase=phase, step=step, steps=STEPS, **values)
+    return Snapshot(phase=phase, step=step, steps=STEPS, **values)
 
 
 def test_canary__compiled__start_weights_bakes_judge_promote():
@@ -118,13 +118,15 @@ def test_two_causes__harmful_and_aborted__the_person_s_order_names_the_outcome()
 
 
 def test_candidate__failed_before_traffic__failed_not_rolled_back():
-    facts = seen(Phase.STARTING, 0, weight_pct=0, candidate=ReplicasSeen(1, 0, failed="No such module."))
+    facts = seen(Phase.STARTING, 0, weight_pct=0, candidate=ReplicasSnapshot(1, 0, failed="No such module."))
 
     assert plan(facts, NOON) == Finish(ReleaseStatus.FAILED, "No such module.")
 
 
 def test_starting__deadline__fails():
-    facts = seen(Phase.STARTING, 0, weight_pct=0, candidate=ReplicasSeen(1, 0, waiting="building"), deadline_at=NOON)
+    facts = seen(
+        Phase.STARTING, 0, weight_pct=0, candidate=ReplicasSnapshot(1, 0, waiting="building"), deadline_at=NOON
+    )
 
     assert plan(facts, NOON) == Finish(ReleaseStatus.FAILED, "The replicas were not ready in time. building")
 

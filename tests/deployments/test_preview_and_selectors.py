@@ -16,7 +16,7 @@ def test_preview__canary__steps_schedule_forecast_and_target(world):
     world.serve(1)
     told = preview(world)
 
-    assert told.may_be_requested
+    assert told.problems == {}
     assert [step.kind for step in told.steps][:3] == ["start", "weight", "bake"]
     assert told.shortest_s == 20
     assert told.forecast

@@ -4,12 +4,12 @@ import pytest
 from django.urls import reverse
 
 from deployments.models import ReleaseEvent
-from deployments.rollout.agreement import Compared
+from deployments.rollout.agreement import MirrorAgreement
 from deployments.rollout.steps import Step, StepKind, mirror_at
 from deployments.rollout.strategies import compile_strategy
 from deployments.services import release_promote
 from mlorch_site.lib.errors import Invalid
-from monitoring.shadow_agreement import Comparison
+from monitoring.shadow_agreement import ShadowAgreement
 from tests.support.live import signed_in
 
 SHADOW = {"kind": "shadow", "mirror": 50, "bake_s": 10, "min_requests": 100}
@@ -62,16 +62,16 @@ def test_mirror_at__first_weight_of_its_own__ends_it():
     ("agreed", "disagrees", "is_settled"), [(1000, False, True), (950, False, False), (800, True, False)]
 )
 def test_compared__share_against_the_wanted_one__is_known_only_beyond_its_interval(agreed, disagrees, is_settled):
-    compared = Compared(95, Comparison(2, 1000, agreed, 0.0, 0.0))
+    compared = MirrorAgreement(95, ShadowAgreement(2, 1000, agreed, 0.0, 0.0))
 
     assert (compared.disagrees, compared.is_settled) == (disagrees, is_settled)
     assert ("which is not certain yet" in compared.sentence) is not (disagrees or is_settled)
 
 
 def test_compared__nothing_wanted__any_answer_will_do():
-    assert Compared(0, None).is_settled
-    assert not Compared(0, Comparison(2, 1000, 0, 0.0, 0.0)).disagrees
-    assert not Compared(50, None).is_settled
+    assert MirrorAgreement(0, None).is_settled
+    assert not MirrorAgreement(0, ShadowAgreement(2, 1000, 0, 0.0, 0.0)).disagrees
+    assert not MirrorAgreement(50, None).is_settled
 
 
 def test_shadow__healthy__no_client_reaches_it_until_a_person_promotes(world):

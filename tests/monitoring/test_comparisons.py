@@ -9,7 +9,7 @@ from dataplane.wire import shapes
 from mlorch_site.lib.errors import Invalid
 from monitoring.models import Window
 from monitoring.services import windows_roll_up
-from monitoring.shadow_agreement import comparisons
+from monitoring.shadow_agreement import shadow_agreements
 from tests.monitoring.windows import NOW, PLACE, at, row, store
 
 SHADOW = {"arm": "shadow", "version": "2", "release": "r2"}
@@ -54,11 +54,11 @@ def test_comparisons__several_windows_and_versions__sums_per_version_rolled_up_o
     store(3, row(-1, **{**SHADOW, "version": "3", "release": "r3"}, compared=5, agreed=5))
     since = NOW - timedelta(minutes=1)
     with at():
-        before = comparisons(**PLACE, since=since)
+        before = shadow_agreements(**PLACE, since=since)
         windows_roll_up()
-        assert comparisons(**PLACE, since=since) == before
-        assert comparisons(**PLACE, since=NOW - timedelta(hours=1)) == before
-        own = comparisons(**PLACE, since=since, release="r2")
+        assert shadow_agreements(**PLACE, since=since) == before
+        assert shadow_agreements(**PLACE, since=NOW - timedelta(hours=1)) == before
+        own = shadow_agreements(**PLACE, since=since, release="r2")
 
     assert [found.version for found in before] == [2, 3]
     assert own == before[:1]
@@ -72,4 +72,4 @@ def test_comparisons__several_windows_and_versions__sums_per_version_rolled_up_o
 def test_comparisons__none__empty(db):
     store(1, row())
     with at():
-        assert comparisons(**PLACE, since=NOW - timedelta(minutes=1)) == []
+        assert shadow_agreements(**PLACE, since=NOW - timedelta(minutes=1)) == []

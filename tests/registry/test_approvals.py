@@ -12,7 +12,7 @@ from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from registry import tasks
-from registry.approvals.selectors import approvals_visible_to, progress_of, waiting_for, why_cannot_decide
+from registry.approvals.selectors import approval_progress, approvals_visible_to, waiting_for, why_cannot_decide
 from registry.approvals.services import approval_decide, approval_open, approval_recheck, approval_void
 from registry.models import ApprovalRequest
 from registry.selectors import current_policy
@@ -50,7 +50,7 @@ def decide(request, person, kind="approve", comment="") -> ApprovalRequest:
 def test_decide__every_rule_met__approved_and_audited(ask, people):
     request = ask()
     assert decide(request, people.rita).status == "open"
-    assert progress_of(request).missing == "Needs 1 more Risk officer."
+    assert approval_progress(request).missing == "Needs 1 more Risk officer."
     assert decide(request, people.oscar).status == "approved"
     assert approval_recheck(ApprovalRequest.objects.get(), "sha256:a", clock.now()) == ""
     actions = AuditRecord.objects.filter(action__startswith="approval").order_by("sequence")

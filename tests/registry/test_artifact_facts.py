@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from registry.artifact_facts import DEPTH_MAX, facts_of, storable
+from registry.artifact_facts import DEPTH_MAX, artifact_facts, storable
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join(['*' + before] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -18,7 +18,7 @@ def test_facts__of_a_usual_version__read(tmp_path):
     )
     (tmp_path / "requirements.txt").write_text("# made by mlflow\nscikit-learn==1.7.2\n\nnumpy==2.3.4\n")
     (tmp_path / "serving_input_example.json").write_text('{"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}')
-    facts, signature = facts_of(tmp_path)
+    facts, signature = artifact_facts(tmp_path)
     assert facts["flavors"] == ["python_function", "sklearn"]
     assert facts["python"] == "3.11.9"
     assert facts["requirements"] == ["scikit-learn==1.7.2", "numpy==2.3.4"]
@@ -27,7 +27,7 @@ def test_facts__of_a_usual_version__read(tmp_path):
 
 
 def test_facts__no_files__empty(tmp_path):
-    facts, signature = facts_of(tmp_path)
+    facts, signature = artifact_facts(tmp_path)
     assert (facts["flavors"], facts["requirements"], facts["input_example"], signature) == ([], [], None, None)
 
 
@@ -44,13 +44,13 @@ def test_facts__no_files__empty(tmp_path):
 )
 def test_facts__hostile_mlmodel__gives_small_storable_data(tmp_path, text):
     (tmp_path / "MLmodel").write_text(text)
-    facts, signature = facts_of(tmp_path)
+    facts, signature = artifact_facts(tmp_path)
     assert len(json.dumps([facts, signature], allow_nan=False)) < 1000
 
 
 def test_example__with_nan_nul_and_half_a_character__is_storable(tmp_path):
     (tmp_path / "serving_input_example.json").write_text('{"inputs": [NaN, Infinity, "a\\u0000b", "\\ud800"]}')
-    facts, _ = facts_of(tmp_path)
+    facts, _ = artifact_facts(tmp_path)
     assert facts["input_example"] == {"inputs": [None, None, "ab", "?"]}
 
 

@@ -5,8 +5,8 @@ from itertools import count
 from typing import Any
 
 from deployments.models import Endpoint, EndpointArm, GatewayKey, Release, Rollout, ServingConfig
-from mlorch_site import audit
 from mlorch_site.accounts.models import ApiToken
+from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.hashing import content_hash
 from monitoring.models import Window
@@ -46,7 +46,7 @@ def _add_one(people: Any, environment: Environment, number: int) -> None:
         _window(endpoint, arm, release)
     GatewayKey.objects.create(name="app", prefix="mlk_", digest=f"k{number}", created_at=now)
     ApiToken.objects.create(user=people.mona.user, name="ci", prefix="mlo_", digest=f"t{number}", created_at=now)
-    audit.record(people.mona.actor, "release.requested", audit.Subject("release", str(waiting.pk), str(waiting)))
+    audit_record(people.mona.actor, "release.requested", Subject("release", str(waiting.pk), str(waiting)))
 
 
 def _release(people: Any, endpoint: Endpoint, version: Version, status: str, **fields: Any) -> Release:

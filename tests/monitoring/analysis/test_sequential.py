@@ -7,15 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from monitoring.analysis.fixed import ks_critical, newcombe, two_proportion_z, wilson
-from monitoring.analysis.quantiles import quantile_interval, quantile_log_e
 from monitoring.analysis.sequential import (
     bet,
     block_log_e,
     difference_interval,
-    msprt_log_ratio,
-    normal_mixture_boundary,
-    normal_mixture_rho,
     share_interval,
     share_log_e,
 )
@@ -140,92 +135,3 @@ def test_difference_interval__arms_swapped__is_mirrored() -> None:
 
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
     assert one.low < 0.05 < one.high
-
-
-def test_normal_mixture__rho_for_a_variance__is_tight_there() -> None:
-    rho = normal_mixture_rho(500, 0.05)
-    best = normal_mixture_boundary(500, rho, 0.05)
-
-    assert rho == pytest.approx(500 / (2 * math.log(20) + math.log(1 + 2 * math.log(20))))
-    assert best < min(normal_mixture_boundary(500, rho * factor, 0.05) for factor in (0.1, 10))
-    assert normal_mixture_boundary(0, rho, 0.05) == pytest.approx(math.sqrt(rho * 2 * math.log(20)))
-
-
-def test_msprt__known_shares__is_the_normal_mixture_integral() -> None:
-    pairs, one, other, tau = 400, 0.06, 0.03, 0.02
-    variance = one * (1 - one) + other * (1 - other)
-    spread = math.sqrt(variance / pairs)
-
-    def weighted(difference: float) -> float:
-        return float(stats.norm.pdf(one - other, difference, spread) * stats.norm.pdf(difference, 0, tau))
-
-    ratio = integrate.quad(weighted, -0.2, 0.2, points=[0, 0.03])[0] / stats.norm.pdf(one - other, 0, spread)
-
-    assert msprt_log_ratio(pairs, one, other, tau) == pytest.approx(math.log(ratio), abs=1e-6)
-
-
-def test_msprt__no_variance_or_no_data__says_nothing() -> None:
-    assert msprt_log_ratio(100, 0, 0, 0.1) == 0
-    assert msprt_log_ratio(0, 0.5, 0.1, 0.1) == 0
-    with pytest.raises(ValueError):
-        msprt_log_ratio(10, float("nan"), 0.1, 0.1)
-
-
-def test_quantile__arms_without_overlap__is_strong_evidence() -> None:
-    assert quantile_log_e({1: 200}, {5: 200}, 0.5) > math.log(1e6)
-
-
-def test_quantile__same_counts_or_an_empty_arm__is_none() -> None:
-    assert quantile_log_e({1: 50, 2: 50}, {1: 50, 2: 50}, 0.95) <= 0
-    assert quantile_log_e({}, {1: 50}, 0.95) == 0
-
-
-def test_quantile__all_values_in_one_bucket__ties_are_no_evidence() -> None:
-    assert quantile_log_e({7: 1000}, {7: 10}, 0.95) <= 0
-
-
-@settings(max_examples=40)
-@given(st.dictionaries(st.integers(0, 12), st.integers(1, 40), min_size=1), st.sampled_from([0.5, 0.9, 0.95]))
-def test_quantile_interval__any_counts__holds_the_observed_quantile(buckets: dict[int, int], quantile: float) -> None:
-    interval = quantile_interval(buckets, quantile, 0.05)
-    ordered = [bucket for bucket in sorted(buckets) for _ in range(buckets[bucket])]
-
-    assert interval is not None
-    assert interval.low <= ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] <= interval.high
-
-
-def test_quantile_interval__few_values__has_no_upper_end() -> None:
-    few, many = (quantile_interval(dict.fromkeys(range(20), count), 0.95, 0.05) for count in (1, 40))
-
-    assert few is not None
-    assert few.high == math.inf
-    assert many is not None
-    assert many.high < math.inf
-    assert quantile_interval({}, 0.95, 0.05) is None
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: wilson(0, 0),
-        lambda: newcombe(10, 11, 10, 1),
-        lambda: two_proportion_z(0, 0, 5, 1),
-        lambda: ks_critical(0, 5),
-    ],
-)
-def test_fixed__empty_or_impossible_samples__are_refused(call: object) -> None:
-    with pytest.raises(ValueError):
-        call()  # type: ignore[operator]
-
-
-def test_z_test__far_apart__p_does_not_round_to_zero() -> None:
-    assert 0 < two_proportion_z(1000, 400, 1000, 100).p < 1e-40
-
-
-def test_z_test__no_events_at_all__is_no_difference() -> None:
-    assert two_proportion_z(10, 0, 10, 0).p == 1
-
-
-def test_wilson__no_events__begins_at_zero() -> None:
-    assert wilson(100, 0).low == 0
-    assert wilson(100, 100).high == 1

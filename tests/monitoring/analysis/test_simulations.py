@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitoring.analysis.fixed import is_sample_ratio_off
 from monitoring.analysis.judge import DEFAULT_ALPHA, ArmCounts, Block, Guardrail, Tally, assess, fold, initial_state
-from monitoring.analysis.quantiles import quantile_log_e
+from monitoring.analysis.sample_ratio import is_sample_ratio_off
 from monitoring.analysis.sequential import share_interval, share_log_e
 from monitoring.analysis.verdicts import Verdict
 from tests.monitoring.analysis.simulation import Setting, factor, harm_found_at
@@ -114,19 +113,3 @@ def test_simulation__correct_split_looked_at_every_second__is_rarely_accused() -
         accused += any(is_sample_ratio_off(split, (10, 90)) for split in splits)
 
     assert accused <= 2
-
-
-@pytest.mark.slow
-def test_simulation__quantile_of_equal_arms__alarms_at_most_alpha() -> None:
-    """p95 of log-normal latencies in 2 % buckets, a look every 10 requests."""
-    rng, alarms, runs = np.random.default_rng(10), 0, 400
-    for _ in range(runs):
-        one, other, found = {}, {}, False
-        for _look in range(40):
-            for arm, size in ((one, 5), (other, 5)):
-                for bucket in np.ceil(rng.normal(0, 0.5, size) / math.log(1.02)).astype(int).tolist():
-                    arm[bucket] = arm.get(bucket, 0) + 1
-            found = found or quantile_log_e(one, other, 0.95) >= math.log(20)
-        alarms += found
-
-    assert highest_rate(alarms, runs) <= 1.2 * 0.05

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from monitoring.analysis import fixed, planning, sequential
+from monitoring.analysis import planning, sample_ratio, sequential
 from monitoring.analysis.judge import (
     ArmCounts,
     Block,
@@ -43,37 +43,12 @@ def test_sample_size__reference_cases__are_reproduced(base: float, excess: float
     assert planning.candidate_requests_to_detect(base, excess, ratio) == pytest.approx(needed, abs=0.006)
 
 
-@pytest.mark.parametrize(("quantile", "n"), [(0.95, 59), (0.99, 299)])
-def test_finite_bound__reference_cases__are_reproduced(quantile: float, n: int) -> None:
-    assert planning.finite_bound_requests(quantile) == n
-
-
-def test_z_test_and_newcombe__reference_case__are_reproduced() -> None:
-    result = fixed.two_proportion_z(1000, 30, 1000, 15)
-    interval = fixed.newcombe(1000, 30, 1000, 15)
-
-    assert (result.z, result.p) == pytest.approx((2.261656, 0.0237186), abs=1e-6)
-    assert (interval.low, interval.high) == pytest.approx((0.0019042, 0.0288209), abs=1e-6)
-
-
-def test_wilson__reference_case__agrees_with_scipy() -> None:
-    interval = fixed.wilson(1000, 15)
-    theirs = stats.binomtest(15, 1000).proportion_ci(0.95, method="wilson")
-
-    assert (interval.low, interval.high) == pytest.approx((0.0091110, 0.0246010), abs=1e-6)
-    assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
-
-
-def test_ks_critical__five_percent__is_the_known_factor() -> None:
-    assert fixed.ks_critical(50, 50) / math.sqrt(100 / 2500) == pytest.approx(1.358099, abs=1e-5)
-
-
 def test_sample_ratio__split__agrees_with_scipy() -> None:
     theirs = stats.chisquare([120, 880], [100, 900]).pvalue
 
-    assert fixed.sample_ratio_p((120, 880), (10, 90)) == pytest.approx(theirs, rel=1e-9)
-    assert fixed.is_sample_ratio_off((200, 800), (10, 90))
-    assert not fixed.is_sample_ratio_off((105, 895), (10, 90))
+    assert sample_ratio.sample_ratio_p((120, 880), (10, 90)) == pytest.approx(theirs, rel=1e-9)
+    assert sample_ratio.is_sample_ratio_off((200, 800), (10, 90))
+    assert not sample_ratio.is_sample_ratio_off((105, 895), (10, 90))
 
 
 def test_share_interval__zero_events__upper_end_solves_the_mixture() -> None:

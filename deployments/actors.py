@@ -1,0 +1,6 @@
+"""The parts of deployments that act by themselves, as the history and the audit record name them."""
+
+from mlorch_site.accounts.actor import Actor
+
+ROLLOUT = Actor.controller("rollout")
+GATES = Actor.controller("gates")
