@@ -230,8 +230,10 @@ class Connection(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         self.scope[RUNNING] = self._running  # type: ignore[literal-required]
+        before = self.cycle
         super().on_headers_complete()
-        if self.application.is_draining:
+        # Of a request for a websocket uvicorn makes none.
+        if self.application.is_draining and self.cycle is not before:
             self._close_after_last()
 
     def on_body(self, body: bytes) -> None:

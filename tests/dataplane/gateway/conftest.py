@@ -153,6 +153,14 @@ async def start_worker(short_dir: Path) -> AsyncIterator[Callable[..., Awaitable
         server.close()
 
 
+@pytest.fixture
+async def failures() -> list[dict[str, Any]]:
+    """What the loop had to report because nobody caught it."""
+    found: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: found.append(context))
+    return found
+
+
 class Answer:
     """What the ASGI application sent."""
 

@@ -249,3 +249,22 @@ async def test_end__hurried__idle_connections_are_closed_at_once_and_open_reques
     gateway.opened.set()
     assert (await busy.answer())[0] == 200
     await gateway.ended()
+
+
+async def test_drain__websocket_asked_for__is_refused_as_ever(gateway: Running, failures: list[Any]) -> None:
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    raw = request("/healthz", b"", "GET", **upgrade, **{"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="})
+
+    async def status_line(client: Client) -> bytes:
+        client.writer.write(raw)
+        async with asyncio.timeout(5):
+            return await client.reader.readline()
+
+    used, fresh = await gateway.client(), await gateway.client()
+    before = await status_line(await gateway.client())
+    await used.ask(request())
+    await gateway.drain()
+
+    assert [await status_line(client) for client in (used, fresh)] == [before] * 2
+    assert failures == []
+    await gateway.ended()

@@ -248,14 +248,6 @@ async def test_connection_close_asked__answered_then_closed(
     assert await client.is_closed()
 
 
-@pytest.fixture
-async def failures() -> list[dict[str, Any]]:
-    """What the loop had to report because nobody caught it."""
-    found: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: found.append(context))
-    return found
-
-
 @pytest.mark.parametrize("make", [request, chunked], ids=["express", "asgi"])
 @pytest.mark.parametrize(
     ("path", "status"), [("/production/v2/models/e/versions/9/infer", 404), (PATH, 429)], ids=["version", "full"]
