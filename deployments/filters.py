@@ -2,11 +2,11 @@
 
 from django.db.models import Q, QuerySet
 from django.forms import HiddenInput
-from django_filters import CharFilter, FilterSet
+from django_filters import CharFilter
 
 from deployments.lifecycle import RELEASE_LOOKS
 from deployments.models import Endpoint, Release
-from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, choice_box, search_box
+from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, search_box
 from registry.models import Environment
 
 
@@ -19,7 +19,7 @@ def environments() -> Choices:
     return [("", "Any environment"), *((name, name) for name in names)]
 
 
-class ReleaseFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
+class ReleaseFilter(Filters):
     """Releases by status and place; `q` is part of the model's or the endpoint's name."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Model or endpoint"))
@@ -33,7 +33,7 @@ class ReleaseFilter(FilterSet):  # type: ignore[misc]  # django-filter has no ty
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
 
 
-class EndpointFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
+class EndpointFilter(Filters):
     """Endpoints with `q` in their name or in that of their model."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Search endpoints"))

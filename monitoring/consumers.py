@@ -1,5 +1,6 @@
 """Live charts: windows as data, one message per arrival, resumed by window id."""
 
+from collections.abc import Hashable
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -7,6 +8,7 @@ from channels.db import database_sync_to_async
 from mlorch_site.live.consumers import LiveConsumer
 from mlorch_site.live.shared import read_once
 from monitoring.news import points_since
+from monitoring.selectors import newest_window
 
 
 class ChartConsumer(LiveConsumer):
@@ -21,13 +23,19 @@ class ChartConsumer(LiveConsumer):
         return ["endpoint.{}.{}".format(*self._place)]
 
     async def catch_up(self) -> None:
-        await self._send(await database_sync_to_async(points_since)(*self._place, self.sequence))
+        # `sequence` of this connection is a window id: the position in the endpoint's own stream.
+        newest = await database_sync_to_async(newest_window)(*self._place)
+        if newest > self.sequence:
+            await self._read("to window", newest)
 
     async def live_event(self, message: dict[str, Any]) -> None:
         if message["kind"] == "windows.stored":
-            # `sequence` of this connection is a window id: the position in the endpoint's own stream.
-            key = ("windows", self._place, self.sequence, message["sequence"])
-            await self._send(await read_once(key, points_since, *self._place, self.sequence))
+            await self._read("to event", message["sequence"])
+
+    async def _read(self, *until: Hashable) -> None:
+        """Send what came up to the window or event that is the reason to read: once read for all who stand at the same position."""
+        key = ("points", self._place, self.sequence, until)
+        await self._send(await read_once(key, points_since, *self._place, self.sequence))
 
     async def _send(self, message: dict[str, Any]) -> None:
         if message["sequence"] > self.sequence:

@@ -137,7 +137,7 @@ def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
         groups[int(window.start.timestamp()) // seconds * seconds, window.arm, window.version].append(window)
     points = []
     for (start, arm, version), parts in sorted(groups.items()):
-        histogram = merged([part.latency for part in parts])
+        histogram = merged(part.latency for part in parts)
         points.append(
             Point(
                 start=clock.from_unix(start),
@@ -149,7 +149,7 @@ def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
                 client_errors=sum(part.client_errors for part in parts),
                 compared=sum(part.compared for part in parts),
                 agreed=sum(part.agreed for part in parts),
-                **{name: histogram.quantile(share) for name, share in QUANTILES.items()},
+                **_quantiles(histogram),
             )
         )
     return points
@@ -162,7 +162,9 @@ def _rolled_up(width: int, start: datetime) -> "QuerySet[Window]":
     """
     if width == 1:
         return Window.objects.filter(seconds=1, start__gte=start)
-    return Window.objects.filter(Q(seconds=width) | Q(seconds=1, id__gt=_rolled_up_to()), start__gte=start)
+    either = Q(seconds=width) | Q(seconds=1, id__gt=_rolled_up_to())
+    # That it is one of both widths follows, but only said outright it lets the index be used.
+    return Window.objects.filter(either, seconds__in=(1, width), start__gte=start)
 
 
 def series(
@@ -184,16 +186,22 @@ def series_of_span(environment: str, endpoint: str, *, since: datetime, until: d
     return series(environment, endpoint, since=since, until=until, seconds=min(fitting, default=max(KEPT)))
 
 
+def newest_window(environment: str, endpoint: str) -> int:
+    """Return the id of the endpoint's newest one-second window, 0 without any."""
+    own = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1)
+    return own.aggregate(newest=Max("id"))["newest"] or 0
+
+
 def series_after(environment: str, endpoint: str, *, after_id: int, not_before: datetime) -> tuple[list[Point], int]:
     """Return the one-second points touched by windows that arrived after `after_id`, whole, and the newest id.
 
     With them come the points of the last second of each arm, so that it can be said how every arm stands. Points that began before
     `not_before` are passed over: a chart does not show them any more.
     """
-    own = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1)
-    newest = own.filter(id__gt=after_id).aggregate(newest=Max("id"))["newest"]
-    if newest is None:
+    newest = newest_window(environment, endpoint)
+    if newest <= after_id:
         return [], after_id
+    own = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1)
     shown = own.filter(id__lte=newest, start__gte=not_before)
     fresh = shown.filter(id__gt=after_id).values("start")
     last = shown.order_by().values("arm").annotate(last=Max("start")).values("last")
@@ -248,8 +256,11 @@ def _last(minutes: int) -> "tuple[QuerySet[Window], float]":
 
 
 def _summary(arm: str, rows: list[Window], seconds: float) -> Summary:
-    histogram = merged([row.latency for row in rows])
+    histogram = merged(row.latency for row in rows)
     requests, errors = sum(row.requests for row in rows), sum(errors_of(row) for row in rows)
     share = errors / requests if requests else None
-    quantiles = {name: histogram.quantile(value) for name, value in QUANTILES.items()}
-    return Summary(arm, requests, requests / seconds, errors, share, **quantiles)
+    return Summary(arm, requests, requests / seconds, errors, share, **_quantiles(histogram))
+
+
+def _quantiles(histogram: Histogram) -> dict[str, float | None]:
+    return dict(zip(QUANTILES, histogram.quantiles(list(QUANTILES.values())), strict=True))

@@ -1,13 +1,13 @@
 """Filters of models, for the page and for REST."""
 
 from django.db.models import Q, QuerySet
-from django_filters import CharFilter, FilterSet
+from django_filters import CharFilter
 
-from mlorch_site.lib.lists import TEXT_MAX_CHARS, search_box
+from mlorch_site.lib.lists import TEXT_MAX_CHARS, Filters, search_box
 from registry.models import Model
 
 
-class ModelFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
+class ModelFilter(Filters):
     """Models whose name, description or owner holds `q`."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Search models"))

@@ -5,6 +5,8 @@ After DDSketch (Masson, Rim, Lee, VLDB 2019): with γ = 1.02 a latency of x ms f
 """
 
 import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -70,18 +72,22 @@ class Histogram:
 
     def quantile(self, share: float) -> float | None:
         """Return the latency in ms below which `share` (0–1) of the counts lie; None when nothing was counted."""
+        return self.quantiles([share])[0]
+
+    def quantiles(self, shares: Sequence[float]) -> list[float | None]:
+        """Return the quantile of each share, in one walk; the shares rise."""
         total = self.count
         if total == 0:
-            return None
-        rank = share * (total - 1)
-        seen = self.zero
-        if rank < seen:
-            return 0.0
-        for bucket in sorted(self.buckets):
-            seen += self.buckets[bucket]
-            if rank < seen:
-                return value_of(bucket)
-        return value_of(max(self.buckets))
+            return [None] * len(shares)
+        found: list[float | None] = []
+        rising = iter(sorted(self.buckets))
+        seen, bucket = self.zero, None
+        for share in shares:
+            while share * (total - 1) >= seen:
+                bucket = next(rising)
+                seen += self.buckets[bucket]
+            found.append(0.0 if bucket is None else value_of(bucket))
+        return found
 
     def count_over(self, threshold_ms: float) -> int:
         """Return how many latencies were above `threshold_ms`, up to the width of its bucket (2 %)."""
@@ -126,9 +132,15 @@ class Latency(Struct, frozen=True):
             raise ValueError(f"latency: no request takes longer than {LATENCY_MAX_MS:g} ms")
 
 
-def merged(parts: "list[dict[str, Any]]") -> Histogram:
-    """Return the merge of histograms given as dicts."""
+def merged(parts: Iterable[dict[str, Any]]) -> Histogram:
+    """Return the merge of histograms as `to_dict` gives them. They are not checked: what is stored was checked when it came."""
     total = Histogram()
+    counts: defaultdict[str, int] = defaultdict(int)
     for part in parts:
-        total.merge(Histogram.from_dict(part))
+        total.zero += part.get("zero", 0)
+        total.sum_ms += part.get("sum_ms", 0.0)
+        total.max_ms = max(total.max_ms, part.get("max_ms", 0.0))
+        for bucket, count in part.get("buckets", {}).items():
+            counts[bucket] += count
+    total.buckets = {int(bucket): count for bucket, count in counts.items()}
     return total

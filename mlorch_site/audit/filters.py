@@ -1,12 +1,12 @@
 """Filters of the audit log: exact ones for REST, and on top of them those by which people search."""
 
 from django.forms import HiddenInput
-from django_filters import CharFilter, DateFilter, FilterSet
+from django_filters import CharFilter, DateFilter
 
-from mlorch_site.lib.lists import TEXT_MAX_CHARS, day_box, search_box, text_box
+from mlorch_site.lib.lists import TEXT_MAX_CHARS, Filters, day_box, search_box, text_box
 
 
-class AuditFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
+class AuditFilter(Filters):
     """Records of exactly this actor, act or subject."""
 
     actor = CharFilter()

@@ -16,8 +16,12 @@ TEXT_MAX_CHARS = 100
 Choices = list[tuple[str, str]]  # value and label
 
 
+class Filters(FilterSet):  # type: ignore[misc]  # django-filter has no types
+    """What a list may be filtered by."""
+
+
 def listed(
-    request: HttpRequest, rows: QuerySet[Any], filters: type[FilterSet] | None = None, *, page_size: int = PAGE_SIZE
+    request: HttpRequest, rows: QuerySet[Any], filters: type[Filters] | None = None, *, page_size: int = PAGE_SIZE
 ) -> dict[str, Any]:
     """Return what the template of a list needs: `page`, and with filters their `filters` form and whether any is `filtered` by.
 

@@ -5,14 +5,20 @@ from datetime import timedelta
 from django.db import models
 
 # how long windows of each width in seconds are kept
-KEPT = {1: timedelta(hours=2), 10: timedelta(hours=24), 60: timedelta(days=30), 600: timedelta(days=400)}
+KEPT = {
+    1: timedelta(hours=2),
+    10: timedelta(hours=24),
+    60: timedelta(days=30),
+    600: timedelta(days=400),
+    14_400: timedelta(days=400),
+}
 
 
 class Window(models.Model):
     """Counts and a latency histogram of one arm over `seconds` from `start`, from one gateway (or rolled up over all).
 
     `requests` = ok + client_errors + server_errors + timeouts. `latency` is the histogram as in docs/wire.md section 4. Ids rise in order of
-    arrival, and of commit, so a reader with a cursor misses none, late ones neither. Roll-ups (10 s, 60 s, 600 s) have an empty `gateway` and hold
+    arrival, and of commit, so a reader with a cursor misses none, late ones neither. Roll-ups (all wider ones of `KEPT`) have an empty `gateway` and hold
     exactly the one-second windows up to the `RollUpCursor`. `compared` answers of a shadow arm were held against those that clients got, `agreed` of them
     said the same; the differences are absolute ones of their numbers.
     """

@@ -92,7 +92,7 @@ def _merge(key: type_Key, width: int, parts: list[Window]) -> Window:
         gateway="",
         seconds=width,
         start=start,
-        latency=merged([part.latency for part in parts]).to_dict(),
+        latency=merged(part.latency for part in parts).to_dict(),
         difference_max=max(part.difference_max for part in parts),
         **{name: sum(getattr(part, name) for part in parts) for name in SUMS},
     )

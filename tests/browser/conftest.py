@@ -7,7 +7,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import missing
-from tests.e2e.conftest import product, rest  # noqa: F401 - the same fixtures, an instance of its own
+from tests.e2e import conftest as e2e
+from tests.e2e.client import Rest
+from tests.support.product import Product
+
+product, rest = e2e.product, e2e.rest  # the same fixtures, an instance of its own
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -28,6 +32,14 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def served(product: Product, rest: Rest) -> str:
+    """The address of an ended release, whose endpoint `development/followed` is served."""
+    release = rest.request(1, {"kind": "immediate"}, environment="development", endpoint="followed").body["id"]
+    rest.reach(release, {"succeeded"}, 90)
+    return f"/releases/{release}/"
 
 
 class Person:

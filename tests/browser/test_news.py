@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Person
-from tests.e2e.client import Rest
 from tests.support.product import Product
 
 pytestmark = pytest.mark.browser
@@ -17,12 +16,10 @@ RELOADED_JUST_NOW = "sessionStorage.setItem('mlorch-reloaded-at', String(Date.no
 BLOCKED = "window.WebSocket = class { constructor() { throw new Error('blocked'); } };"
 
 
-@pytest.fixture(scope="module")
-def address(product: Product, rest: Rest) -> str:
+@pytest.fixture
+def address(product: Product, served: str) -> str:
     """A page that hears news and follows charts, and fetches nothing by itself."""
-    release = rest.request(1, {"kind": "immediate"}, environment="development", endpoint="followed").body["id"]
-    rest.reach(release, {"succeeded"}, 90)
-    return f"{product.web}/releases/{release}/"
+    return f"{product.web}{served}"
 
 
 @pytest.fixture

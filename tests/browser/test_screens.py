@@ -4,7 +4,6 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import Person
-from tests.e2e.client import Rest
 from tests.support.product import ROOT, Product
 
 pytestmark = pytest.mark.browser
@@ -33,7 +32,7 @@ SETTLE_MS = 600
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 360)])
 def test_screens__theme_and_width__are_accessible_and_fit(
-    product: Product, rest: Rest, browser: Browser, theme: str, width: int
+    product: Product, served: str, browser: Browser, theme: str, width: int
 ) -> None:
     size = {"width": width, "height": 900}
     person = Person(
@@ -45,18 +44,14 @@ def test_screens__theme_and_width__are_accessible_and_fit(
         viewport=size,
         bypass_csp=True,
     )
-    releases = rest.get("/releases")["results"]
-    extra = (
-        [
-            f"/releases/{releases[0]['id']}/",
-            "/endpoints/production/cancer/",
-            "/endpoints/production/cancer/serving/",
-        ]
-        if releases
-        else []
+    charts = (
+        served,
+        f"{served}report/",
+        "/endpoints/development/followed/",
+        "/endpoints/development/followed/serving/",
     )
     problems = []
-    for path in (*PAGES, *extra):
+    for path in (*PAGES, *charts):
         person.page.goto(f"{product.web}{path}")
         person.page.wait_for_timeout(SETTLE_MS)
         sideways = person.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -7,7 +7,9 @@ from django.test import TestCase
 from deployments.models import Endpoint
 from mlorch_site.accounts.models import User
 from mlorch_site.live import consumers, rights
+from monitoring import consumers as chart_consumers
 from monitoring.models import Window
+from monitoring.news import points_since
 from registry.models import Environment
 from tests.deployments.world import make_model
 from tests.monitoring.windows import NOW, at, row, store
@@ -58,6 +60,23 @@ def test_socket__no_position__what_a_chart_shows_then_each_arrival(vik):
     assert first[1] == [(-5, "candidate", 1), (-5, "stable", 1)]
     assert second == (Window.objects.latest("id").pk, [*first[1], (-2, "stable", 2)])
     assert silent
+
+
+def test_sockets__several_at_the_same_position__read_once(vik, monkeypatch):
+    push(1, row(-5))
+    reads = []
+    monkeypatch.setattr(chart_consumers, "points_since", lambda *asked: reads.append(asked) or points_since(*asked))
+
+    async def scenario():
+        async with socket(SOCKET, vik) as one, socket(SOCKET, vik) as other:
+            first = await points(one), await points(other)
+            await sync_to_async(push)(2, row(-2))
+            return first, (await points(one), await points(other))
+
+    first, second = run(scenario)
+    assert first[0] == first[1]
+    assert second[0] == second[1]
+    assert len(reads) == 2
 
 
 def test_socket__resumed__before_plus_points_is_after(vik):

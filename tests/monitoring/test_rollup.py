@@ -1,8 +1,10 @@
 """Roll-ups hold exactly what the one-second windows held, and what is let go was rolled up before."""
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from monitoring.models import GatewayCursor, RollUpCursor, Window
 from monitoring.services import retention_apply, windows_roll_up
 from tests.monitoring.windows import NOW, at, latency, row, store, totals
 
-WIDTHS = (10, 60, 600)
+WIDTHS = (10, 60, 600, 14_400)
 SECONDS = st.tuples(
     st.integers(-1500, 0), st.sampled_from(["stable", "candidate"]), st.lists(st.floats(0, 1e4), max_size=5)
 )
@@ -53,6 +55,17 @@ def test_roll_up__two_gateways__one_row_per_arm_and_span(db):
     window = Window.objects.get(seconds=10)
     assert (window.gateway, window.requests, window.ok, window.server_errors, window.rejected) == ("", 3, 2, 1, 4)
     assert window.latency == latency([1, 2, 3])
+
+
+def test_migration__of_an_older_site__fills_four_hours_from_ten_minutes(db):
+    store(1, row(-1400, latencies=[1, 2], errors=1), row(0, latencies=[3]), row(-10, arm="candidate", version="2"))
+    windows_roll_up()
+    before = rolled(14_400)
+    Window.objects.filter(seconds=14_400).delete()
+    import_module("monitoring.migrations.0004_roll_ups_of_four_hours").fill(apps, None)
+
+    assert rolled(14_400) == before
+    assert len(before) == 3
 
 
 def test_roll_up__twice__the_same(db):

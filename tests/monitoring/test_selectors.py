@@ -123,6 +123,16 @@ def test_series__until__ends_there(db):
     assert [point.start for point in points] == [NOW - timedelta(seconds=5)]
 
 
+@pytest.mark.parametrize(("days", "seconds"), [(0.1, 60), (3, 600), (90, 14_400)])
+def test_series_of_span__long__the_finest_points_that_make_a_chart(db, days, seconds):
+    store(1, row(-5, latencies=[1, 2]), row(-4))
+    windows_roll_up()
+    with at():
+        points = selectors.series_of_span("production", "clinic", since=NOW - timedelta(days=days), until=NOW)
+
+    assert [(point.seconds, point.requests) for point in points] == [(seconds, 3)]
+
+
 def after(cursor, not_before=NOW - timedelta(minutes=10)):
     return selectors.series_after("production", "clinic", after_id=cursor, not_before=not_before)
 

@@ -1,0 +1,62 @@
+"""Roll-ups of four hours, filled from those of ten minutes: what charts of months are read from."""
+
+from collections import defaultdict
+
+from django.db import migrations
+
+from mlorch_site.lib import clock
+from monitoring.telemetry.histogram import merged
+
+FINE, COARSE = 600, 14_400
+SUMS = (
+    "requests",
+    "ok",
+    "client_errors",
+    "server_errors",
+    "timeouts",
+    "rejected",
+    "drawn",
+    "compared",
+    "agreed",
+    "difference_sum",
+)
+
+
+def fill(apps, schema_editor):
+    model = apps.get_model("monitoring", "Window")
+    fine = model.objects.filter(seconds=FINE)
+    for environment, endpoint in fine.values_list("environment", "endpoint").distinct().order_by():
+        rows = []
+        parts, span = [], None
+        for window in fine.filter(environment=environment, endpoint=endpoint).order_by("start").iterator():
+            if span != (span := int(window.start.timestamp()) // COARSE):
+                rows += coarse_of(model, parts)
+                parts = []
+            parts.append(window)
+        model.objects.bulk_create([*rows, *coarse_of(model, parts)], batch_size=500)
+
+
+def coarse_of(model, parts):
+    """Return the roll-ups of windows that all lie in the same four hours."""
+    groups = defaultdict(list)
+    for window in parts:
+        groups[window.arm, window.version, window.release].append(window)
+    return [merge(model, windows) for windows in groups.values()]
+
+
+def merge(model, windows):
+    first = windows[0]
+    return model(
+        **{name: getattr(first, name) for name in ("environment", "endpoint", "arm", "version", "release")},
+        gateway="",
+        seconds=COARSE,
+        start=clock.from_unix(int(first.start.timestamp()) // COARSE * COARSE),
+        latency=merged(window.latency for window in windows).to_dict(),
+        difference_max=max(window.difference_max for window in windows),
+        **{name: sum(getattr(window, name) for window in windows) for name in SUMS},
+    )
+
+
+class Migration(migrations.Migration):
+    dependencies = [("monitoring", "0003_shadow_comparisons")]
+    operations = [migrations.RunPython(fill, migrations.RunPython.noop)]
