@@ -52,11 +52,11 @@ class Agent:
         await self._templates.warm_up(Path(sys.executable))
 
     def adopt(self) -> None:
-        """Take over workers of an agent process that died; remove the records of those that are gone."""
+        """Take over workers of an agent process that died; remove what those that are gone have left."""
         self._config.sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
         for record in worker_process.saved_records(self._config.records):
             if not record.is_alive():
-                (self._config.records / f"{record.replica}.json").unlink(missing_ok=True)
+                record.remove(self._config.records)
                 continue
             log.info("replica.adopted", replica=record.replica, pid=record.pid)
             self._begin(record.goal, adopted=record)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 from dataclasses import asdict, dataclass
@@ -74,6 +75,13 @@ class Record:
         temporary = folder / f".{self.replica}.tmp"
         temporary.write_text(json.dumps(asdict(self)))
         temporary.replace(folder / f"{self.replica}.json")
+
+    def remove(self, folder: Path) -> None:
+        """Remove the record, and what a worker that is gone has left beside its socket."""
+        socket = Path(self.socket)
+        (folder / f"{self.replica}.json").unlink(missing_ok=True)
+        socket.unlink(missing_ok=True)
+        shutil.rmtree(socket.with_suffix(".home"), ignore_errors=True)
 
 
 def saved_records(folder: Path) -> list[Record]:

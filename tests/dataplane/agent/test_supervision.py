@@ -151,15 +151,18 @@ async def test_agent_leaves_its_workers__next_one_adopts_the_same_process(agent:
 
 
 async def test_process_id_was_reused__record_fools_nobody(agent: Agent) -> None:
-    own = psutil.Process()
-    record = worker_process.Record("r-9", 1, own.pid, own.create_time() - 100, "/x.sock", goal(agent, id="r-9"))
+    own, socket = psutil.Process(), agent.config.sockets / "r-9.sock"
+    record = worker_process.Record("r-9", 1, own.pid, own.create_time() - 100, str(socket), goal(agent, id="r-9"))
     record.save(agent.config.records)
+    socket.touch()
+    socket.with_suffix(".home").mkdir()
     agent.adopt()
 
     assert not record.is_alive()
     worker_process.signal_group(record, signal.SIGKILL)
     assert agent.report()["replicas"] == []
     assert list(agent.config.records.glob("*.json")) == []
+    assert list(agent.config.sockets.iterdir()) == []
 
 
 async def test_close__deep_data_directory__its_short_folder_is_gone(tmp_path: Path) -> None:

@@ -20,21 +20,29 @@ from tests.dataplane.gateway.test_http import Client, request
 from tests.support.waiting import auntil, patience
 
 LINGER_S = 0.15
+FOR_EVER_S = 3600.0
 PARTS = 3
 # Once it is answered the gateway has read what other connections wrote before it.
 LOOK = request("/healthz", b"", "GET")
 
 
 class Running:
-    """A serving gateway and what its worker waits for."""
+    """A serving gateway and what its worker waits for. Idle connections linger for ever unless a test says otherwise."""
 
-    def __init__(self, application: App, server: Server, port: int, task: asyncio.Task[None]) -> None:
+    def __init__(
+        self, application: App, server: Server, port: int, task: asyncio.Task[None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._monkeypatch = monkeypatch
         self.application = application
+        self.linger(FOR_EVER_S)
         self.server = server
         self.port = port
         self.task = task
         self.entered = asyncio.Event()
         self.opened = asyncio.Event()
+
+    def linger(self, seconds: float) -> None:
+        self._monkeypatch.setattr(gateway_server, "DRAIN_LINGER_S", seconds)
 
     async def client(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -51,8 +59,10 @@ class Running:
     async def drain_past_linger(self) -> None:
         """Tell it to drain, and return when a connection that was idle all the while has been closed."""
         idle = await self.client()
+        self.linger(LINGER_S)
         await self.drain()
         assert await idle.is_closed()
+        self.linger(FOR_EVER_S)
 
 
 async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, opened: asyncio.Event) -> None:
@@ -74,15 +84,13 @@ async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ope
 async def gateway(
     state: State, start_worker: Callable[..., Awaitable[FrameWorker]], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
-    monkeypatch.setattr(gateway_server, "DRAIN_LINGER_S", LINGER_S)
     monkeypatch.setattr(gateway_server, "DRAIN_LOOK_S", 0.01)
     listener = socket.create_server(("127.0.0.1", 0))
     is_up = asyncio.Event()
     application = App(state)
     server = Server(application, is_up.set)
-    running = Running(
-        application, server, listener.getsockname()[1], asyncio.create_task(server.serve(sockets=[listener]))
-    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    running = Running(application, server, listener.getsockname()[1], serving, monkeypatch)
 
     async def behaviour(header: Any, body: bytes) -> dict[str, Any]:
         if body == b"slow":
@@ -143,6 +151,7 @@ async def test_drain__request_on_an_idle_connection__is_answered_and_told_to_rec
 async def test_drain__idle_connection__is_closed_after_its_linger_time(gateway: Running) -> None:
     client = await gateway.client()
     await client.ask(request())
+    gateway.linger(LINGER_S)
     began = asyncio.get_running_loop().time()
     await gateway.drain()
 
@@ -219,7 +228,7 @@ async def test_drain__new_connection__waits_in_the_listening_socket_for_the_next
     serving = asyncio.create_task(successor.serve(sockets=[kept]))
 
     assert (await client.answer())[0] == 200
-    successor.stop()
+    successor.stop(is_hurried=True)
     await client.is_closed()
     await serving
 
@@ -236,9 +245,8 @@ async def test_drain__longer_than_its_limit__is_cut(gateway: Running, monkeypatc
 
 
 async def test_end__hurried__idle_connections_are_closed_at_once_and_open_requests_answered(
-    gateway: Running, monkeypatch: pytest.MonkeyPatch
+    gateway: Running,
 ) -> None:
-    monkeypatch.setattr(gateway_server, "DRAIN_LINGER_S", 60.0)
     idle, busy = await gateway.client(), await gateway.client()
     await idle.ask(request())
     busy.writer.write(request(body=b"slow"))

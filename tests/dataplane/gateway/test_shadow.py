@@ -86,7 +86,7 @@ async def test_shadow__silent__clients_answer_comes_at_once_and_it_times_out_alo
         await asyncio.Event().wait()
         return {}
 
-    await mirrored(state, start_worker, silent, timeout_ms=1000)
+    await mirrored(state, start_worker, silent, timeout_ms=2000)
     assert (await call(state, "POST", PATH)).status == 200
     assert copies(state) == 1
     assert state.open_requests[("production", "e")] == 0

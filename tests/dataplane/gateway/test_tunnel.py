@@ -25,7 +25,7 @@ from tests.support.waiting import auntil, patience
 
 SETTINGS = 4
 CALLERS = 8
-LINGER_S = 0.5
+LINGER_S = 2.0
 
 
 def frame(kind: int, payload: bytes, flags: int = 0, stream: int = 1) -> bytes:

@@ -90,6 +90,12 @@ def stop_worker(worker: Worker) -> int:
             worker.process.stdout.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def torch_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where PyTorch keeps what it compiles: else a folder of its own in the machine's temporary one."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("torch"))
+
+
 @pytest.fixture(scope="session")
 def cancer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A standardised logistic regression on the bundled breast-cancer data, saved by MLflow with signature and input example."""

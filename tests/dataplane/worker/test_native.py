@@ -190,12 +190,26 @@ def test_prove__model_is_slow__starts_in_time_without_a_proof(tmp_path: Path, mo
 def test_fits__quickest_try_decides(monkeypatch: pytest.MonkeyPatch, took_s: list[float], wanted: bool) -> None:
     now, tries = [0.0], iter([*took_s, *took_s[-1:] * equivalence.TRIES])
     monkeypatch.setattr(equivalence.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(equivalence, "SCHEDULED", Path("/nowhere"))
 
     def ask() -> None:
         now[0] += next(tries)
         raise ValueError("a refusal takes its time too")
 
     assert equivalence.fits(30.0, (ask, 10)) is wanted
+
+
+def test_fits__others_had_the_processor__does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now, scheduled = [0.0], tmp_path / "schedstat"
+    monkeypatch.setattr(equivalence.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(equivalence, "SCHEDULED", scheduled)
+
+    def ask() -> None:
+        now[0] += 60.0
+        scheduled.write_text(f"0 {round((now[0] / 60) * 59.9e9)} 1\n")
+
+    scheduled.write_text("0 0 0\n")
+    assert equivalence.fits(30.0, (ask, 10))
 
 
 def test_score__custom_model_raises_for_one__others_are_answered(tmp_path: Path) -> None:
