@@ -19,3 +19,12 @@ app.conf.beat_schedule = {
     "monitoring-rollup": {"task": "monitoring.rollup", "schedule": 30.0, "options": {"expires": 30}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
+
+# Asked before a task is sent, each a cheap read; a task without one is always sent.
+app.conf.beat_scheduler = "mlorch_site.beat:AskingScheduler"
+app.conf.beat_questions = {
+    "live.relay_events": "mlorch_site.live.outbox.is_waiting",
+    "deployments.tick": "deployments.tasks.tick_is_due",
+    "registry.tick": "registry.tasks.tick_is_due",
+    "monitoring.rollup": "monitoring.services.has_windows_to_roll_up",
+}

@@ -1,7 +1,6 @@
 """The agent's loop: tell the site what runs, learn what should run, make it so."""
 
 import asyncio
-import contextlib
 import json
 import sys
 import uuid
@@ -20,7 +19,8 @@ from dataplane.agent.worker_process import Record
 
 log = structlog.get_logger(__name__)
 
-SYNC_TIMEOUT_S = 10.0
+SYNC_TIMEOUT_S = 10.0  # beyond the time that the site was asked to wait
+WAIT_S = 5.0  # how long a sync without news waits for another goal; also how old a replica's memory can be on the site
 QUIET_S = 0.03  # changes this close together go in one sync
 
 
@@ -35,7 +35,8 @@ class Agent:
         self._runners: dict[str, ReplicaRunner] = {}
         self._ending: dict[str, tuple[ReplicaRunner, asyncio.Task[None]]] = {}
         self._orphans: dict[str, Record] = {}
-        self._news = asyncio.Event()
+        self._news = asyncio.Event()  # something the site is to hear at once
+        self._known_goal = ""  # the site's name for the goal that is obeyed
         self._reachable = True
 
     def adopt(self) -> None:
@@ -76,12 +77,14 @@ class Agent:
 
         self._ending[replica_id] = (runner, asyncio.create_task(stop()))
 
-    def report(self) -> dict[str, Any]:
-        """Return what is sent to the site."""
+    def report(self, wait_s: float = 0.0) -> dict[str, Any]:
+        """Return what is sent to the site, which may wait so long for another goal before it answers."""
         runners = [*self._runners.values(), *(runner for runner, _ in self._ending.values())]
         return {
             "boot": self._boot,
             "host": self._config.host,
+            "goal": self._known_goal,
+            "wait_s": wait_s,
             "replicas": [runner.report() for runner in runners],
             "environments": [build.report() for build in self._environments.builds.values()],
         }
@@ -93,20 +96,43 @@ class Agent:
         headers = {"Authorization": f"Bearer {self._config.control_token}"}
         try:
             async with aiohttp.ClientSession(headers=headers) as session:
+                self._news.set()
                 while True:
-                    self._news.clear()
-                    await self._sync(session)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._news.wait(), self._config.sync_s)
-                        await asyncio.sleep(QUIET_S)
+                    await self._tell(session) if self._news.is_set() else await self._listen(session)
         finally:
             warming.cancel()
 
-    async def _sync(self, session: aiohttp.ClientSession) -> None:
+    async def _tell(self, session: aiohttp.ClientSession) -> None:
+        """Sync with news, which is answered at once. Without an answer there is news still, to be told a little later."""
+        await asyncio.sleep(QUIET_S)
+        self._news.clear()
+        if not await self._sync(session, 0.0):
+            await asyncio.sleep(self._config.sync_s)
+            self._news.set()
+
+    async def _listen(self, session: aiohttp.ClientSession) -> None:
+        """Sync without news: wait at the site for another goal, and give that up when there is something to tell."""
+        asking = asyncio.create_task(self._sync(session, self._config.sync_s if self._is_building() else WAIT_S))
+        hearing = asyncio.create_task(self._news.wait())
+        try:
+            await asyncio.wait((asking, hearing), return_when=asyncio.FIRST_COMPLETED)
+            if asking.done() and not (asking.result() and self._known_goal):
+                await asyncio.sleep(self._config.sync_s)  # a site that is away, or does not know how to wait
+                self._news.set()
+        finally:
+            asking.cancel()
+            hearing.cancel()
+
+    def _is_building(self) -> bool:
+        """Return whether an environment is being built: people watch its progress."""
+        return any(build.state == "building" for build in self._environments.builds.values())
+
+    async def _sync(self, session: aiohttp.ClientSession, wait_s: float) -> bool:
+        """Report, and obey the goal of the answer. Returns whether there was an answer."""
         url = f"{self._config.control_url}/internal/v1/agents/{self._config.agent_id}/sync"
         try:
-            timeout = aiohttp.ClientTimeout(total=SYNC_TIMEOUT_S)
-            async with session.post(url, json=self.report(), timeout=timeout) as response:
+            timeout = aiohttp.ClientTimeout(total=wait_s + SYNC_TIMEOUT_S)
+            async with session.post(url, json=self.report(wait_s), timeout=timeout) as response:
                 if response.status != 200:
                     raise aiohttp.ClientError(f"HTTP {response.status}")
                 answer = json.loads(await response.read())
@@ -114,11 +140,13 @@ class Agent:
             if self._reachable:
                 log.warning("site.unreachable", error=str(error) or type(error).__name__)
             self._reachable = False
-            return
+            return False
         if not self._reachable:
             log.info("site.reachable")
         self._reachable = True
         self.reconcile(answer["replicas"])
+        self._known_goal = str(answer.get("goal", ""))
+        return True
 
     async def close(self) -> None:
         """End all workers, or leave them for the next agent process when the configuration says so."""

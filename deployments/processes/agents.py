@@ -27,14 +27,19 @@ def agent_report(*, agent: str, report: dict[str, Any], now: datetime) -> list[R
     if not isinstance(rows, list) or not isinstance(builds, list):
         raise Invalid("replicas and environments are lists.", details={"replicas": "a list", "environments": "a list"})
     host = str(report.get("host", ""))[:200]
-    changed = [row["id"] for row in map(_checked, rows) if _store(agent, host, row, now)]
-    reported = [row["id"] for row in rows]
-    ReplicaState.objects.filter(agent=agent).exclude(pk__in=reported).delete()
+    observed = [_checked(row) for row in rows]
+    known = ReplicaState.objects.in_bulk([row["id"] for row in observed])
+    changed = [row["id"] for row in observed if _store(agent, host, row, known.get(row["id"]), now)]
+    mine = ReplicaState.objects.filter(agent=agent)
+    gone = mine.exclude(pk__in=[row["id"] for row in observed])
+    changed += gone.values_list("pk", flat=True)
+    gone.delete()
+    mine.update(reported_at=now)
     for build in builds:
         _store_build(agent, build, now)
     for replica in Replica.objects.filter(pk__in=changed).select_related("endpoint__environment"):
         announce_endpoint(replica.endpoint)
-    return _goal(agent, now)
+    return agent_goal(agent=agent, now=now)
 
 
 def _checked(row: Any) -> dict[str, Any]:
@@ -43,9 +48,8 @@ def _checked(row: Any) -> dict[str, Any]:
     return row
 
 
-def _store(agent: str, host: str, row: dict[str, Any], now: datetime) -> bool:
-    """Store one observation; return whether it is news. A restart keeps the address known, because it stays the same."""
-    old = ReplicaState.objects.filter(pk=row["id"]).first()
+def _store(agent: str, host: str, row: dict[str, Any], old: ReplicaState | None, now: datetime) -> bool:
+    """Store one observation; return whether it is news to people. A restart keeps the address known, because it stays the same."""
     ready_at = row.get("ready_at")
     values = {
         "agent": agent,
@@ -58,16 +62,17 @@ def _store(agent: str, host: str, row: dict[str, Any], now: datetime) -> bool:
         "message": str(row.get("message", ""))[:500],
         "memory_mb": int(row.get("memory_mb") or 0),
         "ready_at": clock.from_unix(ready_at) if ready_at else old.ready_at if old else None,
-        "reported_at": now,
     }
     if row["state"] == "ready" and values["ready_at"] is None:
         values["ready_at"] = now
-    ReplicaState.objects.update_or_create(pk=row["id"], defaults=values)
-    return old is None or (old.state, old.message, old.address) != (
-        values["state"],
-        values["message"],
-        values["address"],
-    )
+    if old is None or _differ(old, values, *values):
+        # Most replicas say the same again and again: nothing is written of them but that they were heard.
+        ReplicaState.objects.update_or_create(pk=row["id"], defaults={**values, "reported_at": now})
+    return old is None or _differ(old, values, "state", "message", "address")
+
+
+def _differ(old: ReplicaState, values: dict[str, Any], *names: str) -> bool:
+    return any(getattr(old, name) != values[name] for name in names)
 
 
 def _store_build(agent: str, build: dict[str, Any], now: datetime) -> None:
@@ -82,8 +87,9 @@ def _store_build(agent: str, build: dict[str, Any], now: datetime) -> None:
         EnvironmentBuild.objects.update_or_create(agent=agent, key=key, defaults={**values, "updated_at": now})
 
 
-def _goal(agent: str, now: datetime) -> list[Replica]:
-    """Return the wanted replicas of this agent, after it took over those that nobody runs."""
+@transaction.atomic
+def agent_goal(*, agent: str, now: datetime) -> list[Replica]:
+    """Return the wanted replicas of this agent, after it took over those that nobody runs. Asking twice is harmless."""
     wanted = Replica.objects.filter(wanted=True, platform=PLATFORM)
     silent = now - timedelta(seconds=limits.AGENT_LEASE_S)
     heard = set(

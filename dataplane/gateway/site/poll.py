@@ -1,6 +1,7 @@
 """The loops that speak with the site: poll and acknowledge route tables, push windows. Neither ever stops the serving."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,6 +18,7 @@ from dataplane.gateway.config import (
     POLL_TIMEOUT_S,
     POLL_WAIT_DRAINING_S,
     POLL_WAIT_S,
+    PUSH_LOOK_S,
     PUSH_TIMEOUT_S,
 )
 from dataplane.gateway.site.poll_stats import stats_of
@@ -140,15 +142,18 @@ def spool_windows(state: State, *, everything: bool) -> None:
     """Put the closed windows into the spool."""
     if windows := state.windows.take(everything=everything):
         state.spool.add(windows)
+        state.spooled.set()
 
 
 async def push_forever(state: State, session: aiohttp.ClientSession) -> None:
     """Send spooled batches in order, those of earlier boots first; each is deleted when the site has it."""
     backoff_s = BACKOFF_FIRST_S
     while True:
+        state.spooled.clear()
         waiting = state.spool.waiting()
         if not waiting:
-            await asyncio.sleep(0.1)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(state.spooled.wait(), PUSH_LOOK_S)
             continue
         try:
             await _push(state, session, waiting)
