@@ -17,6 +17,10 @@ class AskingScheduler(PersistentScheduler):
     A question that cannot be answered counts as yes: the task itself is as safe as ever.
     """
 
+    def adjust(self, n: Any, drift: float = 0.0) -> Any:
+        # Celery wakes 10 ms before an entry is due, and then asks again and again until it is.
+        return n + drift if n and n > 0 else n
+
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         question = self.app.conf.beat_questions.get(entry.task)
         if question is None or _answer(import_string(question)):

@@ -20,7 +20,7 @@ from dataplane.agent.worker_process import Record
 log = structlog.get_logger(__name__)
 
 SYNC_TIMEOUT_S = 10.0  # beyond the time that the site was asked to wait
-WAIT_S = 5.0  # how long a sync without news waits for another goal; also how old a replica's memory can be on the site
+WAIT_S = 10.0  # how long a sync without news waits for another goal; also how old a replica's memory can be on the site
 QUIET_S = 0.03  # changes this close together go in one sync
 
 

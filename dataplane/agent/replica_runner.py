@@ -22,7 +22,7 @@ from dataplane.agent.worker_process import Record
 log = structlog.get_logger(__name__)
 
 START_POLL_S = 0.05
-WATCH_S = 1.0
+WATCH_S = 2.0
 PING_EVERY_S = 10.0  # a worker's end is told at once; this finds one that lives and does not answer
 PING_AGAIN_S = 2.0  # after a ping that was not answered
 PINGS_MISSED_MAX = 3

@@ -58,8 +58,8 @@ class Record:
     def resident_mb(self) -> int:
         """Return the memory in use, in MB, 0 when the process is gone. Cheap, but what forked workers share is in it."""
         try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:
-                return int(file.read().split()[1]) * resource.getpagesize() // (1024 * 1024)
+            with open(f"/proc/{self.pid}/statm", "rb", buffering=0) as file:
+                return int(file.read(200).split()[1]) * resource.getpagesize() // (1024 * 1024)
         except (OSError, IndexError):
             return 0
 

@@ -127,7 +127,7 @@ class Plan:
 
     def celery(self, name: str, queue: str, concurrency: int) -> Spec:
         command = [*CELERY, "worker", "-Q", queue, "-n", f"{name}@%h", "--concurrency", str(concurrency)]
-        command += ["--loglevel", "warning", "--without-gossip", "--without-mingle"]
+        command += ["--loglevel", "warning", "--without-gossip", "--without-mingle", "--without-heartbeat"]
         return Spec(name, command, self.site_env, stop_grace_s=10)
 
     def beat(self) -> Spec:
