@@ -1,4 +1,4 @@
-"""Processes on this machine, supervised by the agent, which asks for its goal every half second."""
+"""Processes on this machine, supervised by the agent, which waits at the site for its goal."""
 
 from typing import Any
 
