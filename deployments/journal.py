@@ -12,6 +12,8 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.live import outbox
 
+GOAL_TOPIC = "agents"
+
 
 @dataclass(frozen=True)
 class AuditEntry:
@@ -65,6 +67,11 @@ def announce_endpoint(endpoint: Endpoint) -> None:
     """Publish that the endpoint looks different."""
     topic = f"endpoint.{endpoint.environment.name}.{endpoint.name}"
     outbox.publish(topic, "endpoint.changed", {"environment": endpoint.environment.name, "endpoint": endpoint.name})
+
+
+def announce_goal() -> None:
+    """Publish that agents should run something else: those that wait for it ask again."""
+    outbox.publish(GOAL_TOPIC, "goal.changed")
 
 
 def endpoint_subject(endpoint: Endpoint) -> Subject:

@@ -1,8 +1,7 @@
 """Every limit of deployments, with its unit in the name."""
 
 GATEWAY_LEASE_S = 10  # a gateway that has not reported for longer does not hold up a rollout
-GATEWAY_TOUCH_S = 2  # how often a waiting long poll says that its gateway lives
-GATEWAY_POLL_LOOK_S = 0.05
+GATEWAY_TOUCH_S = 5  # how often a waiting long poll says that its gateway lives
 AGENT_LEASE_S = 30  # replicas of an agent silent for longer may be taken over by another
 REPLICA_GONE_S = 60  # an unwanted replica whose agent is silent for longer is forgotten
 
@@ -28,6 +27,7 @@ PAUSE_DEADLINE_S = 7 * 24 * 3600
 INSTANT_PASSES_MAX = 6  # how far one call may bring a rollout without waiting for anybody
 
 ROUTE_TABLES_KEPT = 200
+ROUTES_SWEEP_S = 60  # tables are built anew that often even without news
 STATUS_REASON_MAX_CHARS = 500
 UNACKNOWLEDGED_MAX_CHARS = 200  # of what a gateway says about a table it refuses
 KEY_BYTES = 32

@@ -4,18 +4,16 @@ from datetime import datetime, timedelta
 
 import structlog
 from celery import shared_task
-from django.db.models import Q
 
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
-from deployments.routes.publish import publish_changed
+from deployments.routes.follow import routes_are_due, routes_follow
 from deployments.services.advance import release_look
 from deployments.services.checks import CHECK_RELEASE, release_check
-from deployments.services.replicas import replicas_reap
+from deployments.services.replicas import replicas_leave, replicas_reap
 from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import enqueue
-from registry.models import Environment
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +30,15 @@ def tick() -> None:
         except Exception:  # one release that cannot be looked at must not stop the others
             log.exception("release.look_failed", release=release_id)
             Release.objects.filter(pk=release_id).update(due_at=now + timedelta(seconds=limits.LOOK_IDLE_S))
-    publish_changed(Environment.objects.order_by("pk"), reason="replicas or keys changed", now=now)
+    if routes_are_due(now):
+        routes_follow(now)
     replicas_reap(now=now)
+
+
+def tick_is_due() -> bool:
+    """Return whether a tick would find anything to do. Cheap: asked every second."""
+    now = clock.now()
+    return Release.objects.filter(due_at__lte=now).exists() or routes_are_due(now) or replicas_leave(now)
 
 
 @shared_task(name="deployments.reconcile_release", queue="control")
@@ -50,7 +55,7 @@ def check_release(release_id: str) -> None:
 
 
 def _due(now: datetime) -> list[tuple[str, str]]:
-    rows = Release.objects.filter(Q(due_at__lte=now)).order_by("due_at").values_list("pk", "status")
+    rows = Release.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", "status")
     return [(str(pk), status) for pk, status in rows[:DUE_PER_TICK]]
 
 

@@ -120,7 +120,7 @@ DATABASES = {"default": _database()}
 REDIS_URL = env.str("REDIS_URL", "")
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "mlorch_site.live.layer.QuietLayer",
         # A read timeout would end an idle subscription silently (django/channels_redis#422).
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "mlorch"},
     }
@@ -160,6 +160,14 @@ CELERY_BEAT_SCHEDULE = {
     "registry-tick": {"task": "registry.tick", "schedule": 2.0, "options": {"expires": 3}},
     "monitoring-rollup": {"task": "monitoring.rollup", "schedule": 30.0, "options": {"expires": 30}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
+}
+# Asked before a task is sent, each a cheap read; a task without one is always sent.
+CELERY_BEAT_SCHEDULER = "mlorch_site.beat:AskingScheduler"
+CELERY_BEAT_QUESTIONS = {
+    "live.relay_events": "mlorch_site.live.outbox.is_waiting",
+    "deployments.tick": "deployments.tasks.tick_is_due",
+    "registry.tick": "registry.tasks.tick_is_due",
+    "monitoring.rollup": "monitoring.services.has_windows_to_roll_up",
 }
 
 AUTH_PASSWORD_VALIDATORS = [

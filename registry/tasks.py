@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from mlorch_site.lib import clock
@@ -15,7 +15,7 @@ from mlorch_site.lib.errors import DomainError
 from mlorch_site.lib.swap import swap
 from registry import artifacts, services
 from registry.actors import WORKER
-from registry.approvals.services import approvals_expire
+from registry.approvals.services import approvals_expire, approvals_past
 from registry.artifact_facts import artifact_facts
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
@@ -72,11 +72,25 @@ def _ensure_webhook(registry: Backend, now: datetime) -> None:
 def tick() -> None:
     """Enqueue what is due: digests, aliases. Expire approvals."""
     now = clock.now()
-    for pk in Version.objects.filter(digest_due_at__lte=now).values_list("pk", flat=True)[:DUE_PER_TICK]:
+    for pk in _digests_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         digest_version.delay(pk)
-    for pk in AliasIntent.objects.filter(applied_at=None, due_at__lte=now).values_list("pk", flat=True)[:DUE_PER_TICK]:
+    for pk in _aliases_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         apply_alias.delay(pk)
     approvals_expire(now=now)
+
+
+def tick_is_due() -> bool:
+    """Return whether a tick would find anything to do. Cheap: asked every other second."""
+    now = clock.now()
+    return _digests_due(now).exists() or _aliases_due(now).exists() or approvals_past(now).exists()
+
+
+def _digests_due(now: datetime) -> QuerySet[Version]:
+    return Version.objects.filter(digest_due_at__lte=now)
+
+
+def _aliases_due(now: datetime) -> QuerySet[AliasIntent]:
+    return AliasIntent.objects.filter(applied_at=None, due_at__lte=now)
 
 
 @shared_task(name="registry.digest", queue="work")

@@ -12,7 +12,7 @@ SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108, with the terminating z
 
 @dataclass(frozen=True)
 class Config:
-    """`sync_s` is the period of the sync in seconds; `stop_workers` ends workers when the agent is ended by SIGTERM."""
+    """`sync_s` is the period of the sync in seconds where it cannot wait at the site; `stop_workers` ends workers when the agent is ended by SIGTERM."""
 
     agent_id: str
     host: str

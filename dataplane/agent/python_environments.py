@@ -11,8 +11,11 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
+
+from dataplane.wire.agent_sync import PROGRESS_MAX_CHARS, BuildObservation
 
 # What the worker itself needs beside the version's own requirements: the decoder of its native path.
 RUNTIME_REQUIREMENTS = ("msgspec>=0.22,<1",)
@@ -81,15 +84,15 @@ class Build:
     """What is known of one environment: `state` is building, ready or failed."""
 
     key: str
-    state: str = "building"
+    state: Literal["building", "ready", "failed"] = "building"
     progress: str = "waiting"
     log: str = ""
     failed_at: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def report(self) -> dict[str, str]:
+    def report(self) -> BuildObservation:
         """Return the build as the sync reports it."""
-        return {"key": self.key, "state": self.state, "progress": self.progress, "log_tail": self.log[-LOG_TAIL_CHARS:]}
+        return BuildObservation(self.key, self.state, self.progress[:PROGRESS_MAX_CHARS], self.log[-LOG_TAIL_CHARS:])
 
 
 class Environments:
@@ -120,7 +123,11 @@ class Environments:
             try:
                 await self._build(build, target, lines)
             except (BuildFailed, OSError) as error:
-                build.state, build.progress, build.failed_at = "failed", str(error)[:300], time.monotonic()
+                build.state, build.progress, build.failed_at = (
+                    "failed",
+                    str(error)[:PROGRESS_MAX_CHARS],
+                    time.monotonic(),
+                )
                 raise BuildFailed(str(error)) from error
             build.state, build.progress = "ready", "ready"
         return interpreter

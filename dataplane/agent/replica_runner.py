@@ -7,27 +7,30 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from dataplane.agent import worker_process
 from dataplane.agent.config import Config
+from dataplane.agent.exits import Exit, exit_of
 from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments
+from dataplane.agent.scales import Scales
 from dataplane.agent.templates import NoTemplate, Templates
 from dataplane.agent.worker_process import Record
+from dataplane.wire import shapes
+from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation, ReplicaStatus
+from dataplane.wire.worker_start import StartEvent
 
 log = structlog.get_logger(__name__)
 
 START_POLL_S = 0.05
-WATCH_S = 0.25
-PING_EVERY_S = 2.0
-WEIGH_EVERY_S = 1.0
+WATCH_S = 2.0
+PING_EVERY_S = 10.0  # a worker's end is told at once; this finds one that lives and does not answer
+PING_AGAIN_S = 2.0  # after a ping that was not answered
 PINGS_MISSED_MAX = 3
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
 RESTARTS_FORGIVEN_AFTER_S = 300.0
-REASON_MAX_CHARS = 480
 
 
 class Hopeless(Exception):
@@ -46,11 +49,11 @@ class ReplicaRunner:
         config: Config,
         environments: Environments,
         templates: Templates,
-        goal: dict[str, Any],
+        goal: ReplicaGoal,
         changed: Callable[[], None],
     ) -> None:
         self.goal = goal
-        self.state = "pending"
+        self.state: ReplicaStatus = "pending"
         self.message = ""
         self.restarts = 0
         self.memory_mb = 0
@@ -66,7 +69,7 @@ class ReplicaRunner:
 
     @property
     def id(self) -> str:
-        return str(self.goal["id"])
+        return self.goal.id
 
     @property
     def _socket(self) -> Path:
@@ -81,29 +84,29 @@ class ReplicaRunner:
         self.record = adopted
         self._task = asyncio.create_task(self._run(), name=f"replica {self.id}")
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> ReplicaObservation:
         """Return the replica as the sync reports it."""
         record = self.record
-        return {
-            "id": self.id,
-            "generation": self.goal["generation"],
-            "state": self.state,
-            "pid": record.pid if record else None,
-            "started_at": record.born if record else None,
-            "address": f"unix:{self._socket}",
-            "restarts": self.restarts,
-            "message": self.message[:REASON_MAX_CHARS],
-            "memory_mb": self.memory_mb if record else 0,
-            "digest": self.goal["digest"],
-            "ready_at": self.ready_at,
-        }
+        return ReplicaObservation(
+            id=self.id,
+            generation=self.goal.generation,
+            state=self.state,
+            pid=record.pid if record else None,
+            started_at=record.born if record else None,
+            address=f"unix:{self._socket}",
+            restarts=self.restarts,
+            message=shapes.cut(self.message),
+            memory_mb=self.memory_mb if record else 0,
+            digest=self.goal.digest,
+            ready_at=self.ready_at,
+        )
 
     async def stop(self) -> None:
         """End the worker and forget it."""
         self._set("stopping", "")
         await self.detach()
         if self.record:
-            await worker_process.end(self.record, self._handle, float(self.goal.get("drain_s", 10)))
+            await worker_process.end(self.record, self._handle, self.goal.drain_s)
         self._forget()
         self._set("stopped", "")
 
@@ -114,7 +117,7 @@ class ReplicaRunner:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def _set(self, state: str, message: str) -> None:
+    def _set(self, state: ReplicaStatus, message: str) -> None:
         if (state, message) != (self.state, self.message):
             self.state, self.message = state, message
             self._changed()
@@ -143,7 +146,7 @@ class ReplicaRunner:
         if self.ready_at and time.time() - self.ready_at > RESTARTS_FORGIVEN_AFTER_S:
             self.restarts = 0
         self.ready_at = None
-        return self.restarts >= int(self.goal.get("max_restarts", 3))
+        return self.restarts >= self.goal.max_restarts
 
     async def _clear_away(self) -> None:
         if self.record:
@@ -166,7 +169,7 @@ class ReplicaRunner:
     async def _fork_or_start(self, python: Path) -> None:
         """Fork the worker from a warm template; start it the slower way when there is none that can, or nothing to share."""
         try:
-            if self.goal.get("runtime"):
+            if self.goal.runtime:
                 raise NoTemplate("this runtime loads nothing that could be shared")
             self.record, self._offset = await self._templates.start(self.goal, python, self._socket, self._log)
             self._handle = None
@@ -176,55 +179,73 @@ class ReplicaRunner:
                 self.goal, python, self._socket, self._log, self._config.path
             )
         self.record.save(self._config.records)
+        self._changed()
 
     async def _interpreter(self) -> Path:
         self._set("building", "")
         try:
-            return await self._environments.python_for(
-                list(self.goal.get("requirements", [])), str(self.goal.get("python", ""))
-            )
+            return await self._environments.python_for(self.goal.requirements, self.goal.python)
         except BadRequirement as error:
             raise Hopeless(f"The version's requirements are refused: {error}.") from error
         except BuildFailed as error:
             raise Hopeless(f"The environment could not be built: {error}") from error
 
     async def _until_ready(self) -> None:
+        assert self.record is not None
         began = time.monotonic()
         offset = self._offset
-        while True:
-            news, offset = worker_process.events(self._log, offset)
-            for event in news:
-                if event["event"] == "failed":
-                    await self._clear_away()
-                    raise Hopeless(str(event.get("error", "the worker could not start")))
-                if event["event"] == "warming":
-                    self._set("warming", "")
-                if event["event"] == "ready":
+        with exit_of(self.record) as end:
+            while True:
+                news, offset = worker_process.events(self._log, offset)
+                if await self._is_ready(news):
                     return
-            if self.record is None or worker_process.has_ended(self.record, self._handle):
-                raise Crashed(f"The worker ended while starting: {worker_process.last_line(self._log, self._offset)}")
-            if time.monotonic() - began > float(self.goal.get("start_timeout_s", 300)):
-                raise Crashed(f"The worker was not ready after {self.goal.get('start_timeout_s', 300)} s")
-            await asyncio.sleep(START_POLL_S)
+                if time.monotonic() - began > self.goal.start_timeout_s:
+                    raise Crashed(f"The worker was not ready after {self.goal.start_timeout_s} s")
+                if await end.within(START_POLL_S):
+                    await self._last_words(offset)
+
+    async def _is_ready(self, news: list[StartEvent]) -> bool:
+        """Take in what a starting worker says; return whether it is ready. Raises Hopeless."""
+        for event in news:
+            if event.event == "failed":
+                await self._clear_away()
+                raise Hopeless(event.error or "the worker could not start")
+            if event.event == "warming":
+                self._set("warming", "")
+            if event.event == "ready":
+                return True
+        return False
+
+    async def _last_words(self, offset: int) -> None:
+        """Raise what a worker that ended while it started has said of it."""
+        await self._is_ready(worker_process.events(self._log, offset)[0])
+        raise Crashed(f"The worker ended while starting: {worker_process.last_line(self._log, self._offset)}")
 
     async def _watch(self) -> None:
         assert self.record is not None
-        missed, next_ping, next_weighing, memory_mb = 0, 0.0, 0.0, 0
-        while True:
-            if worker_process.has_ended(self.record, self._handle):
-                raise Crashed(f"The worker ended: {worker_process.last_line(self._log, self._offset)}")
-            if time.monotonic() >= next_weighing:
-                next_weighing = time.monotonic() + WEIGH_EVERY_S
-                memory_mb = self.memory_mb = self.record.memory_mb()
-            limit_mb = int(self.goal.get("memory_limit_mb", 2048))
-            if memory_mb > limit_mb:
-                raise Crashed(f"The worker used {memory_mb} MB of memory, more than its limit of {limit_mb} MB")
+        with exit_of(self.record) as end:
+            await self._watch_until(end, self.record)
+        raise Crashed(f"The worker ended: {worker_process.last_line(self._log, self._offset)}")
+
+    async def _watch_until(self, end: Exit, record: Record) -> None:
+        """Return when the worker has ended. Raises Crashed when it has to be ended."""
+        scales = Scales(record, self.goal.memory_limit_mb)
+        missed, next_ping = 0, 0.0
+        while not await end.within(0 if next_ping == 0 else WATCH_S):
+            self.memory_mb = scales.own_mb()
+            if self.memory_mb > scales.limit_mb:
+                sentence = f"{self.memory_mb} MB of memory, more than its limit of {scales.limit_mb} MB"
+                raise Crashed(f"The worker used {sentence}")
             if time.monotonic() >= next_ping:
-                next_ping = time.monotonic() + PING_EVERY_S
-                missed = 0 if await worker_process.ping(self.record.socket) else missed + 1
-                if missed >= PINGS_MISSED_MAX:
-                    raise Crashed("The worker does not answer any more")
-                if not missed and self.state != "ready":
-                    self.ready_at = time.time()
-                    self._set("ready", "")
-            await asyncio.sleep(WATCH_S)
+                missed = await self._ping(record, missed)
+                next_ping = time.monotonic() + (PING_AGAIN_S if missed else PING_EVERY_S)
+
+    async def _ping(self, record: Record, missed: int) -> int:
+        """Return how many pings in a row were not answered, with this one. Raises Crashed when there were too many."""
+        missed = 0 if await worker_process.ping(record.socket) else missed + 1
+        if missed >= PINGS_MISSED_MAX:
+            raise Crashed("The worker does not answer any more")
+        if not missed and self.state != "ready":
+            self.ready_at = time.time()
+            self._set("ready", "")
+        return missed

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -11,20 +10,21 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import structlog
 
 from dataplane.agent import worker_process
 from dataplane.agent.config import Config
+from dataplane.wire import shapes
+from dataplane.wire.agent_sync import ReplicaGoal
+from dataplane.wire.worker_start import GO, ForkAnswer, ForkRequest
 
 log = structlog.get_logger(__name__)
 
 READY_TIMEOUT_S = 60.0
 FORK_TIMEOUT_S = 10.0
 POLL_S = 0.05
-GO = b"go"  # as dataplane/worker/template.py says it
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 300.0
 TEMPLATES_MAX = 8
@@ -83,7 +83,7 @@ class Template:
         self._socket.unlink(missing_ok=True)
         descriptor = worker_process.open_log(self._log)
         offset = self._log.stat().st_size
-        environment = worker_process.clean_environment({}, self._home, self._config.path)
+        environment = worker_process.clean_environment(1, self._home, self._config.path)
         self._handle = subprocess.Popen(
             [str(self._python), "-m", "dataplane.worker.template", "--socket", str(self._socket)],
             stdin=subprocess.DEVNULL,
@@ -100,9 +100,9 @@ class Template:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             news, offset = worker_process.events(self._log, offset)
-            if any(event["event"] == "ready" for event in news):
+            if any(event.event == "ready" for event in news):
                 return
-            if why := next((event["error"] for event in news if event["event"] == "unfit"), ""):
+            if why := next((event.error for event in news if event.event == "unfit"), ""):
                 self._unfit = f"this environment cannot be forked: {why}"
                 raise NoTemplate(self._unfit)
             if self.pid is None:
@@ -110,7 +110,7 @@ class Template:
             await asyncio.sleep(POLL_S)
         raise NoTemplate(f"the template was not ready after {READY_TIMEOUT_S:g} s")
 
-    async def fork(self, request: dict[str, Any], keep: Callable[[int], None]) -> None:
+    async def fork(self, request: ForkRequest, keep: Callable[[int], None]) -> None:
         """Fork a worker. `keep` is called with its process id before it may begin. Raises NoTemplate; then no worker runs."""
         await self.warm_up()
         self.used_at = time.monotonic()
@@ -118,11 +118,11 @@ class Template:
             async with asyncio.timeout(FORK_TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(str(self._socket))
                 try:
-                    writer.write(json.dumps(request).encode() + b"\n")
-                    told = json.loads(await reader.readline())
-                    if "pid" not in told:
-                        raise NoTemplate(f"the template refuses: {told.get('error')}")
-                    keep(int(told["pid"]))
+                    writer.write(shapes.write(request) + b"\n")
+                    answer = shapes.read(ForkAnswer, await reader.readline())
+                    if answer.pid is None:
+                        raise NoTemplate(f"the template refuses: {answer.error}")
+                    keep(answer.pid)
                     writer.write(GO)
                     await writer.drain()
                 finally:
@@ -175,27 +175,26 @@ class Templates:
             log.warning("template.failed", python=str(python), why=str(error))
 
     async def start(
-        self, goal: dict[str, Any], python: Path, socket: Path, worker_log: Path
+        self, goal: ReplicaGoal, python: Path, socket: Path, worker_log: Path
     ) -> tuple[worker_process.Record, int]:
         """Fork a worker for a goal; return its record and where its part of the log begins. Raises NoTemplate."""
         home = worker_process.home_of(goal, socket)
-        memory_mb = int(goal.get("memory_limit_mb", 2048))
         descriptor = worker_process.open_log(worker_log)
         offset = worker_log.stat().st_size
         os.close(descriptor)
-        request = {
-            "module": worker_process.module_of(goal),
-            "arguments": worker_process.arguments_of(goal, socket),
-            "log": str(worker_log),
-            "home": str(home),
-            "data_bytes": worker_process.data_limit(memory_mb),
-            "threads": int(goal.get("cpu_threads", 1)),
-        }
+        request = ForkRequest(
+            module=worker_process.module_of(goal),
+            arguments=worker_process.arguments_of(goal, socket),
+            log=str(worker_log),
+            home=str(home),
+            data_bytes=worker_process.data_limit(goal.memory_limit_mb),
+            threads=goal.cpu_threads,
+        )
         records: list[worker_process.Record] = []
 
         def keep(pid: int) -> None:
             born = psutil.Process(pid).create_time()
-            records.append(worker_process.Record(goal["id"], int(goal["generation"]), pid, born, str(socket), goal))
+            records.append(worker_process.Record(goal.id, goal.generation, pid, born, str(socket), goal))
             records[0].save(self._config.records)
 
         await self.template_for(python).fork(request, keep)

@@ -11,11 +11,14 @@ import subprocess
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from dataplane.wire import shapes
+from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
+from dataplane.wire.shapes import Malformed
+from dataplane.wire.worker_start import StartEvent
 from dataplane.worker.threads import THREAD_VARIABLES
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +40,7 @@ class Record:
     pid: int
     born: float
     socket: str
-    goal: dict[str, Any]
+    goal: ReplicaGoal
 
     @cached_property
     def _process(self) -> psutil.Process | None:
@@ -56,8 +59,19 @@ class Record:
         except psutil.Error:
             return False
 
+    def resident_mb(self) -> int:
+        """Return the memory in use, in MB, 0 when the process is gone. Cheap, but what forked workers share is in it."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb", buffering=0) as file:
+                return int(file.read(200).split()[1]) * resource.getpagesize() // (1024 * 1024)
+        except (OSError, IndexError):
+            return 0
+
     def memory_mb(self) -> int:
-        """Return the memory that is the process's own, in MB, 0 when it is gone: what forked workers share is nobody's fault."""
+        """Return the memory that is the process's own, in MB, 0 when it is gone: what forked workers share is nobody's fault.
+
+        Dear: the kernel walks through all pages of the process.
+        """
         try:
             process = psutil.Process(self.pid)
             try:
@@ -73,7 +87,7 @@ class Record:
         """Write the record in one piece."""
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{self.replica}.tmp"
-        temporary.write_text(json.dumps(asdict(self)))
+        temporary.write_text(json.dumps({**asdict(self), "goal": shapes.plain(self.goal)}))
         temporary.replace(folder / f"{self.replica}.json")
 
     def remove(self, folder: Path) -> None:
@@ -89,8 +103,9 @@ def saved_records(folder: Path) -> list[Record]:
     records = []
     for path in sorted(folder.glob("*.json")):
         try:
-            records.append(Record(**json.loads(path.read_text())))
-        except (ValueError, TypeError, OSError):
+            values = json.loads(path.read_text())
+            records.append(Record(**{**values, "goal": shapes.convert(ReplicaGoal, values["goal"])}))
+        except (ValueError, TypeError, KeyError, OSError):
             path.unlink(missing_ok=True)
     return records
 
@@ -103,7 +118,7 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
-def clean_environment(goal: dict[str, Any], home: Path, path: str) -> dict[str, str]:
+def clean_environment(threads: int, home: Path, path: str) -> dict[str, str]:
     """Return the worker's whole environment: no secret of ours is in it."""
     environment = {"PATH": path, "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
     environment |= {
@@ -112,8 +127,7 @@ def clean_environment(goal: dict[str, Any], home: Path, path: str) -> dict[str, 
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    threads = str(goal.get("cpu_threads", 1))
-    return environment | dict.fromkeys(THREAD_VARIABLES, threads)
+    return environment | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def data_limit(memory_mb: int) -> int:
@@ -129,39 +143,39 @@ def _limit(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
 
 
-def home_of(goal: dict[str, Any], socket: Path) -> Path:
+def home_of(goal: ReplicaGoal, socket: Path) -> Path:
     """Make and return the private home of a worker."""
-    home = socket.parent / f"{goal['id']}.home"
+    home = socket.parent / f"{goal.id}.home"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     return home
 
 
-def module_of(goal: dict[str, Any]) -> str:
+def module_of(goal: ReplicaGoal) -> str:
     """Return the module that a worker runs."""
-    return RUNTIMES[goal.get("runtime", "")]
+    return RUNTIMES[goal.runtime]
 
 
-def arguments_of(goal: dict[str, Any], socket: Path) -> list[str]:
+def arguments_of(goal: ReplicaGoal, socket: Path) -> list[str]:
     """Return the command line of a worker, without its interpreter and module."""
-    arguments = ["--socket", str(socket), "--artifacts", goal["artifacts"], "--digest", goal["digest"]]
-    return [*arguments, "--model", goal["model"], "--version", str(goal["version"])]
+    arguments = ["--socket", str(socket), "--artifacts", goal.artifacts, "--digest", goal.digest]
+    return [*arguments, "--model", goal.model, "--version", goal.version]
 
 
 def start(
-    goal: dict[str, Any], python: Path, socket: Path, log: Path, path: str
+    goal: ReplicaGoal, python: Path, socket: Path, log: Path, path: str
 ) -> tuple[Record, "subprocess.Popen[bytes]", int]:
     """Start a worker; return its record, its handle, and where its part of the log begins."""
     home = home_of(goal, socket)
     descriptor = open_log(log)
     offset = os.fstat(descriptor).st_size
-    memory_mb = int(goal.get("memory_limit_mb", 2048))
+    memory_mb = goal.memory_limit_mb
     try:
         handle = subprocess.Popen(
             [str(python), "-m", module_of(goal), *arguments_of(goal, socket)],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
-            env=clean_environment(goal, home, path),
+            env=clean_environment(goal.cpu_threads, home, path),
             cwd=home,
             start_new_session=True,
             preexec_fn=lambda: _limit(memory_mb),
@@ -169,10 +183,10 @@ def start(
     finally:
         os.close(descriptor)
     born = psutil.Process(handle.pid).create_time()
-    return Record(goal["id"], int(goal["generation"]), handle.pid, born, str(socket), goal), handle, offset
+    return Record(goal.id, goal.generation, handle.pid, born, str(socket), goal), handle, offset
 
 
-def events(log: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+def events(log: Path, offset: int) -> tuple[list[StartEvent], int]:
     """Return the worker's events written since `offset`, and the new offset. Lines that are not events are the model's own output."""
     found = []
     with contextlib.suppress(OSError), open(log, "rb") as file:
@@ -181,8 +195,8 @@ def events(log: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
         whole = chunk[: chunk.rfind(b"\n") + 1]
         for line in whole.splitlines():
             if line.startswith(b'{"event"'):
-                with contextlib.suppress(ValueError):
-                    found.append(json.loads(line))
+                with contextlib.suppress(Malformed):
+                    found.append(shapes.read(StartEvent, line))
         offset += len(whole)
     return found, offset
 

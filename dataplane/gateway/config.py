@@ -44,6 +44,7 @@ DISCARD_MAX_BYTES = 16 * 1024 * 1024  # of a refused body, so that its sender ge
 RETRY_AFTER_S = 1
 SPOOL_MAX_BATCHES = 7200
 PUSH_TIMEOUT_S = 10
+PUSH_LOOK_S = 5.0  # for what an ended process of the gateway left in the spool
 CLOSE_DELAY_S = 0.05
 
 

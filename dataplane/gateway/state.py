@@ -42,6 +42,7 @@ class State:
         self.windows = Windows(time.time)
         self.shadow = Shadow(self.lanes, self.windows)
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.peers.is_alive)
+        self.spooled = asyncio.Event()  # windows wait to be sent
         self.request_log = RequestLog(config.folder / "requests", config.log_sink)
         self.news = asyncio.Event()  # something the site is to hear before the next poll is due
         self.tables: dict[str, CompiledTable] = {}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from dataplane.wire.shapes import Count, HeaderText, OptionalAddress, Positive, Text, UnixTime
+from dataplane.wire.shapes import Count, HeaderText, Number, OptionalAddress, Positive, Text, UnixTime
 
 SYNC_BODY_MAX_BYTES = 2 * 1024 * 1024
 REPLICAS_MAX = 10_000
@@ -47,11 +47,16 @@ class BuildObservation(Struct, frozen=True):
 
 
 class AgentReport(Struct, frozen=True):
-    """All replicas and builds of one agent; what is missing is no more."""
+    """All replicas and builds of one agent; what is missing is no more.
+
+    `goal` names the goal that it knows: the site waits up to `wait_s` for another one before it answers.
+    """
 
     replicas: Annotated[list[ReplicaObservation], Meta(max_length=REPLICAS_MAX)]
     boot: Text = ""
     host: Annotated[str, Meta(max_length=HOST_MAX_CHARS)] = ""
+    goal: HeaderText = ""
+    wait_s: Number = 0.0
     environments: Annotated[list[BuildObservation], Meta(max_length=BUILDS_MAX)] = []
 
 
@@ -80,6 +85,7 @@ class ReplicaGoal(Struct, frozen=True):
 
 
 class AgentGoal(Struct, frozen=True):
-    """Everything that should run on the agent's machine; what is not named is stopped."""
+    """Everything that should run on the agent's machine; what is not named is stopped. `goal` is the site's name for it."""
 
     replicas: Annotated[list[ReplicaGoal], Meta(max_length=REPLICAS_MAX)]
+    goal: HeaderText = ""

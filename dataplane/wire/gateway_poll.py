@@ -18,7 +18,6 @@ from dataplane.wire.shapes import (
 POLL_BODY_MAX_BYTES = 1024 * 1024
 PEERS_MAX = 64
 LANES_MAX = 1_000
-WAIT_MAX_S = 25.0
 
 Counts = Annotated[dict[Text, Count], Meta(max_length=ENTRIES_MAX)]
 BatchBound = Annotated[int, Meta(ge=1, le=2**30)]

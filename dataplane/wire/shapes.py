@@ -16,6 +16,7 @@ HEADER_TEXT_MAX_CHARS = 300
 TEXT_MAX_CHARS = 500
 BOOT_MAX_CHARS = 36
 ENTRIES_MAX = 10_000
+WAIT_MAX_S = 25.0  # of a long poll
 
 # `\Z`, because `$` would let a newline follow.
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9\-]{0,62}\Z")]

@@ -20,6 +20,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from dataplane.wire import shapes
+from dataplane.wire.worker_start import FORK_REQUEST_MAX_BYTES, GO, ForkAnswer, ForkRequest
 from dataplane.worker import threads
 
 PRELOADED = (
@@ -36,9 +38,7 @@ PRELOADED = (
     "dataplane.worker.server",
 )
 OPEN_FILES_MAX = 1024
-REQUEST_MAX_BYTES = 64 * 1024
 ASK_TIMEOUT_S = 5.0
-GO = b"go"
 PR_SET_PDEATHSIG = 1
 
 
@@ -73,13 +73,13 @@ def check_single() -> None:
         raise CannotFork(f"{len(tasks)} threads: {', '.join(names)}")
 
 
-def fork(request: "dict[str, Any]", peer: socket.socket, listener: socket.socket) -> int:
+def fork(request: ForkRequest, peer: socket.socket, listener: socket.socket) -> int:
     """Fork a worker for the request; return its process id. In the child this never returns. Raises CannotFork.
 
     The child begins when the agent has written it down and says so; without a word it ends, so that no worker runs unknown.
     """
     check_single()
-    if request["threads"] > 1 and not threads.is_settable():
+    if request.threads > 1 and not threads.is_settable():
         raise CannotFork("the environment has no threadpoolctl to raise the number of threads")
     pid = os.fork()
     if pid:
@@ -103,20 +103,20 @@ def fork(request: "dict[str, Any]", peer: socket.socket, listener: socket.socket
         os._exit(code)
 
 
-def settle(request: "dict[str, Any]") -> None:
+def settle(request: ForkRequest) -> None:
     """Make the forked process what a started one would be: session, log, home, limits, signals, random numbers of its own."""
     os.setsid()
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for target, source in ((0, nothing), (1, log), (2, log)):
         os.dup2(source, target)
     os.closerange(3, OPEN_FILES_MAX)
-    os.environ.update(HOME=request["home"], TMPDIR=request["home"])
-    os.chdir(request["home"])
-    threads.use(request["threads"])
+    os.environ.update(HOME=request.home, TMPDIR=request.home)
+    os.chdir(request.home)
+    threads.use(request.threads)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
-    resource.setrlimit(resource.RLIMIT_DATA, (request["data_bytes"], request["data_bytes"]))
+    resource.setrlimit(resource.RLIMIT_DATA, (request.data_bytes, request.data_bytes))
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
@@ -125,10 +125,10 @@ def settle(request: "dict[str, Any]") -> None:
         sys.modules["numpy"].random.seed()
 
 
-def worker(request: "dict[str, Any]") -> int:
+def worker(request: ForkRequest) -> int:
     """Run a worker's own main with the request's arguments; return its exit code."""
-    module = importlib.import_module(request["module"])
-    sys.argv = [request["module"], *request["arguments"]]
+    module = importlib.import_module(request.module)
+    sys.argv = [request.module, *request.arguments]
     code: int = module.main()
     return code
 
@@ -140,27 +140,26 @@ def reap(*_: Any) -> None:
             pass
 
 
-def read_request(peer: socket.socket) -> "dict[str, Any]":
+def read_request(peer: socket.socket) -> ForkRequest:
     """Return the request: one line of JSON. Raises ValueError when it is none."""
     content = b""
     while not content.endswith(b"\n"):
-        chunk = peer.recv(REQUEST_MAX_BYTES)
+        chunk = peer.recv(FORK_REQUEST_MAX_BYTES)
         content += chunk
-        if not chunk or len(content) > REQUEST_MAX_BYTES:
+        if not chunk or len(content) > FORK_REQUEST_MAX_BYTES:
             raise ValueError("no whole line")
-    request: dict[str, Any] = json.loads(content)
-    return request
+    return shapes.read(ForkRequest, content)
 
 
 def answer(peer: socket.socket, listener: socket.socket) -> None:
     """Serve one request of the agent."""
     peer.settimeout(ASK_TIMEOUT_S)
     try:
-        told: dict[str, Any] = {"pid": fork(read_request(peer), peer, listener)}
-    except (CannotFork, ValueError, KeyError, OSError) as error:
-        told = {"error": f"{type(error).__name__}: {error}"}
+        told = ForkAnswer(pid=fork(read_request(peer), peer, listener))
+    except (CannotFork, ValueError, OSError) as error:
+        told = ForkAnswer(error=f"{type(error).__name__}: {error}")
     with contextlib.suppress(OSError):
-        peer.sendall(json.dumps(told).encode() + b"\n")
+        peer.sendall(shapes.write(told) + b"\n")
 
 
 def listen(path: Path) -> socket.socket:

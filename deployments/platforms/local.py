@@ -1,14 +1,17 @@
-"""Processes on this machine, supervised by the agent, which asks for its goal every half second."""
+"""Processes on this machine, supervised by the agent, which waits at the site for its goal."""
 
+from dataplane.wire import shapes
 from dataplane.wire.agent_sync import AgentGoal, ReplicaGoal
 from deployments.models import Replica
 from mlorch_site.lib.errors import DomainError
+from mlorch_site.lib.hashing import content_hash
 from registry.selectors import artifact_path
 
 
 def goal_of(replicas: list[Replica]) -> AgentGoal:
-    """Return an agent's goal. A replica whose artifacts are not stored yet is left out: it cannot start."""
-    return AgentGoal([_goal(replica, artifacts) for replica in replicas if (artifacts := _artifacts(replica))])
+    """Return an agent's goal, with a name for it by which the agent says that it knows it. A replica whose artifacts are not stored yet is left out: it cannot start."""
+    goals = [_goal(replica, artifacts) for replica in replicas if (artifacts := _artifacts(replica))]
+    return AgentGoal(goals, content_hash(shapes.plain(goals)))
 
 
 def _goal(replica: Replica, artifacts: str) -> ReplicaGoal:

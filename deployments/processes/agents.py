@@ -1,6 +1,7 @@
 """What agents report, and the replicas they should run (docs/wire.md section 5)."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -20,18 +21,25 @@ def agent_report(*, agent: str, report: AgentReport, now: datetime) -> list[Repl
 
     Repeating a report is harmless.
     """
-    changed = [seen.id for seen in report.replicas if _store(agent, report.host, seen, now)]
-    ReplicaState.objects.filter(agent=agent).exclude(pk__in=[seen.id for seen in report.replicas]).delete()
+    known = ReplicaState.objects.in_bulk([seen.id for seen in report.replicas])
+    changed = [seen.id for seen in report.replicas if _store(agent, report.host, seen, known.get(seen.id), now)]
+    mine = ReplicaState.objects.filter(agent=agent)
+    gone = mine.exclude(pk__in=[seen.id for seen in report.replicas])
+    changed += gone.values_list("pk", flat=True)
+    gone.delete()
+    mine.update(reported_at=now)
     for build in report.environments:
         _store_build(agent, build, now)
     for replica in Replica.objects.filter(pk__in=changed).select_related("endpoint__environment"):
         announce_endpoint(replica.endpoint)
-    return _goal(agent, now)
+    return agent_goal(agent=agent, now=now)
 
 
-def _store(agent: str, host: str, seen: ReplicaObservation, now: datetime) -> bool:
-    """Store one observation; return whether it is news. A restart keeps the address known, because it stays the same."""
-    old = ReplicaState.objects.filter(pk=seen.id).first()
+def _store(agent: str, host: str, seen: ReplicaObservation, old: ReplicaState | None, now: datetime) -> bool:
+    """Store one observation; return whether it is news to people.
+
+    A restart keeps the address known, because it stays the same.
+    """
     ready_at = clock.from_unix(seen.ready_at) if seen.ready_at else old.ready_at if old else None
     values = {
         "agent": agent,
@@ -44,14 +52,15 @@ def _store(agent: str, host: str, seen: ReplicaObservation, now: datetime) -> bo
         "message": seen.message,
         "memory_mb": seen.memory_mb,
         "ready_at": now if seen.state == "ready" and ready_at is None else ready_at,
-        "reported_at": now,
     }
-    ReplicaState.objects.update_or_create(pk=seen.id, defaults=values)
-    return old is None or (old.state, old.message, old.address) != (
-        values["state"],
-        values["message"],
-        values["address"],
-    )
+    if old is None or _differ(old, values, *values):
+        # Most replicas say the same again and again: nothing is written of them but that they were heard.
+        ReplicaState.objects.update_or_create(pk=seen.id, defaults={**values, "reported_at": now})
+    return old is None or _differ(old, values, "state", "message", "address")
+
+
+def _differ(old: ReplicaState, values: dict[str, Any], *names: str) -> bool:
+    return any(getattr(old, name) != values[name] for name in names)
 
 
 def _store_build(agent: str, build: BuildObservation, now: datetime) -> None:
@@ -61,8 +70,9 @@ def _store_build(agent: str, build: BuildObservation, now: datetime) -> None:
         EnvironmentBuild.objects.update_or_create(agent=agent, key=build.key, defaults={**values, "updated_at": now})
 
 
-def _goal(agent: str, now: datetime) -> list[Replica]:
-    """Return the wanted replicas of this agent, after it took over those that nobody runs."""
+@transaction.atomic
+def agent_goal(*, agent: str, now: datetime) -> list[Replica]:
+    """Return the wanted replicas of this agent, after it took over those that nobody runs. Asking twice is harmless."""
     wanted = Replica.objects.filter(wanted=True, platform=PLATFORM)
     silent = now - timedelta(seconds=limits.AGENT_LEASE_S)
     heard = set(

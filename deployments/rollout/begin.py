@@ -4,6 +4,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from deployments import limits
+from deployments.journal import announce_goal
 from deployments.lifecycle import Phase
 from deployments.models import Release, Replica, Rollout
 from mlorch_site.accounts.actor import Actor
@@ -41,7 +42,10 @@ def replicas_want(release: Release, now: datetime) -> None:
     """Want as many replicas of the release's version as its serving config says, taking back those kept warm first."""
     known = Replica.objects.filter(endpoint=release.endpoint, version=release.version, wanted=True)
     known.update(keep_until=None, removed_from_routes_at=None, removal_revision=0)
-    for _ in range(release.serving_config.replicas - known.count()):
+    missing = release.serving_config.replicas - known.count()
+    if missing > 0:
+        announce_goal()
+    for _ in range(missing):
         Replica.objects.create(
             id=f"r-{secrets.token_hex(6)}",
             endpoint=release.endpoint,

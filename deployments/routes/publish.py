@@ -13,6 +13,8 @@ from mlorch_site.lib.hashing import content_hash
 from mlorch_site.live import outbox
 from registry.models import Environment
 
+ROUTES_TOPIC = "gateways"
+
 
 @transaction.atomic
 def publish_if_changed(environment: Environment, *, reason: str, now: datetime) -> RouteTable | None:
@@ -36,7 +38,7 @@ def publish_if_changed(environment: Environment, *, reason: str, now: datetime) 
         created_at=now,
     )
     RouteTable.objects.filter(environment=environment, revision__lte=revision - limits.ROUTE_TABLES_KEPT).delete()
-    outbox.publish("gateways", "gateway.changed", {"environment": environment.name, "revision": revision})
+    outbox.publish(ROUTES_TOPIC, "gateway.changed", {"environment": environment.name, "revision": revision})
     return table
 
 

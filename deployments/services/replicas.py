@@ -6,8 +6,15 @@ from django.db import transaction
 from django.db.models import Q
 
 from deployments import limits
+from deployments.journal import announce_goal
 from deployments.models import GatewayState, Replica, ReplicaState
 from deployments.routes.acknowledgement import live_gateways, why_unacknowledged
+
+
+def replicas_leave(now: datetime) -> bool:
+    """Return whether there is a replica to stop wanting, or to forget."""
+    leaving = Q(wanted=True, removed_from_routes_at__isnull=False) & (Q(keep_until=None) | Q(keep_until__lte=now))
+    return Replica.objects.filter(leaving | Q(wanted=False)).exists()
 
 
 @transaction.atomic
@@ -19,7 +26,9 @@ def replicas_reap(*, now: datetime) -> int:
         "serving_config", "endpoint__environment"
     )
     drained = [replica.pk for replica in over if _is_drained(replica, gateways, now)]
-    Replica.objects.filter(pk__in=drained, wanted=True, removed_from_routes_at__isnull=False).update(wanted=False)
+    still = Replica.objects.filter(pk__in=drained, wanted=True, removed_from_routes_at__isnull=False)
+    if drained and still.update(wanted=False):
+        announce_goal()
     return len(drained) + _forget(now)
 
 

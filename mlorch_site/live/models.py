@@ -37,3 +37,14 @@ class EventHead(models.Model):
 
     def __str__(self) -> str:
         return f"event head #{self.sequence}"
+
+
+class Follower(models.Model):
+    """Who keeps something true to all events, and how far it has come: what was committed up to `sequence` is in, looked at last at `looked_at`."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    sequence = models.BigIntegerField()
+    looked_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} at #{self.sequence}"

@@ -13,7 +13,7 @@ import structlog
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import TaskName, enqueue
@@ -78,6 +78,16 @@ def _after_commit(event: Event) -> None:
         log.warning("event.nudge_failed", sequence=event.sequence, error=type(error).__name__)
 
 
+def _waiting(now: datetime) -> QuerySet[Event]:
+    """Return the events to tell the handlers about now."""
+    return Event.objects.filter(Q(due_at=None) | Q(due_at__lte=now), relayed_at=None)
+
+
+def is_waiting() -> bool:
+    """Return whether there is anything to relay."""
+    return _waiting(clock.now()).exists()
+
+
 def relay() -> int:
     """Tell the handlers about events nobody has been told about, in order; return how many.
 
@@ -85,9 +95,7 @@ def relay() -> int:
     fail, those behind them get through.
     """
     now = clock.now()
-    is_due = Q(due_at=None) | Q(due_at__lte=now)
-    waiting = Event.objects.filter(is_due, relayed_at=None).order_by("sequence")[:RELAY_BATCH]
-    return sum(_tell(event, now) for event in waiting)
+    return sum(_tell(event, now) for event in _waiting(now).order_by("sequence")[:RELAY_BATCH])
 
 
 def _tell(event: Event, now: datetime) -> int:

@@ -15,6 +15,17 @@ def newest_sequence() -> int:
     return EventHead.objects.values_list("sequence", flat=True).get(pk=1)
 
 
+def topics_after(sequence: int | None, topics: list[str]) -> tuple[int, set[str]]:
+    """Return the newest sequence, and which of `topics` have events after `sequence`: any may have when that is not in the table's past."""
+    newest = newest_sequence()
+    if sequence == newest or not topics:
+        return newest, set()
+    if sequence is None or sequence > newest:
+        return newest, set(topics)
+    rows = Event.objects.filter(topic__in=topics, sequence__gt=sequence).order_by()
+    return newest, set(rows.values_list("topic", flat=True).distinct())
+
+
 def unrelayed() -> tuple[int, datetime | None]:
     """Return how many events have not been told to their handlers, and when the oldest of them was published."""
     found = Event.objects.filter(relayed_at=None).aggregate(waiting=Count("sequence"), oldest=Min("at"))

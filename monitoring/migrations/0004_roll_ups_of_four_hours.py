@@ -4,8 +4,8 @@ from collections import defaultdict
 
 from django.db import migrations
 
+from dataplane.wire.histogram import merged
 from mlorch_site.lib import clock
-from monitoring.telemetry.histogram import merged
 
 FINE, COARSE = 600, 14_400
 SUMS = (

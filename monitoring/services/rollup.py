@@ -39,6 +39,12 @@ SUMS = (
 type_Key = tuple[str, str, str, int, str, datetime]
 
 
+def has_windows_to_roll_up() -> bool:
+    """Return whether one-second windows arrived since the last time."""
+    cursor = RollUpCursor.objects.filter(pk=1).values_list("window_id", flat=True).first() or 0
+    return Window.objects.filter(seconds=1, id__gt=cursor).exists()
+
+
 def windows_roll_up() -> int:
     """Add every one-second window that arrived since the last time to its roll-ups; return how many there were."""
     total = 0

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
@@ -154,10 +155,15 @@ def approval_withdraw(*, actor: Actor, request: ApprovalRequest, reason: str) ->
         _publish(request)
 
 
+def approvals_past(now: datetime) -> QuerySet[ApprovalRequest]:
+    """Return the open requests past their time."""
+    return ApprovalRequest.objects.filter(status=ApprovalStatus.OPEN, expires_at__lte=now)
+
+
 def approvals_expire(*, now: datetime) -> int:
     """Expire open requests past their time; return how many."""
     count = 0
-    for request in ApprovalRequest.objects.filter(status=ApprovalStatus.OPEN, expires_at__lte=now):
+    for request in approvals_past(now):
         with transaction.atomic():
             if _move(request, ApprovalStatus.EXPIRED, "Nobody decided in time."):
                 audit_record(APPROVALS, "approval.expired", audit_subjects.of_approval(request))

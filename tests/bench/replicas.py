@@ -8,12 +8,12 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from dataplane.agent.config import Config
 from dataplane.agent.loop import Agent
+from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.digest import digest
 from tests.bench.report import Row, hand_over
 from tests.bench.serving import train
@@ -32,17 +32,16 @@ async def forked(artifacts: Path, folder: Path) -> list[tuple[float, float]]:
     agent = Agent(Config("bench", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
     agent.adopt()
     await agent.warm_up()
-    goals: list[dict[str, Any]] = []
+    goals: list[ReplicaGoal] = []
     measured = []
     for number in range(REPLICAS):
-        fields = {"id": f"r-{number}", "generation": 1, "model": "m", "version": "1", "requirements": []}
-        goals.append({**fields, "digest": digest(artifacts), "artifacts": str(artifacts), "python": "3.11"})
+        goals.append(ReplicaGoal(f"r-{number}", 1, "m", "1", digest(artifacts), str(artifacts), python="3.11"))
         began = time.monotonic()
         agent.reconcile(goals)
-        while (row := agent.report()["replicas"][-1])["state"] != "ready" or row["id"] != f"r-{number}":
+        while (row := agent.report().replicas[-1]).state != "ready" or row.id != f"r-{number}":
             await asyncio.sleep(0.01)
         took = time.monotonic() - began
-        measured.append((took, psutil.Process(row["pid"]).memory_full_info().uss / 1e6))
+        measured.append((took, psutil.Process(row.pid).memory_full_info().uss / 1e6))
     await agent.close()
     return measured
 

@@ -3,18 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.test import Client
 
 from deployments.models import GatewayState, Replica
 from deployments.platforms import local
-from deployments.processes import calls
 from deployments.routes.acknowledgement import live_gateways, why_unacknowledged
-from deployments.services import gateway_key_create
 from deployments.tasks import tick
-from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
-from registry.services.defaults import defaults_create
 
 TOKEN = "control-token"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -53,22 +48,6 @@ def test_sync__wanted_replica__goal_names_artifacts(world, settings, tmp_path, m
 
 def poll(body):
     return Client(headers=HEADERS).post("/internal/v1/gateways/g1/poll", body, content_type="application/json")
-
-
-def test_poll__nothing_new__waits_and_answers_when_a_key_is_made(db, monkeypatch):
-    defaults_create(actor=Actor.controller("test"))
-
-    async def meanwhile(_seconds):
-        await sync_to_async(gateway_key_create)(
-            actor=Actor.controller("test"), name="k", environments=["production"], endpoints=["*"], expires_at=None
-        )
-
-    monkeypatch.setattr(calls.asyncio, "sleep", meanwhile)
-    answer = poll({"boot": "b1", "have": {}, "wait_s": 10}).json()
-
-    assert [(table["environment"], table["revision"]) for table in answer["tables"]] == [("production", 1)]
-    assert answer["environments"] == ["development", "staging", "production"]
-    assert GatewayState.objects.get(gateway="g1").boot == "b1"
 
 
 def test_poll__acknowledges__is_not_answered_with_the_same_table(world):

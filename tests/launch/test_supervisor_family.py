@@ -79,3 +79,29 @@ def test_end_processes__one_ignores_the_request__is_killed_after_the_grace_time(
     assert not psutil.pid_exists(stubborn.pid)
     stubborn.stdout.close()
     stubborn.wait()
+
+
+# A supervisor with an orphan: tells when the orphan has died, and after that when it is gone.
+REAPS = """
+import asyncio, os, subprocess, time
+from mlorch_site.launch.supervisor import family
+family.REAP_AFTER_S = 0.1
+family.become_subreaper()
+async def main():
+    looks = []
+    real = family._zombies
+    family._zombies = lambda: looks.append(1) or real()
+    reaping = asyncio.create_task(family.reap_forever(set))
+    await asyncio.sleep(1)
+    told = subprocess.run(["sh", "-c", "setsid sleep 0.5 >/dev/null & echo $!"], stdout=subprocess.PIPE, text=True)
+    await asyncio.sleep(3)
+    print(os.path.exists(f"/proc/{int(told.stdout)}"), len(looks))
+asyncio.run(main())
+"""
+
+
+def test_reap_forever__orphan_dies__is_reaped_and_nobody_looks_in_between():
+    done = subprocess.run([sys.executable, "-c", REAPS], capture_output=True, text=True, timeout=20, check=True)
+    is_left, looks = done.stdout.split()
+    assert is_left == "False"
+    assert 2 <= int(looks) <= 6

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from channels.layers import get_channel_layer
+from redis.asyncio import Redis
 
 from mlorch_site.launch.supervisor.plan import valkey_server
 from tests.support.live import async_publish, run, signed_in, socket
@@ -48,9 +50,7 @@ def broker(tmp_path_factory):
 def layer(broker, settings):
     """The channel layer as production has it."""
     config = {"hosts": [{"address": broker, "socket_timeout": None}], "prefix": "mlorch"}
-    settings.CHANNEL_LAYERS = {
-        "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": config}
-    }
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "mlorch_site.live.layer.QuietLayer", "CONFIG": config}}
     return get_channel_layer()
 
 
@@ -79,5 +79,53 @@ def test_layer__in_settings__never_times_out_reading(broker):
     code = "from mlorch_site import settings; print(settings.CHANNEL_LAYERS)"
     env = {**os.environ, "REDIS_URL": broker}
     said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
-    assert "RedisPubSubChannelLayer" in said
+    assert "mlorch_site.live.layer.QuietLayer" in said
     assert "'socket_timeout': None" in said
+
+
+def wakes(layer) -> int:
+    """Return how often the loop of an idle listener turned in two seconds."""
+    turns = []
+
+    async def scenario():
+        channel = await layer.new_channel()
+        await layer.group_add("topic.gateways", channel)
+        receiving = asyncio.create_task(layer.receive(channel))
+        await asyncio.sleep(0.2)
+        loop = asyncio.get_running_loop()
+        once = loop._run_once
+        loop._run_once = lambda: (turns.append(1), once())[1]
+        await asyncio.sleep(2)
+        loop._run_once = once
+        receiving.cancel()
+        await layer.flush()
+
+    asyncio.run(scenario())
+    return len(turns)
+
+
+def test_layer__nothing_is_said__sleeps(layer):
+    assert wakes(layer) < 10
+
+
+def test_layer__broker_was_away__hears_again(broker, layer):
+    async def scenario():
+        channel = await layer.new_channel()
+        await layer.group_add("topic.gateways", channel)
+        await disconnect_all(broker)
+        async with asyncio.timeout(START_WITHIN_S):
+            while True:
+                with suppress(TimeoutError):
+                    await layer.group_send("topic.gateways", {"type": "live.event"})
+                    heard = await asyncio.wait_for(layer.receive(channel), 0.5)
+                    await layer.flush()
+                    return heard
+
+    assert asyncio.run(scenario())["type"] == "live.event"
+
+
+async def disconnect_all(url: str) -> None:
+    """Let the broker end all connections, as a restart would."""
+    client = Redis.from_url(url)
+    await client.client_kill_filter(_type="pubsub")
+    await client.aclose()

@@ -1,6 +1,7 @@
 """Windows go to the site: closed every second, spooled, sent in order (docs/wire.md section 4)."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from dataplane.gateway.config import BACKOFF_FIRST_S, BACKOFF_MAX_S, CLOSE_DELAY_S, PUSH_TIMEOUT_S
+from dataplane.gateway.config import BACKOFF_FIRST_S, BACKOFF_MAX_S, CLOSE_DELAY_S, PUSH_LOOK_S, PUSH_TIMEOUT_S
 from dataplane.gateway.site.loops import UNREACHABLE
 from dataplane.gateway.state import State
 from dataplane.wire import shapes
@@ -17,7 +18,6 @@ from dataplane.wire.window_batch import WindowBatch
 log = structlog.get_logger(__name__)
 
 JSON = {"Content-Type": "application/json"}
-LOOK_S = 0.1
 
 
 async def windows_forever(state: State) -> None:
@@ -31,15 +31,18 @@ def spool_windows(state: State, *, everything: bool) -> None:
     """Put the closed windows into the spool."""
     if windows := state.windows.take(everything=everything):
         state.spool.add(windows)
+        state.spooled.set()
 
 
 async def push_forever(state: State, session: aiohttp.ClientSession) -> None:
     """Send spooled batches in order, those of earlier boots first; each is deleted when the site has it."""
     backoff_s = BACKOFF_FIRST_S
     while True:
+        state.spooled.clear()
         waiting = state.spool.waiting()
         if not waiting:
-            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(state.spooled.wait(), PUSH_LOOK_S)
             continue
         try:
             await _push(state, session, waiting)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
-REAP_EVERY_S = 1.0
+REAP_AFTER_S = 1.0
 REST_GRACE_S = 3.0
 LEFTOVER_GRACE_S = 15.0
 # `started_at` is written just after the process was made, and the kernel counts in hundredths of a second.
@@ -35,18 +35,28 @@ def _zombies() -> set[int]:
 
 
 async def reap_forever(own: Callable[[], set[int]]) -> None:
-    """Reap dead orphans. `own` are the processes that are waited for elsewhere.
+    """Reap dead orphans, looking whenever a child of ours has died. `own` are the processes that are waited for elsewhere.
 
     Only what was dead in two looks is reaped: a child that was started this moment may not be among `own` yet, but its starter reaps it at once.
     """
+    died = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGCHLD, died.set)
     seen: set[int] = set()
-    while True:
-        await asyncio.sleep(REAP_EVERY_S)
-        dead = _zombies() - own()
-        for pid in dead & seen:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-        seen = dead
+    try:
+        while True:
+            await died.wait()
+            died.clear()
+            await asyncio.sleep(REAP_AFTER_S)
+            dead = _zombies() - own()
+            for pid in dead & seen:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            seen = dead - seen
+            if seen:
+                died.set()
+    finally:
+        loop.remove_signal_handler(signal.SIGCHLD)
 
 
 def descendants(pid: int) -> list[psutil.Process]:

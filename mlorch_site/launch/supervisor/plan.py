@@ -145,7 +145,7 @@ class Plan:
 
     def celery(self, name: str, queue: str, concurrency: int) -> Spec:
         command = [*CELERY, "worker", "-Q", queue, "-n", f"{name}@%h", "--concurrency", str(concurrency)]
-        command += ["--loglevel", "warning", "--without-gossip", "--without-mingle"]
+        command += ["--loglevel", "warning", "--without-gossip", "--without-mingle", "--without-heartbeat"]
         # A pool that is killed leaves behind what it keeps in the temporary folder; its own one is emptied.
         env = self.site_env | {"TMPDIR": str(run_dir(self._options.data_dir) / TEMPORARY)}
         return Spec(name, command, env, stop_grace_s=10)

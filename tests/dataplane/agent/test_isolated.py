@@ -11,6 +11,7 @@ import pytest
 
 from dataplane.agent.config import Config
 from dataplane.agent.loop import Agent
+from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation
 from dataplane.wire.digest import digest
 from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - the same saved model
@@ -40,16 +41,15 @@ async def ask(address: str, body: bytes) -> tuple[dict[str, Any], bytes]:
         writer.close()
 
 
-async def reached(agent: Agent, states: set[str], seen_states: set[str]) -> dict[str, Any]:
+async def reached(agent: Agent, states: set[str], seen_states: set[str]) -> ReplicaObservation:
     """Return the replica once it is in one of `states`; those that were seen on the way are added."""
 
     def is_there() -> bool:
-        seen_states.add(agent.report()["replicas"][0]["state"])
+        seen_states.add(agent.report().replicas[0].state)
         return bool(seen_states & states)
 
     await auntil(is_there, f"the replica is one of {states}", within_s=4 * PATIENCE_S, seen=agent.report)
-    replica: dict[str, Any] = agent.report()["replicas"][0]
-    return replica
+    return agent.report().replicas[0]
 
 
 async def test_other_requirements__environment_is_built_once_and_serves(cancer_model: Path) -> None:  # noqa: F811
@@ -57,25 +57,29 @@ async def test_other_requirements__environment_is_built_once_and_serves(cancer_m
     with short_folder() as folder:
         agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
-        goal = {"id": "r-1", "generation": 1, "model": "m", "version": "1", "digest": digest(cancer_model)}
-        goal |= {
-            "artifacts": str(cancer_model),
-            "requirements": requirements(),
-            "python": "3.11",
-            "start_timeout_s": 120,
-        }
+        goal = ReplicaGoal(
+            id="r-1",
+            generation=1,
+            model="m",
+            version="1",
+            digest=digest(cancer_model),
+            artifacts=str(cancer_model),
+            requirements=requirements(),
+            python="3.11",
+            start_timeout_s=120,
+        )
         seen_states = set()
         agent.reconcile([goal])
         replica = await reached(agent, {"ready", "failed"}, seen_states)
-        assert replica["state"] == "ready", replica["message"]
-        header, body = await ask(replica["address"], example)
-        (build,) = agent.report()["environments"]
+        assert replica.state == "ready", replica.message
+        header, body = await ask(replica.address, example)
+        (build,) = agent.report().environments
         await agent.close()
 
         assert (header.status, len(json.loads(body)["predictions"])) == (200, 2)
         assert "building" in seen_states
-        assert build["state"] == "ready"
-        assert "cloudpickle" in build["log_tail"]
+        assert build.state == "ready"
+        assert "cloudpickle" in build.log_tail
         site = next((folder / "environments").glob("*/lib/python*/site-packages"))
         assert (site / f"cloudpickle-{OTHER_CLOUDPICKLE}.dist-info").is_dir()
         assert not (site / "django").exists()
@@ -85,17 +89,10 @@ async def test_requirement_that_does_not_exist__replica_fails_with_the_installer
     with short_folder() as folder:
         agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
-        goal = {
-            "id": "r-1",
-            "generation": 1,
-            "model": "m",
-            "version": "1",
-            "digest": "sha256:x",
-            "artifacts": str(folder),
-        }
-        agent.reconcile([goal | {"requirements": ["mlflow==0.0.0.1"], "python": "3.11"}])
+        goal = ReplicaGoal("r-1", 1, "m", "1", "sha256:x", str(folder), ["mlflow==0.0.0.1"], "3.11")
+        agent.reconcile([goal])
         replica = await reached(agent, {"failed"}, set())
         await agent.close()
 
-        assert "could not be built" in replica["message"]
+        assert "could not be built" in replica.message
         assert list((folder / "environments").glob("[!.]*")) == []

@@ -16,6 +16,8 @@ from dataplane.agent import replica_runner as replica_module
 from dataplane.agent import worker_process
 from dataplane.agent.config import Config
 from dataplane.agent.loop import Agent
+from dataplane.wire import shapes
+from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.support.folders import short_folder
 from tests.support.waiting import auntil
@@ -32,8 +34,15 @@ async def agent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
         await agent.close()
 
 
-def goal(agent: Agent, **changes: Any) -> dict[str, Any]:
-    fields = {"id": "r-1", "generation": 1, "model": "m", "version": "1", "digest": "sha256:x", "runtime": "echo"}
+def goal(agent: Agent, **changes: Any) -> ReplicaGoal:
+    fields: dict[str, Any] = {
+        "id": "r-1",
+        "generation": 1,
+        "model": "m",
+        "version": "1",
+        "digest": "sha256:x",
+        "runtime": "echo",
+    }
     more = {
         "artifacts": str(agent.config.data_dir),
         "requirements": [],
@@ -41,12 +50,12 @@ def goal(agent: Agent, **changes: Any) -> dict[str, Any]:
         "drain_s": 5,
         "max_restarts": 1,
     }
-    return fields | more | changes
+    return ReplicaGoal(**(fields | more | changes))
 
 
 def seen(agent: Agent) -> dict[str, Any]:
-    rows = agent.report()["replicas"]
-    return rows[0] if rows else {"state": "none", "pid": None, "message": "", "restarts": 0}
+    rows = agent.report().replicas
+    return shapes.plain(rows[0]) if rows else {"state": "none", "pid": None, "message": "", "restarts": 0}
 
 
 async def reached(agent: Agent, state: str, restarts: int | None = None) -> None:
@@ -59,7 +68,7 @@ async def reached(agent: Agent, state: str, restarts: int | None = None) -> None
 
 
 async def gone(agent: Agent) -> None:
-    await auntil(lambda: not agent.report()["replicas"], "there is no replica", seen=agent.report)
+    await auntil(lambda: not agent.report().replicas, "there is no replica", seen=agent.report)
 
 
 async def ask(agent: Agent, body: dict[str, Any]) -> int | None:
@@ -160,7 +169,7 @@ async def test_process_id_was_reused__record_fools_nobody(agent: Agent) -> None:
 
     assert not record.is_alive()
     worker_process.signal_group(record, signal.SIGKILL)
-    assert agent.report()["replicas"] == []
+    assert agent.report().replicas == []
     assert list(agent.config.records.glob("*.json")) == []
     assert list(agent.config.sockets.iterdir()) == []
 

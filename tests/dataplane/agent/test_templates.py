@@ -16,6 +16,8 @@ from dataplane.agent import worker_process
 from dataplane.agent.config import Config
 from dataplane.agent.loop import Agent
 from dataplane.agent.templates import NoTemplate, Template
+from dataplane.wire import shapes
+from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation
 from dataplane.wire.digest import digest
 from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - a fixture
@@ -37,19 +39,19 @@ async def agent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
         await agent.close()
 
 
-def goal(artifacts: Path, replica: str, **changes: Any) -> dict[str, Any]:
-    fields = {"id": replica, "generation": 1, "model": "m", "version": "1", "digest": digest(artifacts)}
+def goal(artifacts: Path, replica: str, **changes: Any) -> ReplicaGoal:
+    fields: dict[str, Any] = {"id": replica, "generation": 1, "model": "m", "version": "1", "digest": digest(artifacts)}
     more = {"artifacts": str(artifacts), "requirements": [], "python": "3.11", "drain_s": 5, "max_restarts": 1}
-    return fields | more | changes
+    return ReplicaGoal(**(fields | more | changes))
 
 
-def row(agent: Agent, replica: str) -> dict[str, Any]:
-    return next(row for row in agent.report()["replicas"] if row["id"] == replica)
+def row(agent: Agent, replica: str) -> ReplicaObservation:
+    return next(row for row in agent.report().replicas if row.id == replica)
 
 
 async def until_ready(agent: Agent, *replicas: str) -> None:
     def states() -> set[str]:
-        return {row(agent, replica)["state"] for replica in replicas}
+        return {row(agent, replica).state for replica in replicas}
 
     await auntil(lambda: states() == {"ready"} or "failed" in states(), "all are ready", seen=agent.report)
     assert states() == {"ready"}, agent.report()
@@ -57,7 +59,7 @@ async def until_ready(agent: Agent, *replicas: str) -> None:
 
 async def predictions(agent: Agent, replica: str, artifacts: Path) -> Any:
     """Return what the replica answers to the version's own input example."""
-    reader, writer = await asyncio.open_unix_connection(row(agent, replica)["address"].removeprefix("unix:"))
+    reader, writer = await asyncio.open_unix_connection(row(agent, replica).address.removeprefix("unix:"))
     body = (artifacts / "serving_input_example.json").read_bytes()
     writer.write(encode_frame(RequestHeader("invocations", 1, content_type="application/json"), body))
     header, content = await read_frame(reader, AnswerHeader)
@@ -82,7 +84,7 @@ async def test_forked_workers__answer_share_memory_and_know_no_secret(
     agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2")])
     await until_ready(agent, "r-1", "r-2")
     template = template_of(agent)
-    workers = [psutil.Process(row(agent, replica)["pid"]) for replica in ("r-1", "r-2")]
+    workers = [psutil.Process(row(agent, replica).pid) for replica in ("r-1", "r-2")]
     unique_mb = [worker.memory_full_info().uss / 1e6 for worker in workers]
 
     assert [worker.ppid() for worker in workers] == [template.pid] * 2
@@ -98,15 +100,15 @@ async def test_forked_workers__answer_share_memory_and_know_no_secret(
 async def test_forked_worker__crashes__no_zombie_and_restarted(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
     agent.reconcile([goal(cancer_model, "r-1")])
     await until_ready(agent, "r-1")
-    first = row(agent, "r-1")["pid"]
+    first = row(agent, "r-1").pid
     os.kill(first, signal.SIGKILL)
     await auntil(
-        lambda: row(agent, "r-1")["pid"] not in (first, None) and row(agent, "r-1")["state"] == "ready",
+        lambda: row(agent, "r-1").pid not in (first, None) and row(agent, "r-1").state == "ready",
         "a new worker is ready",
         seen=agent.report,
     )
 
-    assert row(agent, "r-1")["restarts"] == 1
+    assert row(agent, "r-1").restarts == 1
     assert not psutil.pid_exists(first)
 
 
@@ -116,16 +118,16 @@ async def test_template__killed__workers_live_and_the_next_one_is_forked_by_a_ne
 ) -> None:
     agent.reconcile([goal(cancer_model, "r-1")])
     await until_ready(agent, "r-1")
-    old, worker = template_of(agent), row(agent, "r-1")["pid"]
+    old, worker = template_of(agent), row(agent, "r-1").pid
     old.kill()
     old.wait()
     agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2")])
     await until_ready(agent, "r-2")
 
-    assert row(agent, "r-1")["pid"] == worker
-    assert (row(agent, "r-1")["state"], row(agent, "r-1")["restarts"]) == ("ready", 0)
+    assert row(agent, "r-1").pid == worker
+    assert (row(agent, "r-1").state, row(agent, "r-1").restarts) == ("ready", 0)
     assert template_of(agent).pid != old.pid
-    assert psutil.Process(row(agent, "r-2")["pid"]).ppid() == template_of(agent).pid
+    assert psutil.Process(row(agent, "r-2").pid).ppid() == template_of(agent).pid
 
 
 async def test_template__cannot_run__worker_is_started_the_slower_way(
@@ -137,7 +139,7 @@ async def test_template__cannot_run__worker_is_started_the_slower_way(
     agent.reconcile([goal(cancer_model, "r-1")])
     await until_ready(agent, "r-1")
 
-    assert psutil.Process(row(agent, "r-1")["pid"]).ppid() == os.getpid()
+    assert psutil.Process(row(agent, "r-1").pid).ppid() == os.getpid()
 
 
 async def test_template__hangs__worker_is_started_the_slower_way_and_none_runs_twice(
@@ -154,7 +156,7 @@ async def test_template__hangs__worker_is_started_the_slower_way_and_none_runs_t
     await until_ready(agent, "r-2")
     running = [one.pid for one in psutil.process_iter(["cmdline"]) if "r-2.sock" in " ".join(one.info["cmdline"] or [])]
 
-    assert running == [row(agent, "r-2")["pid"]]
+    assert running == [row(agent, "r-2").pid]
     assert not psutil.pid_exists(hung.pid)
 
 
@@ -173,7 +175,7 @@ async def test_template__has_two_threads__is_unfit_for_good(agent: Agent, tmp_pa
 async def test_forked_worker__more_threads_wanted__has_them(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
     agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2", cpu_threads=3)])
     await until_ready(agent, "r-1", "r-2")
-    few, many = (psutil.Process(row(agent, replica)["pid"]) for replica in ("r-1", "r-2"))
+    few, many = (psutil.Process(row(agent, replica).pid) for replica in ("r-1", "r-2"))
 
     assert few.ppid() == many.ppid() == template_of(agent).pid
     assert many.num_threads() >= few.num_threads() + 2
@@ -187,14 +189,14 @@ async def test_goal_withdrawn_while_warming__next_one_is_forked(agent: Agent, ca
     agent.reconcile([goal(cancer_model, "r-2")])
     await until_ready(agent, "r-2")
 
-    assert psutil.Process(row(agent, "r-2")["pid"]).ppid() == template_of(agent).pid
+    assert psutil.Process(row(agent, "r-2").pid).ppid() == template_of(agent).pid
 
 
 async def test_forked_worker__wrong_digest__fails_with_the_sentence(agent: Agent, cancer_model: Path) -> None:  # noqa: F811
     agent.reconcile([goal(cancer_model, "r-1", digest="sha256:other")])
-    await auntil(lambda: row(agent, "r-1")["state"] == "failed", "the replica has failed", seen=agent.report)
+    await auntil(lambda: row(agent, "r-1").state == "failed", "the replica has failed", seen=agent.report)
 
-    assert "not what was approved" in row(agent, "r-1")["message"]
+    assert "not what was approved" in row(agent, "r-1").message
 
 
 async def test_agent_gone__template_ends_with_it_and_the_worker_is_adopted(
@@ -205,7 +207,7 @@ async def test_agent_gone__template_ends_with_it_and_the_worker_is_adopted(
         "import asyncio, sys, json; from tests.dataplane.agent import leaving; asyncio.run(leaving.main(*sys.argv[1:]))"
     )
     leaving = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", script, str(agent.config.data_dir), json.dumps(goal(cancer_model, "r-1"))),
+        *(sys.executable, "-c", script, str(agent.config.data_dir), shapes.write(goal(cancer_model, "r-1")).decode()),
         cwd=worker_process.PROJECT_ROOT,
         env={**os.environ, "PYTHONPATH": str(worker_process.PROJECT_ROOT)},
     )
@@ -217,5 +219,5 @@ async def test_agent_gone__template_ends_with_it_and_the_worker_is_adopted(
     agent.adopt()
     await until_ready(agent, "r-1")
 
-    assert row(agent, "r-1")["pid"] == worker
+    assert row(agent, "r-1").pid == worker
     await auntil(lambda: not is_alive(template), "the template has ended")

@@ -1,0 +1,128 @@
+"""Waiting for news inside the web process: whoever listens is woken when an event on one of its topics was committed.
+
+At once by the nudge that follows the commit, from whichever process. Should it be lost, within `LOOK_S` by a look at the event table that
+all listeners of the process share: one query a second when nothing happens, however many wait.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from weakref import WeakKeyDictionary
+
+import structlog
+from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
+from django.db import DatabaseError, close_old_connections
+
+from mlorch_site.live.outbox import group_of
+from mlorch_site.live.selectors import topics_after
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 1.0
+RETRY_S = 1.0
+
+
+class Listener:
+    """One who waits. News from its beginning on count, also those that come between two waits."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self.topics = frozenset(topics)
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def wait(self, within_s: float) -> bool:
+        """Return True when there was news since the last time, False when there is none within that many seconds."""
+        try:
+            async with asyncio.timeout(max(within_s, 0)):
+                await self._rung.wait()
+        except TimeoutError:
+            return False
+        self._rung.clear()
+        return True
+
+
+class Bell:
+    """Looks and hears for all listeners of an event loop, from the first listener on."""
+
+    def __init__(self) -> None:
+        self.turn = 0  # rises with all news: what is read after it holds them
+        self._listeners: set[Listener] = set()
+        self._ears: dict[str, asyncio.Task[None]] = {}
+        self._eyes: asyncio.Task[None] | None = None
+        self._head: int | None = None
+
+    @contextmanager
+    def listening(self, *topics: str) -> Iterator[Listener]:
+        """Give a listener; what is read from then on, and whatever it is woken for, leaves no gap."""
+        listener = Listener(topics)
+        self._listeners.add(listener)
+        self._begin(topics)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def _begin(self, topics: Iterable[str]) -> None:
+        # In contexts of their own: they outlive the request that begins them, and so must not use its thread.
+        for topic in set(topics) - set(self._ears):
+            self._ears[topic] = asyncio.get_running_loop().create_task(self._hear_for_ever(topic), context=Context())
+        if self._eyes is None:
+            self._eyes = asyncio.get_running_loop().create_task(self._look_for_ever(), context=Context())
+
+    def _ring(self, topics: set[str]) -> None:
+        if topics:
+            self.turn += 1
+        for listener in self._listeners:
+            if listener.topics & topics:
+                listener.ring()
+
+    async def _hear_for_ever(self, topic: str) -> None:
+        while True:
+            try:
+                await self._hear(topic)
+            except Exception as error:  # whatever the broker's client raises: the look finds what is not heard
+                log.warning("bell.deaf", topic=topic, error=type(error).__name__)
+            await asyncio.sleep(RETRY_S)
+
+    async def _hear(self, topic: str) -> None:
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        await layer.group_add(group_of(topic), channel)
+        while True:
+            await layer.receive(channel)
+            self._ring({topic})
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            if self._listeners:
+                await self._look()
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> None:
+        try:
+            self._head, topics = await sync_to_async(_read)(self._head, sorted(self._ears))
+        except DatabaseError as error:
+            log.warning("bell.blind", error=type(error).__name__)
+        else:
+            self._ring(topics)
+
+
+def _read(head: int | None, topics: list[str]) -> tuple[int, set[str]]:
+    """Read on a connection that stays open between the looks, and is left when it broke."""
+    try:
+        return topics_after(head, topics)
+    except DatabaseError:
+        close_old_connections()
+        raise
+
+
+_bells: "WeakKeyDictionary[asyncio.AbstractEventLoop, Bell]" = WeakKeyDictionary()
+
+
+def bell() -> Bell:
+    """Return the bell of this process (of its event loop)."""
+    return _bells.setdefault(asyncio.get_running_loop(), Bell())
