@@ -8,7 +8,7 @@ from celery import shared_task
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
-from deployments.routes.follow import routes_are_due, routes_follow
+from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services.advance import release_look
 from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.replicas import replicas_leave, replicas_reap
@@ -31,7 +31,7 @@ def tick() -> None:
             log.exception("release.look_failed", release=release_id)
             Release.objects.filter(pk=release_id).update(due_at=now + timedelta(seconds=limits.LOOK_IDLE_S))
     if routes_are_due(now):
-        routes_follow(now)
+        routes_refresh(now)
     replicas_reap(now=now)
 
 

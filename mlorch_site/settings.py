@@ -120,7 +120,7 @@ DATABASES = {"default": _database()}
 REDIS_URL = env.str("REDIS_URL", "")
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "mlorch_site.live.layer.QuietLayer",
+        "BACKEND": "mlorch_site.live.channel_layer.QuietLayer",
         # A read timeout would end an idle subscription silently (django/channels_redis#422).
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "mlorch"},
     }

@@ -11,7 +11,7 @@ SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108, with the terminating z
 
 
 @dataclass(frozen=True)
-class Config:
+class AgentConfig:
     """`sync_s` is the period of the sync in seconds where it cannot wait at the site; `stop_workers` ends workers when the agent is ended by SIGTERM."""
 
     agent_id: str
@@ -45,10 +45,10 @@ class Config:
         return Path(tempfile.gettempdir()) / f"mlorch-{os.getuid()}-{short}"
 
 
-def from_environment() -> Config:
+def from_environment() -> AgentConfig:
     """Return the configuration. Raises KeyError when the control token is missing."""
     env = os.environ
-    return Config(
+    return AgentConfig(
         agent_id=env.get("MLORCH_AGENT_ID", "agent-1"),
         host=socket.gethostname(),
         control_url=env.get("MLORCH_CONTROL_URL", "http://127.0.0.1:8000").rstrip("/"),

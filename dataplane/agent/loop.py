@@ -10,7 +10,7 @@ import aiohttp
 import structlog
 
 from dataplane.agent import worker_process
-from dataplane.agent.config import Config
+from dataplane.agent.config import AgentConfig
 from dataplane.agent.python_environments import Environments
 from dataplane.agent.replica_runner import ReplicaRunner
 from dataplane.agent.templates import Templates
@@ -29,7 +29,7 @@ QUIET_S = 0.03  # changes this close together go in one sync
 class Agent:
     """Supervises the replicas of one machine."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: AgentConfig) -> None:
         self._config = config
         self._boot = str(uuid.uuid4())
         self._environments = Environments(config.environments)
@@ -42,7 +42,7 @@ class Agent:
         self._reachable = True
 
     @property
-    def config(self) -> Config:
+    def config(self) -> AgentConfig:
         return self._config
 
     @property

@@ -11,10 +11,10 @@ from pathlib import Path
 import structlog
 
 from dataplane.agent import worker_process
-from dataplane.agent.config import Config
-from dataplane.agent.exits import Exit, exit_of
+from dataplane.agent.config import AgentConfig
+from dataplane.agent.memory_gauge import MemoryGauge
+from dataplane.agent.process_exit import Exit, exit_of
 from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments
-from dataplane.agent.scales import Scales
 from dataplane.agent.templates import NoTemplate, Templates
 from dataplane.agent.worker_process import Record
 from dataplane.wire import shapes
@@ -46,7 +46,7 @@ class ReplicaRunner:
 
     def __init__(
         self,
-        config: Config,
+        config: AgentConfig,
         environments: Environments,
         templates: Templates,
         goal: ReplicaGoal,
@@ -229,12 +229,12 @@ class ReplicaRunner:
 
     async def _watch_until(self, end: Exit, record: Record) -> None:
         """Return when the worker has ended. Raises Crashed when it has to be ended."""
-        scales = Scales(record, self.goal.memory_limit_mb)
+        memory_gauge = MemoryGauge(record, self.goal.memory_limit_mb)
         missed, next_ping = 0, 0.0
         while not await end.within(0 if next_ping == 0 else WATCH_S):
-            self.memory_mb = scales.own_mb()
-            if self.memory_mb > scales.limit_mb:
-                sentence = f"{self.memory_mb} MB of memory, more than its limit of {scales.limit_mb} MB"
+            self.memory_mb = memory_gauge.own_mb()
+            if self.memory_mb > memory_gauge.limit_mb:
+                sentence = f"{self.memory_mb} MB of memory, more than its limit of {memory_gauge.limit_mb} MB"
                 raise Crashed(f"The worker used {sentence}")
             if time.monotonic() >= next_ping:
                 missed = await self._ping(record, missed)

@@ -15,7 +15,7 @@ import psutil
 import structlog
 
 from dataplane.agent import worker_process
-from dataplane.agent.config import Config
+from dataplane.agent.config import AgentConfig
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.worker_start import GO, ForkAnswer, ForkRequest
@@ -39,7 +39,7 @@ class NoTemplate(Exception):
 class Template:
     """One warm process. A template that died is started again, with back-off; workers it forked live on."""
 
-    def __init__(self, config: Config, python: Path) -> None:
+    def __init__(self, config: AgentConfig, python: Path) -> None:
         key = hashlib.sha256(str(python).encode()).hexdigest()[:12]
         self._config = config
         self._python = python
@@ -149,7 +149,7 @@ class Template:
 class Templates:
     """All templates of an agent."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: AgentConfig) -> None:
         self._config = config
         self._templates: dict[Path, Template] = {}
 

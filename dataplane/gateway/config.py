@@ -49,7 +49,7 @@ CLOSE_DELAY_S = 0.05
 
 
 @dataclass(frozen=True)
-class Config:
+class GatewayConfig:
     """Where the gateway listens, whom it obeys, and where it keeps its last good route tables."""
 
     gateway_id: str
@@ -78,10 +78,10 @@ class Config:
         return Path(tempfile.gettempdir()) / f"mlorch-gateways-{os.getuid()}-{short}"
 
 
-def from_environment() -> Config:
+def from_environment() -> GatewayConfig:
     """Return the configuration. Raises KeyError when the control token is missing."""
     env = os.environ
-    return Config(
+    return GatewayConfig(
         gateway_id=env.get("MLORCH_GATEWAY_ID", "gateway-1"),
         host=env.get("MLORCH_GATEWAY_HOST", "127.0.0.1"),
         port=int(env.get("MLORCH_GATEWAY_PORT", "8080")),

@@ -6,7 +6,7 @@ import socket
 
 import structlog
 
-from dataplane.gateway.config import READY_WITHIN_S, Config
+from dataplane.gateway.config import READY_WITHIN_S, GatewayConfig
 from dataplane.gateway.state import State
 
 log = structlog.get_logger(__name__)
@@ -15,7 +15,7 @@ LOOK_S = 0.01
 ACCEPT_TURNS = 5  # uvloop takes one or two from accepting a connection to its protocol's `connection_made`
 
 
-def listeners_of(config: Config) -> list[socket.socket]:
+def listeners_of(config: GatewayConfig) -> list[socket.socket]:
     """Return the listening sockets for HTTP and, when it has a port, for gRPC: given ones, else ones of its own.
 
     Given ones stay open with their giver, so connections that wait in them outlive this process. With own ones, several
@@ -26,7 +26,7 @@ def listeners_of(config: Config) -> list[socket.socket]:
     return [_listen(config, port) for port in [config.port, *([config.grpc_port] if config.grpc_port else [])]]
 
 
-def _listen(config: Config, port: int) -> socket.socket:
+def _listen(config: GatewayConfig, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if config.shares_port:
@@ -61,7 +61,7 @@ async def prepare(state: State) -> None:
         log.warning("handover.unprepared", connected=state.metrics.is_connected)
 
 
-def report_ready(config: Config, listeners: list[socket.socket]) -> None:
+def report_ready(config: GatewayConfig, listeners: list[socket.socket]) -> None:
     """Tell whoever started the process that it is ready, and hand over the listening sockets for its successor."""
     if config.ready_fd >= 0:
         with contextlib.suppress(OSError), socket.socket(fileno=config.ready_fd) as channel:

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from dataplane.gateway.config import SPOOL_MAX_BATCHES, Config
+from dataplane.gateway.config import SPOOL_MAX_BATCHES, GatewayConfig
 from dataplane.gateway.core.compiled_table import CompiledTable, compile_table
 from dataplane.gateway.core.lanes import Lane
 from dataplane.gateway.core.shadow import Shadow
@@ -32,7 +32,7 @@ type_LaneKey = tuple[str, str, str, str]  # environment, endpoint, arm, version
 class State:
     """The process's state; the tables are swapped as a whole between two requests."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: GatewayConfig) -> None:
         self.config = config
         self.boot = str(uuid.uuid4())
         self.started_at = time.time()

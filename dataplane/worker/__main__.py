@@ -39,6 +39,7 @@ def load(options: argparse.Namespace) -> Any:
     """Check, load and warm up the version; return its scorer."""
     say("loading")
     check_digest(options.artifacts, options.digest)
+    # Loads MLflow, which nobody waits for when the artifacts are wrong.
     from dataplane.worker.scorer import Scorer
 
     scorer = Scorer(options.artifacts, options.version)
@@ -57,6 +58,7 @@ def main() -> int:
     except Exception as error:  # the agent shows this sentence to people
         say("failed", error=f"{type(error).__name__}: {error}"[:1000])
         return 1
+    # Only a version that is loaded is served.
     from dataplane.worker.server import WorkerServer
 
     WorkerServer(scorer, options.socket).serve(lambda: say("ready"))

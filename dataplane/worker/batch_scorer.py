@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from dataplane.wire.frames import RequestHeader
-from dataplane.worker import batching
+from dataplane.worker import batching, equivalence
 from dataplane.worker.answers import Answer
+from dataplane.worker.native import predictors
 
 MAX_BATCH = 256
 # As MLflow reads them: letter case matters to it.
@@ -50,18 +51,12 @@ class Batches:
             log.disabled = False
 
     def _prove(self, example: "pd.DataFrame | None") -> None:
-        # Loaded here, because a version's isolated environment may lack what the native path needs.
-        try:
-            from dataplane.worker import equivalence
-            from dataplane.worker.native import predictors
-        except ImportError:
-            return
         scorer = self._scorer
         signature = predictors.signature_of(scorer.input_schema)
         rows: list[Any] = []
         if signature is not None:
             rows = equivalence.rows_for(signature, _rows_of(example, signature.names))
-            self._prove_native(predictors, equivalence, signature, rows)
+            self._prove_native(signature, rows)
             table = pd.DataFrame(rows, columns=pd.Index(signature.names))
         elif example is not None and len(example):
             table = pd.concat([example] * equivalence.ROWS, ignore_index=True).head(equivalence.ROWS)
@@ -72,7 +67,7 @@ class Batches:
         ):
             self._frames = batching.Frames(scorer.model, scorer.input_schema)
 
-    def _prove_native(self, predictors: Any, equivalence: Any, signature: Any, rows: "list[Any]") -> None:
+    def _prove_native(self, signature: Any, rows: "list[Any]") -> None:
         scorer = self._scorer
         if scorer.model.metadata.get_params_schema() is not None:
             return

@@ -6,6 +6,7 @@ A prediction of several requests that fails is asked again request by request: o
 import itertools
 import json
 from collections.abc import Callable
+from io import StringIO
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,8 +116,6 @@ class Frames:
 
 
 def _encoded(result: Any) -> bytes:
-    from io import StringIO
-
     text = StringIO()
     scoring_server.predictions_to_json(result, text)
     return text.getvalue().encode()

@@ -2,9 +2,9 @@
 
 from django.urls import path
 
-from deployments.processes import calls
+from deployments.processes import long_polls
 
 urlpatterns = [
-    path("gateways/<slug:gateway>/poll", calls.gateway_poll, name="gateway-poll"),
-    path("agents/<slug:agent>/sync", calls.agent_sync, name="agent-sync"),
+    path("gateways/<slug:gateway>/poll", long_polls.gateway_poll, name="gateway-poll"),
+    path("agents/<slug:agent>/sync", long_polls.agent_sync, name="agent-sync"),
 ]

@@ -16,7 +16,7 @@ CLOSE_UNAUTHENTICATED = 4401
 CLOSE_UNAVAILABLE = 1011
 
 
-class Listener(Protocol):
+class RightsHolder(Protocol):
     """An open connection."""
 
     @property
@@ -35,16 +35,16 @@ class RightsWatch:
     """
 
     def __init__(self) -> None:
-        self._marks: dict[Listener, str] = {}
+        self._marks: dict[RightsHolder, str] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def join(self, listener: Listener) -> None:
+    def join(self, listener: RightsHolder) -> None:
         """Watch a listener's rights until it leaves."""
         self._marks[listener] = ""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: RightsHolder) -> None:
         """Forget a listener."""
         self._marks.pop(listener, None)
         if not self._marks and self._task is not None:
@@ -64,11 +64,11 @@ class RightsWatch:
             await asyncio.gather(*(listener.close(code) for listener, code in refused.items()), return_exceptions=True)
 
 
-def _look(known: dict[Listener, str]) -> tuple[dict[Listener, str], dict[Listener, int]]:
+def _look(known: dict[RightsHolder, str]) -> tuple[dict[RightsHolder, str], dict[RightsHolder, int]]:
     """Return the marks of now, and who is refused with which code."""
     found = session_marks([listener.session_key for listener in known])
-    marks: dict[Listener, str] = {}
-    refused: dict[Listener, int] = {}
+    marks: dict[RightsHolder, str] = {}
+    refused: dict[RightsHolder, int] = {}
     for listener, before in known.items():
         mark = found.get(listener.session_key)
         if mark is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from dataplane.agent.config import Config
+from dataplane.agent.config import AgentConfig
 from dataplane.agent.loop import Agent
 from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.digest import digest
@@ -29,7 +29,7 @@ WITHIN_S = 60
 
 async def forked(artifacts: Path, folder: Path) -> list[tuple[float, float]]:
     """Return (seconds until ready, unique megabytes) of replicas started one after the other with a warm template."""
-    agent = Agent(Config("bench", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
+    agent = Agent(AgentConfig("bench", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
     agent.adopt()
     await agent.warm_up()
     goals: list[ReplicaGoal] = []

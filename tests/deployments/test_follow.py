@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from deployments import limits, tasks
 from deployments.models import Endpoint, ReplicaState
 from deployments.processes.agents import agent_report
-from deployments.routes.follow import routes_are_due, routes_follow
+from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services import gateway_key_create
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
@@ -25,7 +25,7 @@ def now(world):
     world.serve(1)
     with world.at():
         now = clock.now()
-    routes_follow(now)
+    routes_refresh(now)
     return now
 
 
@@ -55,19 +55,19 @@ def test_due__key_ends__its_table_is_published_then(now):
         gateway_key_create(
             actor=Actor.controller("test"), name="k", environments=["production"], endpoints=["*"], expires_at=ends
         )
-    routes_follow(later(now, 1))
+    routes_refresh(later(now, 1))
 
     assert not routes_are_due(later(now, 29))
     assert routes_are_due(ends)
-    (table,) = routes_follow(ends)
+    (table,) = routes_refresh(ends)
     assert table.document["keys"] == []
 
 
 def test_follow__fails__is_due_still(now, monkeypatch):
     publish("endpoint.production.churn", "endpoint.changed")
-    monkeypatch.setattr("deployments.routes.follow.publish_changed", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("deployments.routes.refresh.publish_changed", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        routes_follow(later(now, 1))
+        routes_refresh(later(now, 1))
 
     assert routes_are_due(later(now, 1))
 

@@ -12,12 +12,12 @@ from django.test.utils import CaptureQueriesContext
 
 from deployments.models import GatewayState, Replica
 from deployments.platforms import local
-from deployments.processes import calls
+from deployments.processes import long_polls
 from deployments.services import gateway_key_create
 from deployments.tasks import tick
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
-from mlorch_site.live import bell as bell_module
+from mlorch_site.live import notifier as bell_module
 from mlorch_site.live import outbox
 from registry.services.defaults import defaults_create
 from tests.support.live import run
@@ -51,11 +51,11 @@ async def ask(view, who, body):
 
 
 def gateway(name="g1", wait_s=20.0):
-    return ask(calls.gateway_poll, name, {"boot": "b1", "have": {}, "wait_s": wait_s})
+    return ask(long_polls.gateway_poll, name, {"boot": "b1", "have": {}, "wait_s": wait_s})
 
 
 def agent(goal, wait_s=20.0, name="a1"):
-    return ask(calls.agent_sync, name, {"host": "h", "replicas": [], "goal": goal, "wait_s": wait_s})
+    return ask(long_polls.agent_sync, name, {"host": "h", "replicas": [], "goal": goal, "wait_s": wait_s})
 
 
 @sync_to_async

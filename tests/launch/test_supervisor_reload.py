@@ -21,8 +21,8 @@ from dataplane.wire.route_table import RouteTable
 from mlorch_site.launch.supervisor.__main__ import Up
 from mlorch_site.launch.supervisor.logs import LogBook
 from mlorch_site.launch.supervisor.options import Options
-from mlorch_site.launch.supervisor.plan import Plan
 from mlorch_site.launch.supervisor.process import Spec
+from mlorch_site.launch.supervisor.process_specs import Plan
 from tests.dataplane.gateway.conftest import KEY, table
 from tests.launch.test_supervisor_up import FakePlan
 from tests.support.folders import short_folder

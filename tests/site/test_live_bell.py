@@ -6,9 +6,9 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
-from mlorch_site.live import bell as bell_module
+from mlorch_site.live import notifier as bell_module
 from mlorch_site.live import outbox
-from mlorch_site.live.bell import bell
+from mlorch_site.live.notifier import notifier
 from mlorch_site.live.selectors import topics_after
 from tests.support.live import async_publish, publish, run
 
@@ -35,7 +35,7 @@ async def settled(news):
 
 def heard_after(topic):
     async def scenario():
-        with bell().listening("gateways") as news:
+        with notifier().listening("gateways") as news:
             await settled(news)
             await async_publish(topic)
             return await news.wait(0.5)
@@ -73,9 +73,9 @@ def test_bell__database_away_for_a_look__rings_once_it_is_back(db, no_nudge, mon
 
 def test_bell__event_before_the_first_wait__is_not_missed(db, no_nudge):
     async def scenario():
-        with bell().listening("gateways") as first:
+        with notifier().listening("gateways") as first:
             await settled(first)
-        with bell().listening("gateways") as news:
+        with notifier().listening("gateways") as news:
             await async_publish("gateways")
             return await news.wait(SOON_S)
 
@@ -84,14 +84,14 @@ def test_bell__event_before_the_first_wait__is_not_missed(db, no_nudge):
 
 def test_bell__fifty_wait__no_more_queries_than_one(db, no_nudge):
     async def scenario(count):
-        with bell().listening("gateways") as first:
+        with notifier().listening("gateways") as first:
             await settled(first)
             async with asyncio.TaskGroup() as group:
                 for _ in range(count):
                     group.create_task(listen())
 
     async def listen():
-        with bell().listening("gateways") as news:
+        with notifier().listening("gateways") as news:
             assert not await news.wait(0.5)
 
     counts = []

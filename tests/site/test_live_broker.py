@@ -12,7 +12,7 @@ import pytest
 from channels.layers import get_channel_layer
 from redis.asyncio import Redis
 
-from mlorch_site.launch.supervisor.plan import valkey_server
+from mlorch_site.launch.supervisor.process_specs import valkey_server
 from tests.support.live import async_publish, run, signed_in, socket
 
 IDLE_S = 13  # some client versions end a subscription that was silent for 12 s
@@ -50,7 +50,7 @@ def broker(tmp_path_factory):
 def layer(broker, settings):
     """The channel layer as production has it."""
     config = {"hosts": [{"address": broker, "socket_timeout": None}], "prefix": "mlorch"}
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "mlorch_site.live.layer.QuietLayer", "CONFIG": config}}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "mlorch_site.live.channel_layer.QuietLayer", "CONFIG": config}}
     return get_channel_layer()
 
 
@@ -79,7 +79,7 @@ def test_layer__in_settings__never_times_out_reading(broker):
     code = "from mlorch_site import settings; print(settings.CHANNEL_LAYERS)"
     env = {**os.environ, "REDIS_URL": broker}
     said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
-    assert "mlorch_site.live.layer.QuietLayer" in said
+    assert "mlorch_site.live.channel_layer.QuietLayer" in said
     assert "'socket_timeout': None" in said
 
 

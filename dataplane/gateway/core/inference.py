@@ -12,7 +12,7 @@ from dataplane.gateway.config import MOVES_MAX
 from dataplane.gateway.core import router
 from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
 from dataplane.gateway.core.lanes import Lane
-from dataplane.gateway.core.pending import (
+from dataplane.gateway.core.pending_request import (
     ClientGone,
     Lost,
     Moved,
@@ -25,7 +25,7 @@ from dataplane.gateway.core.pending import (
 from dataplane.gateway.core.shadow import Mirrored
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.site import request_log
-from dataplane.gateway.site.request_log import Entry
+from dataplane.gateway.site.log_entry import LogEntry
 from dataplane.gateway.state import State, type_LaneKey
 from dataplane.wire.frames import RequestHeader
 from dataplane.wire.route_table import STABLE
@@ -205,7 +205,7 @@ class Inference:
         call, arm = self._call, self._arm
         status = outcome.status if outcome else error.status if isinstance(error, Refusal) else 0
         self._state.request_log.offer(
-            Entry(
+            LogEntry(
                 at=request_log.now(),
                 id=call.id.decode() or uuid.uuid4().hex,
                 environment=call.environment,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from dataplane.gateway.config import BATCH_MAX_BYTES, GATHER_TURNS_MAX, RETRY_SHARE, RETRY_TOKENS_MAX, SWEEP_S
 from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
-from dataplane.gateway.core.pending import ClientGone, Moved, NotSent, PendingRequest, RequestBatch, TimedOut
+from dataplane.gateway.core.pending_request import ClientGone, Moved, NotSent, PendingRequest, RequestBatch, TimedOut
 from dataplane.gateway.core.replica_pool import ReplicaPool
 from dataplane.gateway.core.worker_connection import WorkerConnection
 from dataplane.gateway.site.windows import WindowKey

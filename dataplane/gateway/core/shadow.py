@@ -12,7 +12,7 @@ from dataplane.gateway.core import answer_diff, router
 from dataplane.gateway.core.answer_diff import AnswerDiff
 from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
 from dataplane.gateway.core.lanes import Lane
-from dataplane.gateway.core.pending import Moved, PendingRequest, TimedOut, WorkerAnswer, outcome_of
+from dataplane.gateway.core.pending_request import Moved, PendingRequest, TimedOut, WorkerAnswer, outcome_of
 from dataplane.gateway.site.windows import WindowKey, Windows
 from dataplane.wire.frames import RequestHeader
 

@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 
 from dataplane.gateway.config import CONNECT_TIMEOUT_S, EJECT_FIRST_S, EJECT_MAX_S, HELLO_TIMEOUT_S
-from dataplane.gateway.core.pending import Lost, NotSent, RequestBatch
+from dataplane.gateway.core.pending_request import Lost, NotSent, RequestBatch
 from dataplane.wire import shapes
 from dataplane.wire.frames import AnswerHeader, FrameBuffer, FrameError, Hello, RequestHeader, encode_frame
 from dataplane.wire.shapes import Malformed

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataplane.gateway.config import UNIT_MAX_CHARS
-from dataplane.gateway.core import access
+from dataplane.gateway.core import admission
 from dataplane.gateway.grpc.messages import invalid
 
 ENVIRONMENT = "mlorch-environment"
@@ -31,7 +31,7 @@ def caller_of(metadata: Any) -> Caller:
     offered = named.get(REQUEST_ID, "")
     is_fit = len(offered) in REQUEST_ID_LENGTHS and set(offered) <= REQUEST_ID_CHARS
     return Caller(
-        digest=access.digest_of(named.get("authorization", "").encode()),
+        digest=admission.digest_of(named.get("authorization", "").encode()),
         environment=named.get(ENVIRONMENT, ""),
         unit=named.get(UNIT, "")[:UNIT_MAX_CHARS],
         request_id=offered if is_fit else uuid.uuid4().hex,

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from dataplane.gateway import errors
 from dataplane.gateway.config import HEADER_MAX_BYTES
-from dataplane.gateway.core import access
+from dataplane.gateway.core import admission
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.grpc.caller import REQUEST_ID, Caller, caller_of
 from dataplane.gateway.grpc.messages import invalid
@@ -97,7 +97,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         if service != SERVICE or name not in self._calls:
             return None
         caller = caller_of(details.invocation_metadata)
-        if name not in OPEN_TO_ALL and not access.is_known(self._state.tables, caller.digest):
+        if name not in OPEN_TO_ALL and not admission.is_known(self._state.tables, caller.digest):
             # As a stream nothing of the request is read before the refusal.
             return grpc.stream_unary_rpc_method_handler(self._refuse)
         answer, kind = self._calls[name]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from dataplane.gateway import errors
-from dataplane.gateway.core import access, inference, metadata
+from dataplane.gateway.core import admission, inference, metadata
 from dataplane.gateway.core.compiled_table import EndpointRoute
 from dataplane.gateway.core.inference import Call, Outcome
 from dataplane.gateway.grpc import inference_pb2 as pb
@@ -46,7 +46,7 @@ class Service:
     def _route(self, caller: Caller, model_name: str) -> tuple[str, EndpointRoute]:
         """Return environment and route of the endpoint that is called. Raises Refusal (400, 401, 403, 404)."""
         environment, endpoint = place_of(caller, model_name)
-        return environment, access.route_for(self._state.tables, environment, endpoint, caller.digest)
+        return environment, admission.route_for(self._state.tables, environment, endpoint, caller.digest)
 
     async def server_live(self, request: Any, caller: Caller) -> GrpcReply:
         return GrpcReply(pb.ServerLiveResponse(live=True))
@@ -57,7 +57,7 @@ class Service:
 
     async def server_metadata(self, request: Any, caller: Caller) -> GrpcReply:
         if caller.environment:
-            access.check_key(self._state.tables, caller.environment, caller.digest)
+            admission.check_key(self._state.tables, caller.environment, caller.digest)
         fields: dict[str, Any] = dict(metadata.SERVER_METADATA)
         return GrpcReply(pb.ServerMetadataResponse(**fields))
 

@@ -5,9 +5,9 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from dataplane.gateway import errors
-from dataplane.gateway.core import access, inference, metadata
+from dataplane.gateway.core import admission, inference, metadata
 from dataplane.gateway.core.compiled_table import EndpointRoute
-from dataplane.gateway.core.pending import ClientGone
+from dataplane.gateway.core.pending_request import ClientGone
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.exposition import Exposition
 from dataplane.gateway.http.asgi import RUNNING, Disconnected, read_body, send_reply, type_Receive, type_Send
@@ -53,7 +53,7 @@ class App:
         return await self._process(path.name)
 
     def _route(self, path: InferencePath | MetadataPath, headers: type_Headers) -> EndpointRoute:
-        return access.route_for(self.state.tables, path.environment, path.endpoint, _digest(headers))
+        return admission.route_for(self.state.tables, path.environment, path.endpoint, _digest(headers))
 
     async def _infer(
         self,
@@ -90,7 +90,7 @@ class App:
         if path.asks == "ready":
             ready = path.environment in self.state.tables
             return _json(200 if ready else 503, {"ready": ready, "live": ready})
-        access.check_key(self.state.tables, path.environment, _digest(headers))
+        admission.check_key(self.state.tables, path.environment, _digest(headers))
         if not path.asks:
             raise errors.unknown_path()
         return _json(200, metadata.SERVER_METADATA)
@@ -105,7 +105,7 @@ class App:
 
 
 def _digest(headers: type_Headers) -> str:
-    return access.digest_of(headers.get(b"authorization", b""))
+    return admission.digest_of(headers.get(b"authorization", b""))
 
 
 def _json(status: int, document: dict[str, Any]) -> HttpReply:

@@ -20,9 +20,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dataplane.gateway import errors
 from dataplane.gateway.config import BODY_TIMEOUT_S, EXPRESS_MAX_BYTES, HEADER_MAX_BYTES, IDLE_LOOK_S, KEEP_ALIVE_S
-from dataplane.gateway.core import access, inference
+from dataplane.gateway.core import admission, inference
 from dataplane.gateway.core.inference import Inference, Outcome
-from dataplane.gateway.core.pending import ClientGone
+from dataplane.gateway.core.pending_request import ClientGone
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.http.app import App
 from dataplane.gateway.http.asgi import RUNNING
@@ -75,8 +75,8 @@ class Exchange:
         """Start the inference; a refusal is answered at once."""
         state, path, headers = self.connection.application.state, self.path, self.headers
         try:
-            digest = access.digest_of(headers.get(b"authorization", b""))
-            route = access.route_for(state.tables, path.environment, path.endpoint, digest)
+            digest = admission.digest_of(headers.get(b"authorization", b""))
+            route = admission.route_for(state.tables, path.environment, path.endpoint, digest)
             call = call_of(path, headers, self.body, self.id, route.max_body_bytes)
             self._inference = inference.start(state, route, call, self._end)
         except Refusal as refusal:

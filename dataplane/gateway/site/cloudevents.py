@@ -1,17 +1,16 @@
 """Log entries as CloudEvents 1.0 in binary mode, with the types and extensions of KServe's payload logger, so that its consumers can read them."""
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from dataplane.gateway.site.request_log import Entry
+from dataplane.gateway.site.log_entry import LogEntry
 
 SOURCE = "mlorch-gateway"
 REQUEST = "org.kubeflow.serving.inference.request"
 RESPONSE = "org.kubeflow.serving.inference.response"
 
 
-def pair(entry: "Entry", row: dict[str, Any]) -> list[tuple[dict[str, str], bytes]]:
+def pair(entry: LogEntry, row: dict[str, Any]) -> list[tuple[dict[str, str], bytes]]:
     """Return (headers, body) of the request's and of the answer's event; both carry the same id."""
     return [
         _event(entry, row, REQUEST, "request", entry.content_type or "application/json"),
@@ -20,7 +19,7 @@ def pair(entry: "Entry", row: dict[str, Any]) -> list[tuple[dict[str, str], byte
 
 
 def _event(
-    entry: "Entry", row: dict[str, Any], kind: str, field: str, content_type: str
+    entry: LogEntry, row: dict[str, Any], kind: str, field: str, content_type: str
 ) -> tuple[dict[str, str], bytes]:
     headers = {
         "ce-specversion": "1.0",

@@ -13,12 +13,13 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import structlog
 
 from dataplane.gateway.site import cloudevents
+from dataplane.gateway.site.log_entry import LogEntry, type_Place
 from dataplane.gateway.site.redaction import redacted
 
 log = structlog.get_logger(__name__)
@@ -31,36 +32,9 @@ DRAIN_S = 0.2
 DRAIN_AT_ONCE = 200
 SINK_TIMEOUT_S = 5.0
 
-type_Place = tuple[str, str]  # environment, endpoint
-
-
-class Entry(NamedTuple):
-    """One request as it is logged. `hidden` are the columns whose values are left out."""
-
-    at: float
-    id: str
-    environment: str
-    endpoint: str
-    arm: str
-    version: str
-    release: str
-    op: str
-    content_type: str
-    status: int
-    outcome: str
-    latency_ms: float
-    request: bytes
-    answer_type: str
-    answer: bytes
-    hidden: frozenset[str]
-
-    @property
-    def place(self) -> type_Place:
-        return self.environment, self.endpoint
-
 
 @dataclass
-class Counts:
+class LogCounts:
     """What became of the entries of one endpoint."""
 
     written: int = 0
@@ -72,17 +46,17 @@ class RequestLog:
     """The log of one gateway process. `sink` is the URL that CloudEvents are posted to, empty for none."""
 
     def __init__(self, folder: Path, sink: str = "") -> None:
-        self.counts: dict[type_Place, Counts] = {}
+        self.counts: dict[type_Place, LogCounts] = {}
         self._folder = folder
         self._sink = sink
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[LogEntry] = deque()
         self._bytes = 0
         self._is_failing = False
 
-    def _count(self, place: type_Place) -> Counts:
-        return self.counts.setdefault(place, Counts())
+    def _count(self, place: type_Place) -> LogCounts:
+        return self.counts.setdefault(place, LogCounts())
 
-    def offer(self, entry: Entry) -> None:
+    def offer(self, entry: LogEntry) -> None:
         """Take an entry, or count it as dropped when there is no room."""
         size = len(entry.request) + len(entry.answer)
         if len(self._entries) >= ENTRIES_MAX or self._bytes + size > BYTES_MAX or size > BODY_MAX_BYTES:
@@ -106,10 +80,10 @@ class RequestLog:
             if self._sink and session is not None:
                 await self._export(session, rows)
 
-    def _write(self, entries: list[Entry]) -> list[tuple[Entry, dict[str, Any]]]:
+    def _write(self, entries: list[LogEntry]) -> list[tuple[LogEntry, dict[str, Any]]]:
         """Append the entries to the files of their endpoints; return them as they were written."""
         rows = [(entry, row_of(entry)) for entry in entries]
-        lines: dict[Path, list[tuple[Entry, bytes]]] = {}
+        lines: dict[Path, list[tuple[LogEntry, bytes]]] = {}
         for entry, row in rows:
             path = (
                 self._folder
@@ -131,7 +105,7 @@ class RequestLog:
                 self._is_failing = True
         return rows
 
-    async def _export(self, session: aiohttp.ClientSession, rows: list[tuple[Entry, dict[str, Any]]]) -> None:
+    async def _export(self, session: aiohttp.ClientSession, rows: list[tuple[LogEntry, dict[str, Any]]]) -> None:
         """Post each entry as a pair of CloudEvents. After the first failure the rest of this batch counts as dropped."""
         for place, (entry, row) in enumerate(rows):
             try:
@@ -147,7 +121,7 @@ class RequestLog:
                 return
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
+def row_of(entry: LogEntry) -> dict[str, Any]:
     """Return an entry as a line of the log; hidden columns are left out of request and answer."""
     fields = entry._asdict()
     del fields["hidden"]

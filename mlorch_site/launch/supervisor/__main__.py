@@ -15,8 +15,8 @@ from typing import Any
 from mlorch_site.launch.supervisor import family, ports, running, secrets_file
 from mlorch_site.launch.supervisor.logs import LogBook
 from mlorch_site.launch.supervisor.options import Options, options_from
-from mlorch_site.launch.supervisor.plan import Plan, made_run_dir
 from mlorch_site.launch.supervisor.process import Spec, Supervised
+from mlorch_site.launch.supervisor.process_specs import Plan, made_run_dir
 
 # Who sends work ends first, who others stand on ends last.
 STOP_ORDER = (("demo", "beat"), ("gateway", "agent", "control", "work", "mlflow"), ("web",), ("broker",))

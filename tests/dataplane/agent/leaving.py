@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from dataplane.agent.config import Config
+from dataplane.agent.config import AgentConfig
 from dataplane.agent.loop import Agent
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
@@ -13,7 +13,7 @@ from tests.support.waiting import auntil
 
 
 async def main(folder: str, goal: str) -> None:
-    agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", Path(folder), 0.1, True, os.environ["PATH"]))
+    agent = Agent(AgentConfig("a1", "here", "http://127.0.0.1:1", "token", Path(folder), 0.1, True, os.environ["PATH"]))
     agent.adopt()
     agent.reconcile([shapes.read(ReplicaGoal, goal.encode())])
     await auntil(lambda: agent.report().replicas[0].state == "ready", "it is ready", seen=agent.report)

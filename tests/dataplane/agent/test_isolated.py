@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.agent.config import Config
+from dataplane.agent.config import AgentConfig
 from dataplane.agent.loop import Agent
 from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation
 from dataplane.wire.digest import digest
@@ -55,7 +55,7 @@ async def reached(agent: Agent, states: set[str], seen_states: set[str]) -> Repl
 async def test_other_requirements__environment_is_built_once_and_serves(cancer_model: Path) -> None:  # noqa: F811
     example = (cancer_model / "serving_input_example.json").read_bytes()
     with short_folder() as folder:
-        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
+        agent = Agent(AgentConfig("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
         goal = ReplicaGoal(
             id="r-1",
@@ -87,7 +87,7 @@ async def test_other_requirements__environment_is_built_once_and_serves(cancer_m
 
 async def test_requirement_that_does_not_exist__replica_fails_with_the_installers_words() -> None:
     with short_folder() as folder:
-        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
+        agent = Agent(AgentConfig("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
         goal = ReplicaGoal("r-1", 1, "m", "1", "sha256:x", str(folder), ["mlflow==0.0.0.1"], "3.11")
         agent.reconcile([goal])

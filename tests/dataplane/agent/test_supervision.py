@@ -14,7 +14,7 @@ import pytest
 
 from dataplane.agent import replica_runner as replica_module
 from dataplane.agent import worker_process
-from dataplane.agent.config import Config
+from dataplane.agent.config import AgentConfig
 from dataplane.agent.loop import Agent
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
@@ -27,7 +27,7 @@ from tests.support.waiting import auntil
 async def agent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
     monkeypatch.setattr(replica_module, "BACKOFF_FIRST_S", 0.01)
     with short_folder() as folder:
-        config = Config("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"])
+        config = AgentConfig("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"])
         agent = Agent(config)
         agent.adopt()
         yield agent
@@ -175,7 +175,7 @@ async def test_process_id_was_reused__record_fools_nobody(agent: Agent) -> None:
 
 
 async def test_close__deep_data_directory__its_short_folder_is_gone(tmp_path: Path) -> None:
-    config = Config("a1", "here", "http://127.0.0.1:1", "token", tmp_path / ("deep" * 30), 0.1, True, "")
+    config = AgentConfig("a1", "here", "http://127.0.0.1:1", "token", tmp_path / ("deep" * 30), 0.1, True, "")
     agent = Agent(config)
     agent.adopt()
     was_there = config.sockets.is_dir()
@@ -186,7 +186,7 @@ async def test_close__deep_data_directory__its_short_folder_is_gone(tmp_path: Pa
 
 
 def test_sockets__deep_data_directory__path_stays_short(tmp_path: Path) -> None:
-    config = Config("a", "h", "u", "t", tmp_path / ("deep" * 30), 1, True, "")
+    config = AgentConfig("a", "h", "u", "t", tmp_path / ("deep" * 30), 1, True, "")
 
     assert len(os.fsencode(config.sockets)) < 90
     assert replace(config, data_dir=Path("/v")).sockets == Path("/v/run/workers")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from dataplane.agent import worker_process
-from dataplane.agent.config import Config
+from dataplane.agent.config import AgentConfig
 from dataplane.agent.loop import Agent
 from dataplane.agent.templates import NoTemplate, Template
 from dataplane.wire import shapes
@@ -33,7 +33,7 @@ SHARED_MB_MIN = 60
 async def agent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
     monkeypatch.setenv("MLORCH_CONTROL_TOKEN", "hunter2")
     with short_folder() as folder:
-        agent = Agent(Config("a1", "here", "http://127.0.0.1:1", "hunter2", folder, 0.1, True, os.environ["PATH"]))
+        agent = Agent(AgentConfig("a1", "here", "http://127.0.0.1:1", "hunter2", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
         yield agent
         await agent.close()

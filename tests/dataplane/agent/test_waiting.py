@@ -14,11 +14,11 @@ import psutil
 import pytest
 from aiohttp import web
 
-from dataplane.agent import loop, replica_runner, scales, worker_process
-from dataplane.agent.config import Config
-from dataplane.agent.exits import exit_of
+from dataplane.agent import loop, memory_gauge, replica_runner, worker_process
+from dataplane.agent.config import AgentConfig
 from dataplane.agent.loop import Agent
-from dataplane.agent.scales import Scales
+from dataplane.agent.memory_gauge import MemoryGauge
+from dataplane.agent.process_exit import exit_of
 from dataplane.agent.worker_process import Record
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
@@ -84,7 +84,7 @@ async def agent(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ag
     monkeypatch.setattr(loop, "SYNC_TIMEOUT_S", 3600.0)
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         url = f"http://127.0.0.1:{site.port}"
-        agent = Agent(Config("a1", "here", url, "token", Path(folder), 0.2, True, os.environ["PATH"]))
+        agent = Agent(AgentConfig("a1", "here", url, "token", Path(folder), 0.2, True, os.environ["PATH"]))
         running = asyncio.create_task(agent.run())
         yield agent
         running.cancel()
@@ -193,7 +193,7 @@ class Heavy(Record):
 def test_scales__nothing_changes__weighed_exactly_once() -> None:
     heavy = Heavy("r", 1, 1, 0.0, "", NOTHING)
     heavy.weigh(200, 30)
-    found = [Scales(heavy, 2048)] * 50
+    found = [MemoryGauge(heavy, 2048)] * 50
 
     assert {one.own_mb() for one in found} == {30}
     assert heavy.weighed == 1
@@ -202,11 +202,11 @@ def test_scales__nothing_changes__weighed_exactly_once() -> None:
 def test_scales__grows_or_passes_its_limit_or_time_goes_by__weighed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     heavy = Heavy("r", 1, 1, 0.0, "", NOTHING)
     heavy.weigh(200, 30)
-    one = Scales(heavy, 400)
+    one = MemoryGauge(heavy, 400)
     one.own_mb()
-    heavy.weigh(200 + scales.STEP_MB, 40)
+    heavy.weigh(200 + memory_gauge.STEP_MB, 40)
     grown = one.own_mb()
-    monkeypatch.setattr(scales, "WEIGH_EVERY_S", 0.0)
+    monkeypatch.setattr(memory_gauge, "WEIGH_EVERY_S", 0.0)
     one.own_mb()
     heavy.weigh(300, 150)
     one.own_mb()

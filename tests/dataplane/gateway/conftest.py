@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from dataplane.gateway.config import Config
+from dataplane.gateway.config import GatewayConfig
 from dataplane.gateway.core.compiled_table import CompiledTable, compile_table
 from dataplane.gateway.http.app import App
 from dataplane.gateway.state import State
@@ -136,7 +136,7 @@ def short_dir() -> Any:
 
 @pytest.fixture
 def state(short_dir: Path) -> State:
-    return State(Config("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", short_dir))
+    return State(GatewayConfig("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", short_dir))
 
 
 @pytest.fixture

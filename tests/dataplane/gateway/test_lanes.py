@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dataplane.gateway.core.pending import PendingRequest, TimedOut
+from dataplane.gateway.core.pending_request import PendingRequest, TimedOut
 from dataplane.gateway.site.poll_stats import stats_of
 from dataplane.gateway.state import State
 from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.gateway.config import Config
+from dataplane.gateway.config import GatewayConfig
 from dataplane.gateway.site import kept_tables, loops, poll
 from dataplane.gateway.site.spool import Spool
 from dataplane.gateway.state import State
@@ -74,7 +74,7 @@ def obey(state: State, answer: Any) -> float:
 def test_obey__any_part_of_the_answer_is_junk__old_table_or_a_whole_new_one_and_the_next_poll_is_accepted(
     tmp_path_factory: Any, path: tuple[Any, ...], junk: Any
 ) -> None:
-    state = State(Config("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", tmp_path_factory.mktemp("data")))
+    state = State(GatewayConfig("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", tmp_path_factory.mktemp("data")))
     obey(state, {"tables": [table(revision=7)], "environments": ENVIRONMENTS})
     with contextlib.suppress(ValueError):
         obey(state, with_junk(ANSWER, path, junk))

@@ -12,8 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from dataplane.gateway.site import request_log
+from dataplane.gateway.site.log_entry import LogEntry
 from dataplane.gateway.site.redaction import redacted
-from dataplane.gateway.site.request_log import Entry, RequestLog
+from dataplane.gateway.site.request_log import RequestLog
 from dataplane.gateway.state import State
 from tests.dataplane.gateway.conftest import FrameWorker, call, table
 
@@ -22,7 +23,7 @@ BODY = json.dumps({"dataframe_split": {"columns": ["age", "ssn"], "data": [[31, 
 type_Start = Callable[..., Awaitable[FrameWorker]]
 
 
-def entry(**changes: Any) -> Entry:
+def entry(**changes: Any) -> LogEntry:
     fields: dict[str, Any] = {
         "at": 1790000000.25,
         "id": "abc-123",
@@ -41,7 +42,7 @@ def entry(**changes: Any) -> Entry:
         "answer": b'{"predictions": [1]}',
         "hidden": frozenset(),
     }
-    return Entry(**fields | changes)
+    return LogEntry(**fields | changes)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from dataplane.gateway.config import Config
+from dataplane.gateway.config import GatewayConfig
 from dataplane.gateway.grpc import grpc_server
 from dataplane.gateway.http.app import App
 from dataplane.gateway.http.connection import connections_of
@@ -39,7 +39,7 @@ class Gateway:
         self.state: State
 
     async def _run(self) -> None:
-        self.state = State(Config("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", self._folder))
+        self.state = State(GatewayConfig("g1", "127.0.0.1", 0, "http://127.0.0.1:1", "token", self._folder))
         self.state.apply(self._table)
         application = App(self.state)
         self._server = uvicorn.Server(

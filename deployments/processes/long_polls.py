@@ -1,6 +1,6 @@
 """Routes for gateway and agent: long polls for route tables and for replicas (docs/wire.md sections 3 and 5).
 
-Whoever waits is woken by news of what it waits for (`mlorch_site.live.bell`); between news it costs nothing.
+Whoever waits is woken by news of what it waits for (`mlorch_site.live.notifier`); between news it costs nothing.
 """
 
 import time
@@ -26,7 +26,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError
 from mlorch_site.lib.http import error_response
 from mlorch_site.lib.wire import answer_shape, read_shape
-from mlorch_site.live.bell import Listener, bell
+from mlorch_site.live.notifier import Listener, notifier
 from mlorch_site.live.shared import read_once
 
 GOAL_TOPICS = (GOAL_TOPIC, "registry")  # also artifacts that have come: a replica without them is no goal yet
@@ -41,7 +41,7 @@ async def gateway_poll(request: HttpRequest, gateway: str) -> HttpResponse:
     except DomainError as error:
         return error_response(error, request)
     await _in_thread(gateway_report)(gateway=gateway, report=report, now=clock.now())
-    with bell().listening(ROUTES_TOPIC) as news:
+    with notifier().listening(ROUTES_TOPIC) as news:
         if await _in_thread(newest_revisions)() == report.known:
             await _wait_for_tables(news, gateway, report)
     return answer_shape(await _in_thread(_answer)(report.known))
@@ -58,7 +58,7 @@ async def agent_sync(request: HttpRequest, agent: str) -> HttpResponse:
         report = read_shape(request, AgentReport, SYNC_BODY_MAX_BYTES)
     except DomainError as error:
         return error_response(error, request)
-    with bell().listening(*GOAL_TOPICS) as news:
+    with notifier().listening(*GOAL_TOPICS) as news:
         goal: AgentGoal = await _in_thread(_reported)(agent, report)
         if goal.goal == report.goal:
             goal = await _wait_for_goal(news, agent, goal, report.wait_s)
@@ -70,7 +70,7 @@ async def _wait_for_tables(news: Listener, gateway: str, report: PollReport) -> 
     ends = time.monotonic() + min(report.wait_s, WAIT_MAX_S)
     while (left := ends - time.monotonic()) > 0:
         if await news.wait(min(left, limits.GATEWAY_TOUCH_S)):
-            if await read_once(("routes", bell().turn), newest_revisions) != report.known:
+            if await read_once(("routes", notifier().turn), newest_revisions) != report.known:
                 return
         elif left > limits.GATEWAY_TOUCH_S:
             await _in_thread(gateway_touch)(gateway=gateway, boot=report.boot, now=clock.now())

@@ -8,7 +8,7 @@ STEP_MB = 8
 WEIGH_EVERY_S = 30.0  # pages that a worker no longer shares, or that were swapped, do not show in what is resident
 
 
-class Scales:
+class MemoryGauge:
     """Weighs one worker."""
 
     def __init__(self, record: Record, limit_mb: int) -> None:

@@ -45,7 +45,7 @@ class Listener:
         return True
 
 
-class Bell:
+class Notifier:
     """Looks and hears for all listeners of an event loop, from the first listener on."""
 
     def __init__(self) -> None:
@@ -120,9 +120,9 @@ def _read(head: int | None, topics: list[str]) -> tuple[int, set[str]]:
         raise
 
 
-_bells: "WeakKeyDictionary[asyncio.AbstractEventLoop, Bell]" = WeakKeyDictionary()
+_bells: "WeakKeyDictionary[asyncio.AbstractEventLoop, Notifier]" = WeakKeyDictionary()
 
 
-def bell() -> Bell:
+def notifier() -> Notifier:
     """Return the bell of this process (of its event loop)."""
-    return _bells.setdefault(asyncio.get_running_loop(), Bell())
+    return _bells.setdefault(asyncio.get_running_loop(), Notifier())

@@ -23,7 +23,7 @@ def routes_are_due(now: datetime) -> bool:
     return news.exists() or ended.exists()
 
 
-def routes_follow(now: datetime) -> list[RouteTable]:
+def routes_refresh(now: datetime) -> list[RouteTable]:
     """Publish the tables whose content changed. Calling twice is harmless."""
     sequence = newest_sequence()  # read before anything else: what is committed meanwhile is looked at again
     tables = publish_changed(Environment.objects.order_by("pk"), reason="replicas or keys changed", now=now)

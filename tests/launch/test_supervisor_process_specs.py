@@ -10,7 +10,7 @@ import pytest
 
 from mlorch_site.launch.supervisor import secrets_file
 from mlorch_site.launch.supervisor.options import Options, default_gateway_processes, options_from
-from mlorch_site.launch.supervisor.plan import SOCKET_PATH_MAX_BYTES, Plan, made_run_dir, run_dir
+from mlorch_site.launch.supervisor.process_specs import SOCKET_PATH_MAX_BYTES, Plan, made_run_dir, run_dir
 
 SECRETS = {name: f"the-{name}-secret" for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
 # Which secrets may be in the environment of which process.
