@@ -3,7 +3,7 @@
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 
-from mlorch_site.accounts.access import public
+from mlorch_site.accounts.route_permission import public
 
 
 @public

@@ -245,7 +245,7 @@ REST_FRAMEWORK = {
         "mlorch_site.accounts.authentication.TokenAuthentication",
         "mlorch_site.accounts.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["mlorch_site.accounts.authentication.RoutePermission"],
+    "DEFAULT_PERMISSION_CLASSES": ["mlorch_site.accounts.route_permission.RoutePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

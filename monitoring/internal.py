@@ -6,7 +6,7 @@ from django.views.decorators.http import require_GET, require_POST
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dataplane.wire.window_batch import BATCH_BODY_MAX_BYTES, Accepted, Expected, WindowBatch
-from mlorch_site.accounts.access import control_only
+from mlorch_site.accounts.route_permission import control_only
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.lib.wire import answer_shape, read_shape

@@ -16,7 +16,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from mlorch_site.accounts.access import signed_delivery
+from mlorch_site.accounts.route_permission import signed_delivery
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, TooLarge, Unauthenticated
 from registry.models import WebhookDelivery

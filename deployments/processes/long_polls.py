@@ -21,7 +21,7 @@ from deployments.processes.agents import agent_goal, agent_report
 from deployments.processes.gateways import environment_names, gateway_report, gateway_touch, newer_tables
 from deployments.routes.publish import ROUTES_TOPIC
 from deployments.routes.revisions import newest_revisions
-from mlorch_site.accounts.access import control_only
+from mlorch_site.accounts.route_permission import control_only
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError
 from mlorch_site.lib.http import error_response

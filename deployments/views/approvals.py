@@ -9,8 +9,8 @@ from deployments import services
 from deployments.models import Release
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import steps_from_plan
-from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page

@@ -22,8 +22,8 @@ from deployments.processes.gateway_status import arms_traffic
 from deployments.routes.acknowledgement import live_gateways
 from deployments.routes.revisions import newest_revision
 from deployments.services.keys import site_key
-from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, DomainError, Invalid

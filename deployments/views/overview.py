@@ -9,8 +9,8 @@ from django.utils.timezone import now
 from deployments import selectors
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
-from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import setup_progress
 from mlorch_site.lib.htmx import render_page

@@ -14,8 +14,8 @@ from deployments.forms import ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
 from deployments.views import rollout_page
-from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page

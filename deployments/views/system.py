@@ -9,8 +9,8 @@ from django.shortcuts import render
 
 from deployments.models import GatewayState, ReplicaState
 from deployments.processes.gateway_status import gateway_processes
-from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import requires
 from mlorch_site.lib import clock
 from mlorch_site.lib.htmx import render_page
 from registry.selectors import backend_state

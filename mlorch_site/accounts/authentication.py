@@ -3,15 +3,13 @@
 from typing import Any
 
 from django.middleware.csrf import CsrfViewMiddleware
-from django.views import View
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework import exceptions, permissions
+from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
-from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_for_user, actor_of, address_of, token_for
 from mlorch_site.lib.errors import Unauthenticated
 
@@ -55,23 +53,6 @@ class SessionAuthentication(BaseAuthentication):
         if reason := check.process_view(inner, None, (), {}):  # type: ignore[arg-type]
             raise exceptions.PermissionDenied(f"CSRF check failed: {reason}")
         return user, actor_of(inner)
-
-
-class RoutePermission(permissions.BasePermission):
-    """Default deny: a route is open to signed-in people whose roles hold the action it declares.
-
-    A view declares it as `permission`: one action, or method → action; methods that are not named need that of GET.
-    """
-
-    def has_permission(self, request: Request, view: View) -> bool:
-        if not request.user:
-            raise Unauthenticated("Sign in, or send an API token as 'Authorization: Bearer mlo_…'.")
-        declared: Action | dict[str, Action] = view.permission  # type: ignore[attr-defined]
-        action = declared.get(str(request.method), declared["GET"]) if isinstance(declared, dict) else declared
-        actor = actor_of(request._request)
-        if not actor.may_anywhere(action):
-            actor.require(action)
-        return True
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

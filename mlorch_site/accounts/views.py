@@ -8,10 +8,10 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from mlorch_site.accounts.access import PUBLIC, requires
 from mlorch_site.accounts.forms import PreferencesForm, TokenForm
 from mlorch_site.accounts.models import ApiToken
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import PUBLIC, requires
 from mlorch_site.accounts.selectors import actor_of, address_of
 from mlorch_site.accounts.services import preferences_set, token_create, token_revoke
 from mlorch_site.lib.errors import Invalid

@@ -5,8 +5,8 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from mlorch_site.accounts.authentication import RoutePermission
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import RoutePermission
 from mlorch_site.api import views
 
 

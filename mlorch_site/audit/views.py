@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 
-from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.audit.chain import hashed_content, verify
 from mlorch_site.audit.filters import AuditSearch

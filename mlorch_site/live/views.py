@@ -2,8 +2,8 @@
 
 from django.http import HttpRequest, JsonResponse
 
-from mlorch_site.accounts.access import requires
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Forbidden, Invalid
 from mlorch_site.live import topics as topic_rules

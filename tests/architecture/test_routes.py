@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from mlorch_site.accounts.authentication import RoutePermission
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import RoutePermission
 
 DECLARED = {"public", "control token", "signed delivery"}
 

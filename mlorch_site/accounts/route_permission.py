@@ -9,6 +9,9 @@ from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.views import View
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
@@ -90,3 +93,20 @@ def control_only(view: type_View) -> type_View:
     checked.permission = CONTROL  # type: ignore[attr-defined]
     checked.csrf_exempt = True  # type: ignore[attr-defined]
     return checked
+
+
+class RoutePermission(BasePermission):
+    """Default deny: a route is open to signed-in people whose roles hold the action it declares.
+
+    A view declares it as `permission`: one action, or method → action; methods that are not named need that of GET.
+    """
+
+    def has_permission(self, request: Request, view: View) -> bool:
+        if not request.user:
+            raise Unauthenticated("Sign in, or send an API token as 'Authorization: Bearer mlo_…'.")
+        declared: Action | dict[str, Action] = view.permission  # type: ignore[attr-defined]
+        action = declared.get(str(request.method), declared["GET"]) if isinstance(declared, dict) else declared
+        actor = actor_of(request._request)
+        if not actor.may_anywhere(action):
+            actor.require(action)
+        return True
