@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 
 from mlorch_site.live.outbox import group_of
 from mlorch_site.live.selectors import topics_after
@@ -103,19 +103,21 @@ class Notifier:
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
+        asked = sorted(self._ears)
         try:
-            self._head, topics = await sync_to_async(_read)(self._head, sorted(self._ears))
-        except DatabaseError as error:
+            self._head, topics = await sync_to_async(_read)(self._head, asked)
+        except Exception as error:  # whatever it is, the next look must come
             log.warning("bell.blind", error=type(error).__name__)
         else:
-            self._ring(topics)
+            # A topic that was first listened to meanwhile has not been looked at, and what happened on it is behind the head now.
+            self._ring(topics | set(self._ears) - set(asked))
 
 
 def _read(head: int | None, topics: list[str]) -> tuple[int, set[str]]:
     """Read on a connection that stays open between the looks, and is left when it broke."""
     try:
         return topics_after(head, topics)
-    except DatabaseError:
+    except Exception:
         close_old_connections()
         raise
 
