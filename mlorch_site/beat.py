@@ -5,10 +5,12 @@ from typing import Any
 
 import structlog
 from celery.beat import PersistentScheduler
-from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
+from mlorch_site.lib.connections import Kept
+
 log = structlog.get_logger(__name__)
+kept = Kept()
 
 
 class AskingScheduler(PersistentScheduler):
@@ -29,9 +31,7 @@ class AskingScheduler(PersistentScheduler):
 
 def _answer(question: Callable[[], bool]) -> bool:
     try:
-        return question()
+        return kept.call(question)
     except Exception as error:
         log.warning("beat.unanswered", question=question.__module__, error=type(error).__name__)
-        # Beat serves no requests, after which Django would close a connection that broke.
-        close_old_connections()
         return True

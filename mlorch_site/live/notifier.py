@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 import structlog
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.db import close_old_connections
 
+from mlorch_site.lib.connections import Kept
 from mlorch_site.live.outbox import group_of
 from mlorch_site.live.selectors import topics_after
 
@@ -54,6 +54,7 @@ class Notifier:
         self._ears: dict[str, asyncio.Task[None]] = {}
         self._eyes: asyncio.Task[None] | None = None
         self._head: int | None = None
+        self._kept = Kept()
 
     @contextmanager
     def listening(self, *topics: str) -> Iterator[Listener]:
@@ -105,7 +106,7 @@ class Notifier:
     async def _look(self) -> None:
         asked = sorted(self._ears)
         try:
-            self._head, topics = await sync_to_async(_read)(self._head, asked)
+            self._head, topics = await sync_to_async(self._kept.call)(topics_after, self._head, asked)
         except Exception as error:  # whatever it is, the next look must come
             log.warning("bell.blind", error=type(error).__name__)
         else:
@@ -113,18 +114,9 @@ class Notifier:
             self._ring(topics | set(self._ears) - set(asked))
 
 
-def _read(head: int | None, topics: list[str]) -> tuple[int, set[str]]:
-    """Read on a connection that stays open between the looks, and is left when it broke."""
-    try:
-        return topics_after(head, topics)
-    except Exception:
-        close_old_connections()
-        raise
-
-
-_bells: "WeakKeyDictionary[asyncio.AbstractEventLoop, Notifier]" = WeakKeyDictionary()
+_notifiers: "WeakKeyDictionary[asyncio.AbstractEventLoop, Notifier]" = WeakKeyDictionary()
 
 
 def notifier() -> Notifier:
-    """Return the bell of this process (of its event loop)."""
-    return _bells.setdefault(asyncio.get_running_loop(), Notifier())
+    """Return the notifier of this process (of its event loop)."""
+    return _notifiers.setdefault(asyncio.get_running_loop(), Notifier())
