@@ -9,6 +9,7 @@ from celery.beat import Scheduler
 from mlorch_site import beat
 from mlorch_site.beat import AskingScheduler
 from mlorch_site.celery import app
+from mlorch_site.lib import connections
 from mlorch_site.live.outbox import is_waiting, relay
 from monitoring.services import has_windows_to_roll_up, windows_roll_up
 from registry.models import Version
@@ -25,6 +26,7 @@ def scheduler(db, monkeypatch):
     monkeypatch.setattr(Scheduler, "apply_entry", lambda self, entry, producer=None: sent.append(entry.task))
     monkeypatch.setattr(beat, "import_string", lambda name: answers_of[name])
     monkeypatch.setattr(AskingScheduler, "setup_schedule", lambda self: None)
+    monkeypatch.setattr(connections, "close_old_connections", lambda: None)  # it would be the test's own
     answers_of = {"yes": lambda: True, "no": lambda: False, "broken": lambda: 1 / 0}
     monkeypatch.setitem(app.conf, "beat_questions", {f"task.{name}": name for name in answers_of})
     scheduler = AskingScheduler(app, lazy=True, schedule_filename="unused")

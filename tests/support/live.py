@@ -25,9 +25,12 @@ APPLICATION = AuthMiddlewareStack(URLRouter(websocket_routes))
 def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
     """Run an async scenario so that its database work happens on this thread, inside the test's transaction.
 
-    Channels closes a connection on which a transaction is open after each message; here that is the test's own.
+    Channels closes a connection on which a transaction is open after each message, and a loop now and then; here that is the test's own.
     """
-    with mock.patch("channels.db.close_old_connections"):
+    with (
+        mock.patch("channels.db.close_old_connections"),
+        mock.patch("mlorch_site.lib.connections.close_old_connections"),
+    ):
         return async_to_sync(scenario)()
 
 
