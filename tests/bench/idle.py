@@ -18,7 +18,8 @@ import psutil
 
 from tests.bench.report import Row, hand_over
 from tests.e2e.client import Rest
-from tests.support.product import Product, prepared, wait_until
+from tests.support.product import Product, prepared
+from tests.support.waiting import until
 
 BUDGETS_PCT = {0: None, 20: 3.0, 100: 10.0}
 MEASURED_S = 60.0
@@ -88,9 +89,7 @@ class House:
             answer = self._rest.request(1, {"kind": "immediate"}, environment=ENVIRONMENT, endpoint=name)
             assert answer.status == 201, answer
         open_ones = "select count(*) from deployments_release where ended_at is null"
-        wait_until(
-            lambda: self.rows(open_ones) == [(0,)], within_s=READY_WITHIN_S, saying=f"{count} endpoints are served"
-        )
+        until(lambda: self.rows(open_ones) == [(0,)], f"{count} endpoints are served", within_s=READY_WITHIN_S)
 
     def idle(self, count: int) -> list[Row]:
         """Return what `count` endpoints cost while nobody calls them."""

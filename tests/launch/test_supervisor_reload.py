@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,11 @@ POLL_MAX_S = 1.0  # as a site would hold a poll open
 TICK_S = 0.002
 
 
-async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer as a worker does: at once, a body `slow` after a while, a streamed request in parts; one after the other, streams apart."""
+async def work(opened: asyncio.Event, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer as a worker does: at once, a body `slow` after a while, a streamed request in parts; one after the other, streams apart.
+
+    A stream that is `held` goes on when `opened` says so.
+    """
     streams: set[asyncio.Task[None]] = set()
     try:
         while True:
@@ -53,7 +57,7 @@ async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             if header.op == "hello":
                 writer.write(encode_frame(AnswerHeader(header.id), b'{"max_batch": 1}'))
             elif header.op == "stream":
-                task = asyncio.create_task(_stream(writer, header.id))
+                task = asyncio.create_task(_stream(writer, header.id, opened if b"held" in body else None))
                 streams.add(task)
                 task.add_done_callback(streams.discard)
             elif header.op == "invocations":
@@ -64,11 +68,11 @@ async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.close()
 
 
-async def _stream(writer: asyncio.StreamWriter, number: int) -> None:
+async def _stream(writer: asyncio.StreamWriter, number: int, opened: asyncio.Event | None) -> None:
     told = AnswerHeader(number, content_type="text/event-stream")
     for part in range(PARTS):
         writer.write(encode_frame(msgspec.structs.replace(told, more=True), b"data: %d\n\n" % part))
-        await asyncio.sleep(STREAM_S / PARTS)
+        await (opened.wait() if opened else asyncio.sleep(STREAM_S / PARTS))
     writer.write(encode_frame(told))
 
 
@@ -127,6 +131,7 @@ class World:
     site: Site
     plan: GatewayPlan
     log: Path
+    opened: asyncio.Event
 
     def said(self, text: str) -> int:
         return (self.log / "up.log").read_text().count(text)
@@ -165,7 +170,9 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             ]
             document["endpoints"][endpoint] = {**entry, "arms": [{**arm, "replicas": replicas}]}
         shapes.convert(RouteTable, document)
-        workers = [await asyncio.start_unix_server(work, path=str(folder / f"{version}.sock")) for version in "12"]
+        opened = asyncio.Event()
+        answer = partial(work, opened)
+        workers = [await asyncio.start_unix_server(answer, path=str(folder / f"{version}.sock")) for version in "12"]
         site = Site(document)
         application = web.Application()
         application.router.add_post("/internal/v1/gateways/{gateway}/poll", site.poll)
@@ -176,12 +183,13 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         plan = GatewayPlan(tmp_path, options)
         up = Up(options, plan, LogBook(folder / "logs"))  # type: ignore[arg-type]
         task = asyncio.create_task(up.run())
-        world = World(options, site, plan, folder / "logs")
+        world = World(options, site, plan, folder / "logs", opened)
         await auntil(
             lambda: task.done() or ((world.log / "up.log").exists() and world.said("mlorch is up")), "mlorch is up"
         )
         await auntil(lambda: site.obeying() == request.param, "every process obeys the table", seen=site.last_polls)
         yield world
+        opened.set()
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(task, patience())
         for worker in workers:
@@ -271,20 +279,21 @@ async def test_reload__old_process_has_requests_open__tells_the_site_until_they_
     processes, last_polls = world.options.gateway_processes, world.site.last_polls
     old = set(last_polls())
     async with aiohttp.ClientSession() as session:
-        answer = await session.post(world.url("slow"), data=b'{"stream": true}', headers=headers)
+        answer = await session.post(world.url("slow"), data=b'{"stream": true, "held": true}', headers=headers)
         await world.reload()
+        await auntil(lambda: len(set(last_polls()) - old) == processes, "every successor has asked", seen=last_polls)
+        successors = set(last_polls()) - old
+        # A successor names the processes that are its peers ...
+        peers = {boot for poll in world.site.polls if poll["boot"] in successors for boot in poll["peers"]}
+        assert peers
+        assert peers <= old
+        world.opened.set()
         content = await answer.read()
-    await auntil(lambda: len(set(last_polls()) - old) == processes, "every successor has asked", seen=last_polls)
-    successors = set(last_polls()) - old
 
     assert content.count(b"data: ") == PARTS
-    # A successor says who runs beside it ...
-    beside = {boot for poll in world.site.polls if poll["boot"] in successors for boot in poll["beside"]}
-    assert beside
-    assert beside <= old
     # ... and once the old one has ended, the site hears that too. What an old one said last may be from before.
     await auntil(
-        lambda: not any(last_polls()[boot]["beside"] for boot in successors),
+        lambda: not any(last_polls()[boot]["peers"] for boot in successors),
         "the site hears that the old ones have ended",
         seen=last_polls,
     )

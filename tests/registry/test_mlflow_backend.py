@@ -96,7 +96,7 @@ def client(server):
 @pytest.fixture
 def mirrored(client, server, settings, store):
     settings.MLFLOW_TRACKING_URI = server
-    settings.MLFLOW_TIMEOUT_S = patience()
+    settings.MLFLOW_TIMEOUT_S = round(patience())
     settings.REGISTRY_BACKEND = "registry.backends.mlflow.MlflowBackend"
     tasks.sync()
     return Model.objects.get(name="tumours")

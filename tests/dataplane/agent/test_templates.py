@@ -154,7 +154,8 @@ async def test_template__hangs__worker_is_started_the_slower_way_and_none_runs_t
     hung.suspend()
     agent.reconcile([goal(cancer_model, "r-1"), goal(cancer_model, "r-2")])
     await until_ready(agent, "r-2")
-    running = [one.pid for one in psutil.process_iter(["cmdline"]) if "r-2.sock" in " ".join(one.info["cmdline"] or [])]
+    socket = str(agent.config.sockets / "r-2.sock")
+    running = [one.pid for one in psutil.process_iter(["cmdline"]) if socket in " ".join(one.info["cmdline"] or [])]
 
     assert running == [row(agent, "r-2").pid]
     assert not psutil.pid_exists(hung.pid)

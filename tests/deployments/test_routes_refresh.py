@@ -7,6 +7,7 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from dataplane.wire.agent_sync import AgentReport
 from deployments import limits, tasks
 from deployments.models import Endpoint, ReplicaState
 from deployments.processes.agents import agent_report
@@ -45,7 +46,7 @@ def test_due__windows_were_stored__is_not(now):
 
 def test_due__agent_does_not_report_a_replica_any_more__is(now):
     agent = ReplicaState.objects.get().agent
-    agent_report(agent=agent, report={"replicas": [], "environments": []}, now=later(now, 1))
+    agent_report(agent=agent, report=AgentReport([]), now=later(now, 1))
     assert routes_are_due(later(now, 1))
 
 
