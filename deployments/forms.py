@@ -82,7 +82,7 @@ class ReleaseForm(forms.Form):
         return [self[name] for name in ("error_margin", "slo_ms", "slo_margin")]
 
     def strategy(self) -> dict[str, Any]:
-        """Return the strategy that was filled in."""
+        """The strategy that was filled in."""
         data = self.cleaned_data
         kind = data["kind"]
         if kind == "immediate":
@@ -105,7 +105,7 @@ class ReleaseForm(forms.Form):
         return steps
 
     def guardrails(self) -> list[dict[str, Any]]:
-        """Return the guardrails that were filled in; an empty margin leaves one out."""
+        """The guardrails that were filled in; an empty margin leaves one out."""
         data = self.cleaned_data
         found: list[dict[str, Any]] = []
         if data.get("error_margin"):
@@ -115,7 +115,7 @@ class ReleaseForm(forms.Form):
         return found
 
     def command(self) -> ReleaseCommand:
-        """Return the wish as a command. Only after `is_valid`."""
+        """The wish as a command. Only after `is_valid`."""
         data = self.cleaned_data
         return ReleaseCommand(
             model=data["model"],
@@ -179,12 +179,12 @@ class ServingForm(forms.Form):
 
     @staticmethod
     def initial_of(config: ServingConfig) -> dict[str, Any]:
-        """Return what the form shows of a serving config."""
+        """What the form shows of a serving config."""
         values = {name: getattr(config, name) for name in ServingForm.base_fields if name != "reason"}
         return {**values, "log_redacted": ", ".join(config.log_redacted)}
 
     def changes(self) -> dict[str, Any]:
-        """Return the values as the service takes them."""
+        """The values as the service takes them."""
         values = dict(self.cleaned_data)
         names = [name.strip() for name in values["log_redacted"].split(",")]
         return {**values, "log_redacted": [name for name in names if name]}

@@ -17,7 +17,10 @@ GOAL_TOPIC = "agents"
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """What the audit record says besides the line. Unless given, its subject is the release, its reason the line's sentence."""
+    """What the audit record says besides the line.
+
+    Unless given, its subject is the release, its reason the line's sentence.
+    """
 
     action: str
     data: dict[str, Any] = field(default_factory=dict)
@@ -37,7 +40,10 @@ def write(
     data: dict[str, Any] | None = None,
     audit: AuditEntry | None = None,
 ) -> None:
-    """Add a line to the release's history, with `audit` a record too, and announce it. Belongs into the change's transaction."""
+    """Add a line to the release's history, with `audit` a record too, and announce it.
+
+    Belongs into the change's transaction.
+    """
     ReleaseEvent.objects.create(
         release=release, at=now, kind=kind, old=old, new=new, sentence=sentence, actor=actor.name, data=data or {}
     )
@@ -75,5 +81,5 @@ def announce_goal() -> None:
 
 
 def endpoint_subject(endpoint: Endpoint) -> Subject:
-    """Return how the audit record names an endpoint."""
+    """How the audit record names an endpoint."""
     return Subject("endpoint", str(endpoint.pk), str(endpoint))

@@ -1,4 +1,7 @@
-"""States of a release, phases of a rollout, and the only moves there are. Pure data; services and UI read these tables."""
+"""States of a release, phases of a rollout, and the only moves there are.
+
+Pure data; services and UI read these tables.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum

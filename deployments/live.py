@@ -1,7 +1,7 @@
 """Live updates: who may join which topic, and the handlers of events from below.
 
-Whoever may see an endpoint or a release may join its topic; lists carry ids only. A decided approval lets its release go
-on at once: only a hint, the tick looks too.
+Whoever may see an endpoint or a release may join its topic; lists carry ids only. A decided approval lets its release
+go on at once: only a hint, the tick looks too.
 """
 
 from deployments.selectors import endpoints_visible_to, release_for

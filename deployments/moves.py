@@ -16,8 +16,8 @@ def release_move(
 ) -> bool:
     """Move `release` to a status and return True, or return False when somebody was first. Belongs into a transaction.
 
-    `changes` are further fields of the row. A release that ends gets its report. Raises IllegalTransition for a move that
-    the table does not have.
+    `changes` are further fields of the row. A release that ends gets its report. Raises IllegalTransition for a move
+    that the table does not have.
     """
     old = release.status
     check_release_move(old, to)

@@ -28,7 +28,7 @@ M = TypeVar("M", bound=models.Model)
 
 
 def _in_scopes(actor: Actor, prefix: str = "") -> Q:
-    """Return the filter for rows that lie in an environment or model the actor may see."""
+    """The filter for rows that lie in an environment or model the actor may see."""
     scopes = actor.visible_scopes()
     if scopes is None:
         return Q()
@@ -42,13 +42,13 @@ def _in_scopes(actor: Actor, prefix: str = "") -> Q:
 
 
 def endpoints_visible_to(actor: Actor) -> QuerySet[Endpoint]:
-    """Return the endpoints this actor may see, with environment, model and stable release."""
+    """The endpoints this actor may see, with environment, model and stable release."""
     rows = Endpoint.objects.select_related("environment", "model", "stable_release__version")
     return rows.filter(_in_scopes(actor)) if actor.may_anywhere(Action.VIEW) else rows.none()
 
 
 def endpoint_for(actor: Actor, environment: str, name: str, *, action: Action = Action.VIEW) -> Endpoint:
-    """Return one endpoint. Hidden and missing look the same (NotFound); visible but not allowed is Forbidden."""
+    """One endpoint. Hidden and missing look the same (NotFound); visible but not allowed is Forbidden."""
     endpoint = endpoints_visible_to(actor).filter(environment__name=environment, name=name).first()
     if endpoint is None:
         raise NotFound(f"There is no endpoint {environment}/{name}.")
@@ -57,7 +57,7 @@ def endpoint_for(actor: Actor, environment: str, name: str, *, action: Action = 
 
 
 def releases_visible_to(actor: Actor) -> QuerySet[Release]:
-    """Return the releases this actor may see, newest first, with what a list shows."""
+    """The releases this actor may see, newest first, with what a list shows."""
     rows = Release.objects.select_related(
         "endpoint__environment",
         "endpoint__model",
@@ -71,7 +71,7 @@ def releases_visible_to(actor: Actor) -> QuerySet[Release]:
 
 
 def release_for(actor: Actor, release_id: str | UUID, *, action: Action = Action.VIEW) -> Release:
-    """Return one release. Hidden and missing look the same (NotFound); visible but not allowed is Forbidden."""
+    """One release. Hidden and missing look the same (NotFound); visible but not allowed is Forbidden."""
     try:
         release = releases_visible_to(actor).filter(pk=release_id).first()
     except (ValidationError, ValueError):
@@ -83,16 +83,17 @@ def release_for(actor: Actor, release_id: str | UUID, *, action: Action = Action
 
 
 def original_of(release: Release) -> Release:
-    """Return the release whose version a rollback restored, or the release itself."""
+    """The release whose version a rollback restored, or the release itself."""
     while release.kind == "rollback" and release.restores is not None:
         release = release.restores
     return release
 
 
 def rollback_target(endpoint: Endpoint) -> Release | None:
-    """Return the release that a rollback of the stable version returns to, or None when there is none.
+    """The release that a rollback of the stable version returns to, or None when there is none.
 
-    After a rollback the target is what the restored release itself had replaced: rolling back twice goes further back, never up again.
+    After a rollback the target is what the restored release itself had replaced: rolling back twice goes further back,
+    never up again.
     """
     if endpoint.stable_release is None:
         return None
@@ -101,12 +102,12 @@ def rollback_target(endpoint: Endpoint) -> Release | None:
 
 
 def live_release(endpoint: Endpoint) -> Release | None:
-    """Return the release that is rolling out (or paused) on the endpoint, if any."""
+    """The release that is rolling out (or paused) on the endpoint, if any."""
     return endpoint.releases.filter(status__in=LIVE).select_related("rollout", "version").first()
 
 
 def open_release(endpoint: Endpoint) -> Release | None:
-    """Return the open release of the endpoint, if any; one that is rolling out comes first."""
+    """The open release of the endpoint, if any; one that is rolling out comes first."""
     rows = list(endpoint.releases.filter(status__in=OPEN).select_related("rollout", "version__model"))
     return min(rows, key=lambda release: release.status not in LIVE, default=None)
 
@@ -138,7 +139,7 @@ class ReplicaRow:
 
 
 def replicas_of(endpoint: Endpoint) -> list[ReplicaRow]:
-    """Return the endpoint's replicas with what their agents last reported."""
+    """The endpoint's replicas with what their agents last reported."""
     arms = {arm.version_id: arm.arm for arm in endpoint.arms.all()}
     replicas = list(endpoint.replicas.select_related("version", "serving_config"))
     states = ReplicaState.objects.in_bulk([replica.pk for replica in replicas])
@@ -156,7 +157,7 @@ class Served:
 
 
 def served_history(endpoint: Endpoint) -> list[Served]:
-    """Return what the endpoint served as its stable version, newest first."""
+    """What the endpoint served as its stable version, newest first."""
     succeeded = endpoint.releases.filter(status=ReleaseStatus.SUCCEEDED, ended_at__isnull=False)
     releases = list(succeeded.select_related("version__model", "requester").order_by("-ended_at"))
     ends: list[datetime | None] = [None, *(release.ended_at for release in releases)]
@@ -168,7 +169,7 @@ def served_history(endpoint: Endpoint) -> list[Served]:
 
 
 def gateway_keys_visible_to(actor: Actor) -> QuerySet[GatewayKey]:
-    """Return the gateway keys, for those who manage keys in some scope."""
+    """The gateway keys, for those who manage keys in some scope."""
     return GatewayKey.objects.all() if actor.may_anywhere(Action.KEY_MANAGE) else GatewayKey.objects.none()
 
 
@@ -185,13 +186,15 @@ class Shortened(Generic[T]):
 
 
 def shortened(rows: QuerySet[M], total: int | None = None) -> "Shortened[M]":
-    """Return the first `OVERVIEW_ROWS` of a query, and how many there are (reads the database)."""
+    """The first `OVERVIEW_ROWS` of a query, and how many there are (reads the database)."""
     return Shortened(list(rows[:OVERVIEW_ROWS]), rows.count() if total is None else total)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """What waits for one person: approvals that need a decision of theirs, rollouts that somebody must resume or promote."""
+    """What waits for one person: approvals that need a decision of theirs, rollouts that somebody must resume or
+    promote.
+    """
 
     approvals: Shortened[ApprovalRequest]
     releases: Shortened[Release]
@@ -202,7 +205,7 @@ class Waiting:
 
 
 def waiting_for_me(actor: Actor) -> Waiting:
-    """Return what waits for this actor."""
+    """What waits for this actor."""
     held = releases_visible_to(actor).filter(
         Q(status=ReleaseStatus.PAUSED) | Q(status=ReleaseStatus.ROLLING_OUT, rollout__phase="holding")
     )
@@ -231,7 +234,7 @@ class Overview:
 
 
 def overview(actor: Actor) -> Overview:
-    """Return the first page's content: what waits, what moves, what went wrong in the last 24 hours, what serves."""
+    """The first page's content: what waits, what moves, what went wrong in the last 24 hours, what serves."""
     releases = releases_visible_to(actor)
     since = clock.now() - timedelta(hours=INCIDENT_HOURS)
     bad = [ReleaseStatus.ROLLED_BACK, ReleaseStatus.FAILED]

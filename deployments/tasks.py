@@ -1,4 +1,7 @@
-"""The engine's clockwork. A message carries an id at most; running anything twice, late or at the same time is harmless."""
+"""The engine's clockwork.
+
+A message carries an id at most; running anything twice, late or at the same time is harmless.
+"""
 
 from datetime import datetime, timedelta
 
@@ -36,7 +39,7 @@ def tick() -> None:
 
 
 def tick_is_due() -> bool:
-    """Return whether a tick would find anything to do. Cheap: asked every second."""
+    """Whether a tick would find anything to do. Cheap: asked every second."""
     now = clock.now()
     return Release.objects.filter(due_at__lte=now).exists() or routes_are_due(now) or replicas_leave(now)
 

@@ -14,7 +14,8 @@ kept = Kept()
 
 
 class AskingScheduler(PersistentScheduler):
-    """Sends a task of `app.conf.beat_questions` only when its question, a cheap read of the database, is answered with yes.
+    """Sends a task of `app.conf.beat_questions` only when its question, a cheap read of the database, is answered with
+    yes.
 
     A question that cannot be answered counts as yes: the task itself is as safe as ever.
     """

@@ -19,7 +19,7 @@ NAVIGATION = (
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """Return the actor, the navigation, the addresses pages show, and the position live news go on from."""
+    """The actor, the navigation, the addresses pages show, and the position live news go on from."""
     actor = actor_of(request)
     known = {"actor": actor, "gateway_url": settings.GATEWAY_URL, "mlflow_url": settings.MLFLOW_TRACKING_URI}
     if actor.user is None:

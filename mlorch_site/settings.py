@@ -95,7 +95,7 @@ SQLITE_BUSY_TIMEOUT_S = 20
 
 
 def _database() -> dict[str, Any]:
-    """Return the database from DATABASE_URL, or SQLite in the data directory."""
+    """The database from DATABASE_URL, or SQLite in the data directory."""
     url = env.str("DATABASE_URL", "")
     config = (
         env.db_url_config(url)

@@ -1,8 +1,9 @@
 """Points of telemetry → what pages place on charts: finished values, their texts, marks, and one sentence. Pure.
 
-Every rule about a chart is here: which arms and lines in which order, their names and dashes, units, where a line is broken,
-limits, rows of the table twin, the sentence. Pages of a span that is over get all points at once, live ones as they arrive, in
-the same form. static/js/charts.js puts them in place, chart-drawing.js draws, chart-twins.js fills tables and sentences.
+Every rule about a chart is here: which arms and lines in which order, their names and dashes, units, where a line is
+broken, limits, rows of the table twin, the sentence. Pages of a span that is over get all points at once, live ones as
+they arrive, in the same form. static/js/charts.js puts them in place, chart-drawing.js draws, chart-twins.js fills
+tables and sentences.
 """
 
 import json
@@ -54,7 +55,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """A kind of chart. `spoken` is the line that the one sentence reads out; `limit_text` names the line of the guardrail.
+    """A kind of chart.
+
+    `spoken` is the line that the one sentence reads out; `limit_text` names the line of the guardrail.
 
     Only `arms` are shown.
     """
@@ -78,7 +81,9 @@ class Panel:
 
     @property
     def drawing(self) -> str:
-        """The lines as JSON, in order: `at` is a line's place among a point's values; a `named` one has its name at its end."""
+        """The lines as JSON, in order: `at` is a line's place among a point's values; a `named` one has its name at its
+        end.
+        """
         return json.dumps(
             [
                 {
@@ -95,7 +100,7 @@ class Panel:
         )
 
     def sentence(self, points: list[Point]) -> str:
-        """Return one sentence that says what the chart shows now."""
+        """One sentence that says what the chart shows now."""
         newest = {point.arm: point for point in points}
         line = self.lines[self.spoken]
         parts = [f"{arm} {line.text(newest[arm])}" for arm in self.arms if arm in newest]
@@ -122,9 +127,10 @@ EVERY_PANEL = (*PANELS, AGREEMENT)
 
 
 def placed(point: Point) -> dict[str, Any]:
-    """Return a point as pages get it: `values` and `texts` by kind of chart, in the order of its lines.
+    """A point as pages get it: `values` and `texts` by kind of chart, in the order of its lines.
 
-    `t` is Unix time in seconds. A later point of the same arm is joined to this one until `until`; `row` begins its rows in tables.
+    `t` is Unix time in seconds. A later point of the same arm is joined to this one until `until`; `row` begins its
+    rows in tables.
     """
     t = int(point.start.timestamp())
     panels = [panel for panel in EVERY_PANEL if point.arm in panel.arms]
@@ -140,7 +146,7 @@ def placed(point: Point) -> dict[str, Any]:
 
 
 def told(points: list[Point], since: datetime) -> dict[str, Any]:
-    """Return points with the sentences that say how things stand at the newest of each arm; `from` is where charts begin."""
+    """Points with the sentences that say how things stand at the newest of each arm; `from` is where charts begin."""
     sentences = {panel.kind: panel.sentence(points) for panel in EVERY_PANEL} if points else {}
     return {"from": since.timestamp(), "points": [placed(point) for point in points], "sentences": sentences}
 

@@ -12,7 +12,9 @@ from monitoring.selectors import newest_window
 
 
 class ChartConsumer(LiveConsumer):
-    """`/ws/charts/<environment>/<endpoint>/?since=<window id>`: the points that arrived since, then each as it arrives."""
+    """`/ws/charts/<environment>/<endpoint>/?since=<window id>`: the points that arrived since, then each as it
+    arrives.
+    """
 
     @property
     def _place(self) -> tuple[str, str]:
@@ -33,7 +35,9 @@ class ChartConsumer(LiveConsumer):
             await self._read("to event", message["sequence"])
 
     async def _read(self, *until: Hashable) -> None:
-        """Send what came up to the window or event that is the reason to read: once read for all who stand at the same position."""
+        """Send what came up to the window or event that is the reason to read: once read for all who stand at the same
+        position.
+        """
         key = ("points", self._place, self.sequence, until)
         await self._send(await read_once(key, points_since, *self._place, self.sequence))
 

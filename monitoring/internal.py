@@ -34,5 +34,5 @@ def windows(request: HttpRequest, gateway: str) -> HttpResponse:
 @control_only
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Return the site's own metrics."""
+    """The site's own metrics."""
     return HttpResponse(prometheus.metrics(), content_type=CONTENT_TYPE_LATEST)

@@ -9,7 +9,7 @@ from monitoring.selectors import newest_window_age_s, windows_not_rolled_up
 
 
 def metrics() -> bytes:
-    """Return all metrics in the text format, read now. `-1` stands for an age of something that is not there."""
+    """All metrics in the text format, read now. `-1` stands for an age of something that is not there."""
     registry = CollectorRegistry()
 
     def gauge(name: str, meaning: str, value: float) -> None:

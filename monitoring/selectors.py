@@ -1,4 +1,7 @@
-"""Reads of telemetry. Endpoints are named by environment and name; whether somebody may see them is the caller's question."""
+"""Reads of telemetry.
+
+Endpoints are named by environment and name; whether somebody may see them is the caller's question.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -29,7 +32,7 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def errors_of(window: Window) -> int:
-    """Return the requests that failed by the version's fault."""
+    """The requests that failed by the version's fault."""
     return window.server_errors + window.timeouts
 
 
@@ -43,11 +46,11 @@ def arm_counts_since(
     slos_ms: list[float],
     candidate_arm: str = CANDIDATE,
 ) -> tuple[list[Block], int]:
-    """Return the blocks of windows that arrived after the window `after_id`, and the newest id seen.
+    """The blocks of windows that arrived after the window `after_id`, and the newest id seen.
 
-    One block per second, over all gateways. The candidate's windows must be of `release` and of `candidate_arm` (`shadow` while it is mirrored
-    only); the stable arm's may be of any. Windows that
-    started before `not_before` are passed over. A late window makes a block of its own, which the e-process allows.
+    One block per second, over all gateways. The candidate's windows must be of `release` and of `candidate_arm`
+    (`shadow` while it is mirrored only); the stable arm's may be of any. Windows that started before `not_before` are
+    passed over. A late window makes a block of its own, which the e-process allows.
     """
     rows = Window.objects.filter(
         environment=environment, endpoint=endpoint, seconds=1, id__gt=after_id, start__gte=not_before
@@ -81,7 +84,9 @@ def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
 
 
 def drawn_since(*, environment: str, endpoint: str, release: str, since: datetime, now: datetime) -> tuple[int, int]:
-    """Return the drawn requests of the candidate (of `release`) and of the stable arm in the windows that began at `since` or later."""
+    """The drawn requests of the candidate (of `release`) and of the stable arm in the windows that began at `since` or
+    later.
+    """
     rows = spanning(since, now).filter(environment=environment, endpoint=endpoint)
     counted = rows.aggregate(
         candidate=Sum("drawn", filter=Q(arm=CANDIDATE, release=release)), stable=Sum("drawn", filter=Q(arm=STABLE))
@@ -90,26 +95,28 @@ def drawn_since(*, environment: str, endpoint: str, release: str, since: datetim
 
 
 def slowest_answer_s(*, environment: str, endpoint: str, since: datetime, now: datetime) -> float:
-    """Return how long the slowest answer in the windows that began at `since` or later took, 0 without any."""
+    """How long the slowest answer in the windows that began at `since` or later took, 0 without any."""
     rows = spanning(since, now).filter(environment=environment, endpoint=endpoint)
     slowest = rows.aggregate(slowest_ms=Max(Cast(KeyTextTransform("max_ms", "latency"), FloatField())))
     return float(slowest["slowest_ms"] or 0.0) / 1000
 
 
 def spanning(since: datetime, now: datetime) -> "QuerySet[Window]":
-    """Return the windows from `since` on in a width that keeps them few; what a wide one cuts off at the start is 1 % at most."""
+    """The windows from `since` on in a width that keeps them few; what a wide one cuts off at the start is 1 % at
+    most.
+    """
     span_s = (now - since).total_seconds()
     return _rolled_up(max(width for width in KEPT if width == 1 or width * SPAN_WINDOWS <= span_s), since)
 
 
 def newest_window_age_s() -> float:
-    """Return how many seconds ago the newest one-second window began, -1 without any."""
+    """How many seconds ago the newest one-second window began, -1 without any."""
     start = Window.objects.filter(seconds=1).aggregate(newest=Max("start"))["newest"]
     return -1 if start is None else (clock.now() - start).total_seconds()
 
 
 def windows_not_rolled_up() -> int:
-    """Return how many one-second windows are not in the roll-ups yet."""
+    """How many one-second windows are not in the roll-ups yet."""
     return Window.objects.filter(seconds=1, id__gt=_rolled_up_to()).count()
 
 
@@ -118,7 +125,7 @@ def _rolled_up_to() -> Coalesce:
 
 
 def traffic_rate(environment: str, endpoint: str) -> float:
-    """Return the clients' requests per second to the endpoint over the last `RATE_SPAN_S` full seconds."""
+    """The clients' requests per second to the endpoint over the last `RATE_SPAN_S` full seconds."""
     until = clock.now() - timedelta(seconds=2)
     rows = Window.objects.filter(
         environment=environment,
@@ -156,7 +163,7 @@ def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
 
 
 def _rolled_up(width: int, start: datetime) -> "QuerySet[Window]":
-    """Return the windows from `start` on as roll-ups of `width` seconds, and as themselves those not rolled up yet.
+    """The windows from `start` on as roll-ups of `width` seconds, and as themselves those not rolled up yet.
 
     One statement, so that a roll-up that ends meanwhile counts nothing twice.
     """
@@ -170,7 +177,7 @@ def _rolled_up(width: int, start: datetime) -> "QuerySet[Window]":
 def series(
     environment: str, endpoint: str, *, since: datetime, until: datetime | None = None, seconds: int = 1
 ) -> list[Point]:
-    """Return the points of all arms in a span; wider points are read from the roll-up that fits."""
+    """The points of all arms in a span; wider points are read from the roll-up that fits."""
     width = max(width for width in KEPT if width <= seconds)
     rows = _rolled_up(width, since).filter(environment=environment, endpoint=endpoint)
     if until is not None:
@@ -180,23 +187,23 @@ def series(
 
 
 def series_of_span(environment: str, endpoint: str, *, since: datetime, until: datetime) -> list[Point]:
-    """Return the points of a span that is over, in the finest width that is still kept and gives a chart, not a carpet."""
+    """The points of a span that is over, in the finest width that is still kept and gives a chart, not a carpet."""
     age, span_s = clock.now() - since, (until - since).total_seconds()
     fitting = [width for width, kept in KEPT.items() if age < kept and span_s / width <= POINTS_WANTED]
     return series(environment, endpoint, since=since, until=until, seconds=min(fitting, default=max(KEPT)))
 
 
 def newest_window(environment: str, endpoint: str) -> int:
-    """Return the id of the endpoint's newest one-second window, 0 without any."""
+    """The id of the endpoint's newest one-second window, 0 without any."""
     own = Window.objects.filter(environment=environment, endpoint=endpoint, seconds=1)
     return own.aggregate(newest=Max("id"))["newest"] or 0
 
 
 def series_after(environment: str, endpoint: str, *, after_id: int, not_before: datetime) -> tuple[list[Point], int]:
-    """Return the one-second points touched by windows that arrived after `after_id`, whole, and the newest id.
+    """The one-second points touched by windows that arrived after `after_id`, whole, and the newest id.
 
-    With them come the points of the last second of each arm, so that it can be said how every arm stands. Points that began before
-    `not_before` are passed over: a chart does not show them any more.
+    With them come the points of the last second of each arm, so that it can be said how every arm stands. Points that
+    began before `not_before` are passed over: a chart does not show them any more.
     """
     newest = newest_window(environment, endpoint)
     if newest <= after_id:
@@ -224,7 +231,7 @@ class Summary:
 
 
 def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
-    """Return one summary per arm, and one with the arm `all` (without copies), over the last `minutes`."""
+    """One summary per arm, and one with the arm `all` (without copies), over the last `minutes`."""
     windows, seconds = _last(minutes)
     rows = list(windows.filter(environment=environment, endpoint=endpoint))
     arms = sorted({window.arm for window in rows})
@@ -235,7 +242,9 @@ def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
 
 
 def totals(places: Iterable[tuple[str, str]], *, minutes: int) -> dict[tuple[str, str], Summary]:
-    """Return the summary over all arms that answer clients of each (environment, endpoint), in one query however many there are."""
+    """The summary over all arms that answer clients of each (environment, endpoint), in one query however many there
+    are.
+    """
     wanted = set(places)
     windows, seconds = _last(minutes)
     found: dict[tuple[str, str], list[Window]] = {place: [] for place in wanted}
@@ -247,7 +256,7 @@ def totals(places: Iterable[tuple[str, str]], *, minutes: int) -> dict[tuple[str
 
 
 def _last(minutes: int) -> "tuple[QuerySet[Window], float]":
-    """Return the windows of the last `minutes`, in a width that keeps them few, and how many seconds they span."""
+    """The windows of the last `minutes`, in a width that keeps them few, and how many seconds they span."""
     span = timedelta(minutes=minutes)
     width = 1 if span <= ROLLED_UP_FROM else 10 if span < KEPT[10] else 60 if span < KEPT[60] else 600
     now = clock.now()

@@ -11,7 +11,10 @@ from monitoring.selectors import spanning
 
 @dataclass(frozen=True)
 class ShadowAgreement:
-    """Answers of a shadow arm held against the clients' own. The difference is absolute, per compared answer the sum over its numbers."""
+    """Answers of a shadow arm held against the clients' own.
+
+    The difference is absolute, per compared answer the sum over its numbers.
+    """
 
     version: int
     compared: int
@@ -27,13 +30,18 @@ class ShadowAgreement:
     def sentence(self) -> str:
         """The agreement as people read it."""
         return (
-            f"{self.agreement_share * 100:.1f} % of {self.compared:,} compared answers of version {self.version} agree; "
-            f"the numbers of an answer differ by {self.difference_mean:.3g} on average, by {self.difference_max:.3g} at most."
+            f"{self.agreement_share * 100:.1f} % of {self.compared:,} compared answers of version "
+            f"{self.version} agree; "
+            f"the numbers of an answer differ by {self.difference_mean:.3g} on average, by "
+            f"{self.difference_max:.3g} at most."
         )
 
 
 def shadow_agreements(*, environment: str, endpoint: str, since: datetime, release: str = "") -> list[ShadowAgreement]:
-    """Return what was compared from `since` on, per version, of one release when it is named. Versions without a comparison are left out."""
+    """What was compared from `since` on, per version, of one release when it is named.
+
+    Versions without a comparison are left out.
+    """
     rows = spanning(since, clock.now()).filter(environment=environment, endpoint=endpoint, compared__gt=0)
     if release:
         rows = rows.filter(release=release)

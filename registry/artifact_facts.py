@@ -1,4 +1,7 @@
-"""What the files of a version say about it: signature, flavours, requirements, input example. Reads text, never loads a model."""
+"""What the files of a version say about it: signature, flavours, requirements, input example.
+
+Reads text, never loads a model.
+"""
 
 import json
 import math
@@ -15,7 +18,7 @@ DEPTH_MAX = 30
 
 
 def read_text(path: Path, limit: int = TEXT_MAX_BYTES) -> str:
-    """Return a small text file, empty when it is missing, too large or not UTF-8."""
+    """A small text file, empty when it is missing, too large or not UTF-8."""
     try:
         if path.stat().st_size > limit:
             return ""
@@ -25,7 +28,7 @@ def read_text(path: Path, limit: int = TEXT_MAX_BYTES) -> str:
 
 
 def mlmodel_of(root: Path) -> dict[str, Any]:
-    """Return the MLmodel file as data, empty when it is not a mapping."""
+    """The MLmodel file as data, empty when it is not a mapping."""
     try:
         value = yaml.safe_load(read_text(root / "MLmodel")) or {}
     except (yaml.YAMLError, RecursionError):
@@ -50,12 +53,18 @@ def artifact_facts(root: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
 
 
 def _word(value: Any, limit: int) -> str:
-    """Return a scalar as text. Anything nested is dropped: YAML's aliases can make a small file huge when it is spelled out."""
+    """A scalar as text.
+
+    Anything nested is dropped: YAML's aliases can make a small file huge when it is spelled out.
+    """
     return str(value).replace("\0", "")[:limit] if isinstance(value, str | int | float) else ""
 
 
 def storable(value: Any, depth: int = 0) -> Any:
-    """Return JSON data as every database takes it: no NaN or infinity (null instead), no NUL in texts. Raises ValueError when it is nested too deep."""
+    """JSON data as every database takes it: no NaN or infinity (null instead), no NUL in texts.
+
+    Raises ValueError when it is nested too deep.
+    """
     if depth > DEPTH_MAX:
         raise ValueError("nested too deep")
     if isinstance(value, dict):
@@ -83,7 +92,7 @@ def _requirements(root: Path) -> list[str]:
 
 
 def _input_example(root: Path, mlmodel: dict[str, Any]) -> Any:
-    """Return the payload a client would send for the version's input example, None when it has none."""
+    """The payload a client would send for the version's input example, None when it has none."""
     for name in ("serving_input_example.json", "input_example.json"):
         text = read_text(root / name, EXAMPLE_MAX_BYTES)
         if not text:

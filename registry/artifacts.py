@@ -16,17 +16,20 @@ MANIFEST_KEPT_MAX = 500
 
 
 def store() -> Path:
-    """Return the folder of the store."""
+    """The folder of the store."""
     return Path(settings.DATA_DIR) / "artifacts"
 
 
 def path_of(digest: str) -> Path:
-    """Return where the artifacts with this digest lie or would lie."""
+    """Where the artifacts with this digest lie or would lie."""
     return store() / digest.replace(":", "-")
 
 
 def manifest_of(root: Path) -> list[ManifestEntry]:
-    """Return the manifest of the files under `root`, sorted by path. Raises Invalid for artifacts that are not taken, and for none."""
+    """The manifest of the files under `root`, sorted by path.
+
+    Raises Invalid for artifacts that are not taken, and for none.
+    """
     try:
         entries = manifest(root)
     except UnsafeArtifact as error:
@@ -49,7 +52,7 @@ def check_listed(files: Iterable[SeenFile]) -> None:
 
 
 def new_folder() -> Path:
-    """Return a fresh folder in the store to download into."""
+    """A fresh folder in the store to download into."""
     folder = store() / f".tmp-{uuid.uuid4().hex}"
     folder.mkdir(parents=True)
     return folder

@@ -1,4 +1,7 @@
-"""Reads of the registry. Those that take an actor are the only way a surface gets a row; hidden and missing look the same."""
+"""Reads of the registry.
+
+Those that take an actor are the only way a surface gets a row; hidden and missing look the same.
+"""
 
 from pathlib import Path
 
@@ -16,7 +19,7 @@ ENVIRONMENT_PREFIX = "environment:"
 
 
 def models_visible_to(actor: Actor) -> QuerySet[Model]:
-    """Return the models an actor may see: all with a binding everywhere or for an environment, else those it is bound to."""
+    """The models an actor may see: all with a binding everywhere or for an environment, else those it is bound to."""
     scopes = actor.visible_scopes()
     models = Model.objects.filter(deleted_at=None)
     if scopes is None or any(scope.startswith(ENVIRONMENT_PREFIX) for scope in scopes):
@@ -26,7 +29,7 @@ def models_visible_to(actor: Actor) -> QuerySet[Model]:
 
 
 def environments_visible_to(actor: Actor) -> QuerySet[Environment]:
-    """Return the environments an actor may see; a binding to a model shows all of them."""
+    """The environments an actor may see; a binding to a model shows all of them."""
     scopes = actor.visible_scopes()
     if scopes is None or any(scope.startswith(MODEL_PREFIX) for scope in scopes):
         return Environment.objects.all()
@@ -35,7 +38,7 @@ def environments_visible_to(actor: Actor) -> QuerySet[Environment]:
 
 
 def model_for(actor: Actor, name: str, *, action: Action = Action.VIEW) -> Model:
-    """Return a model the actor may do `action` on. Raises NotFound or Forbidden."""
+    """A model the actor may do `action` on. Raises NotFound or Forbidden."""
     model = models_visible_to(actor).filter(name=name).first()
     if model is None:
         raise NotFound(f"There is no model {name[:100]}.")
@@ -50,7 +53,7 @@ def _require(actor: Actor, action: Action, scopes: list[str]) -> None:
 
 
 def version_for(actor: Actor, name: str, number: int | str, *, action: Action = Action.VIEW) -> Version:
-    """Return a version of a model the actor may do `action` on. Raises NotFound or Forbidden."""
+    """A version of a model the actor may do `action` on. Raises NotFound or Forbidden."""
     model = model_for(actor, name, action=action)
     text = str(number)
     version = (
@@ -64,7 +67,7 @@ def version_for(actor: Actor, name: str, number: int | str, *, action: Action = 
 
 
 def environment_for(actor: Actor, name: str, *, action: Action = Action.VIEW) -> Environment:
-    """Return an environment the actor may do `action` in. Raises NotFound or Forbidden."""
+    """An environment the actor may do `action` in. Raises NotFound or Forbidden."""
     environment = environments_visible_to(actor).filter(name=name).first()
     if environment is None:
         raise NotFound(f"There is no environment {name[:60]}.")
@@ -73,7 +76,7 @@ def environment_for(actor: Actor, name: str, *, action: Action = Action.VIEW) ->
 
 
 def current_policy(environment: Environment) -> Policy:
-    """Return the newest policy revision of an environment. Raises NotFound when it has none."""
+    """The newest policy revision of an environment. Raises NotFound when it has none."""
     policy = environment.policies.order_by("-revision").first()
     if policy is None:
         raise NotFound(f"{environment.name} has no policy; an administrator has to write one.")
@@ -81,12 +84,12 @@ def current_policy(environment: Environment) -> Policy:
 
 
 def backend_state() -> BackendState:
-    """Return how the registry backend was at the last look."""
+    """How the registry backend was at the last look."""
     return BackendState.objects.get(pk=1)
 
 
 def artifact_path(version: Version) -> Path:
-    """Return where the artifacts of a version lie. Raises NotFound while they are not in the store."""
+    """Where the artifacts of a version lie. Raises NotFound while they are not in the store."""
     path = artifacts.path_of(version.digest) if version.digest else None
     if path is None or not path.is_dir():
         raise NotFound(f"The artifacts of {version} are not in the store yet.")
@@ -94,13 +97,13 @@ def artifact_path(version: Version) -> Path:
 
 
 def open_findings(model: Model | None = None) -> QuerySet[Finding]:
-    """Return what was found done outside mlorch and not yet resolved."""
+    """What was found done outside mlorch and not yet resolved."""
     findings = Finding.objects.select_related("model").filter(resolved_at=None)
     return findings if model is None else findings.filter(model=model)
 
 
 def models_counted(actor: Actor) -> QuerySet[Model]:
-    """Return the visible models with `version_count`."""
+    """The visible models with `version_count`."""
     # Counted by a subquery, so that only the rows of the page shown are counted.
     versions = (
         Version.objects.filter(model=OuterRef("pk")).order_by().values("model").annotate(n=Count("pk")).values("n")

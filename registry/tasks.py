@@ -51,7 +51,7 @@ def sync() -> None:
 
 
 def _webhook_is_due(now: datetime) -> Q:
-    """Return the condition under which the webhook is looked after: now and then, and when the registry was away."""
+    """The condition under which the webhook is looked after: now and then, and when the registry was away."""
     return Q(webhook_due_at=None) | Q(webhook_due_at__lte=now)
 
 
@@ -80,7 +80,7 @@ def tick() -> None:
 
 
 def tick_is_due() -> bool:
-    """Return whether a tick would find anything to do. Cheap: asked every other second."""
+    """Whether a tick would find anything to do. Cheap: asked every other second."""
     now = clock.now()
     return _digests_due(now).exists() or _aliases_due(now).exists() or approvals_past(now).exists()
 

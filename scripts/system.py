@@ -1,4 +1,6 @@
-"""System programs that tests need: there already, installed by apt when we are root on Debian, or asked for in a sentence."""
+"""System programs that tests need: there already, installed by apt when we are root on Debian, or asked for in a
+sentence.
+"""
 
 import os
 import shutil
@@ -27,7 +29,9 @@ CHROMIUM = Component("Chromium", "chromium", lambda: any(shutil.which(name) for 
 
 
 def ensure(component: Component) -> str:
-    """Return an empty text when the component is there or could be installed, else what is missing and the command that helps."""
+    """An empty text when the component is there or could be installed, else what is missing and the command that
+    helps.
+    """
     if component.is_there():
         return ""
     if os.geteuid() == 0 and shutil.which("apt-get"):

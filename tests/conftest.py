@@ -24,8 +24,9 @@ def missing(component: str) -> None:
 
 @pytest.fixture
 def people(db):
-    """The personas: vik (viewer), emma (ML engineer), rita (reviewer), oscar (risk officer), mona (release manager), ada (administrator),
-    max (ML engineer of staging only), and nobody's rights for `noa`. Each has `.actor`."""
+    """The personas: vik (viewer), emma (ML engineer), rita (reviewer), oscar (risk officer), mona (release manager),
+    ada (administrator), max (ML engineer of staging only), and nobody's rights for `noa`. Each has `.actor`.
+    """
     from tests.factories import make_people
 
     return make_people()

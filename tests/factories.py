@@ -20,7 +20,7 @@ PERSONAS = {
 
 
 def make_person(username: str, bindings: list[tuple[Role, str]]) -> SimpleNamespace:
-    """Return a person with role bindings, as `user` and `actor`."""
+    """A person with role bindings, as `user` and `actor`."""
     user = User.objects.create_user(username=username, password=PASSWORD, is_staff=username == "ada")
     for role, scope in bindings:
         RoleBinding.objects.create(user=user, role=role.value, scope=scope)
@@ -28,5 +28,5 @@ def make_person(username: str, bindings: list[tuple[Role, str]]) -> SimpleNamesp
 
 
 def make_people() -> SimpleNamespace:
-    """Return all personas by name."""
+    """All personas by name."""
     return SimpleNamespace(**{name: make_person(name, bindings) for name, bindings in PERSONAS.items()})

@@ -12,7 +12,9 @@ SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108, with the terminating z
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """`sync_s` is the period of the sync in seconds where it cannot wait at the site; `stop_workers` ends workers when the agent is ended by SIGTERM."""
+    """`sync_s` is the period of the sync in seconds where it cannot wait at the site; `stop_workers` ends workers when
+    the agent is ended by SIGTERM.
+    """
 
     agent_id: str
     host: str
@@ -37,7 +39,9 @@ class AgentConfig:
 
     @property
     def sockets(self) -> Path:
-        """Where the workers' sockets lie: in the data directory, or in a short private one when that path is too long."""
+        """Where the workers' sockets lie: in the data directory, or in a short private one when that path is too
+        long.
+        """
         folder = self.data_dir / "run" / "workers"
         if len(os.fsencode(folder)) + 30 <= SOCKET_PATH_MAX_BYTES:
             return folder
@@ -46,7 +50,7 @@ class AgentConfig:
 
 
 def from_environment() -> AgentConfig:
-    """Return the configuration. Raises KeyError when the control token is missing."""
+    """The configuration. Raises KeyError when the control token is missing."""
     env = os.environ
     return AgentConfig(
         agent_id=env.get("MLORCH_AGENT_ID", "agent-1"),

@@ -70,7 +70,9 @@ class Agent:
         runner.begin(adopted)
 
     def reconcile(self, goals: list[ReplicaGoal]) -> None:
-        """Bring what runs to `goals`: start what is missing, end what is not wanted, replace what has a new generation."""
+        """Bring what runs to `goals`: start what is missing, end what is not wanted, replace what has a new
+        generation.
+        """
         wanted = {goal.id: goal for goal in goals}
         for replica_id, runner in list(self._runners.items()):
             goal = wanted.get(replica_id)
@@ -93,7 +95,7 @@ class Agent:
         self._ending[replica_id] = (runner, asyncio.create_task(stop()))
 
     def report(self, wait_s: float = 0.0) -> AgentReport:
-        """Return what is sent to the site, which may wait so long for another goal before it answers."""
+        """What is sent to the site, which may wait so long for another goal before it answers."""
         runners = [*self._runners.values(), *(runner for runner, _ in self._ending.values())]
         return AgentReport(
             boot=self._boot,
@@ -118,7 +120,10 @@ class Agent:
             warming.cancel()
 
     async def _tell(self, session: aiohttp.ClientSession) -> None:
-        """Sync with news, which is answered at once. Without an answer there is news still, to be told a little later."""
+        """Sync with news, which is answered at once.
+
+        Without an answer there is news still, to be told a little later.
+        """
         await asyncio.sleep(QUIET_S)
         self._news.clear()
         if not await self._sync(session, 0.0):
@@ -139,7 +144,7 @@ class Agent:
             hearing.cancel()
 
     def _is_building(self) -> bool:
-        """Return whether an environment is being built: people watch its progress."""
+        """Whether an environment is being built: people watch its progress."""
         return any(build.state == "building" for build in self._environments.builds.values())
 
     async def _sync(self, session: aiohttp.ClientSession, wait_s: float) -> bool:

@@ -18,7 +18,7 @@ class MemoryGauge:
         self._next = 0.0
 
     def own_mb(self) -> int:
-        """Return the memory that is the worker's own, in MB; beyond the limit it is exact."""
+        """The memory that is the worker's own, in MB; beyond the limit it is exact."""
         resident_mb, now = self._record.resident_mb(), time.monotonic()
         has_changed = abs(resident_mb - self._resident_mb) >= STEP_MB
         if has_changed or resident_mb > self.limit_mb or now >= self._next:

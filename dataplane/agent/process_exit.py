@@ -18,7 +18,7 @@ class Exit:
         self._ended.set()
 
     async def within(self, seconds: float) -> bool:
-        """Return True as soon as the process has ended, False when it still runs after that many seconds."""
+        """True as soon as the process has ended, False when it still runs after that many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 await self._ended.wait()

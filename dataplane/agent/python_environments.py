@@ -1,4 +1,6 @@
-"""Python environments of versions: ours when it satisfies the version, otherwise an isolated one built with uv and cached by key."""
+"""Python environments of versions: ours when it satisfies the version, otherwise an isolated one built with uv and
+cached by key.
+"""
 
 import asyncio
 import fcntl
@@ -36,7 +38,10 @@ class BuildFailed(Exception):
 
 
 def parse(lines: list[str]) -> list[Requirement]:
-    """Return the requirements of a version. Raises BadRequirement for URLs, paths, options and anything that is no name with versions."""
+    """The requirements of a version.
+
+    Raises BadRequirement for URLs, paths, options and anything that is no name with versions.
+    """
     if len(lines) > LINES_MAX:
         raise BadRequirement(f"more than {LINES_MAX} requirement lines")
     requirements = []
@@ -59,14 +64,14 @@ def parse(lines: list[str]) -> list[Requirement]:
 
 
 def key_of(lines: list[str], python: str) -> str:
-    """Return the cache key: SHA-256 over the sorted, normalised lines and the Python version (major and minor)."""
+    """The cache key: SHA-256 over the sorted, normalised lines and the Python version (major and minor)."""
     normal = sorted(str(requirement).lower() for requirement in parse([*lines, *RUNTIME_REQUIREMENTS]))
     minor = ".".join(python.split(".")[:2])
     return hashlib.sha256("\n".join([minor, *normal]).encode()).hexdigest()
 
 
 def satisfied_here(lines: list[str]) -> bool:
-    """Return whether this process's own environment meets every requirement."""
+    """Whether this process's own environment meets every requirement."""
     for requirement in parse(lines):
         if requirement.marker and not requirement.marker.evaluate():
             continue
@@ -91,7 +96,7 @@ class Build:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def report(self) -> BuildObservation:
-        """Return the build as the sync reports it."""
+        """The build as the sync reports it."""
         return BuildObservation(self.key, self.state, self.progress[:PROGRESS_MAX_CHARS], self.log[-LOG_TAIL_CHARS:])
 
 
@@ -103,7 +108,7 @@ class Environments:
         self.builds: dict[str, Build] = {}
 
     async def python_for(self, lines: list[str], python: str) -> Path:
-        """Return the interpreter for these requirements, building its environment first when there is none.
+        """The interpreter for these requirements, building its environment first when there is none.
 
         Raises BadRequirement or BuildFailed. A failed build is tried again after `RETRY_AFTER_S` at the earliest.
         """

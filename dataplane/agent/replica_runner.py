@@ -1,4 +1,7 @@
-"""One replica: environment, start, warm-up, watch, restart with back-off, give up after a budget. States as in docs/wire.md section 5."""
+"""One replica: environment, start, warm-up, watch, restart with back-off, give up after a budget.
+
+States as in docs/wire.md section 5.
+"""
 
 import asyncio
 import contextlib
@@ -85,7 +88,7 @@ class ReplicaRunner:
         self._task = asyncio.create_task(self._run(), name=f"replica {self.id}")
 
     def report(self) -> ReplicaObservation:
-        """Return the replica as the sync reports it."""
+        """The replica as the sync reports it."""
         record = self.record
         return ReplicaObservation(
             id=self.id,
@@ -167,7 +170,9 @@ class ReplicaRunner:
         await self._until_ready()
 
     async def _fork_or_start(self, python: Path) -> None:
-        """Fork the worker from a warm template; start it the slower way when there is none that can, or nothing to share."""
+        """Fork the worker from a warm template; start it the slower way when there is none that can, or nothing to
+        share.
+        """
         try:
             if self.goal.runtime:
                 raise NoTemplate("this runtime loads nothing that could be shared")
@@ -241,7 +246,7 @@ class ReplicaRunner:
                 next_ping = time.monotonic() + (PING_AGAIN_S if missed else PING_EVERY_S)
 
     async def _ping(self, record: Record, missed: int) -> int:
-        """Return how many pings in a row were not answered, with this one. Raises Crashed when there were too many."""
+        """How many pings in a row were not answered, with this one. Raises Crashed when there were too many."""
         missed = 0 if await worker_process.ping(record.socket) else missed + 1
         if missed >= PINGS_MISSED_MAX:
             raise Crashed("The worker does not answer any more")

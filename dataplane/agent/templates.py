@@ -111,7 +111,9 @@ class Template:
         raise NoTemplate(f"the template was not ready after {READY_TIMEOUT_S:g} s")
 
     async def fork(self, request: ForkRequest, keep: Callable[[int], None]) -> None:
-        """Fork a worker. `keep` is called with its process id before it may begin. Raises NoTemplate; then no worker runs."""
+        """Fork a worker. `keep` is called with its process id before it may begin. Raises NoTemplate; then no worker
+        runs.
+        """
         await self.warm_up()
         self.used_at = time.monotonic()
         try:
@@ -159,7 +161,7 @@ class Templates:
         return [template.pid for template in self._templates.values() if template.pid is not None]
 
     def template_for(self, python: Path) -> Template:
-        """Return the template of an environment; the longest unused one makes room when there are too many."""
+        """The template of an environment; the longest unused one makes room when there are too many."""
         if python not in self._templates:
             if len(self._templates) >= TEMPLATES_MAX:
                 longest_unused = min(self._templates, key=lambda known: self._templates[known].used_at)

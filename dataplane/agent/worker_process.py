@@ -52,7 +52,7 @@ class Record:
             return None
 
     def is_alive(self) -> bool:
-        """Return whether this very process still runs."""
+        """Whether this very process still runs."""
         try:
             process = self._process
             return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -60,7 +60,7 @@ class Record:
             return False
 
     def resident_mb(self) -> int:
-        """Return the memory in use, in MB, 0 when the process is gone. Cheap, but what forked workers share is in it."""
+        """The memory in use, in MB, 0 when the process is gone. Cheap, but what forked workers share is in it."""
         try:
             with open(f"/proc/{self.pid}/statm", "rb", buffering=0) as file:
                 return int(file.read(200).split()[1]) * resource.getpagesize() // (1024 * 1024)
@@ -68,7 +68,7 @@ class Record:
             return 0
 
     def memory_mb(self) -> int:
-        """Return the memory that is the process's own, in MB, 0 when it is gone: what forked workers share is nobody's fault.
+        """The memory that is the process's own, in MB, 0 when it is gone: what forked workers share is nobody's fault.
 
         Dear: the kernel walks through all pages of the process.
         """
@@ -99,7 +99,7 @@ class Record:
 
 
 def saved_records(folder: Path) -> list[Record]:
-    """Return all records in `folder`; an unreadable one is removed."""
+    """All records in `folder`; an unreadable one is removed."""
     records = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -119,7 +119,7 @@ def open_log(path: Path) -> int:
 
 
 def clean_environment(threads: int, home: Path, path: str) -> dict[str, str]:
-    """Return the worker's whole environment: no secret of ours is in it."""
+    """The worker's whole environment: no secret of ours is in it."""
     environment = {"PATH": path, "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
     environment |= {
         "PYTHONPATH": str(PROJECT_ROOT),
@@ -131,7 +131,7 @@ def clean_environment(threads: int, home: Path, path: str) -> dict[str, str]:
 
 
 def data_limit(memory_mb: int) -> int:
-    """Return the bound on a worker's data in bytes; its watched memory comes first."""
+    """The bound on a worker's data in bytes; its watched memory comes first."""
     return 4 * memory_mb * 1024 * 1024
 
 
@@ -151,12 +151,12 @@ def home_of(goal: ReplicaGoal, socket: Path) -> Path:
 
 
 def module_of(goal: ReplicaGoal) -> str:
-    """Return the module that a worker runs."""
+    """The module that a worker runs."""
     return RUNTIMES[goal.runtime]
 
 
 def arguments_of(goal: ReplicaGoal, socket: Path) -> list[str]:
-    """Return the command line of a worker, without its interpreter and module."""
+    """The command line of a worker, without its interpreter and module."""
     arguments = ["--socket", str(socket), "--artifacts", goal.artifacts, "--digest", goal.digest]
     return [*arguments, "--model", goal.model, "--version", goal.version]
 
@@ -187,7 +187,10 @@ def start(
 
 
 def events(log: Path, offset: int) -> tuple[list[StartEvent], int]:
-    """Return the worker's events written since `offset`, and the new offset. Lines that are not events are the model's own output."""
+    """The worker's events written since `offset`, and the new offset.
+
+    Lines that are not events are the model's own output.
+    """
     found = []
     with contextlib.suppress(OSError), open(log, "rb") as file:
         file.seek(offset)
@@ -202,7 +205,7 @@ def events(log: Path, offset: int) -> tuple[list[StartEvent], int]:
 
 
 def last_line(log: Path, offset: int) -> str:
-    """Return the last line a worker wrote, which is usually why it died."""
+    """The last line a worker wrote, which is usually why it died."""
     try:
         with open(log, "rb") as file:
             file.seek(max(offset, os.fstat(file.fileno()).st_size - 4000))
@@ -213,7 +216,7 @@ def last_line(log: Path, offset: int) -> str:
 
 
 async def ping(socket: str) -> bool:
-    """Return whether the worker answers on its socket in time."""
+    """Whether the worker answers on its socket in time."""
     try:
         async with asyncio.timeout(PING_TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(socket)
@@ -249,7 +252,7 @@ async def end(record: Record, handle: "subprocess.Popen[bytes] | None", drain_s:
 
 
 def has_ended(record: Record, handle: "subprocess.Popen[bytes] | None") -> bool:
-    """Return whether the worker has ended; reaps it when it is our child."""
+    """Whether the worker has ended; reaps it when it is our child."""
     if handle is not None:
         return handle.poll() is not None
     return not record.is_alive()

@@ -70,7 +70,9 @@ class GatewayConfig:
 
     @property
     def sockets(self) -> Path:
-        """Where processes of one machine find each other: in the data directory, or in a short private one when that path is too long."""
+        """Where processes of one machine find each other: in the data directory, or in a short private one when that
+        path is too long.
+        """
         folder = self.data_dir / "run" / "gateways"
         if len(os.fsencode(folder)) + SOCKET_NAME_MAX_BYTES <= SOCKET_PATH_MAX_BYTES:
             return folder
@@ -79,7 +81,7 @@ class GatewayConfig:
 
 
 def from_environment() -> GatewayConfig:
-    """Return the configuration. Raises KeyError when the control token is missing."""
+    """The configuration. Raises KeyError when the control token is missing."""
     env = os.environ
     return GatewayConfig(
         gateway_id=env.get("MLORCH_GATEWAY_ID", "gateway-1"),

@@ -16,7 +16,7 @@ class Refusal(Exception):
     headers: tuple[tuple[bytes, bytes], ...] = field(default=())
 
     def body(self, oip: bool) -> bytes:
-        """Return the answer's body in the form of the protocol that was spoken."""
+        """The answer's body in the form of the protocol that was spoken."""
         if oip:
             return json.dumps({"error": self.message}).encode()
         return json.dumps({"error_code": self.code, "message": self.message}).encode()

@@ -53,14 +53,14 @@ class Exposition:
         writer.close()
 
     async def render(self) -> bytes:
-        """Return the metrics of all processes; one that does not answer in time is left out and counted."""
+        """The metrics of all processes; one that does not answer in time is left out and counted."""
         others = [path for path in sorted(self._path.parent.glob(f"*{SUFFIX}")) if path != self._path]
         texts = await asyncio.gather(*(self._ask(path) for path in others))
         self._state.metrics.peers_missed += sum(text is None for text in texts)
         return merged([self._state.metrics.render(), *(text for text in texts if text)])
 
     async def _ask(self, path: Path) -> bytes | None:
-        """Return another process's metrics, None when it does not answer, empty when it has ended."""
+        """Another process's metrics, None when it does not answer, empty when it has ended."""
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(str(path))
@@ -76,7 +76,7 @@ class Exposition:
 
 
 def merged(texts: list[bytes]) -> bytes:
-    """Return several expositions as one: each family once, with the samples of all."""
+    """Several expositions as one: each family once, with the samples of all."""
     families: dict[str, tuple[list[str], list[str]]] = {}
     for text in texts:
         heads: list[str] = []

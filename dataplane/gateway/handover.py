@@ -16,7 +16,7 @@ ACCEPT_TURNS = 5  # uvloop takes one or two from accepting a connection to its p
 
 
 def listeners_of(config: GatewayConfig) -> list[socket.socket]:
-    """Return the listening sockets for HTTP and, when it has a port, for gRPC: given ones, else ones of its own.
+    """The listening sockets for HTTP and, when it has a port, for gRPC: given ones, else ones of its own.
 
     Given ones stay open with their giver, so connections that wait in them outlive this process. With own ones, several
     processes listen on one port only when they are configured to: else two products would share it unnoticed.

@@ -66,7 +66,7 @@ class Metrics:
         self.tables_refused[environment] = self.tables_refused.get(environment, 0) + 1
 
     def render(self) -> bytes:
-        """Return the metrics of this process in Prometheus' text format."""
+        """The metrics of this process in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
@@ -206,7 +206,7 @@ class _GatewayCollector(Collector):
 
 
 def _cumulated(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:
-    """Return Prometheus' cumulative buckets of counts per bucket, the last one without a bound."""
+    """Prometheus' cumulative buckets of counts per bucket, the last one without a bound."""
     buckets, total = [], 0
     for bound, count in zip([*map(str, bounds), "+Inf"], counts, strict=True):
         total += count

@@ -35,7 +35,7 @@ class Peers:
             self._lock = -1
 
     def others(self) -> list[str]:
-        """Return the boots of the others that are alive; what the dead left is removed."""
+        """The boots of the others that are alive; what the dead left is removed."""
         try:
             names = [name for name in os.listdir(self._folder) if name != self._boot and not name.startswith(".")]
         except FileNotFoundError:
@@ -43,7 +43,7 @@ class Peers:
         return sorted(name for name in names if self.is_alive(name))
 
     def is_alive(self, boot: str) -> bool:
-        """Return whether the process of `boot` is running."""
+        """Whether the process of `boot` is running."""
         path = self._folder / boot
         try:
             descriptor = os.open(path, os.O_RDWR)

@@ -143,7 +143,7 @@ class State:
             del self.lanes[key]
 
     def in_flight(self) -> dict[str, int]:
-        """Return replica id → open requests, also of replicas that no table names any more."""
+        """Replica id → open requests, also of replicas that no table names any more."""
         counts: dict[str, int] = {}
         for lane in self.lanes.values():
             for replica, open_requests in lane.replicas.in_flight().items():
@@ -151,7 +151,7 @@ class State:
         return counts
 
     def routed_replicas(self) -> set[str]:
-        """Return the ids of the replicas that some table names."""
+        """The ids of the replicas that some table names."""
         return {
             replica.id
             for table in self.tables.values()

@@ -22,7 +22,10 @@ ReplicaStatus = Literal[
 
 
 class ReplicaObservation(Struct, frozen=True):
-    """A replica as its agent sees it. `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time."""
+    """A replica as its agent sees it.
+
+    `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time.
+    """
 
     id: ReplicaId
     state: ReplicaStatus
@@ -61,7 +64,9 @@ class AgentReport(Struct, frozen=True):
 
 
 class ReplicaGoal(Struct, frozen=True):
-    """A replica that should run: which bytes, in which Python environment, within which limits. A higher `generation` replaces the process.
+    """A replica that should run: which bytes, in which Python environment, within which limits.
+
+    A higher `generation` replaces the process.
 
     `runtime` names what runs in place of MLflow's model; empty outside of tests and benchmarks.
     """
@@ -85,7 +90,10 @@ class ReplicaGoal(Struct, frozen=True):
 
 
 class AgentGoal(Struct, frozen=True):
-    """Everything that should run on the agent's machine; what is not named is stopped. `goal` is the site's name for it."""
+    """Everything that should run on the agent's machine; what is not named is stopped.
+
+    `goal` is the site's name for it.
+    """
 
     replicas: Annotated[list[ReplicaGoal], Meta(max_length=REPLICAS_MAX)]
     goal: HeaderText = ""

@@ -1,5 +1,7 @@
-"""The digest of a version's artifacts (docs/wire.md section 7). The site takes artifacts in by it, the worker checks it before it loads
-anything."""
+"""The digest of a version's artifacts (docs/wire.md section 7).
+
+The site takes artifacts in by it, the worker checks it before it loads anything.
+"""
 
 import hashlib
 import os
@@ -24,7 +26,7 @@ class ManifestEntry(NamedTuple):
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
+    """The SHA-256 of a file in hexadecimal."""
     hasher = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -33,7 +35,7 @@ def file_sha256(path: Path) -> str:
 
 
 def manifest(root: Path) -> list[ManifestEntry]:
-    """Return the manifest of the files under `root`, sorted by path.
+    """The manifest of the files under `root`, sorted by path.
 
     Raises UnsafeArtifact for links, special files, and more files or bytes than the limits.
     """
@@ -70,5 +72,5 @@ def digest_of(entries: list[ManifestEntry]) -> str:
 
 
 def digest(root: Path) -> str:
-    """Return the digest of the directory `root`."""
+    """The digest of the directory `root`."""
     return digest_of(manifest(root))

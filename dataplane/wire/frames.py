@@ -24,10 +24,12 @@ class FrameError(Exception):
 
 
 class RequestHeader(Struct, frozen=True, omit_defaults=True):
-    """What is asked: `hello`, `ping`, `invocations`, `infer`, `metadata`, `stream` or `cancel`, and how the body is to be read.
+    """What is asked: `hello`, `ping`, `invocations`, `infer`, `metadata`, `stream` or `cancel`, and how the body is to
+    be read.
 
-    `id` is unique in the connection. `sizes` cuts the body of a batch into requests, which share everything else. `header_length` is the
-    length of the JSON before binary tensors. `cancel` names the `target` and in a batch the `item`.
+    `id` is unique in the connection. `sizes` cuts the body of a batch into requests, which share everything else.
+    `header_length` is the length of the JSON before binary tensors. `cancel` names the `target` and in a batch the
+    `item`.
     """
 
     op: str
@@ -54,7 +56,8 @@ class AnswerRow(Struct, frozen=True, array_like=True):
 class AnswerHeader(Struct, frozen=True, omit_defaults=True):
     """An answer: of a batch its `answers` in order, else its own status. With `more` another part of a stream follows.
 
-    `outcome` overrides what the status says of whose fault it is; `header_length` is the length of the JSON part of a binary answer.
+    `outcome` overrides what the status says of whose fault it is; `header_length` is the length of the JSON part of a
+    binary answer.
     """
 
     id: Count
@@ -73,7 +76,7 @@ class Hello(Struct, frozen=True):
 
 
 def encode_frame(header: RequestHeader | AnswerHeader, body: bytes = b"") -> bytes:
-    """Return one frame as bytes. Raises FrameError over the limits."""
+    """One frame as bytes. Raises FrameError over the limits."""
     raw = _ENCODER.encode(header)
     if len(raw) > HEADER_MAX_BYTES or len(body) > BODY_MAX_BYTES:
         raise FrameError("frame over its limit")
@@ -96,7 +99,7 @@ class FrameBuffer(Generic[ShapeT]):
         self._needed = _LENGTHS.size
 
     def feed(self, data: bytes) -> list[tuple[ShapeT, bytes]]:
-        """Return the frames that are whole now. Raises FrameError when the stream is malformed."""
+        """The frames that are whole now. Raises FrameError when the stream is malformed."""
         self._bytes += data
         frames = []
         while len(self._bytes) >= self._needed:

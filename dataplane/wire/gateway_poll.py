@@ -31,10 +31,11 @@ class RefusedTable(Struct, frozen=True):
 
 
 class LaneStats(Struct, frozen=True):
-    """One arm's version at this gateway process: what waits and is in flight now, what was counted since the process began.
+    """One arm's version at this gateway process: what waits and is in flight now, what was counted since the process
+    began.
 
-    `batch_sizes` maps a batch's size, rounded up to a power of two, to how many there were. `ejected` maps replica id → Unix time until
-    which it is left alone, `ejections` replica id → how often it failed under the present release.
+    `batch_sizes` maps a batch's size, rounded up to a power of two, to how many there were. `ejected` maps replica id →
+    Unix time until which it is left alone, `ejections` replica id → how often it failed under the present release.
     """
 
     environment: Text = ""
@@ -55,7 +56,10 @@ class LaneStats(Struct, frozen=True):
 
 
 class GatewayStats(Struct, frozen=True):
-    """Plain numbers of the process. `request_log` has rows of environment, endpoint, written, dropped; `shadow_dropped` environment, endpoint, count."""
+    """Plain numbers of the process.
+
+    `request_log` has rows of environment, endpoint, written, dropped; `shadow_dropped` environment, endpoint, count.
+    """
 
     pid: Count = 0
     started_at: UnixTime = 0.0
@@ -70,7 +74,8 @@ class GatewayStats(Struct, frozen=True):
 
 
 class PollReport(Struct, frozen=True):
-    """`boot` names the process, `peers` the boots of the other processes of this gateway that live; `have` acknowledges revisions.
+    """`boot` names the process, `peers` the boots of the other processes of this gateway that live; `have` acknowledges
+    revisions.
 
     `in_flight` counts the open requests of all replicas, also of those no table names any more.
     """
@@ -90,7 +95,9 @@ class PollReport(Struct, frozen=True):
 
 
 class PollAnswer(Struct, frozen=True):
-    """The tables that are newer than what the gateway has, each to be read for itself, and all environments that there are."""
+    """The tables that are newer than what the gateway has, each to be read for itself, and all environments that there
+    are.
+    """
 
     tables: list[Any]
     environments: list[Name]

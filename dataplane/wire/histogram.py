@@ -1,7 +1,7 @@
 """A latency histogram with logarithmic buckets: exactly mergeable over processes and windows, any quantile within 1 %.
 
-After DDSketch (Masson, Rim, Lee, VLDB 2019): with γ = 1.02 a latency of x ms falls in bucket i = ceil(log(x) / log(γ)), whose value is
-2γ^i / (γ + 1); the relative error is at most (γ − 1) / (γ + 1) < 1 %. Pure; no Django.
+After DDSketch (Masson, Rim, Lee, VLDB 2019): with γ = 1.02 a latency of x ms falls in bucket i = ceil(log(x) / log(γ)),
+whose value is 2γ^i / (γ + 1); the relative error is at most (γ − 1) / (γ + 1) < 1 %. Pure; no Django.
 """
 
 import math
@@ -25,12 +25,12 @@ Milliseconds = Annotated[float, Meta(ge=0, le=LATENCY_MAX_MS)]
 
 
 def bucket_of(latency_ms: float) -> int:
-    """Return the bucket of a latency above `ZERO_MS`, never beyond `BUCKET_MAX`."""
+    """The bucket of a latency above `ZERO_MS`, never beyond `BUCKET_MAX`."""
     return min(math.ceil(math.log(latency_ms) / _LOG_GAMMA), BUCKET_MAX)
 
 
 def value_of(bucket: int) -> float:
-    """Return the latency in ms that stands for a bucket."""
+    """The latency in ms that stands for a bucket."""
     return float(2 * GAMMA**bucket / (GAMMA + 1))
 
 
@@ -71,11 +71,11 @@ class Histogram:
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
 
     def quantile(self, share: float) -> float | None:
-        """Return the latency in ms below which `share` (0–1) of the counts lie; None when nothing was counted."""
+        """The latency in ms below which `share` (0–1) of the counts lie; None when nothing was counted."""
         return self.quantiles([share])[0]
 
     def quantiles(self, shares: Sequence[float]) -> list[float | None]:
-        """Return the quantile of each share, in one walk; the shares rise."""
+        """The quantile of each share, in one walk; the shares rise."""
         total = self.count
         if total == 0:
             return [None] * len(shares)
@@ -90,24 +90,24 @@ class Histogram:
         return found
 
     def count_over(self, threshold_ms: float) -> int:
-        """Return how many latencies were above `threshold_ms`, up to the width of its bucket (2 %)."""
+        """How many latencies were above `threshold_ms`, up to the width of its bucket (2 %)."""
         if threshold_ms <= ZERO_MS:
             return sum(self.buckets.values())
         limit = bucket_of(threshold_ms)
         return sum(count for bucket, count in self.buckets.items() if bucket > limit)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the histogram as JSON-able values."""
+        """The histogram as JSON-able values."""
         buckets = {str(bucket): count for bucket, count in self.buckets.items()}
         return {"zero": self.zero, "buckets": buckets, "sum_ms": round(self.sum_ms, 3), "max_ms": round(self.max_ms, 3)}
 
     def latency(self) -> "Latency":
-        """Return the histogram as it is sent (docs/wire.md section 4)."""
+        """The histogram as it is sent (docs/wire.md section 4)."""
         return Latency(self.zero, dict(self.buckets), round(self.sum_ms, 3), round(self.max_ms, 3))
 
     @classmethod
     def from_dict(cls, data: "dict[str, Any]") -> "Histogram":
-        """Return the histogram of `to_dict`, as it was taken in once (`Latency`)."""
+        """The histogram of `to_dict`, as it was taken in once (`Latency`)."""
         histogram = cls()
         histogram.zero = data.get("zero", 0)
         histogram.buckets = {int(bucket): count for bucket, count in data.get("buckets", {}).items()}
@@ -133,7 +133,10 @@ class Latency(Struct, frozen=True):
 
 
 def merged(parts: Iterable[dict[str, Any]]) -> Histogram:
-    """Return the merge of histograms as `to_dict` gives them. They are not checked: what is stored was checked when it came."""
+    """The merge of histograms as `to_dict` gives them.
+
+    They are not checked: what is stored was checked when it came.
+    """
     total = Histogram()
     counts: defaultdict[str, int] = defaultdict(int)
     for part in parts:

@@ -13,7 +13,9 @@ Share = Annotated[float, Meta(ge=0, le=100)]
 
 
 class ClientKey(Struct, frozen=True):
-    """A key of model clients: `digest` is the SHA-256 of the whole key in hexadecimal, `expires_at` Unix time or None for never."""
+    """A key of model clients: `digest` is the SHA-256 of the whole key in hexadecimal, `expires_at` Unix time or None
+    for never.
+    """
 
     prefix: HeaderText
     digest: HeaderText
@@ -34,7 +36,10 @@ class ReplicaAddress(Struct, frozen=True):
 
 
 class Arm(Struct, frozen=True, omit_defaults=True):
-    """A version's share of an endpoint's traffic. `mirror_pct` of the counted requests are sent to it too, after the answer."""
+    """A version's share of an endpoint's traffic.
+
+    `mirror_pct` of the counted requests are sent to it too, after the answer.
+    """
 
     arm: Name
     version: HeaderText
@@ -66,7 +71,7 @@ class Endpoint(Struct, frozen=True):
     log: RequestLogging = RequestLogging()
 
     def problem(self) -> str:
-        """Return why the arms cannot serve together, an empty text when they can."""
+        """Why the arms cannot serve together, an empty text when they can."""
         names = [arm.arm for arm in self.arms]
         if not names:
             return "there is no arm"

@@ -46,7 +46,7 @@ class Malformed(ValueError):
 
 
 def read(shape: type[ShapeT], raw: bytes) -> ShapeT:
-    """Return the shape that JSON bytes hold. Raises Malformed."""
+    """The shape that JSON bytes hold. Raises Malformed."""
     try:
         return msgspec.json.decode(raw, type=shape)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -54,7 +54,7 @@ def read(shape: type[ShapeT], raw: bytes) -> ShapeT:
 
 
 def convert(shape: type[ShapeT], value: Any) -> ShapeT:
-    """Return the shape that parsed JSON (dicts, lists, texts, numbers) holds. Raises Malformed."""
+    """The shape that parsed JSON (dicts, lists, texts, numbers) holds. Raises Malformed."""
     try:
         return msgspec.convert(value, shape, str_keys=True)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -62,17 +62,17 @@ def convert(shape: type[ShapeT], value: Any) -> ShapeT:
 
 
 def write(value: Struct) -> bytes:
-    """Return a shape as JSON bytes."""
+    """A shape as JSON bytes."""
     return msgspec.json.encode(value)
 
 
 def plain(value: Any) -> Any:
-    """Return a shape as dicts, lists, texts and numbers, as a JSON column keeps it."""
+    """A shape as dicts, lists, texts and numbers, as a JSON column keeps it."""
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def cut(sentence: str) -> str:
-    """Return a sentence as long as a `Text` may be."""
+    """A sentence as long as a `Text` may be."""
     return sentence[:TEXT_MAX_CHARS]
 
 

@@ -24,8 +24,9 @@ VersionNumber = Annotated[str, Meta(pattern=r"^[0-9]{1,9}\Z")]
 class Window(Struct, frozen=True):
     """Counts of one arm of an endpoint in the second that begins at `start` (Unix time).
 
-    `requests` is the sum of the four outcomes. `rejected` requests never reached a worker and are not among them; `drawn` ones had no unit.
-    `compared` to `difference_max` are of a shadow arm's answers held against the clients' own.
+    `requests` is the sum of the four outcomes. `rejected` requests never reached a worker and are not among them;
+    `drawn` ones had no unit. `compared` to `difference_max` are of a shadow arm's answers held against the clients'
+    own.
     """
 
     environment: Name

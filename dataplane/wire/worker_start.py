@@ -1,4 +1,6 @@
-"""How a worker is started: what the agent asks of a warm template, and what template and worker say (docs/wire.md section 5)."""
+"""How a worker is started: what the agent asks of a warm template, and what template and worker say (docs/wire.md
+section 5).
+"""
 
 from typing import Annotated
 
@@ -14,7 +16,9 @@ EventText = Annotated[str, Meta(max_length=EVENT_TEXT_MAX_CHARS)]
 
 
 class ForkRequest(Struct, frozen=True):
-    """One line of JSON: the module that the worker runs with its arguments, where it writes and lives, and its limits."""
+    """One line of JSON: the module that the worker runs with its arguments, where it writes and lives, and its
+    limits.
+    """
 
     module: str
     arguments: list[str]
@@ -32,7 +36,9 @@ class ForkAnswer(Struct, frozen=True, omit_defaults=True):
 
 
 class StartEvent(Struct, frozen=True):
-    """One line of a worker or a template on its standard output: `loading`, `warming`, `warmed`, `ready`, `failed` or `unfit`."""
+    """One line of a worker or a template on its standard output: `loading`, `warming`, `warmed`, `ready`, `failed` or
+    `unfit`.
+    """
 
     event: EventText
     error: EventText = ""

@@ -13,7 +13,8 @@ SERVER_ERROR: Fault = "server_error"
 class Answer(NamedTuple):
     """`outcome` overrides what the status says when MLflow's own protocol answers 400 for a failure of the model.
 
-    With `header_length` the body is that many bytes of JSON followed by raw tensors (OIP's binary tensor data extension).
+    With `header_length` the body is that many bytes of JSON followed by raw tensors (OIP's binary tensor data
+    extension).
     """
 
     status: int
@@ -23,11 +24,11 @@ class Answer(NamedTuple):
     header_length: "int | None" = None
 
     def row(self) -> AnswerRow:
-        """Return the answer without its body, as one of a batch."""
+        """The answer without its body, as one of a batch."""
         return AnswerRow(self.status, len(self.body), self.content_type, self.outcome, self.header_length)
 
     def header(self, number: int) -> AnswerHeader:
-        """Return the answer without its body, as the only one in its frame."""
+        """The answer without its body, as the only one in its frame."""
         return AnswerHeader(number, self.status, self.content_type, self.outcome, self.header_length)
 
 
@@ -36,7 +37,7 @@ class BadInput(Exception):
 
 
 def numbers_text(array: Any) -> "str | None":
-    """Return a numpy array's JSON, None unless it is of integers or of finite floating-point numbers.
+    """A numpy array's JSON, None unless it is of integers or of finite floating-point numbers.
 
     `json` writes both as `repr` does, only slower.
     """

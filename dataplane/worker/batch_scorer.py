@@ -1,4 +1,6 @@
-"""How one loaded version answers whole batches: which way was proved at load, and the general way for everything else."""
+"""How one loaded version answers whole batches: which way was proved at load, and the general way for everything
+else.
+"""
 
 import functools
 import logging
@@ -32,7 +34,7 @@ class Batches:
         return MAX_BATCH if self._frames is not None else 1
 
     def paths(self) -> "dict[str, Any]":
-        """Return the proved paths, for the log."""
+        """The proved paths, for the log."""
         native = self._native
         forms = sorted(native.forms.forms) if native else []
         return {"native": native.predict.name if native else None, "forms": forms, "max_batch": self.max_batch}
@@ -157,7 +159,7 @@ def _proof_header(is_oip: bool) -> RequestHeader:
 
 
 def _bounded(plain: "list[tuple[int, Any]]") -> "list[list[tuple[int, Any]]]":
-    """Return the requests in groups of `ROWS_MAX` rows at most; one larger request is a group of its own."""
+    """The requests in groups of `ROWS_MAX` rows at most; one larger request is a group of its own."""
     groups: list[list[tuple[int, Any]]] = []
     size = batching.ROWS_MAX
     for place, request in plain:
@@ -170,7 +172,7 @@ def _bounded(plain: "list[tuple[int, Any]]") -> "list[list[tuple[int, Any]]]":
 
 
 def _rows_of(example: "pd.DataFrame | None", names: "list[str]") -> "list[tuple[Any, ...]]":
-    """Return the example's rows in the order of the signature as Python values; none when it lacks a column or a value."""
+    """The example's rows in the order of the signature as Python values; none when it lacks a column or a value."""
     if example is None or any(name not in example for name in names):
         return []
     rows = [
@@ -181,7 +183,7 @@ def _rows_of(example: "pd.DataFrame | None", names: "list[str]") -> "list[tuple[
 
 
 def _typed(table: pd.DataFrame, places: "list[int]", signature: Any) -> pd.DataFrame:
-    """Return rows of the table with the signature's own types, so that MLflow's schema enforcement takes them."""
+    """Rows of the table with the signature's own types, so that MLflow's schema enforcement takes them."""
     part = table.iloc[places].reset_index(drop=True)
     if signature is None:
         return part

@@ -1,6 +1,8 @@
-"""Several requests in one prediction: natively where that was proved, else as one DataFrame where rows do not depend on each other.
+"""Several requests in one prediction: natively where that was proved, else as one DataFrame where rows do not depend on
+each other.
 
-A prediction of several requests that fails is asked again request by request: one client's bad row never fails another's.
+A prediction of several requests that fails is asked again request by request: one client's bad row never fails
+another's.
 """
 
 import itertools
@@ -30,7 +32,10 @@ class Native(NamedTuple):
 
 
 def score_native(native: Native, plain: "list[Plain]", encode: "Callable[[Plain, Any], Answer]") -> "list[Answer]":
-    """Answer plain requests in one prediction. Raises whatever the model raises, ValueError when a mate may have changed an answer."""
+    """Answer plain requests in one prediction.
+
+    Raises whatever the model raises, ValueError when a mate may have changed an answer.
+    """
     result = native.predict(_joined([request.rows for request in plain]))
     if len(plain) == 1:
         return [encode(plain[0], result)]
@@ -44,13 +49,15 @@ def score_native(native: Native, plain: "list[Plain]", encode: "Callable[[Plain,
 
 
 def _check_unmixed(result: Any) -> None:
-    """Raise ValueError when a value is missing: its place may have made floating-point numbers of its batch mates' integers."""
+    """Raise ValueError when a value is missing: its place may have made floating-point numbers of its batch mates'
+    integers.
+    """
     if not isinstance(result, list) and bool(np.any(pd.isna(result))):
         raise ValueError("a value is missing")
 
 
 def _joined(parts: "list[type_Rows]") -> type_Rows:
-    """Return the rows of several requests of one protocol: its rows are all tuples, or all matrices."""
+    """The rows of several requests of one protocol: its rows are all tuples, or all matrices."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], np.ndarray):
@@ -59,12 +66,12 @@ def _joined(parts: "list[type_Rows]") -> type_Rows:
 
 
 def encode_predictions(_: Plain, result: np.ndarray) -> Answer:
-    """Return an array as MLflow's scoring protocol does."""
+    """An array as MLflow's scoring protocol does."""
     return Answer(200, f'{{"predictions": {numbers_text(result) or json.dumps(result.tolist())}}}'.encode())
 
 
 def oip_encoder(model_name: str, version: str, output_schema: Any) -> "Callable[[Plain, Any], Answer]":
-    """Return the encoder of OIP answers of one model. What is the same in every answer of a batch is written once."""
+    """The encoder of OIP answers of one model. What is the same in every answer of a batch is written once."""
     prefixes: dict[Any, str] = {}
 
     def encode(request: Plain, result: np.ndarray) -> Answer:
@@ -90,7 +97,9 @@ class Frames:
         self._schema = schema
 
     def parse(self, body: bytes) -> "pd.DataFrame | None":
-        """Return the request as the DataFrame that MLflow makes of it; None when it is none, has parameters or an index, or is malformed."""
+        """The request as the DataFrame that MLflow makes of it; None when it is none, has parameters or an index, or is
+        malformed.
+        """
         try:
             parsed = scoring_server._parse_json_data(body, self._model.metadata, self._schema)
         except Exception:
@@ -101,7 +110,10 @@ class Frames:
         return frame if len(frame) and isinstance(frame.index, pd.RangeIndex) else None
 
     def score(self, frames: "list[pd.DataFrame]") -> "list[Answer]":
-        """Answer requests of the same columns and types in one prediction. Raises whatever the model raises, ValueError when it cannot be told apart."""
+        """Answer requests of the same columns and types in one prediction.
+
+        Raises whatever the model raises, ValueError when it cannot be told apart.
+        """
         result = self._model.predict(pd.concat(frames, ignore_index=True))
         if len(result) != sum(map(len, frames)):
             raise ValueError("the result does not have one entry per row")
@@ -122,7 +134,7 @@ def _encoded(result: Any) -> bytes:
 
 
 def compatible(frames: "list[tuple[int, pd.DataFrame]]") -> "list[list[tuple[int, pd.DataFrame]]]":
-    """Return the requests grouped by columns and types, each group bounded by `ROWS_MAX` rows."""
+    """The requests grouped by columns and types, each group bounded by `ROWS_MAX` rows."""
     groups: dict[Any, list[list[tuple[int, pd.DataFrame]]]] = {}
     for place, frame in frames:
         kin = groups.setdefault((tuple(frame.columns), tuple(frame.dtypes)), [[]])

@@ -1,6 +1,7 @@
 """A worker without a model, started like the real one: for fast tests of agent and gateway. The body's text drives it.
 
-`{"sleep_ms": 50}` answers after a while, `{"crash": true}` ends the process, `{"fail": true}` answers 500, anything else is echoed.
+`{"sleep_ms": 50}` answers after a while, `{"crash": true}` ends the process, `{"fail": true}` answers 500, anything
+else is echoed.
 """
 
 import json

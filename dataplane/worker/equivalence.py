@@ -1,6 +1,7 @@
 """The proof at load: is a native path equal to pyfunc bit for bit, and may requests be predicted together?
 
-Rows come from the version's input example and from a generator with a fixed seed: near the example, far from it, and at the edges of each type.
+Rows come from the version's input example and from a generator with a fixed seed: near the example, far from it, and at
+the edges of each type.
 """
 
 import contextlib
@@ -29,7 +30,8 @@ TOGETHER_MAX_S = 10.0
 TRIES = 3
 SCHEDULED = Path("/proc/thread-self/schedstat")
 HOPELESS_FACTOR = 10
-# Two orders of summation may differ in the last digits (BLAS chooses by shape); another batch mate's influence is larger.
+# Two orders of summation may differ in the last digits (BLAS chooses by shape); another batch mate's influence is
+# larger.
 RELATIVE_TOLERANCE = {4: 1e-4, 8: 1e-9}
 EDGES: "dict[str, list[Any]]" = {
     "double": [0.0, -0.0, 1.0, -1.0, 1e-308, 1e15, -1e15, 0.1, 3],
@@ -43,9 +45,10 @@ WRONG: "list[Any]" = [None, "text", True, 2**31, 2**70, 1.5, [1.0]]
 
 
 def fits(most_s: float, *asked: "tuple[Callable[[], Any], int]") -> bool:
-    """Return whether asking each so many times takes at most `most_s` in all.
+    """Whether asking each so many times takes at most `most_s` in all.
 
-    The quickest of some tries counts, without the time in which others had the processor: the answer is about the model alone.
+    The quickest of some tries counts, without the time in which others had the processor: the answer is about the model
+    alone.
     """
     spent = needed = 0.0
     for ask, times in asked:
@@ -67,7 +70,7 @@ def _seconds(ask: Callable[[], Any]) -> float:
 
 
 def _stood_s() -> float:
-    """Return how long this thread has stood ready without a processor, 0 where the system does not tell."""
+    """How long this thread has stood ready without a processor, 0 where the system does not tell."""
     try:
         return int(SCHEDULED.read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -75,7 +78,7 @@ def _stood_s() -> float:
 
 
 def rows_for(signature: Signature, example: "list[type_Row]") -> "list[type_Row]":
-    """Return the rows of the proof: those of the example first, then generated ones."""
+    """The rows of the proof: those of the example first, then generated ones."""
     draw = random.Random(20)  # noqa: S311 - the same rows in every start
     rows = list(example[: ROWS // 3])
     while len(rows) < ROWS - 3:
@@ -97,7 +100,7 @@ def _value(draw: random.Random, kind: str, seen: "list[Any]") -> Any:
 
 
 def bodies(form: str, names: "list[str]", rows: "list[type_Row]") -> bytes:
-    """Return the request in one form that carries `rows`."""
+    """The request in one form that carries `rows`."""
     records = [dict(zip(names, row, strict=True)) for row in rows]
     columns: dict[str, list[Any]] = {name: [record[name] for record in records] for name in names}
     tensors = [
@@ -122,7 +125,8 @@ def prove(
     native: Callable[[bool, bytes], Answer],
     general: Callable[[bool, bytes], Answer],
 ) -> bool:
-    """Take away from `forms` each form in which `native` answered anything but what `general` answered; return whether any is left.
+    """Take away from `forms` each form in which `native` answered anything but what `general` answered; return whether
+    any is left.
 
     Both are called with (is it OIP, body). Values of wrong types are asked too: their errors must be the same.
     """
@@ -141,13 +145,15 @@ def prove(
 
 
 def _spoiled(rows: "list[type_Row]") -> "list[list[type_Row]]":
-    """Return requests with one value of a wrong type each, and a row that is too short."""
+    """Requests with one value of a wrong type each, and a row that is too short."""
     spoiled = [[(*rows[0][:-1], wrong)] for wrong in WRONG]
     return [*spoiled, [rows[0], (*rows[1][:-1], None)]]
 
 
 def is_independent(predict: Callable[[Any], Any], take: Callable[[list[int]], Any], count: int) -> bool:
-    """Return whether the result of a row is the same alone, with others, and in another order. `take` gives input rows by their numbers.
+    """Whether the result of a row is the same alone, with others, and in another order.
+
+    `take` gives input rows by their numbers.
 
     Rows that the model refuses alone are left out; with fewer than `ROWS_FOR_TOGETHER_MIN` left there is no proof.
     """
@@ -175,7 +181,7 @@ def is_independent(predict: Callable[[Any], Any], take: Callable[[list[int]], An
 
 
 def _entries(result: Any, count: int) -> "list[Any]":
-    """Return a result cut into one entry per row. Raises ValueError when it has another length."""
+    """A result cut into one entry per row. Raises ValueError when it has another length."""
     if isinstance(result, pd.DataFrame):
         entries: list[Any] = result.to_dict(orient="records")
     elif isinstance(result, np.ndarray | pd.Series | list):

@@ -19,7 +19,8 @@ from dataplane.worker.batch_scorer import Batches
 from dataplane.worker.oip import protocol
 
 SERVING_EXAMPLE = "serving_input_example.json"
-# MLflow answers 400 with this error code both for bad input and for a model that raised; only the latter carries a stack trace.
+# MLflow answers 400 with this error code both for bad input and for a model that raised; only the latter carries a
+# stack trace.
 STACK_TRACE = "stack_trace"
 # ... or what pandas could not read, which is the client's doing.
 UNREADABLE = "Failed to parse input as a Pandas DataFrame."
@@ -60,7 +61,7 @@ class Scorer:
         return example is not None
 
     def paths(self) -> "dict[str, Any]":
-        """Return how requests are answered, for the log: the native path and its forms, and whether requests go together."""
+        """How requests are answered, for the log: the native path and its forms, and whether requests go together."""
         return self._batches.paths()
 
     def _example(self) -> bytes | None:
@@ -74,7 +75,7 @@ class Scorer:
         return converted.encode() if isinstance(converted, str) else json.dumps(converted).encode()
 
     def _example_frame(self, example: bytes | None) -> pd.DataFrame | None:
-        """Return the input example as a DataFrame, None when it is none."""
+        """The input example as a DataFrame, None when it is none."""
         if example is None:
             return None
         try:
@@ -116,7 +117,7 @@ class Scorer:
         return Answer(result.status, text.encode() if isinstance(text, str) else text, result.mimetype, outcome)
 
     def refusal(self, error: MlflowException) -> Answer:
-        """Return MLflow's own answer for an error, without its stack trace; it says what the model raised."""
+        """MLflow's own answer for an error, without its stack trace; it says what the model raised."""
         content = json.loads(error.serialize_as_json())
         has_trace = content.pop(STACK_TRACE, None) is not None
         failed = has_trace and not content["message"].startswith(UNREADABLE)
@@ -159,7 +160,9 @@ class Scorer:
 
 
 def _unexpected(body: bytes, error: Exception) -> Answer:
-    """Return the answer to a request that MLflow's code did not foresee: a body that no parser can read, or a result without a JSON form."""
+    """The answer to a request that MLflow's code did not foresee: a body that no parser can read, or a result without a
+    JSON form.
+    """
     try:
         json.loads(body)
     except (RecursionError, ValueError) as unreadable:

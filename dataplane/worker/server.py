@@ -1,6 +1,8 @@
-"""Answer frames on a unix socket with a scorer: one prediction at a time, whole batches in one frame (docs/wire.md section 6).
+"""Answer frames on a unix socket with a scorer: one prediction at a time, whole batches in one frame (docs/wire.md
+section 6).
 
-One thread serves one connection, from the read to the write: between a request and its answer there is no hand-over to another thread.
+One thread serves one connection, from the read to the write: between a request and its answer there is no hand-over to
+another thread.
 """
 
 import contextlib
@@ -36,7 +38,10 @@ CANCELLED = AnswerRow(0, 0)
 
 
 class Scores(Protocol):
-    """What the server needs of a scorer. `max_batch` is how many requests it takes at once; 1 when they must stay apart."""
+    """What the server needs of a scorer.
+
+    `max_batch` is how many requests it takes at once; 1 when they must stay apart.
+    """
 
     max_batch: int
 
@@ -112,7 +117,9 @@ class WorkerServer:
         return answers
 
     def _stream(self, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer":
-        """Return the parts of a streamed answer; each part is made under the lock, other requests are answered between them."""
+        """The parts of a streamed answer; each part is made under the lock, other requests are answered between
+        them.
+        """
         with self._predicting:
             parts = self._scorer.stream(header, body)
         return parts if isinstance(parts, Answer) else self._locked(parts)
@@ -219,7 +226,7 @@ class _Connection:
 
 
 def _cut(body: bytes, sizes: "list[int]") -> "list[bytes]":
-    """Return the bodies of a batch. Raises FrameError when the sizes do not add up."""
+    """The bodies of a batch. Raises FrameError when the sizes do not add up."""
     if not sizes or sum(sizes) != len(body) or min(sizes) < 0:
         raise FrameError("the sizes of the batch do not add up")
     bodies, begin = [], 0

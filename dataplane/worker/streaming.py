@@ -17,10 +17,10 @@ END = b"data: [DONE]\n\n"
 
 
 def parts(scorer: Any, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer":
-    """Return the events of a streamed prediction, or one answer when the request does not ask for a stream or is refused.
+    """The events of a streamed prediction, or one answer when the request does not ask for a stream or is refused.
 
-    A stream is asked for by `Accept: text/event-stream` or by `"stream": true` beside the data. The first part is made here, so that a
-    refusal still has a status of its own.
+    A stream is asked for by `Accept: text/event-stream` or by `"stream": true` beside the data. The first part is made
+    here, so that a refusal still has a status of its own.
     """
     asks, request = _asks(header, body)
     if not asks:

@@ -1,7 +1,9 @@
-"""`python -m dataplane.worker.template --socket PATH`: a warm process that has loaded what every version needs, and forks workers.
+"""`python -m dataplane.worker.template --socket PATH`: a warm process that has loaded what every version needs, and
+forks workers.
 
-Loading MLflow, pandas and scikit-learn takes seconds and 200 MB; a forked worker has them at once and shares their pages. A process that forks
-must have one thread only: others would be gone in the child with their locks held. So nothing here starts one, and before each fork it is checked.
+Loading MLflow, pandas and scikit-learn takes seconds and 200 MB; a forked worker has them at once and shares their
+pages. A process that forks must have one thread only: others would be gone in the child with their locks held. So
+nothing here starts one, and before each fork it is checked.
 """
 
 import argparse
@@ -61,7 +63,10 @@ def preload() -> "list[str]":
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this process when its agent is gone. Workers are not affected: a forked process does not inherit this."""
+    """Let the kernel end this process when its agent is gone.
+
+    Workers are not affected: a forked process does not inherit this.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -76,7 +81,8 @@ def check_single() -> None:
 def fork(request: ForkRequest, peer: socket.socket, listener: socket.socket) -> int:
     """Fork a worker for the request; return its process id. In the child this never returns. Raises CannotFork.
 
-    The child begins when the agent has written it down and says so; without a word it ends, so that no worker runs unknown.
+    The child begins when the agent has written it down and says so; without a word it ends, so that no worker runs
+    unknown.
     """
     check_single()
     if request.threads > 1 and not threads.is_settable():
@@ -104,7 +110,9 @@ def fork(request: ForkRequest, peer: socket.socket, listener: socket.socket) -> 
 
 
 def settle(request: ForkRequest) -> None:
-    """Make the forked process what a started one would be: session, log, home, limits, signals, random numbers of its own."""
+    """Make the forked process what a started one would be: session, log, home, limits, signals, random numbers of its
+    own.
+    """
     os.setsid()
     log = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -141,7 +149,7 @@ def reap(*_: Any) -> None:
 
 
 def read_request(peer: socket.socket) -> ForkRequest:
-    """Return the request: one line of JSON. Raises ValueError when it is none."""
+    """The request: one line of JSON. Raises ValueError when it is none."""
     content = b""
     while not content.endswith(b"\n"):
         chunk = peer.recv(FORK_REQUEST_MAX_BYTES)
@@ -163,7 +171,7 @@ def answer(peer: socket.socket, listener: socket.socket) -> None:
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a listening socket that only this user can reach."""
+    """A listening socket that only this user can reach."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old_mask = os.umask(0o177)

@@ -7,7 +7,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def is_settable() -> bool:
-    """Return whether libraries that are loaded already can be told."""
+    """Whether libraries that are loaded already can be told."""
     try:
         importlib.import_module("threadpoolctl")
     except ImportError:
@@ -16,7 +16,8 @@ def is_settable() -> bool:
 
 
 def use(count: int) -> None:
-    """Let libraries use `count` threads: those that are loaded later by the environment, those that are loaded by being told.
+    """Let libraries use `count` threads: those that are loaded later by the environment, those that are loaded by being
+    told.
 
     Only one thread may have been used so far when the process was forked: threads do not survive a fork.
     """

@@ -41,7 +41,7 @@ class ReleaseRequestSerializer(StrictSerializer):
     ticket = serializers.CharField(max_length=200, allow_blank=True, default="")
 
     def command(self) -> ReleaseCommand:
-        """Return the validated body as a command."""
+        """The validated body as a command."""
         return ReleaseCommand(**self.validated_data)
 
 

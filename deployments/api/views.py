@@ -36,7 +36,7 @@ MINUTES_MAX = 24 * 60
 
 
 def actor(request: Request) -> Actor:
-    """Return who asks."""
+    """Who asks."""
     return actor_of(request._request)
 
 

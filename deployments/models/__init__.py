@@ -1,4 +1,6 @@
-"""What runs and who gets the traffic: endpoints, releases, rollouts, replicas, route tables, gateways, keys, reports."""
+"""What runs and who gets the traffic: endpoints, releases, rollouts, replicas, route tables, gateways, keys,
+reports.
+"""
 
 from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
 from deployments.models.releases import Release, ReleaseEvent, Report, Rollout

@@ -123,5 +123,5 @@ class GatewayKey(models.Model):
         return f"{self.prefix}… {self.name}"
 
     def is_live(self, now: datetime) -> bool:
-        """Return whether the key opens anything at `now`."""
+        """Whether the key opens anything at `now`."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)

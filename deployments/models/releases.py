@@ -13,9 +13,10 @@ from registry.models import ApprovalRequest, Policy, Version
 class Release(models.Model):
     """The request to make `version` the one that `endpoint` serves, with a frozen plan.
 
-    `plan` is the compiled plan (see `deployments.rollout.strategies`); `content_hash` covers model, version, digest, endpoint, plan, policy revision
-    and serving config: approvals are bound to it. `replaces` is the release that was stable when the rollout began and the target of a
-    rollback. `kind` is `release`, or `rollback` for the record of a return to an earlier release by hand.
+    `plan` is the compiled plan (see `deployments.rollout.strategies`); `content_hash` covers model, version, digest,
+    endpoint, plan, policy revision and serving config: approvals are bound to it. `replaces` is the release that was
+    stable when the rollout began and the target of a rollback. `kind` is `release`, or `rollback` for the record of a
+    return to an earlier release by hand.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -57,7 +58,8 @@ class Release(models.Model):
                 condition=models.Q(status__in=sorted(s.value for s in OPEN_STATUSES), kind="release"),
                 name="one_open_release_per_endpoint",
             ),
-            # A rollback by hand may begin while another release waits for approval; two may never move traffic together.
+            # A rollback by hand may begin while another release waits for approval; two may never move traffic
+            # together.
             models.UniqueConstraint(
                 fields=["endpoint"],
                 condition=models.Q(status__in=sorted(s.value for s in LIVE_STATUSES)),
@@ -82,11 +84,12 @@ class Release(models.Model):
 class Rollout(models.Model):
     """The execution of a release's plan. The engine alone writes it, fenced by `row_version`.
 
-    `step` is the index into `plan["steps"]`. `step_began_at` is when the step was entered, `applied_at` when every gateway had acknowledged
-    `route_revision`: only requests after it count. `watched_at` is when the first weight above zero was acknowledged: the judge counts from then.
-    `judge` is the folded state of `monitoring.analysis.judge`, `judge_cursor` the last window id
-    in it, `step_candidate_requests` and `step_stable_requests` the arms' requests since `applied_at`. `assessment` is the last assessment as shown.
-    `wish` is what a person asked for and the engine has not done yet: `""`, `promote`, `abort`, `rollback`.
+    `step` is the index into `plan["steps"]`. `step_began_at` is when the step was entered, `applied_at` when every
+    gateway had acknowledged `route_revision`: only requests after it count. `watched_at` is when the first weight above
+    zero was acknowledged: the judge counts from then. `judge` is the folded state of `monitoring.analysis.judge`,
+    `judge_cursor` the last window id in it, `step_candidate_requests` and `step_stable_requests` the arms' requests
+    since `applied_at`. `assessment` is the last assessment as shown. `wish` is what a person asked for and the engine
+    has not done yet: `""`, `promote`, `abort`, `rollback`.
     """
 
     release = models.OneToOneField(Release, on_delete=models.CASCADE, related_name="rollout")

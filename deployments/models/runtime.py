@@ -1,4 +1,7 @@
-"""Replicas, route tables, gateways, environment builds. Goal and observation are different rows with different writers."""
+"""Replicas, route tables, gateways, environment builds.
+
+Goal and observation are different rows with different writers.
+"""
 
 from django.db import models
 
@@ -9,8 +12,9 @@ from registry.models import Environment, Version
 class Replica(models.Model):
     """A replica that should run (goal). Deleted only after it is observed stopped or its agent is gone.
 
-    `agent` is the agent that took it over; empty while nobody has. A replica leaves in this order: out of the route table
-    (`removed_from_routes_at`, acknowledged as `removal_revision`), warm until `keep_until` for an instant rollback, drained, `wanted` False.
+    `agent` is the agent that took it over; empty while nobody has. A replica leaves in this order: out of the route
+    table (`removed_from_routes_at`, acknowledged as `removal_revision`), warm until `keep_until` for an instant
+    rollback, drained, `wanted` False.
     """
 
     id = models.CharField(max_length=20, primary_key=True)
@@ -75,7 +79,8 @@ class RouteTable(models.Model):
 class GatewayState(models.Model):
     """A gateway process as it last reported itself. `applied` maps environment → acknowledged revision.
 
-    A gateway has one process, and a second one for as long as its successor takes over: each obeys and has requests in flight of its own.
+    A gateway has one process, and a second one for as long as its successor takes over: each obeys and has requests in
+    flight of its own.
     """
 
     gateway = models.CharField(max_length=80)

@@ -1,8 +1,10 @@
-"""Where replicas run. Goals are `Replica` rows, observations are `ReplicaState` rows; a platform carries the one to where replicas run and
+"""Where replicas run.
+
+Goals are `Replica` rows, observations are `ReplicaState` rows; a platform carries the one to where replicas run and
 brings the other back. The engine knows nothing else about it.
 
-`local` needs no code of its own to be driven: its agent asks for the goal (`platforms.local.goal_of`) and reports. A platform that must be asked
-instead implements `Platform`.
+`local` needs no code of its own to be driven: its agent asks for the goal (`platforms.local.goal_of`) and reports. A
+platform that must be asked instead implements `Platform`.
 """
 
 from datetime import datetime

@@ -1,4 +1,7 @@
-"""An agent and a gateway inside this process, over the same services the real ones call. For tests and for trying strategies out."""
+"""An agent and a gateway inside this process, over the same services the real ones call.
+
+For tests and for trying strategies out.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,10 +17,12 @@ from deployments.processes.gateways import gateway_report, newer_tables
 
 @dataclass
 class FakePlatform:
-    """Replicas become ready at the sync after they are wanted, tables are applied when they are fetched, unless told otherwise.
+    """Replicas become ready at the sync after they are wanted, tables are applied when they are fetched, unless told
+    otherwise.
 
-    `broken` maps a version number to the state its replicas report instead of `ready`, `ejected` to how often the gateway turned away from
-    each; with `online` False the gateway does not speak; with `refuses` it keeps the tables it has and says this about newer ones.
+    `broken` maps a version number to the state its replicas report instead of `ready`, `ejected` to how often the
+    gateway turned away from each; with `online` False the gateway does not speak; with `refuses` it keeps the tables it
+    has and says this about newer ones.
     """
 
     name: str = "fake"
@@ -32,7 +37,9 @@ class FakePlatform:
     refused: dict[str, RefusedTable] = field(default_factory=dict)
 
     def sync(self, now: datetime) -> None:
-        """Let the agent report and obey once, then the gateway acknowledge and fetch twice (so that new tables are acknowledged)."""
+        """Let the agent report and obey once, then the gateway acknowledge and fetch twice (so that new tables are
+        acknowledged).
+        """
         for _ in range(2):
             self._agent(now)
         if self.online:
@@ -40,7 +47,7 @@ class FakePlatform:
                 self._poll(now)
 
     def weights(self, environment: str, endpoint: str) -> dict[str, int]:
-        """Return version → share of traffic, as the gateway obeys it now."""
+        """Version → share of traffic, as the gateway obeys it now."""
         entry = self.tables.get(environment, {}).get("endpoints", {}).get(endpoint, {"arms": []})
         return {arm["version"]: arm["weight_pct"] for arm in entry["arms"]}
 

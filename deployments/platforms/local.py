@@ -9,7 +9,10 @@ from registry.selectors import artifact_path
 
 
 def goal_of(replicas: list[Replica]) -> AgentGoal:
-    """Return an agent's goal, with a name for it by which the agent says that it knows it. A replica whose artifacts are not stored yet is left out: it cannot start."""
+    """An agent's goal, with a name for it by which the agent says that it knows it.
+
+    A replica whose artifacts are not stored yet is left out: it cannot start.
+    """
     goals = [_goal(replica, artifacts) for replica in replicas if (artifacts := _artifacts(replica))]
     return AgentGoal(goals, content_hash(shapes.plain(goals)))
 

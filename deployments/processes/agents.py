@@ -72,7 +72,7 @@ def _store_build(agent: str, build: BuildObservation, now: datetime) -> None:
 
 @transaction.atomic
 def agent_goal(*, agent: str, now: datetime) -> list[Replica]:
-    """Return the wanted replicas of this agent, after it took over those that nobody runs. Asking twice is harmless."""
+    """The wanted replicas of this agent, after it took over those that nobody runs. Asking twice is harmless."""
     wanted = Replica.objects.filter(wanted=True, platform=PLATFORM)
     silent = now - timedelta(seconds=limits.AGENT_LEASE_S)
     heard = set(

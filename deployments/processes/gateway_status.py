@@ -1,4 +1,6 @@
-"""What gateways said of themselves, added up for people: processes, and the queues and batches of each endpoint's arms."""
+"""What gateways said of themselves, added up for people: processes, and the queues and batches of each endpoint's
+arms.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,7 +30,10 @@ class Obeyed:
 
 @dataclass(frozen=True)
 class GatewayProcess:
-    """One gateway process as it last reported itself. `is_leaving`: a younger process of the same gateway takes over from it."""
+    """One gateway process as it last reported itself.
+
+    `is_leaving`: a younger process of the same gateway takes over from it.
+    """
 
     name: str
     is_live: bool
@@ -40,7 +45,7 @@ class GatewayProcess:
 
 
 def gateway_processes(now: datetime) -> list[GatewayProcess]:
-    """Return all known gateway processes with the routes they obey, in the order of their names, older ones first."""
+    """All known gateway processes with the routes they obey, in the order of their names, older ones first."""
     wanted = newest_revisions()
     since = now - timedelta(seconds=limits.GATEWAY_LEASE_S)
     rows = list(GatewayState.objects.order_by("gateway", "first_seen_at"))
@@ -67,7 +72,10 @@ def _process(row: GatewayState, wanted: dict[str, int], is_live: bool, is_leavin
 
 @dataclass
 class ArmTraffic:
-    """One arm's version over all live gateway processes. `sizes` maps a batch's size (rounded up to a power of two) to how many there were."""
+    """One arm's version over all live gateway processes.
+
+    `sizes` maps a batch's size (rounded up to a power of two) to how many there were.
+    """
 
     arm: str
     version: str
@@ -102,7 +110,7 @@ class ArmTraffic:
 
 
 def arms_traffic(endpoint: Endpoint, gateways: Iterable[GatewayState]) -> list[ArmTraffic]:
-    """Return the queues and batches of an endpoint's arms, as the given gateways last reported them."""
+    """The queues and batches of an endpoint's arms, as the given gateways last reported them."""
     found: dict[tuple[str, str], ArmTraffic] = {}
     for gateway in gateways:
         for lane in stats_of(gateway).lanes:
@@ -113,5 +121,5 @@ def arms_traffic(endpoint: Endpoint, gateways: Iterable[GatewayState]) -> list[A
 
 
 def stats_of(gateway: GatewayState) -> GatewayStats:
-    """Return the numbers that a gateway process last reported."""
+    """The numbers that a gateway process last reported."""
     return shapes.convert(GatewayStats, gateway.stats)

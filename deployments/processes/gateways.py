@@ -53,11 +53,13 @@ def gateway_touch(*, gateway: str, boot: str, now: datetime) -> None:
 
 
 def newer_tables(have: dict[str, int]) -> list[dict[str, Any]]:
-    """Return the newest table of each environment that is newer than what the gateway has (also after a restore to an older revision)."""
+    """The newest table of each environment that is newer than what the gateway has (also after a restore to an older
+    revision).
+    """
     stale = [name for name, revision in newest_revisions().items() if revision != have.get(name, 0)]
     return [table.document for table in newest_tables().filter(environment__name__in=stale)] if stale else []
 
 
 def environment_names() -> list[str]:
-    """Return the environments gateways serve."""
+    """The environments gateways serve."""
     return list(Environment.objects.order_by("position", "name").values_list("name", flat=True))

@@ -66,7 +66,9 @@ async def agent_sync(request: HttpRequest, agent: str) -> HttpResponse:
 
 
 async def _wait_for_tables(news: Listener, gateway: str, report: PollReport) -> None:
-    """Return when a table differs from what the gateway has, or after `wait_s`; meanwhile say that the gateway lives."""
+    """Return when a table differs from what the gateway has, or after `wait_s`; meanwhile say that the gateway
+    lives.
+    """
     ends = time.monotonic() + min(report.wait_s, WAIT_MAX_S)
     while (left := ends - time.monotonic()) > 0:
         if await news.wait(min(left, limits.GATEWAY_TOUCH_S)):
@@ -77,7 +79,7 @@ async def _wait_for_tables(news: Listener, gateway: str, report: PollReport) -> 
 
 
 async def _wait_for_goal(news: Listener, agent: str, known: AgentGoal, wait_s: float) -> AgentGoal:
-    """Return another goal than the known one as soon as there is one, the known one after `wait_s`."""
+    """Another goal than the known one as soon as there is one, the known one after `wait_s`."""
     ends = time.monotonic() + min(wait_s, WAIT_MAX_S)
     while (left := ends - time.monotonic()) > 0:
         if await news.wait(left):

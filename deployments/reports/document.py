@@ -1,4 +1,6 @@
-"""The report of an ended release or rollback: who, what, on what evidence, step by step, as one document with its own hash."""
+"""The report of an ended release or rollback: who, what, on what evidence, step by step, as one document with its own
+hash.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -15,7 +17,10 @@ FORMAT = 1
 
 
 def report_create(release: Release, *, now: datetime) -> Report:
-    """Write the report of a release that has just ended. Belongs into the transaction that ended it; writing it twice gives the first one."""
+    """Write the report of a release that has just ended.
+
+    Belongs into the transaction that ended it; writing it twice gives the first one.
+    """
     document = document_of(release)
     report, _ = Report.objects.get_or_create(
         release=release,
@@ -25,7 +30,7 @@ def report_create(release: Release, *, now: datetime) -> Report:
 
 
 def document_of(release: Release) -> dict[str, Any]:
-    """Return the report of a release as JSON-able values."""
+    """The report of a release as JSON-able values."""
     return {
         "format": FORMAT,
         "kind": release.kind,
@@ -102,7 +107,7 @@ def _event(event: ReleaseEvent) -> dict[str, Any]:
 
 
 def _audit_range(release: Release) -> dict[str, Any]:
-    """Return the span of audit records about the release, and the hash of its newest one."""
+    """The span of audit records about the release, and the hash of its newest one."""
     records = AuditRecord.objects.filter(subject_kind="release", subject_id=str(release.pk))
     span = records.aggregate(first=Min("sequence"), last=Max("sequence"))
     newest = records.order_by("-sequence").values_list("hash", flat=True).first()

@@ -1,4 +1,6 @@
-"""The answers of a mirrored version held against those that clients got, and whether they agree as often as was asked for."""
+"""The answers of a mirrored version held against those that clients got, and whether they agree as often as was asked
+for.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,12 +23,12 @@ class MirrorAgreement:
 
     @property
     def disagrees(self) -> bool:
-        """Return whether the share that agrees is below the wanted one, whenever one looks (error 5 %)."""
+        """Whether the share that agrees is below the wanted one, whenever one looks (error 5 %)."""
         return self.measured is not None and self.wanted_pct > 0 and self._interval[1] < self.wanted_pct / 100
 
     @property
     def is_settled(self) -> bool:
-        """Return whether the share that agrees is known to be at least the wanted one, or nothing was asked for."""
+        """Whether the share that agrees is known to be at least the wanted one, or nothing was asked for."""
         return not self.wanted_pct or (self.measured is not None and self._interval[0] >= self.wanted_pct / 100)
 
     @property
@@ -50,14 +52,16 @@ class MirrorAgreement:
         return f"{sentence} {wanted}{doubt}: {span}."
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the agreement as JSON-able values, with its sentence and what follows from it."""
+        """The agreement as JSON-able values, with its sentence and what follows from it."""
         numbers = asdict(self.measured) if self.measured else {}
         judged = {"disagrees": self.disagrees, "is_settled": self.is_settled, "sentence": self.sentence}
         return {"wanted_pct": self.wanted_pct, **numbers, **judged}
 
 
 def mirror_agreement(release: Release, rollout: Rollout) -> dict[str, Any]:
-    """Return the agreement of a rollout that mirrors now (reads the database), else its last one, an empty dict without any."""
+    """The agreement of a rollout that mirrors now (reads the database), else its last one, an empty dict without
+    any.
+    """
     step = mirror_in_force(release, rollout)
     if step is None:
         stored: dict[str, Any] = rollout.assessment.get("comparison", {})
@@ -72,5 +76,5 @@ def mirror_agreement(release: Release, rollout: Rollout) -> dict[str, Any]:
 
 
 def mirror_in_force(release: Release, rollout: Rollout) -> Step | None:
-    """Return the mirror step in force, None when there is none."""
+    """The mirror step in force, None when there is none."""
     return mirror_at(steps_from_plan(release.plan), rollout.step)

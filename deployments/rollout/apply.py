@@ -22,7 +22,10 @@ from registry.services import finding_add
 
 @transaction.atomic
 def apply(observed: Observation, decision: Decision, now: datetime) -> bool:
-    """Carry `decision` out unless the rollout changed since it was observed. Returns whether it went on (a wait does not)."""
+    """Carry `decision` out unless the rollout changed since it was observed.
+
+    Returns whether it went on (a wait does not).
+    """
     if not swap(observed.rollout, **_counted(observed)):
         return False
     _note_verdict(observed, now)
@@ -31,7 +34,7 @@ def apply(observed: Observation, decision: Decision, now: datetime) -> bool:
 
 
 def _counted(observed: Observation) -> dict[str, Any]:
-    """Return what was counted since the last look; it is stored with whatever is decided on it."""
+    """What was counted since the last look; it is stored with whatever is decided on it."""
     rollout, watch = observed.rollout, observed.watch
     return {
         "judge": watch.judge,
@@ -134,7 +137,9 @@ def _finish(decision: Finish, observed: Observation, now: datetime) -> bool:
 
 
 def _warn(observed: Observation, warning: str, now: datetime) -> None:
-    """The release ends although a gateway does not obey: a line of its history, and a finding until a person has looked."""
+    """The release ends although a gateway does not obey: a line of its history, and a finding until a person has
+    looked.
+    """
     release, revision = observed.release, {"revision": observed.rollout.route_revision}
     journal.write(release, "rollout.not_obeyed", warning, actor=ROLLOUT, now=now, data=revision)
     finding_add(

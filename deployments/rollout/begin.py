@@ -1,4 +1,7 @@
-"""Begin a rollout: its row, its replicas, what it replaces, and the challenger alias. Runs inside the caller's transaction."""
+"""Begin a rollout: its row, its replicas, what it replaces, and the challenger alias.
+
+Runs inside the caller's transaction.
+"""
 
 import secrets
 from datetime import datetime, timedelta
@@ -14,7 +17,9 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 
 def rollout_begin(release: Release, *, actor: Actor, now: datetime) -> Rollout:
-    """Create the rollout in phase `starting` and let the candidate's replicas start (warm ones are taken back instead)."""
+    """Create the rollout in phase `starting` and let the candidate's replicas start (warm ones are taken back
+    instead).
+    """
     endpoint = release.endpoint
     Release.objects.filter(pk=release.pk).update(replaces=endpoint.stable_release_id)
     release.replaces = endpoint.stable_release
@@ -57,11 +62,14 @@ def replicas_want(release: Release, now: datetime) -> None:
 
 
 def quota_left(release: Release) -> str:
-    """Return why the environment has no room for the release's replicas, or an empty string."""
+    """Why the environment has no room for the release's replicas, or an empty string."""
     environment = release.endpoint.environment
     running = Replica.objects.filter(endpoint__environment=environment, wanted=True)
     others = running.exclude(endpoint=release.endpoint, version=release.version).count()
     wanted = release.serving_config.replicas
     if others + wanted <= environment.replica_quota:
         return ""
-    return f"{environment.name} has room for {environment.replica_quota} replicas; {others} run, and {wanted} more are needed."
+    return (
+        f"{environment.name} has room for {environment.replica_quota} replicas; {others} run, and "
+        f"{wanted} more are needed."
+    )

@@ -11,7 +11,7 @@ KEYS: dict[str, set[str]] = {ERROR_RATE: {"metric", "margin"}, LATENCY_OVER_SLO:
 
 
 def read_guardrails(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the guardrails with numbers as floats. Raises Invalid, naming the field, for anything else than what is known."""
+    """The guardrails with numbers as floats. Raises Invalid, naming the field, for anything else than what is known."""
     if not isinstance(rows, list) or len(rows) > limits.GUARDRAILS_MAX:
         raise Invalid(f"guardrails is a list of up to {limits.GUARDRAILS_MAX}.", details={"guardrails": "a list"})
     result: list[dict[str, Any]] = []
@@ -24,7 +24,7 @@ def read_guardrails(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def sentence_of(guardrail: dict[str, Any]) -> str:
-    """Return the guardrail as people read it."""
+    """The guardrail as people read it."""
     margin = f"{guardrail['margin'] * 100:g} percentage points"
     if guardrail["metric"] == ERROR_RATE:
         return f"share of errors at most {margin} above the stable version's"

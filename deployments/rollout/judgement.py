@@ -27,7 +27,10 @@ from monitoring.selectors import arm_counts_since
 
 # When all traffic moves at once there is no concurrent stable arm; its last minutes before the move stand for it.
 REFERENCE_SPAN = timedelta(minutes=10)
-REFERENCE_SENTENCE = f"The stable version gets no traffic any more: its last {REFERENCE_SPAN.seconds // 60} minutes before the switch stand for it."
+REFERENCE_SENTENCE = (
+    f"The stable version gets no traffic any more: its last {REFERENCE_SPAN.seconds // 60} minutes "
+    "before the switch stand for it."
+)
 COUNTING = (Phase.BAKING, Phase.JUDGING)
 
 
@@ -69,7 +72,7 @@ def _split_off(assessment: dict[str, Any]) -> str:
 
 
 def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
-    """Return the counts and the verdict of a rollout now. Before the first weight is acknowledged nothing is looked at."""
+    """The counts and the verdict of a rollout now. Before the first weight is acknowledged nothing is looked at."""
     before = rollout.assessment
     if rollout.watched_at is None:
         return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before)
@@ -101,13 +104,13 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
 
 
 def _against(agreement: dict[str, Any]) -> tuple[str, str]:
-    """Return what the mirrored answers say against the version, and against going on yet, as sentences."""
+    """What the mirrored answers say against the version, and against going on yet, as sentences."""
     sentence = agreement["sentence"]
     return sentence if agreement["disagrees"] else "", "" if agreement["is_settled"] else sentence
 
 
 def _under(split: Split | None, assessment: Assessment, needed: str) -> tuple[Assessment, str]:
-    """Return the assessment, and what it still needs, under the split: only harm is believed when the split is wrong."""
+    """The assessment, and what it still needs, under the split: only harm is believed when the split is wrong."""
     if split is None or not split.is_off or assessment.verdict is Verdict.HARMFUL:
         return assessment, needed
     verdict = worst_of([assessment.verdict, Verdict.INCONCLUSIVE])
@@ -115,7 +118,7 @@ def _under(split: Split | None, assessment: Assessment, needed: str) -> tuple[As
 
 
 def guardrails_of(release: Release) -> list[Guardrail]:
-    """Return the release's guardrails as the judge takes them."""
+    """The release's guardrails as the judge takes them."""
     return [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in release.guardrails]
 
 
@@ -136,7 +139,7 @@ def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm
 
 
 def _is_concurrent(release: Release) -> bool:
-    """Return whether some step of the plan lets both arms answer at the same time."""
+    """Whether some step of the plan lets both arms answer at the same time."""
     steps = steps_from_plan(release.plan)
     return any(
         step.kind is StepKind.MIRROR or (step.kind is StepKind.WEIGHT and 0 < step.weight_pct < 100) for step in steps
@@ -144,7 +147,9 @@ def _is_concurrent(release: Release) -> bool:
 
 
 def _still_needed(assessment: Assessment) -> str:
-    """Return what the verdict still waits for: the sentence of the undecided guardrail, and about how many requests it takes."""
+    """What the verdict still waits for: the sentence of the undecided guardrail, and about how many requests it
+    takes.
+    """
     undecided = [result for result in assessment.guardrails if result.verdict is Verdict.INCONCLUSIVE]
     if assessment.verdict is not Verdict.INCONCLUSIVE or not undecided:
         return assessment.sentence

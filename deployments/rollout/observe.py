@@ -25,7 +25,7 @@ class Observation:
 
 
 def observe(release_id: str, now: datetime) -> Observation | None:
-    """Return what is to be seen of a live rollout, or None when the release has none."""
+    """What is to be seen of a live rollout, or None when the release has none."""
     rows = Release.objects.select_related(
         "rollout", "endpoint__environment", "endpoint__model", "version__model", "serving_config", "replaces__version"
     )
@@ -72,7 +72,7 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
 
 
 def _replicas(release: Release) -> ReplicasSnapshot:
-    """Return how the replicas of the release's version stand."""
+    """How the replicas of the release's version stand."""
     replicas = Replica.objects.filter(
         endpoint=release.endpoint_id, version=release.version_id, wanted=True, removed_from_routes_at=None
     )

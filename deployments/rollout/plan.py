@@ -1,6 +1,7 @@
 """What to do next with one rollout: facts in, one decision out. Pure, so that every road can be walked in a test.
 
-Order of precedence: finish what is on its way back, then what a person ordered, then danger, then pause, then deadlines, then the plan.
+Order of precedence: finish what is on its way back, then what a person ordered, then danger, then pause, then
+deadlines, then the plan.
 """
 
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ Decision: TypeAlias = Wait | Enter | Revert | Finish
 
 
 def plan(snapshot: Snapshot, now: datetime) -> Decision:
-    """Return the one thing to do now."""
+    """The one thing to do now."""
     if snapshot.phase is Phase.DONE:
         return Wait("The rollout has ended.", now + timedelta(seconds=limits.LOOK_IDLE_S))
     if snapshot.phase is Phase.REVERTING:
@@ -78,7 +79,8 @@ def _forward(snapshot: Snapshot, now: datetime) -> Decision:
 
 
 def _reverting(snapshot: Snapshot, now: datetime) -> Decision:
-    """Old weights are published; only live gateways can hold the end up, one that dies stops counting, and none does for ever.
+    """Old weights are published; only live gateways can hold the end up, one that dies stops counting, and none does
+    for ever.
 
     What a gateway that does not obey still uses is not stopped under it: its replicas live until it obeys or is gone.
     """
@@ -104,7 +106,7 @@ def _ordered_back(snapshot: Snapshot) -> Decision | None:
 
 
 def _danger(snapshot: Snapshot) -> Decision | None:
-    """Return the way back when the candidate does harm, or cannot serve."""
+    """The way back when the candidate does harm, or cannot serve."""
     if snapshot.judged is not None and snapshot.judged.verdict == HARMFUL:
         return _go_back(snapshot, ReleaseStatus.ROLLED_BACK, f"Harmful: {snapshot.judged.sentence}")
     if snapshot.disagrees:
@@ -136,7 +138,7 @@ def _paused(snapshot: Snapshot, now: datetime) -> Decision:
 
 
 def _not_yet(snapshot: Snapshot, now: datetime) -> str:
-    """Return why the current step is not over, or an empty string when it is."""
+    """Why the current step is not over, or an empty string when it is."""
     match snapshot.phase:
         case Phase.STARTING:
             return "" if snapshot.candidate.all_ready else snapshot.candidate.waiting or "Replicas are starting."
@@ -224,7 +226,7 @@ def _enter(snapshot: Snapshot, index: int, now: datetime) -> Enter:
 
 
 def _seconds_for(step: Step, snapshot: Snapshot) -> float:
-    """Return how long a step may take before the rollout goes back."""
+    """How long a step may take before the rollout goes back."""
     match step.kind:
         case StepKind.BAKE:
             return step.duration_s + snapshot.judge_deadline_s

@@ -1,4 +1,7 @@
-"""One pass over one rollout: observe, plan, apply. Each pass makes at most one change; whoever comes second changes nothing."""
+"""One pass over one rollout: observe, plan, apply.
+
+Each pass makes at most one change; whoever comes second changes nothing.
+"""
 
 from datetime import datetime
 

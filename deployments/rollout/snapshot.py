@@ -23,7 +23,9 @@ class ReplicasSnapshot:
 
 @dataclass(frozen=True)
 class Judged:
-    """The judge's newest word: `verdict` is `healthy`, `harmful`, `inconclusive` or `no_data`; `waiting` says what it still needs."""
+    """The judge's newest word: `verdict` is `healthy`, `harmful`, `inconclusive` or `no_data`; `waiting` says what it
+    still needs.
+    """
 
     verdict: str
     sentence: str
@@ -34,11 +36,12 @@ class Judged:
 class Snapshot:
     """One rollout as it stands.
 
-    `unacknowledged` is empty when every live gateway serves the newest weights, else the sentence that says who does not. `guarded` means
-    that there are guardrails and a stable arm to compare with. `step_requests` are the candidate's since `applied_at`.
-    `ejected` is empty unless a live gateway turned away from a replica of the candidate. `disagrees` is empty unless the mirrored answers agree
-    less often than asked for, `unsettled` unless that may still be so; both are sentences.
-    `split_off` is empty unless the traffic is not split as asked: then it is the sentence that says so, and nothing goes up.
+    `unacknowledged` is empty when every live gateway serves the newest weights, else the sentence that says who does
+    not. `guarded` means that there are guardrails and a stable arm to compare with. `step_requests` are the candidate's
+    since `applied_at`. `ejected` is empty unless a live gateway turned away from a replica of the candidate.
+    `disagrees` is empty unless the mirrored answers agree less often than asked for, `unsettled` unless that may still
+    be so; both are sentences. `split_off` is empty unless the traffic is not split as asked: then it is the sentence
+    that says so, and nothing goes up.
     """
 
     phase: Phase

@@ -1,4 +1,6 @@
-"""The split of the traffic since the present weights apply: what was asked for, what was seen. A wrong split makes the counts worthless.
+"""The split of the traffic since the present weights apply: what was asked for, what was seen.
+
+A wrong split makes the counts worthless.
 
 Only requests whose arm was drawn count: those with a unit come back to the arm they had.
 """
@@ -31,7 +33,9 @@ class Split:
 
     @property
     def is_off(self) -> bool:
-        """Return whether the split is so unlikely under the weights (p < .001) that nothing may be concluded from the counts."""
+        """Whether the split is so unlikely under the weights (p < .001) that nothing may be concluded from the
+        counts.
+        """
         weights = (self.weight_pct * 10, 1000 - self.weight_pct * 10)
         if self.weight_pct == 100:
             weights = (1000 - limits.STRAY_PER_MILLE, limits.STRAY_PER_MILLE)
@@ -55,19 +59,21 @@ class Split:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the split as JSON-able values, with its sentence."""
+        """The split as JSON-able values, with its sentence."""
         return {**asdict(self), "is_off": self.is_off, "sentence": self.sentence}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Split":
-        """Return the split of `to_dict`."""
+        """The split of `to_dict`."""
         return cls(data["weight_pct"], data["candidate"], data["stable"])
 
 
 def split_of(release: Release, rollout: Rollout, now: datetime) -> Split | None:
-    """Return the split under the present weights (reads the database), the last one seen while weights change, None before the first.
+    """The split under the present weights (reads the database), the last one seen while weights change, None before the
+    first.
 
-    Answers that come as late as the slowest one seen may have been drawn under the weights before, so counting begins that much later.
+    Answers that come as late as the slowest one seen may have been drawn under the weights before, so counting begins
+    that much later.
     """
     if release.replaces_id is None:
         return None

@@ -19,7 +19,9 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step. Fields that a kind does not use are zero. `agreement_pct` of the compared answers must agree while mirroring."""
+    """One step. Fields that a kind does not use are zero. `agreement_pct` of the compared answers must agree while
+    mirroring.
+    """
 
     kind: StepKind
     weight_pct: int = 0
@@ -28,7 +30,7 @@ class Step:
     min_requests: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the step as stored in a plan, without the fields its kind does not use."""
+        """The step as stored in a plan, without the fields its kind does not use."""
         values = asdict(self)
         return {"kind": self.kind.value} | {name: values[name] for name in USED_FIELDS[self.kind]}
 
@@ -62,18 +64,20 @@ USED_FIELDS: dict[StepKind, tuple[str, ...]] = {
 
 
 def step_from_dict(data: dict[str, Any]) -> Step:
-    """Return a stored step; the inverse of `Step.to_dict`."""
+    """A stored step; the inverse of `Step.to_dict`."""
     kind = StepKind(data["kind"])
     return Step(kind, **{name: int(data[name]) for name in USED_FIELDS[kind]})
 
 
 def steps_from_plan(plan: dict[str, Any]) -> tuple[Step, ...]:
-    """Return the steps of a stored plan."""
+    """The steps of a stored plan."""
     return tuple(step_from_dict(row) for row in plan["steps"])
 
 
 def mirror_at(steps: tuple[Step, ...], index: int) -> Step | None:
-    """Return the mirror step that is in force while step `index` is on, None when the candidate has traffic of its own, or none."""
+    """The mirror step that is in force while step `index` is on, None when the candidate has traffic of its own, or
+    none.
+    """
     for step in reversed(steps[: index + 1]):
         if step.kind is StepKind.MIRROR:
             return step

@@ -1,4 +1,6 @@
-"""Who obeys the routes: which gateways live, which revision each acknowledged, and the sentence that says who does not yet."""
+"""Who obeys the routes: which gateways live, which revision each acknowledged, and the sentence that says who does not
+yet.
+"""
 
 from datetime import datetime, timedelta
 
@@ -10,13 +12,15 @@ from registry.models import Environment
 
 
 def live_gateways(now: datetime) -> list[GatewayState]:
-    """Return the gateways that reported within their lease."""
+    """The gateways that reported within their lease."""
     since = now - timedelta(seconds=limits.GATEWAY_LEASE_S)
     return list(GatewayState.objects.filter(last_seen_at__gte=since).order_by("gateway"))
 
 
 def why_unacknowledged(environment: Environment, revision: int, gateways: list[GatewayState]) -> str:
-    """Return an empty string when every live gateway obeys `revision` or a newer one, else the sentence that says who does not."""
+    """An empty string when every live gateway obeys `revision` or a newer one, else the sentence that says who does
+    not.
+    """
     if not gateways:
         return "No gateway is connected."
     for gateway in gateways:
@@ -31,9 +35,11 @@ def why_unacknowledged(environment: Environment, revision: int, gateways: list[G
 
 
 def why_ejected(release: Release, gateways: list[GatewayState]) -> str:
-    """Return an empty string unless one of `gateways` turned away from a replica of the release, else the sentence that says so.
+    """An empty string unless one of `gateways` turned away from a replica of the release, else the sentence that says
+    so.
 
-    What is left of the candidate's replicas, or the stable arm, then answers for the ejected one: its share is no longer what the plan says.
+    What is left of the candidate's replicas, or the stable arm, then answers for the ejected one: its share is no
+    longer what the plan says.
     """
     for gateway in gateways:
         for lane in shapes.convert(GatewayStats, gateway.stats).lanes:

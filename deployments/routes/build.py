@@ -13,9 +13,10 @@ READY = "ready"
 
 
 def build(environment: Environment, now: datetime) -> dict[str, Any]:
-    """Return what the route table should say, without its revision.
+    """What the route table should say, without its revision.
 
-    An endpoint that cannot be served as wanted (an arm with traffic but no replica that was ever ready) keeps the entry it had.
+    An endpoint that cannot be served as wanted (an arm with traffic but no replica that was ever ready) keeps the entry
+    it had.
     """
     newest = newest_table(environment)
     published = newest.document["endpoints"] if newest else {}
@@ -31,7 +32,7 @@ def build(environment: Environment, now: datetime) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
-    """Return the entry of an endpoint, or None when it has no arm, or an arm with traffic and nobody to serve it."""
+    """The entry of an endpoint, or None when it has no arm, or an arm with traffic and nobody to serve it."""
     rows = sorted(endpoint.arms.all(), key=lambda row: (row.arm == Arm.STABLE, row.pk))
     arms = [_arm(endpoint, row) for row in rows]
     if not arms or any(arm["weight_pct"] and not arm["replicas"] for arm in arms):
@@ -64,7 +65,9 @@ def _arm(endpoint: Endpoint, row: EndpointArm) -> dict[str, Any]:
 
 
 def _replicas(endpoint: Endpoint, row: EndpointArm) -> list[dict[str, str]]:
-    """Return the ready replicas of an arm; when none is, those that were ready: their agent restarts them under the same address."""
+    """The ready replicas of an arm; when none is, those that were ready: their agent restarts them under the same
+    address.
+    """
     replicas = Replica.objects.filter(
         endpoint=endpoint, version=row.version_id, wanted=True, removed_from_routes_at=None
     ).order_by("pk")

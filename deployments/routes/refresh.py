@@ -1,4 +1,7 @@
-"""Route tables follow what they are built from: arms, replicas, keys. Whatever changes these says so by an event, and a key ends by its time."""
+"""Route tables follow what they are built from: arms, replicas, keys.
+
+Whatever changes these says so by an event, and a key ends by its time.
+"""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +17,7 @@ SAYS_NOTHING = ("windows.stored", "gateway.changed")  # of what tables are built
 
 
 def routes_are_due(now: datetime) -> bool:
-    """Return whether tables may have changed since they were built last, or that is long ago. Cheap."""
+    """Whether tables may have changed since they were built last, or that is long ago. Cheap."""
     last = Follower.objects.filter(pk=FOLLOWER).first()
     if last is None or not last.looked_at <= now < last.looked_at + timedelta(seconds=limits.ROUTES_SWEEP_S):
         return True

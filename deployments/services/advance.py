@@ -1,4 +1,7 @@
-"""How a release goes on by itself before and between rollouts: gates, approval, start. The tick and hints call this; twice is harmless."""
+"""How a release goes on by itself before and between rollouts: gates, approval, start.
+
+The tick and hints call this; twice is harmless.
+"""
 
 from datetime import datetime, timedelta
 
@@ -57,7 +60,9 @@ def _look_at_approval(release: Release, now: datetime) -> None:
 
 @transaction.atomic
 def _look_at_start(release: Release, now: datetime) -> None:
-    """Check once more what was approved, then begin the rollout; what only lacks room or a turn waits with the reason."""
+    """Check once more what was approved, then begin the rollout; what only lacks room or a turn waits with the
+    reason.
+    """
     if refusal := _why_not_valid(release, now):
         status = (
             ReleaseStatus.EXPIRED if release.approval and release.approval.expires_at <= now else ReleaseStatus.REJECTED
@@ -74,7 +79,7 @@ def _look_at_start(release: Release, now: datetime) -> None:
 
 
 def _why_not_valid(release: Release, now: datetime) -> str:
-    """Return why the approval does not cover what would start now, or an empty string."""
+    """Why the approval does not cover what would start now, or an empty string."""
     stable = release.endpoint.stable_release_id
     if (str(stable) if stable else None) != release.plan.get("replaces"):
         return "The endpoint serves another version than when this release was requested; request it again."

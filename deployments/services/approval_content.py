@@ -6,7 +6,10 @@ from deployments.models import Release
 
 
 def approval_content(release: Release) -> dict[str, Any]:
-    """Return the content an approval is bound to, as the rows are now. Reads the version's digest, not the one noted at the request."""
+    """The content an approval is bound to, as the rows are now.
+
+    Reads the version's digest, not the one noted at the request.
+    """
     return {
         "model": release.version.model.name,
         "version": release.version.number,

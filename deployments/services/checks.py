@@ -1,4 +1,7 @@
-"""Run a release's gates and open its approval. Slow (gates read artifacts), so the `work` queue calls it; twice is harmless."""
+"""Run a release's gates and open its approval.
+
+Slow (gates read artifacts), so the `work` queue calls it; twice is harmless.
+"""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +27,8 @@ REFUSING = {GateOutcome.FAIL, GateOutcome.ERROR}
 
 
 def release_check(*, release_id: str, now: datetime) -> None:
-    """Run the gates of a release in status `checking` and move it on: to its approval, or rejected with the gate's sentence.
+    """Run the gates of a release in status `checking` and move it on: to its approval, or rejected with the gate's
+    sentence.
 
     While the version's digest is not known yet the release waits with that reason.
     """
@@ -132,7 +136,7 @@ def _ask(release: Release, now: datetime) -> None:
 
 
 def _excluded(release: Release) -> list[int]:
-    """Return the ids of people who may not decide: the requester, and whoever made the version."""
+    """The ids of people who may not decide: the requester, and whoever made the version."""
     author = release.version.evidence.get("run_user", "")
     authors = User.objects.filter(username=author).values_list("pk", flat=True) if author else []
     return sorted({release.requester_id, *authors})

@@ -8,8 +8,9 @@ from typing import Any
 class ReleaseCommand:
     """A wish to make `version` of `model` the one that `endpoint` of `environment` serves.
 
-    `strategy` is `{"kind": …}` as `deployments.rollout.strategies` reads it; `guardrails` are `{"metric": "error_rate", "margin": share}` and
-    `{"metric": "latency_over_slo", "slo_ms": ms, "margin": share}`. None for guardrails means: those of the policy.
+    `strategy` is `{"kind": …}` as `deployments.rollout.strategies` reads it; `guardrails` are `{"metric": "error_rate",
+    "margin": share}` and `{"metric": "latency_over_slo", "slo_ms": ms, "margin": share}`. None for guardrails means:
+    those of the policy.
     """
 
     model: str
@@ -37,8 +38,8 @@ class PreviewStep:
 class Preview:
     """What a release would do and need, before it is requested.
 
-    `problems` maps field → sentence: with any of them the request would be refused. `warnings` would not refuse it. `approvers` are
-    sentences ("1 reviewer"), empty when nobody must approve. `rollback_target` is a sentence.
+    `problems` maps field → sentence: with any of them the request would be refused. `warnings` would not refuse it.
+    `approvers` are sentences ("1 reviewer"), empty when nobody must approve. `rollback_target` is a sentence.
     """
 
     steps: list[PreviewStep] = field(default_factory=list)

@@ -24,7 +24,8 @@ from registry.selectors import current_policy
 
 @transaction.atomic
 def release_pause(*, actor: Actor, release: Release, reason: str = "") -> Release:
-    """Hold the rollout where it is: step timers stand still, judging goes on, and a harmful verdict still takes it back.
+    """Hold the rollout where it is: step timers stand still, judging goes on, and a harmful verdict still takes it
+    back.
 
     Pausing twice is harmless. Raises Conflict when nothing is rolling out.
     """
@@ -62,8 +63,8 @@ def release_resume(*, actor: Actor, release: Release, reason: str = "") -> Relea
 def release_promote(*, actor: Actor, release: Release, reason: str = "") -> Release:
     """Skip the rest of the plan and give all traffic to the candidate as soon as it is ready. Asking twice is harmless.
 
-    Raises Conflict when nothing is rolling out or the rollout is on its way back, Invalid without a reason while the candidate is still compared
-    or the traffic is not split as asked.
+    Raises Conflict when nothing is rolling out or the rollout is on its way back, Invalid without a reason while the
+    candidate is still compared or the traffic is not split as asked.
     """
     actor.require(Action.RELEASE_PROMOTE, release.scopes)
     release, rollout = _locked(release)
@@ -77,7 +78,7 @@ def release_promote(*, actor: Actor, release: Release, reason: str = "") -> Rele
 
 
 def _why_reason(rollout: Rollout) -> str:
-    """Return why promoting by hand needs a reason, or an empty string when it is what the plan waits for."""
+    """Why promoting by hand needs a reason, or an empty string when it is what the plan waits for."""
     if rollout.phase != "holding":
         return "Say why the rest of the plan is skipped."
     if (rollout.assessment.get("split") or {}).get("is_off"):
@@ -87,7 +88,9 @@ def _why_reason(rollout: Rollout) -> str:
 
 @transaction.atomic
 def release_abort(*, actor: Actor, release: Release, reason: str = "") -> Release:
-    """End the release: before its rollout at once, during it by sending all traffic back first. Aborting twice is harmless.
+    """End the release: before its rollout at once, during it by sending all traffic back first.
+
+    Aborting twice is harmless.
 
     Raises Conflict when it has ended otherwise or is being promoted for good.
     """
@@ -108,8 +111,9 @@ def release_abort(*, actor: Actor, release: Release, reason: str = "") -> Releas
 def endpoint_rollback(*, actor: Actor, endpoint: Endpoint, reason: str) -> Release:
     """Take the endpoint back to the version before. Returns the release that is taken back, or the rollback's own.
 
-    During a rollout: that release is reverted (status `rolled_back`). Otherwise a release of kind `rollback` restores what the stable one had
-    replaced, without approval. Asking again while it is under way is harmless. Raises Conflict when there is nothing to go back to.
+    During a rollout: that release is reverted (status `rolled_back`). Otherwise a release of kind `rollback` restores
+    what the stable one had replaced, without approval. Asking again while it is under way is harmless. Raises Conflict
+    when there is nothing to go back to.
     """
     actor.require(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
     endpoint = (
@@ -130,7 +134,8 @@ def _revert_by_hand(actor: Actor, live: Release, reason: str) -> Release:
     if rollout.phase != "reverting" and rollout.wish != "rollback":
         if release.replaces_id is None:
             raise Conflict(
-                f"{release.endpoint} has no version to go back to: this is its first release. Abort it to take it out of service."
+                f"{release.endpoint} has no version to go back to: this is its first release. "
+                "Abort it to take it out of service."
             )
         _wish(actor, release, rollout, "rollback", reason)
     return _reconciled(release)
@@ -216,7 +221,7 @@ def _require_moving(release: Release, rollout: Rollout | None, verb: str) -> Non
 
 
 def _locked(release: Release) -> tuple[Release, Rollout]:
-    """Return the rows as they are now, locked until the end of the transaction."""
+    """The rows as they are now, locked until the end of the transaction."""
     rows = Release.objects.select_for_update(of=("self",)).select_related(
         "endpoint__environment", "endpoint__model", "version__model", "approval", "policy", "serving_config"
     )

@@ -63,7 +63,8 @@ type_ServingValue = int | bool | Decimal | list[str]
 def endpoint_create(*, actor: Actor, environment: Environment, name: str, model: Model) -> Endpoint:
     """Create an endpoint that serves nothing yet, with serving config revision 1.
 
-    Needs the right to request releases or to manage endpoints in the environment. Raises Invalid for the name, Conflict when it is taken.
+    Needs the right to request releases or to manage endpoints in the environment. Raises Invalid for the name, Conflict
+    when it is taken.
     """
     scopes = [environment.scope, model.scope]
     if not actor.may(Action.ENDPOINT_MANAGE, scopes):
@@ -86,7 +87,8 @@ def serving_config_revise(
 ) -> ServingConfig:
     """Add the next revision with `changes` to the newest one. It takes effect with the endpoint's next release.
 
-    Returns the newest revision unchanged when nothing would change. Raises Invalid for unknown fields or values out of bounds.
+    Returns the newest revision unchanged when nothing would change. Raises Invalid for unknown fields or values out of
+    bounds.
     """
     actor.require(Action.ENDPOINT_MANAGE, endpoint.scopes)
     Endpoint.objects.select_for_update().get(pk=endpoint.pk)
@@ -106,7 +108,7 @@ def serving_config_revise(
 
 
 def serving_config_of(endpoint: Endpoint) -> ServingConfig:
-    """Return the newest serving config (reads the database)."""
+    """The newest serving config (reads the database)."""
     return endpoint.configs.order_by("-revision")[0]
 
 
@@ -117,7 +119,7 @@ def _check_serving(changes: dict[str, type_ServingValue]) -> None:
 
 
 def _problem_of(name: str, value: type_ServingValue) -> str:
-    """Return what is wrong with one value, empty when nothing is."""
+    """What is wrong with one value, empty when nothing is."""
     if name == "retry_on_stable":
         return "" if isinstance(value, bool) else "true or false"
     if name == "log_redacted":

@@ -1,4 +1,7 @@
-"""Keys of model clients. A new or revoked key reaches the gateways with the next route revision, published in the same transaction."""
+"""Keys of model clients.
+
+A new or revoked key reaches the gateways with the next route revision, published in the same transaction.
+"""
 
 import secrets
 from datetime import datetime
@@ -27,8 +30,8 @@ def gateway_key_create(
 ) -> tuple[GatewayKey, str]:
     """Create a key and return it with its secret, which is not stored and cannot be shown again.
 
-    `environments` and `endpoints` are names, or `["*"]` for all. Raises Invalid, or Forbidden unless the actor may manage keys in every
-    environment named.
+    `environments` and `endpoints` are names, or `["*"]` for all. Raises Invalid, or Forbidden unless the actor may
+    manage keys in every environment named.
     """
     now = clock.now()
     scopes_needed = [[f"environment:{name}"] for name in environments if name != "*"] or [[]]
@@ -74,13 +77,13 @@ def gateway_key_revoke(*, actor: Actor, key_id: str) -> GatewayKey:
 
 
 def environments_of(key: GatewayKey) -> list[Environment]:
-    """Return the environments whose route tables carry the key."""
+    """The environments whose route tables carry the key."""
     environments = Environment.objects.order_by("pk")
     return list(environments if key.environments == ALL else environments.filter(name__in=key.environments))
 
 
 def key_subject(key: GatewayKey) -> Subject:
-    """Return how the audit record names a key."""
+    """How the audit record names a key."""
     return Subject("gateway_key", str(key.pk), f"{key.prefix} {key.name}")
 
 
@@ -106,7 +109,7 @@ def _check(
 
 
 def site_key(data_dir: Path) -> str:
-    """Return the key with which the site itself asks the gateway. Raises Unavailable when there is none."""
+    """The key with which the site itself asks the gateway. Raises Unavailable when there is none."""
     try:
         return (data_dir / SITE_KEY_FILE).read_text().strip()
     except OSError as error:

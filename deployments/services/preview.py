@@ -17,15 +17,19 @@ BASE_MINUTES = 10
 DETAILS = {
     StepKind.START: "Replicas of the new version start and answer its input example.",
     StepKind.WEIGHT: "Every gateway has to acknowledge it before the clock starts.",
-    StepKind.MIRROR: "Clients notice nothing: the new version answers copies, and its answers are compared with theirs.",
-    StepKind.JUDGE: "Every guardrail must be inside its margin; otherwise the rollout waits, and goes back at the deadline.",
+    StepKind.MIRROR: (
+        "Clients notice nothing: the new version answers copies, and its answers are compared with theirs."
+    ),
+    StepKind.JUDGE: (
+        "Every guardrail must be inside its margin; otherwise the rollout waits, and goes back at the deadline."
+    ),
     StepKind.HOLD: "A release manager has to promote.",
     StepKind.PROMOTE: "All traffic; the new version becomes the stable one.",
 }
 
 
 def preview_of(check: RequestCheck) -> Preview:
-    """Return the preview of a checked command; with problems it is as full as they allow."""
+    """The preview of a checked command; with problems it is as full as they allow."""
     problems, endpoint = dict(check.problems), check.target.endpoint if check.target else None
     if check.forbidden:
         problems["permission"] = check.forbidden
@@ -76,7 +80,7 @@ def _rollback_target(target: ReleaseTarget | None) -> str:
 
 
 def _forecast(check: RequestCheck) -> Forecast | None:
-    """Return what the plan can conclude with the endpoint's traffic of now, None when nothing is compared."""
+    """What the plan can conclude with the endpoint's traffic of now, None when nothing is compared."""
     pairs, target = _watched(check.steps, StepKind.WEIGHT), check.target
     is_mirrored = not pairs
     pairs = pairs or _watched(check.steps, StepKind.MIRROR)

@@ -22,7 +22,7 @@ from registry.approvals.services import approval_decide
 
 
 def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
-    """Return what the release would do and need; nothing is written. Raises NotFound only for what hides everything else."""
+    """What the release would do and need; nothing is written. Raises NotFound only for what hides everything else."""
     return preview_of(check_request(actor, command))
 
 
@@ -30,8 +30,8 @@ def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
 def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
     """Request a release and return it with status `checking`; its gates run in the background.
 
-    The endpoint is created when it does not exist. Calling twice makes one release: the second call is a Conflict that names the first.
-    Raises Invalid (details name the fields), Forbidden, Conflict.
+    The endpoint is created when it does not exist. Calling twice makes one release: the second call is a Conflict that
+    names the first. Raises Invalid (details name the fields), Forbidden, Conflict.
     """
     check = check_request(actor, command)
     if check.forbidden:

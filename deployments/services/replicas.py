@@ -12,14 +12,17 @@ from deployments.routes.acknowledgement import live_gateways, why_unacknowledged
 
 
 def replicas_leave(now: datetime) -> bool:
-    """Return whether there is a replica to stop wanting, or to forget."""
+    """Whether there is a replica to stop wanting, or to forget."""
     leaving = Q(wanted=True, removed_from_routes_at__isnull=False) & (Q(keep_until=None) | Q(keep_until__lte=now))
     return Replica.objects.filter(leaving | Q(wanted=False)).exists()
 
 
 @transaction.atomic
 def replicas_reap(*, now: datetime) -> int:
-    """Stop wanting replicas that are out of the routes, no longer kept, and drained; forget those that are gone. Returns how many."""
+    """Stop wanting replicas that are out of the routes, no longer kept, and drained; forget those that are gone.
+
+    Returns how many.
+    """
     gateways = live_gateways(now)
     leaving = Replica.objects.filter(wanted=True, removed_from_routes_at__isnull=False)
     over = leaving.filter(Q(keep_until=None) | Q(keep_until__lte=now)).select_related(
@@ -33,7 +36,9 @@ def replicas_reap(*, now: datetime) -> int:
 
 
 def _is_drained(replica: Replica, gateways: list[GatewayState], now: datetime) -> bool:
-    """Every live gateway obeys a table without the replica, and none has a request open on it (or the time for that is over)."""
+    """Every live gateway obeys a table without the replica, and none has a request open on it (or the time for that is
+    over).
+    """
     if gateways and why_unacknowledged(replica.endpoint.environment, replica.removal_revision, gateways):
         return False
     if not any(gateway.in_flight.get(replica.pk) for gateway in gateways):

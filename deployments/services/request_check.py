@@ -1,4 +1,7 @@
-"""Check a release command against everything that is known, and compile its plan. Reads only; preview and request share it."""
+"""Check a release command against everything that is known, and compile its plan.
+
+Reads only; preview and request share it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,8 +59,8 @@ class CheckedRequest:
 class RequestCheck:
     """What is wrong with a command (`problems`: field → sentence), and as much of it as could be read for a preview.
 
-    `request` is there exactly when there are no problems. `forbidden` says why the actor may not request it; the check goes
-    on all the same.
+    `request` is there exactly when there are no problems. `forbidden` says why the actor may not request it; the check
+    goes on all the same.
     """
 
     command: ReleaseCommand
@@ -70,7 +73,7 @@ class RequestCheck:
 
 
 def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
-    """Return every problem of the command; without any, the whole request."""
+    """Every problem of the command; without any, the whole request."""
     problems: dict[str, str] = {}
     model = _found("model", problems, partial(model_for, actor, command.model))
     environment = _found("environment", problems, partial(environment_for, actor, command.environment))
@@ -165,7 +168,7 @@ def _check_texts(command: ReleaseCommand, problems: dict[str, str]) -> None:
 def _plan(
     command: ReleaseCommand, target: ReleaseTarget, steps: list[Step], guardrails: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the plan to freeze. `replaces` ties it to what is served now."""
+    """The plan to freeze. `replaces` ties it to what is served now."""
     stable = target.endpoint.stable_release if target.endpoint else None
     return {
         "strategy": command.strategy,

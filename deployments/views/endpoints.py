@@ -172,7 +172,7 @@ def endpoint_try(request: HttpRequest, environment: str, name: str) -> HttpRespo
 
 
 def ask_gateway(endpoint: Endpoint, body: str, unit: str) -> Tried:
-    """Return the gateway's answer to one invocation. Raises Conflict when it cannot be reached."""
+    """The gateway's answer to one invocation. Raises Conflict when it cannot be reached."""
     url = f"{settings.GATEWAY_URL}/{endpoint.environment.name}/endpoints/{endpoint.name}/invocations"
     headers = {"Authorization": f"Bearer {site_key(settings.DATA_DIR)}", "Content-Type": "application/json"}
     if unit and unit.isascii() and unit.isprintable():

@@ -31,7 +31,7 @@ class Moving:
 
 
 def moving(release: Release) -> Moving:
-    """Return what is shown of a rollout in one row."""
+    """What is shown of a rollout in one row."""
     rollout = getattr(release, "rollout", None)
     return Moving(
         release=release,

@@ -41,7 +41,7 @@ class Control:
 
 
 def context_of(actor: Actor, release: Release) -> dict[str, Any]:
-    """Return the template context of a release's page."""
+    """The template context of a release's page."""
     rollout = Rollout.objects.filter(release=release).first()
     is_live = ReleaseStatus(release.status) in LIVE_STATUSES
     events = list(release.events.order_by("-id")[:EVENTS_SHOWN])
@@ -71,7 +71,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
 
 
 def panels(release: Release) -> tuple[Panel, ...]:
-    """Return the charts of a release; one whose plan mirrors has that of the agreement too."""
+    """The charts of a release; one whose plan mirrors has that of the agreement too."""
     return (*PANELS, AGREEMENT) if _mirror(release) else PANELS
 
 
@@ -80,7 +80,7 @@ def _mirror(release: Release) -> Step | None:
 
 
 def mirrored_pct(release: Release, rollout: Rollout | None) -> int:
-    """Return the share of the requests that is copied to the new version now."""
+    """The share of the requests that is copied to the new version now."""
     if rollout is None or rollout.phase in (Phase.STARTING, Phase.REVERTING, Phase.DONE):
         return 0
     step = mirror_at(steps_from_plan(release.plan), rollout.step)
@@ -88,7 +88,7 @@ def mirrored_pct(release: Release, rollout: Rollout | None) -> int:
 
 
 def ladder(release: Release, rollout: Rollout | None) -> list[Rung]:
-    """Return the plan's steps with where the rollout stands."""
+    """The plan's steps with where the rollout stands."""
     rungs = []
     went_back = release.status in (ReleaseStatus.ROLLED_BACK, ReleaseStatus.ABORTED, ReleaseStatus.FAILED)
     for index, step in enumerate(steps_from_plan(release.plan)):
@@ -106,7 +106,7 @@ def ladder(release: Release, rollout: Rollout | None) -> list[Rung]:
 
 
 def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Control]:
-    """Return the buttons of the page with the reason for each that cannot be pressed."""
+    """The buttons of the page with the reason for each that cannot be pressed."""
     status = ReleaseStatus(release.status)
     live = status in LIVE_STATUSES
     leaving = rollout is not None and rollout.phase in (Phase.REVERTING, Phase.PROMOTING, Phase.DONE)
@@ -147,7 +147,7 @@ def _why_no_rollback(release: Release) -> str:
 
 
 def rollback_sentence(release: Release) -> str:
-    """Return what a rollback would return to."""
+    """What a rollback would return to."""
     replaced = release.replaces or (release.endpoint.stable_release if release.is_open else None)
     target = selectors.original_of(replaced) if replaced else None
     if target is None:
@@ -156,12 +156,12 @@ def rollback_sentence(release: Release) -> str:
 
 
 def marks(release: Release, rollout: Rollout | None) -> Marks:
-    """Return what the charts of a release mark."""
+    """What the charts of a release mark."""
     return Marks(_markers(release), _limits(release, rollout))
 
 
 def _markers(release: Release) -> list[Marker]:
-    """Return the changes of weight and the way back."""
+    """The changes of weight and the way back."""
     found = []
     for event in release.events.filter(kind="rollout.step"):
         if event.new in (Phase.SHIFTING, Phase.PROMOTING):
@@ -174,7 +174,7 @@ def _markers(release: Release) -> list[Marker]:
 
 
 def _limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
-    """Return the guardrails' lines: the stable arm's error share plus the margin (in percent), and the SLO (in ms)."""
+    """The guardrails' lines: the stable arm's error share plus the margin (in percent), and the SLO (in ms)."""
     limits: dict[str, float] = {}
     results = (rollout.assessment if rollout else {}).get("guardrails", [])
     shares = {row["metric"]: row.get("baseline_share") or 0.0 for row in results}
@@ -189,7 +189,7 @@ def _limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
 
 
 def finished_points(release: Release) -> dict[str, Any] | None:
-    """Return what the charts of a rollout that is over show; None when it never began or its telemetry was let go."""
+    """What the charts of a rollout that is over show; None when it never began or its telemetry was let go."""
     if release.started_at is None or release.ended_at is None:
         return None
     since = release.started_at - AROUND_ROLLOUT

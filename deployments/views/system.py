@@ -17,7 +17,7 @@ from registry.selectors import backend_state
 
 
 def processes() -> list[dict[str, Any]]:
-    """Return what the supervisor of this machine last wrote about its processes; empty when there is none."""
+    """What the supervisor of this machine last wrote about its processes; empty when there is none."""
     try:
         rows = json.loads((settings.DATA_DIR / "run" / "processes.json").read_text())["processes"]
     except (OSError, ValueError, KeyError):

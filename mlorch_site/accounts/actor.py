@@ -12,8 +12,8 @@ from mlorch_site.lib.errors import Forbidden
 class Actor:
     """One acting party with its role bindings, as they were when the request began.
 
-    `kind` is `person`, `token`, `controller` or `anonymous`. `bindings` are (role, scope) pairs. `token_scopes` narrows what a token may
-    do: None for no narrowing, otherwise a set out of `read`, `write`.
+    `kind` is `person`, `token`, `controller` or `anonymous`. `bindings` are (role, scope) pairs. `token_scopes` narrows
+    what a token may do: None for no narrowing, otherwise a set out of `read`, `write`.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class Actor:
 
     @classmethod
     def controller(cls, name: str) -> "Actor":
-        """Return the actor for an automatic act; `name` says which part of mlorch acts."""
+        """The actor for an automatic act; `name` says which part of mlorch acts."""
         return cls(kind="controller", name=name)
 
     @classmethod
@@ -35,7 +35,7 @@ class Actor:
         return cls(kind="anonymous", name="anonymous")
 
     def on_behalf(self, person: str) -> "Actor":
-        """Return this actor as one that carries out what `person` ordered, itself when that is nobody else."""
+        """This actor as one that carries out what `person` ordered, itself when that is nobody else."""
         return replace(self, on_behalf_of=person) if person not in ("", self.name) else self
 
     @property
@@ -43,12 +43,12 @@ class Actor:
         return self.kind == "controller"
 
     def roles_in(self, scopes: Iterable[str]) -> set[Role]:
-        """Return the roles this actor holds for an object that lies in `scopes`."""
+        """The roles this actor holds for an object that lies in `scopes`."""
         wanted = {EVERYWHERE, *scopes}
         return {role for role, scope in self.bindings if scope in wanted}
 
     def may(self, action: Action, scopes: Collection[str] = ()) -> bool:
-        """Return whether this actor may do `action` on an object that lies in `scopes`."""
+        """Whether this actor may do `action` on an object that lies in `scopes`."""
         if self.is_controller:
             return True
         if self.token_scopes is not None and "write" not in self.token_scopes and action not in READS:
@@ -56,11 +56,11 @@ class Actor:
         return any(action in ALLOWED[role] for role in self.roles_in(scopes))
 
     def may_anywhere(self, action: Action) -> bool:
-        """Return whether some binding of this actor, in whatever scope, allows `action`."""
+        """Whether some binding of this actor, in whatever scope, allows `action`."""
         return self.may(action, [scope for _, scope in self.bindings])
 
     def why_not(self, action: Action, scopes: Collection[str] = ()) -> str:
-        """Return the sentence that says why `action` is refused, or an empty string when it is allowed."""
+        """The sentence that says why `action` is refused, or an empty string when it is allowed."""
         if self.may(action, scopes):
             return ""
         if self.token_scopes is not None and "write" not in self.token_scopes and action not in READS:
@@ -75,7 +75,7 @@ class Actor:
             raise Forbidden(reason)
 
     def visible_scopes(self) -> set[str] | None:
-        """Return the scopes this actor may see, or None when it may see everything."""
+        """The scopes this actor may see, or None when it may see everything."""
         if self.is_controller or any(scope == EVERYWHERE for _, scope in self.bindings):
             return None
         return {scope for _, scope in self.bindings}

@@ -1,4 +1,7 @@
-"""People and their roles in the admin. Every save goes through the services, so that it is checked and audited as anywhere else."""
+"""People and their roles in the admin.
+
+Every save goes through the services, so that it is checked and audited as anywhere else.
+"""
 
 from typing import Any
 

@@ -27,7 +27,7 @@ class TokenForm(forms.Form):
     )
 
     def arguments(self) -> dict[str, Any]:
-        """Return name, scopes and expiry for the service."""
+        """Name, scopes and expiry for the service."""
         scopes = ["read"] if self.cleaned_data["scope"] == "read" else ["read", "write"]
         expires_at = clock.now() + timedelta(days=int(self.cleaned_data["days"]))
         return {"name": self.cleaned_data["name"], "scopes": scopes, "expires_at": expires_at}

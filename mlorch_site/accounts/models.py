@@ -56,7 +56,7 @@ class ApiToken(models.Model):
         return f"{self.prefix}… {self.name}"
 
     def is_live(self, now: datetime) -> bool:
-        """Return whether the token can be used at `now`."""
+        """Whether the token can be used at `now`."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 

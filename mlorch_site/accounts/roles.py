@@ -1,7 +1,8 @@
 """Roles, actions, and which role may do what. Pure data: surfaces and services ask the same table.
 
 A binding gives a person a role in a scope. A scope is text: `*` (everything), or `<kind>:<name>` such as
-`environment:production` or `model:breast-cancer`. An object names the scopes it lies in; a binding counts when its scope is among them.
+`environment:production` or `model:breast-cancer`. An object names the scopes it lies in; a binding counts when its
+scope is among them.
 """
 
 from enum import StrEnum
@@ -59,5 +60,5 @@ ALLOWED: dict[Role, frozenset[Action]] = {
 
 
 def roles_that_allow(action: Action) -> list[Role]:
-    """Return the roles that hold `action`, in the order in which the table lists them."""
+    """The roles that hold `action`, in the order in which the table lists them."""
     return [role for role, actions in ALLOWED.items() if action in actions]

@@ -40,7 +40,8 @@ def signed_delivery(view: type_View) -> type_View:
 def requires(action: Action) -> Callable[[type_View], type_View]:
     """Declare the action a route needs somewhere; the object's own check follows in the view's `*_for` getter.
 
-    Not signed in: to the sign-in page. Signed in without any role that holds the action: Forbidden with the missing role.
+    Not signed in: to the sign-in page. Signed in without any role that holds the action: Forbidden with the missing
+    role.
     """
 
     def decorate(view: type_View) -> type_View:
@@ -62,7 +63,7 @@ def requires(action: Action) -> Callable[[type_View], type_View]:
 
 
 def has_control_token(request: HttpRequest) -> bool:
-    """Return whether the request carries the control token of gateway and agent."""
+    """Whether the request carries the control token of gateway and agent."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     wanted = settings.CONTROL_TOKEN
     return bool(wanted) and kind == "Bearer" and hmac.compare_digest(token.encode(), wanted.encode())

@@ -21,7 +21,7 @@ LAST_SEEN = "last_seen"
 
 
 def actor_for_user(user: User, *, address: str = "", request_id: str = "", token: ApiToken | None = None) -> Actor:
-    """Return the actor for an active person, with today's bindings."""
+    """The actor for an active person, with today's bindings."""
     bindings = frozenset((Role(role), scope) for role, scope in user.bindings.values_list("role", "scope"))
     return Actor(
         kind="token" if token else "person",
@@ -35,13 +35,15 @@ def actor_for_user(user: User, *, address: str = "", request_id: str = "", token
 
 
 def is_idle(session: SessionBase | dict[str, Any], now: datetime) -> bool:
-    """Return whether a session was last used too long ago."""
+    """Whether a session was last used too long ago."""
     last_seen = session.get(LAST_SEEN)
     return last_seen is not None and now.timestamp() - last_seen > settings.SESSION_IDLE_TIMEOUT_S
 
 
 def user_of_session(key: str | None) -> User | None:
-    """Return the active person signed in by a session, as it is in the database now; None when it ended, idled out or never was."""
+    """The active person signed in by a session, as it is in the database now; None when it ended, idled out or never
+    was.
+    """
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user = get_user(request)
@@ -51,9 +53,11 @@ def user_of_session(key: str | None) -> User | None:
 
 
 def session_marks(keys: list[str]) -> dict[str, str]:
-    """Return session key → a text that is another one whenever what its person may do could be; sessions that are over are left out.
+    """Session key → a text that is another one whenever what its person may do could be; sessions that are over are
+    left out.
 
-    It takes the same few queries however many sessions there are. That a mark has not changed proves no right by itself.
+    It takes the same few queries however many sessions there are. That a mark has not changed proves no right by
+    itself.
     """
     store = import_module(settings.SESSION_ENGINE).SessionStore
     now = clock.now()
@@ -72,17 +76,17 @@ def session_marks(keys: list[str]) -> dict[str, str]:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return the client's address as the server saw it."""
+    """The client's address as the server saw it."""
     return str(request.META.get("REMOTE_ADDR", ""))[:64]
 
 
 def token_digest(token: str) -> str:
-    """Return the SHA-256 under which a token is stored."""
+    """The SHA-256 under which a token is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def token_for(secret: str) -> ApiToken:
-    """Return the live token of an active person, and note its use.
+    """The live token of an active person, and note its use.
 
     Raises Unauthenticated with the reason: unknown, revoked, expired, or a disabled person.
     """
@@ -102,7 +106,7 @@ def token_for(secret: str) -> ApiToken:
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Return the actor of a request: signed-in person, bearer of a token, or anonymous. Cached on the request."""
+    """The actor of a request: signed-in person, bearer of a token, or anonymous. Cached on the request."""
     cached: Actor | None = getattr(request, "actor", None)
     if cached is not None:
         return cached

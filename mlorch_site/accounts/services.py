@@ -40,8 +40,8 @@ def person_create(*, actor: Actor, username: str, password: str, full_name: str 
 def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff: bool, password: str = "") -> User:
     """Set a person's name, whether they may sign in and open the admin, and, when given, a new password.
 
-    A new password ends the person's sessions; an inactive person's sessions and tokens do not work any more. Raises Invalid for
-    switching oneself off: the last administrator would be locked out.
+    A new password ends the person's sessions; an inactive person's sessions and tokens do not work any more. Raises
+    Invalid for switching oneself off: the last administrator would be locked out.
     """
     actor.require(Action.PEOPLE_MANAGE)
     user = User.objects.select_for_update().get(pk=user.pk)
@@ -61,7 +61,10 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
 
 
 def check_scope(scope: str) -> str:
-    """Return `scope` without spaces around it. Raises Invalid unless it is `*`, `environment:<name>` or `model:<name>`."""
+    """Return `scope` without spaces around it.
+
+    Raises Invalid unless it is `*`, `environment:<name>` or `model:<name>`.
+    """
     scope = scope.strip()
     kind, _, name = scope.partition(":")
     if scope != EVERYWHERE and not (kind in SCOPE_KINDS and name.strip()):
@@ -155,10 +158,10 @@ def preferences_set(*, actor: Actor, theme: str, time_zone: str) -> None:
 
 
 def user_subject(user: User) -> Subject:
-    """Return how the audit record names a person."""
+    """How the audit record names a person."""
     return Subject("person", str(user.pk), user.username)
 
 
 def token_subject(token: ApiToken) -> Subject:
-    """Return how the audit record names a token."""
+    """How the audit record names a token."""
     return Subject("token", str(token.pk), token.name)

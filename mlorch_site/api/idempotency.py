@@ -1,6 +1,7 @@
 """`Idempotency-Key` on writes: the same key with the same request gives the same answer and acts once.
 
-The act and its answer are one transaction, so a process that dies in between has done nothing, and whoever takes its key over does it.
+The act and its answer are one transaction, so a process that dies in between has done nothing, and whoever takes its
+key over does it.
 """
 
 import functools
@@ -30,9 +31,12 @@ type_Method = Callable[..., Response]
 
 
 def idempotent(method: type_Method) -> type_Method:
-    """Wrap a write of a view. Raises Conflict when the key was used for another request, or its first call is still under way.
+    """Wrap a write of a view.
 
-    A call that has no answer when its lease is over is taken over by the next one with its key; should it still be alive, its act is undone.
+    Raises Conflict when the key was used for another request, or its first call is still under way.
+
+    A call that has no answer when its lease is over is taken over by the next one with its key; should it still be
+    alive, its act is undone.
     """
 
     @functools.wraps(method)
@@ -62,7 +66,7 @@ def _fingerprint(request: Request) -> str:
 
 
 def _claim(request: Request, key: str) -> tuple[IdempotentCall, bool]:
-    """Return the call of this key, and whether it is ours to carry out."""
+    """The call of this key, and whether it is ours to carry out."""
     user = actor_of(request._request).user
     assert user is not None  # the permission check of every view comes first
     now, fingerprint = clock.now(), _fingerprint(request)
@@ -85,7 +89,10 @@ def _forget(call: IdempotentCall) -> None:
 
 
 def keep(call: IdempotentCall, answer: Response) -> None:
-    """Keep the answer for whoever asks again. Raises Conflict, which undoes the act, when the call was taken over meanwhile."""
+    """Keep the answer for whoever asks again.
+
+    Raises Conflict, which undoes the act, when the call was taken over meanwhile.
+    """
     rendered = JSONRenderer().render(answer.data).decode()
     if not swap(call, "status", "at", status=answer.status_code, answer=rendered):
         raise Conflict("This call took too long, and another one with its key has taken it over.", code="in_progress")

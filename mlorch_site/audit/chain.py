@@ -1,7 +1,7 @@
 """What links the records into a chain, and how it is verified.
 
-hash = SHA-256("mlorch.audit.v1\\n" + previous hash + "\\n" + canonical JSON of the record's content). The prefix separates this use of
-the hash from every other. Times are UTC with microseconds.
+hash = SHA-256("mlorch.audit.v1\\n" + previous hash + "\\n" + canonical JSON of the record's content). The prefix
+separates this use of the hash from every other. Times are UTC with microseconds.
 """
 
 import hashlib
@@ -33,19 +33,19 @@ CONTENT_FIELDS = (
 
 
 def hashed_content(record: AuditRecord) -> dict[str, Any]:
-    """Return what the hash covers, as JSON-able values."""
+    """What the hash covers, as JSON-able values."""
     content = {name: getattr(record, name) for name in CONTENT_FIELDS}
     content["at"] = format_time(record.at)
     return content
 
 
 def format_time(moment: datetime) -> str:
-    """Return UTC with six digits of microseconds, as the chain stores time."""
+    """UTC with six digits of microseconds, as the chain stores time."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def chain_hash(previous: str, content: dict[str, Any]) -> str:
-    """Return the hash of a record with `content` that follows a record with hash `previous`."""
+    """The hash of a record with `content` that follows a record with hash `previous`."""
     return hashlib.sha256(DOMAIN + previous.encode() + b"\n" + canonical_json(content)).hexdigest()
 
 

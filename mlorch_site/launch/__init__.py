@@ -1,1 +1,4 @@
-"""What starts the product on one machine, sets it up, and shows it: supervisor, bootstrap, demo. Behind `scripts/up`."""
+"""What starts the product on one machine, sets it up, and shows it: supervisor, bootstrap, demo.
+
+Behind `scripts/up`.
+"""

@@ -1,4 +1,6 @@
-"""The first people, tokens and gateway key of a new installation, and the file that tells them to whoever installed it."""
+"""The first people, tokens and gateway key of a new installation, and the file that tells them to whoever installed
+it.
+"""
 
 import json
 import os
@@ -33,8 +35,8 @@ FIRST_PEOPLE: dict[str, tuple[str, Role]] = {
 def bootstrap(data_dir: Path, *, web: str, gateway: str, mlflow: str, gateway_grpc: str = "") -> dict[str, Any] | None:
     """Create environments, first people and a gateway key when nobody is there yet, and write the credentials file.
 
-    Returns the credentials when they were made now, else None; a later call only refreshes the addresses in the file. The file is written inside
-    the transaction: when that fails, nobody was created.
+    Returns the credentials when they were made now, else None; a later call only refreshes the addresses in the file.
+    The file is written inside the transaction: when that fails, nobody was created.
     """
     addresses = {"web": web, "gateway": gateway, "gateway_grpc": gateway_grpc, "mlflow": mlflow}
     actor = Actor.controller("bootstrap")

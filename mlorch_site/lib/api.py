@@ -38,7 +38,9 @@ def _as_domain_error(exc: Exception) -> tuple[str, str, Any, int] | None:
 
 
 def handle_exception(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """Return `exc` in the one error shape, or as a page where a page was asked for; None lets an unknown exception become a 500."""
+    """Return `exc` in the one error shape, or as a page where a page was asked for; None lets an unknown exception
+    become a 500.
+    """
     known = _as_domain_error(exc)
     if known is None:
         return None

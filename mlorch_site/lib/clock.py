@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """Return the present moment, aware, in UTC."""
+    """The present moment, aware, in UTC."""
     return datetime.fromtimestamp(time.time(), tz=UTC)
 
 
 def from_unix(seconds: float) -> datetime:
-    """Return the moment `seconds` after the Unix epoch, in UTC."""
+    """The moment `seconds` after the Unix epoch, in UTC."""
     return datetime.fromtimestamp(seconds, tz=UTC)

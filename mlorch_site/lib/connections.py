@@ -12,13 +12,15 @@ T = TypeVar("T")
 
 
 class Kept:
-    """Keeps the thread's connections from call to call, for a while: one that broke, or whose database was replaced, is left."""
+    """Keeps the thread's connections from call to call, for a while: one that broke, or whose database was replaced, is
+    left.
+    """
 
     def __init__(self) -> None:
         self._since = time.monotonic()
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Return what the function reads."""
+        """What the function reads."""
         try:
             answer = function(*arguments)
         except Exception:

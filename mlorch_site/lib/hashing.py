@@ -11,7 +11,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def sha256_hex(data: bytes) -> str:
-    """Return the SHA-256 of `data` in hexadecimal."""
+    """The SHA-256 of `data` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 

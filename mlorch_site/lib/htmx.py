@@ -7,7 +7,7 @@ from django.shortcuts import render
 
 
 def is_fragment(request: HttpRequest) -> bool:
-    """Return whether htmx asks for a fragment (and not for a whole page through a boosted link)."""
+    """Whether htmx asks for a fragment (and not for a whole page through a boosted link)."""
     htmx: Any = getattr(request, "htmx", None)
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 

@@ -22,7 +22,7 @@ STATUS_OF: dict[type[errors.DomainError], int] = {
 
 
 def status_of(error: errors.DomainError) -> int:
-    """Return the HTTP status of a domain error; the nearest class in the table decides."""
+    """The HTTP status of a domain error; the nearest class in the table decides."""
     for kind in type(error).__mro__:
         if kind in STATUS_OF:
             return STATUS_OF[kind]
@@ -30,7 +30,7 @@ def status_of(error: errors.DomainError) -> int:
 
 
 def request_id_of(request: HttpRequest) -> str:
-    """Return the id of this request: the client's own when it is well formed, otherwise a new one."""
+    """The id of this request: the client's own when it is well formed, otherwise a new one."""
     return getattr(request, "request_id", "") or new_request_id(request.headers.get("X-Request-Id", ""))
 
 
@@ -40,7 +40,7 @@ def new_request_id(offered: str) -> str:
 
 
 def error_body(code: str, message: str, details: Any, request_id: str) -> dict[str, Any]:
-    """Return the one error shape of every surface."""
+    """The one error shape of every surface."""
     return {"error": {"code": code, "message": message, "details": details or {}, "request_id": request_id}}
 
 

@@ -23,7 +23,8 @@ class Filters(FilterSet):  # type: ignore[misc]  # django-filter has no types
 def listed(
     request: HttpRequest, rows: QuerySet[Any], filters: type[Filters] | None = None, *, page_size: int = PAGE_SIZE
 ) -> dict[str, Any]:
-    """Return what the template of a list needs: `page`, and with filters their `filters` form and whether any is `filtered` by.
+    """What the template of a list needs: `page`, and with filters their `filters` form and whether any is `filtered`
+    by.
 
     Filters are in the address; those that cannot be read are left out, and the form says why.
     """
@@ -36,22 +37,22 @@ def listed(
 
 
 def text_box(label: str, **attributes: Any) -> forms.TextInput:
-    """Return the field of a filter that people type into."""
+    """The field of a filter that people type into."""
     return forms.TextInput(attrs={**_look("form-control", label), "placeholder": label, **attributes})
 
 
 def search_box(label: str) -> forms.TextInput:
-    """Return the field that the key `/` goes to."""
+    """The field that the key `/` goes to."""
     return text_box(label, type="search", **{"data-search": True})
 
 
 def day_box(label: str) -> forms.DateInput:
-    """Return the field for a day."""
+    """The field for a day."""
     return forms.DateInput(attrs={**_look("form-control", label), "type": "date"})
 
 
 def choice_box(label: str, choices: Callable[[], Choices]) -> forms.Select:
-    """Return a choice that filters as soon as it is made."""
+    """A choice that filters as soon as it is made."""
     attributes = {**_look("form-select", label), "data-submit-on-change": True}
     return forms.Select(attributes, CallableChoiceIterator(choices))
 

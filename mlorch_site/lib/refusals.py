@@ -16,7 +16,7 @@ def refusal(request: HttpRequest, error: errors.DomainError) -> HttpResponse:
 
 
 def reads_json(request: HttpRequest) -> bool:
-    """Return whether a program asks: an address of an API, and no browser that would rather have a page."""
+    """Whether a program asks: an address of an API, and no browser that would rather have a page."""
     is_api = request.path.startswith(JSON_PREFIXES)
     return is_api and request.get_preferred_type(["application/json", "text/html"]) != "text/html"
 
@@ -47,7 +47,10 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def malformed(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a request that cannot be read. It may have come no further than its host, so its page stands on nothing."""
+    """Answer a request that cannot be read.
+
+    It may have come no further than its host, so its page stands on nothing.
+    """
     if reads_json(request):
         return error_response(errors.Invalid("This request cannot be read."), request)
     return defaults.bad_request(request, exception)

@@ -29,7 +29,7 @@ def write(data_dir: Path, progress: SetupProgress) -> None:
 
 
 def read(data_dir: Path) -> SetupProgress | None:
-    """Return the progress, or None when there is no demo or the file cannot be read."""
+    """The progress, or None when there is no demo or the file cannot be read."""
     try:
         return SetupProgress(**json.loads((data_dir / "run" / FILE_NAME).read_text()))
     except (OSError, ValueError, TypeError):

@@ -14,7 +14,7 @@ ShapeT = TypeVar("ShapeT", bound=Struct)
 
 
 def read_shape(request: HttpRequest, shape: type[ShapeT], max_bytes: int) -> ShapeT:
-    """Return the shape in the request's body. Raises TooLarge, or Invalid that names the field."""
+    """The shape in the request's body. Raises TooLarge, or Invalid that names the field."""
     if int(request.headers.get("Content-Length") or 0) > max_bytes:
         raise TooLarge(f"A report has {max_bytes} bytes at most.")
     try:
@@ -26,10 +26,10 @@ def read_shape(request: HttpRequest, shape: type[ShapeT], max_bytes: int) -> Sha
 
 
 def refusal(error: Malformed) -> Invalid:
-    """Return the refusal of what is not of the shape, with the field that is wrong."""
+    """The refusal of what is not of the shape, with the field that is wrong."""
     return Invalid(f"{error}.", details={error.place or "body": "see docs/wire.md"})
 
 
 def answer_shape(shape: Struct, status: int = 200) -> HttpResponse:
-    """Return a shape as the answer."""
+    """A shape as the answer."""
     return HttpResponse(shapes.write(shape), content_type="application/json", status=status)

@@ -1,4 +1,6 @@
-"""The channel layer over the broker, which sleeps while nothing is said: the library's own wakes the process ten times a second."""
+"""The channel layer over the broker, which sleeps while nothing is said: the library's own wakes the process ten times
+a second.
+"""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,7 @@
-"""Websockets that tell a browser what changed. Permission decides which topics one may join; nothing is filtered per message."""
+"""Websockets that tell a browser what changed.
+
+Permission decides which topics one may join; nothing is filtered per message.
+"""
 
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,7 +22,8 @@ CLOSE_MALFORMED = 4400
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """`/ws/live/?topics=a,b&since=N`: first what was missed since N, then every event as it is committed, in order and once.
+    """`/ws/live/?topics=a,b&since=N`: first what was missed since N, then every event as it is committed, in order and
+    once.
 
     Rights are looked at again while it is open (`RightsWatch`).
     """
@@ -45,7 +49,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         rights_watch().join(self)
 
     def wanted_topics(self, query: dict[str, list[str]]) -> list[str]:
-        """Return the topics this connection asks for. Raises ValueError."""
+        """The topics this connection asks for. Raises ValueError."""
         wanted = topic_rules.parse(query.get("topics", [""])[0])
         if not wanted:
             raise ValueError("no topics")
@@ -61,7 +65,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         return self.scope["session"].session_key or ""
 
     def refusal(self) -> int:
-        """Return the code to close with, 0 when the person may listen to all topics, as the database says now."""
+        """The code to close with, 0 when the person may listen to all topics, as the database says now."""
         user = user_of_session(self.session_key)
         if user is None:
             return CLOSE_UNAUTHENTICATED
@@ -69,7 +73,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         return 0 if all(topic_rules.may_join(actor, topic) for topic in self.topics) else CLOSE_FORBIDDEN
 
     async def catch_up(self) -> None:
-        """Send what was missed, or ask for a reload when that is too much; without a position, only say where the news stand."""
+        """Send what was missed, or ask for a reload when that is too much; without a position, only say where the news
+        stand.
+        """
         if self.sequence == 0:
             self.sequence = await database_sync_to_async(newest_sequence)()
             await self.send_json({"type": "hello", "sequence": self.sequence})

@@ -1,4 +1,6 @@
-"""Remember the position live news go on from before the page reads anything: what changes while it is made is not missed."""
+"""Remember the position live news go on from before the page reads anything: what changes while it is made is not
+missed.
+"""
 
 from collections.abc import Callable
 

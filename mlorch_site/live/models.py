@@ -40,7 +40,9 @@ class EventHead(models.Model):
 
 
 class Follower(models.Model):
-    """Who keeps something true to all events, and how far it has come: what was committed up to `sequence` is in, looked at last at `looked_at`."""
+    """Who keeps something true to all events, and how far it has come: what was committed up to `sequence` is in,
+    looked at last at `looked_at`.
+    """
 
     name = models.CharField(max_length=40, primary_key=True)
     sequence = models.BigIntegerField()

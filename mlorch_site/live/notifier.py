@@ -1,7 +1,7 @@
 """Waiting for news inside the web process: whoever listens is woken when an event on one of its topics was committed.
 
-At once by the nudge that follows the commit, from whichever process. Should it be lost, within `LOOK_S` by a look at the event table that
-all listeners of the process share: one query a second when nothing happens, however many wait.
+At once by the nudge that follows the commit, from whichever process. Should it be lost, within `LOOK_S` by a look at
+the event table that all listeners of the process share: one query a second when nothing happens, however many wait.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Listener:
         self._rung.set()
 
     async def wait(self, within_s: float) -> bool:
-        """Return True when there was news since the last time, False when there is none within that many seconds."""
+        """True when there was news since the last time, False when there is none within that many seconds."""
         try:
             async with asyncio.timeout(max(within_s, 0)):
                 await self._rung.wait()
@@ -110,7 +110,8 @@ class Notifier:
         except Exception as error:  # whatever it is, the next look must come
             log.warning("bell.blind", error=type(error).__name__)
         else:
-            # A topic that was first listened to meanwhile has not been looked at, and what happened on it is behind the head now.
+            # A topic that was first listened to meanwhile has not been looked at, and what happened on it is behind the
+            # head now.
             self._ring(topics | set(self._ears) - set(asked))
 
 
@@ -118,5 +119,5 @@ _notifiers: "WeakKeyDictionary[asyncio.AbstractEventLoop, Notifier]" = WeakKeyDi
 
 
 def notifier() -> Notifier:
-    """Return the notifier of this process (of its event loop)."""
+    """The notifier of this process (of its event loop)."""
     return _notifiers.setdefault(asyncio.get_running_loop(), Notifier())

@@ -1,7 +1,7 @@
 """Publish an event in the transaction of the change; tell browsers and handlers after the commit.
 
-The row is the truth. What happens after the commit (the nudge to websockets, the relay task) is only a hint: when it is lost,
-the sweep of `relay` delivers, and a browser that reconnects catches up by sequence.
+The row is the truth. What happens after the commit (the nudge to websockets, the relay task) is only a hint: when it is
+lost, the sweep of `relay` delivers, and a browser that reconnects catches up by sequence.
 """
 
 from collections.abc import Callable
@@ -48,9 +48,10 @@ def publish(topic: str, kind: str, data: dict[str, Any] | None = None) -> Event:
 
 
 def group_of(topic: str) -> str:
-    """Return the channel-layer group of a topic (groups allow ASCII letters, digits, hyphens, underscores and periods).
+    """The channel-layer group of a topic (groups allow ASCII letters, digits, hyphens, underscores and periods).
 
-    Two topics may share a group: a message only says that it is time to look, and what is looked up is the topic itself.
+    Two topics may share a group: a message only says that it is time to look, and what is looked up is the topic
+    itself.
     """
     return "topic." + "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in topic)[:90]
 
@@ -79,20 +80,20 @@ def _after_commit(event: Event) -> None:
 
 
 def _waiting(now: datetime) -> QuerySet[Event]:
-    """Return the events to tell the handlers about now."""
+    """The events to tell the handlers about now."""
     return Event.objects.filter(Q(due_at=None) | Q(due_at__lte=now), relayed_at=None)
 
 
 def is_waiting() -> bool:
-    """Return whether there is anything to relay."""
+    """Whether there is anything to relay."""
     return _waiting(clock.now()).exists()
 
 
 def relay() -> int:
     """Tell the handlers about events nobody has been told about, in order; return how many.
 
-    A handler that raises keeps its event unrelayed and does not stop the others: it is told again later and later, so that however many
-    fail, those behind them get through.
+    A handler that raises keeps its event unrelayed and does not stop the others: it is told again later and later, so
+    that however many fail, those behind them get through.
     """
     now = clock.now()
     return sum(_tell(event, now) for event in _waiting(now).order_by("sequence")[:RELAY_BATCH])

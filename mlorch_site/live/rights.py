@@ -1,4 +1,6 @@
-"""The rights of open connections, looked at again and again: of all connections of a process at once, in full only where something changed."""
+"""The rights of open connections, looked at again and again: of all connections of a process at once, in full only
+where something changed.
+"""
 
 import asyncio
 from typing import Protocol
@@ -23,7 +25,7 @@ class RightsHolder(Protocol):
     def session_key(self) -> str: ...
 
     def refusal(self) -> int:
-        """Return the code to close with, 0 when the person may listen (reads the database)."""
+        """The code to close with, 0 when the person may listen (reads the database)."""
 
     async def close(self, code: int) -> None: ...
 
@@ -65,7 +67,7 @@ class RightsWatch:
 
 
 def _look(known: dict[RightsHolder, str]) -> tuple[dict[RightsHolder, str], dict[RightsHolder, int]]:
-    """Return the marks of now, and who is refused with which code."""
+    """The marks of now, and who is refused with which code."""
     found = session_marks([listener.session_key for listener in known])
     marks: dict[RightsHolder, str] = {}
     refused: dict[RightsHolder, int] = {}
@@ -84,5 +86,5 @@ _watches: "WeakKeyDictionary[asyncio.AbstractEventLoop, RightsWatch]" = WeakKeyD
 
 
 def rights_watch() -> RightsWatch:
-    """Return the watch of this process (of its event loop)."""
+    """The watch of this process (of its event loop)."""
     return _watches.setdefault(asyncio.get_running_loop(), RightsWatch())

@@ -25,10 +25,10 @@ _reads: "WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[Hashable, _Rea
 
 
 async def read_once(key: Hashable, function: Callable[..., T], *arguments: Any) -> T:
-    """Return what `function` reads; who asks with the same key within `KEPT_S` gets the same.
+    """What `function` reads; who asks with the same key within `KEPT_S` gets the same.
 
-    The key must hold what the answer has to contain, such as the sequence of the news that are the reason to read: a read that began
-    before them is then another one. A read that failed is not kept.
+    The key must hold what the answer has to contain, such as the sequence of the news that are the reason to read: a
+    read that began before them is then another one. A read that failed is not kept.
     """
     loop = asyncio.get_running_loop()
     reads = _reads.setdefault(loop, OrderedDict())

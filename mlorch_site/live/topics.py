@@ -1,4 +1,7 @@
-"""Who may listen to what. A topic is `<prefix>` or `<prefix>.<rest>`; apps register a check per prefix; an unknown prefix is refused."""
+"""Who may listen to what.
+
+A topic is `<prefix>` or `<prefix>.<rest>`; apps register a check per prefix; an unknown prefix is refused.
+"""
 
 from collections.abc import Callable
 
@@ -24,14 +27,14 @@ def anybody_who_views(actor: Actor, rest: str) -> bool:
 
 
 def may_join(actor: Actor, topic: str) -> bool:
-    """Return whether the actor may listen to `topic`."""
+    """Whether the actor may listen to `topic`."""
     prefix, _, rest = topic.partition(".")
     check = _checks.get(prefix)
     return check is not None and actor.user is not None and actor.user.is_active and check(actor, rest)
 
 
 def parse(text: str) -> list[str]:
-    """Return the topics of a comma-separated list, without doubles. Raises ValueError beyond the limits."""
+    """The topics of a comma-separated list, without doubles. Raises ValueError beyond the limits."""
     topics = list(dict.fromkeys(part for part in text.split(",") if part))
     if len(topics) > TOPICS_MAX or any(len(topic) > TOPIC_MAX_CHARS or not topic.isprintable() for topic in topics):
         raise ValueError(f"at most {TOPICS_MAX} topics of {TOPIC_MAX_CHARS} printable characters")
@@ -39,7 +42,7 @@ def parse(text: str) -> list[str]:
 
 
 def position(text: str) -> int:
-    """Return the position (an event's sequence or a window's id) that a client has reached; 0 for none. Raises ValueError."""
+    """The position (an event's sequence or a window's id) that a client has reached; 0 for none. Raises ValueError."""
     number = int(text)
     if not 0 <= number <= POSITION_MAX:
         raise ValueError("a position is a number from 0 on")

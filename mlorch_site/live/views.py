@@ -12,7 +12,7 @@ from mlorch_site.live.selectors import missed_since, newest_sequence
 
 @requires(Action.VIEW)
 def events(request: HttpRequest) -> JsonResponse:
-    """Return what the websocket would have said since the position `since`."""
+    """What the websocket would have said since the position `since`."""
     try:
         topics = topic_rules.parse(request.GET.get("topics", ""))
         since = topic_rules.position(request.GET.get("since", "0"))

@@ -13,14 +13,14 @@ register = template.Library()
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """Return an icon of our sprite, hidden from screen readers: the text beside it says it."""
+    """An icon of our sprite, hidden from screen readers: the text beside it says it."""
     sprite = static("img/sprite.svg")
     return format_html('<svg class="icon-sprite" aria-hidden="true"><use href="{}#{}"/></svg>', sprite, name)
 
 
 @register.simple_tag
 def badge(look: Any) -> SafeString:
-    """Return a state as a badge with icon and word."""
+    """A state as a badge with icon and word."""
     return format_html(
         '<span class="badge bg-{}-lt text-{}-lt-fg">{} {}</span>', look.colour, look.colour, icon(look.icon), look.label
     )
@@ -28,31 +28,31 @@ def badge(look: Any) -> SafeString:
 
 @register.filter
 def pct(share: float | None) -> str:
-    """Return a share (0–1) in percent."""
+    """A share (0–1) in percent."""
     return "–" if share is None else f"{share * 100:.1f} %"
 
 
 @register.filter
 def ms(value: float | None) -> str:
-    """Return a latency in ms."""
+    """A latency in ms."""
     return "–" if value is None else f"{value:.1f} ms"
 
 
 @register.filter
 def points(share: float | None) -> str:
-    """Return a difference of shares in percentage points."""
+    """A difference of shares in percentage points."""
     return "–" if share is None else f"{share * 100:+.1f}"
 
 
 @register.filter
 def short(digest: str) -> str:
-    """Return the first characters of a digest."""
+    """The first characters of a digest."""
     return digest.removeprefix("sha256:")[:12] if digest else "–"
 
 
 @register.filter
 def words(name: str) -> str:
-    """Return an identifier as words."""
+    """An identifier as words."""
     return str(name).replace("_", " ")
 
 
@@ -71,10 +71,10 @@ def table(
     look: str = "card-table table-vcenter",
     **more: Any,
 ) -> SafeString:
-    """Return a table with the rows that stand between the tags.
+    """A table with the rows that stand between the tags.
 
-    `columns` is a list, or a text with "|" between the names. `more` is `page` for a pager, `filtered`, and what is said where there
-    are no rows: a `text`, or `empty` of the tag `when_empty`.
+    `columns` is a list, or a text with "|" between the names. `more` is `page` for a pager, `filtered`, and what is
+    said where there are no rows: a `text`, or `empty` of the tag `when_empty`.
     """
     heads = columns.split("|") if isinstance(columns, str) else columns
     known = {"caption": caption, "heads": heads, "look": look, "rows": content.strip() and content}
@@ -84,13 +84,13 @@ def table(
 
 @register.simple_tag
 def when_empty(title: str, text: str, url: str = "", action: str = "") -> dict[str, str]:
-    """Return what a table says where it has no rows (see components/empty.html)."""
+    """What a table says where it has no rows (see components/empty.html)."""
     return {"title": title, "text": text, "url": url, "action": action}
 
 
 @register.simple_tag(takes_context=True)
 def page_url(context: dict[str, Any], number: int) -> str:
-    """Return the present address with another page number; filters stay."""
+    """The present address with another page number; filters stay."""
     query = context["request"].GET.copy()
     query["page"] = str(number)
     return f"?{query.urlencode()}"
@@ -98,5 +98,5 @@ def page_url(context: dict[str, Any], number: int) -> str:
 
 @register.filter
 def subtract(left: int, right: int) -> int:
-    """Return left − right."""
+    """Left − right."""
     return int(left) - int(right)

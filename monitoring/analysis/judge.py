@@ -2,18 +2,24 @@
 
 Harmful, at any look, in one of three ways:
 
-* the 2×2 e-process against "the candidate's share is not larger" reaches its threshold and the observed difference is beyond the margin. The null is the plain
-  one, because it finds 1 % → 5 % on a tenth of the traffic in a median of about 115 candidate requests; the null "larger by the margin at most"
-  (`block_log_e` knows it) needs more than twice as many and never finds an excess as large as the margin. The price: a real difference inside the margin
-  can be called harmful when noise lifts the observed one beyond it (1 % → 1.5 % with a margin of 1 point: about one rollout in five).
-* the interval of the difference lies above the margin. It needs no concurrent baseline, so it also watches a candidate that has all the traffic.
+* the 2×2 e-process against "the candidate's share is not larger" reaches its threshold and the observed difference is
+  beyond the margin. The null is the plain
+  one, because it finds 1 % → 5 % on a tenth of the traffic in a median of about 115 candidate requests; the null
+  "larger by the margin at most"
+  (`block_log_e` knows it) needs more than twice as many and never finds an excess as large as the margin. The price:
+  a real difference inside the margin
+  can be called harmful when noise lifts the observed one beyond it (1 % → 1.5 % with a margin of 1 point: about one
+  rollout in five).
+* the interval of the difference lies above the margin. It needs no concurrent baseline, so it also watches a candidate
+  that has all the traffic.
 * an absolute safety stop.
 
-The probability to call a candidate harmful that is not worse, over all looks and guardrails, is at most α: the e-processes of the K guardrails share 0.8 α, the
-check on client errors has 0.1 α, the intervals share 0.1 α.
+The probability to call a candidate harmful that is not worse, over all looks and guardrails, is at most α: the
+e-processes of the K guardrails share 0.8 α, the check on client errors has 0.1 α, the intervals share 0.1 α.
 
-Healthy only when the bake is done, the minimum of requests is reached and the upper end of the anytime-valid interval of the difference (1 − α over all guardrails)
-lies below the margin for every guardrail. An empty arm is no data. Everything else is inconclusive.
+Healthy only when the bake is done, the minimum of requests is reached and the upper end of the anytime-valid interval
+of the difference (1 − α over all guardrails) lies below the margin for every guardrail. An empty arm is no data.
+Everything else is inconclusive.
 """
 
 import math
@@ -34,7 +40,10 @@ LOG_E_MAX = 700.0  # exp of more is not a float
 
 @dataclass(frozen=True)
 class Guardrail:
-    """A metric that the candidate may exceed by `margin` (a share, 0–1) at most. `slo_ms` belongs to `latency_over_slo`."""
+    """A metric that the candidate may exceed by `margin` (a share, 0–1) at most.
+
+    `slo_ms` belongs to `latency_over_slo`.
+    """
 
     metric: Literal["error_rate", "latency_over_slo", "client_error_rate"]
     margin: float
@@ -61,13 +70,16 @@ class Guardrail:
 
 
 def slo_key(slo_ms: float) -> str:
-    """Return how an SLO is written as a key: `100`, `2.5`."""
+    """How an SLO is written as a key: `100`, `2.5`."""
     return f"{slo_ms:g}"
 
 
 @dataclass(frozen=True)
 class ArmCounts:
-    """Counts of one arm in one block. `errors` are failures of the version; `client_errors` (4xx) are not among them."""
+    """Counts of one arm in one block.
+
+    `errors` are failures of the version; `client_errors` (4xx) are not among them.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -82,7 +94,7 @@ class ArmCounts:
             raise ValueError(f"counts of errors and client errors exclude each other: {counts}")
 
     def events(self, guardrail: Guardrail) -> int:
-        """Return the count that a guardrail looks at. Raises ValueError when its SLO was not counted: unknown is not zero."""
+        """The count that a guardrail looks at. Raises ValueError when its SLO was not counted: unknown is not zero."""
         if guardrail.slo_ms is not None:
             key = slo_key(guardrail.slo_ms)
             if self.requests and key not in self.over_slo:
@@ -103,8 +115,8 @@ class Block:
 class Tally:
     """What is folded for one guardrail: totals, and the e-process as its log with its running maximum.
 
-    `open_n` and `open_k` are candidate counts of the newest blocks without a baseline: they are in the totals, and join the next
-    block that has one, so that thin traffic loses no evidence.
+    `open_n` and `open_k` are candidate counts of the newest blocks without a baseline: they are in the totals, and join
+    the next block that has one, so that thin traffic loses no evidence.
     """
 
     candidate_n: int = 0
@@ -117,7 +129,9 @@ class Tally:
     open_k: int = 0
 
     def folded(self, candidate: tuple[int, int], baseline: tuple[int, int], margin: float) -> "Tally":
-        """Return the tally after one more block of (requests, events); the bet is made only from what was compared before it."""
+        """The tally after one more block of (requests, events); the bet is made only from what was compared before
+        it.
+        """
         log_e, waiting = self.log_e, (self.open_n + candidate[0], self.open_k + candidate[1])
         if baseline[0]:
             past = (self.candidate_n - self.open_n, self.candidate_k - self.open_k)
@@ -139,13 +153,16 @@ class Tally:
 
 @dataclass(frozen=True)
 class JudgeState:
-    """One tally per guardrail key. `guardrails` are those judged, with the check on client errors added by `initial_state`."""
+    """One tally per guardrail key.
+
+    `guardrails` are those judged, with the check on client errors added by `initial_state`.
+    """
 
     guardrails: tuple[Guardrail, ...]
     tallies: dict[str, Tally]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the state as JSON-able values."""
+        """The state as JSON-able values."""
         return {
             "guardrails": [asdict(guardrail) for guardrail in self.guardrails],
             "tallies": {key: asdict(tally) for key, tally in self.tallies.items()},
@@ -153,14 +170,16 @@ class JudgeState:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "JudgeState":
-        """Return the state of `to_dict`."""
+        """The state of `to_dict`."""
         guardrails = tuple(Guardrail(**guardrail) for guardrail in data["guardrails"])
         return cls(guardrails, {key: Tally(**tally) for key, tally in data["tallies"].items()})
 
 
 @dataclass(frozen=True)
 class SafetyLimits:
-    """An error share of `error_share` among at least `min_requests` candidate requests is harmful without statistics."""
+    """An error share of `error_share` among at least `min_requests` candidate requests is harmful without
+    statistics.
+    """
 
     error_share: float = 0.5
     min_requests: int = 20
@@ -200,15 +219,16 @@ class Assessment:
     method_version: str = METHOD_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the assessment as JSON-able values."""
+        """The assessment as JSON-able values."""
         return asdict(self)
 
 
 def initial_state(guardrails: list[Guardrail]) -> JudgeState:
-    """Return the state before any block.
+    """The state before any block.
 
-    With a guardrail on errors comes a check on client errors with the same margin: a 4xx caused by the client's input does not count against a version, but
-    when the arms differ in them, the version is the cause. The check can call a version harmful; it never keeps one from being healthy.
+    With a guardrail on errors comes a check on client errors with the same margin: a 4xx caused by the client's input
+    does not count against a version, but when the arms differ in them, the version is the cause. The check can call a
+    version harmful; it never keeps one from being healthy.
     """
     judged = list(guardrails)
     errors = next((guardrail for guardrail in guardrails if guardrail.metric == "error_rate"), None)
@@ -221,7 +241,7 @@ def initial_state(guardrails: list[Guardrail]) -> JudgeState:
 
 
 def fold(state: JudgeState, block: Block) -> JudgeState:
-    """Return the state after one more block."""
+    """The state after one more block."""
     tallies = {
         guardrail.key: state.tallies[guardrail.key].folded(
             (block.candidate.requests, block.candidate.events(guardrail)),
@@ -241,7 +261,7 @@ def assess(
     bake_done: bool = False,
     safety: SafetyLimits | None = None,
 ) -> Assessment:
-    """Return what the evidence says now. `bake_done` and `min_requests` are conditions of healthy, not of harmful."""
+    """What the evidence says now. `bake_done` and `min_requests` are conditions of healthy, not of harmful."""
     if not state.guardrails:
         return _without_guardrails(bake_done)
     limits = safety or SafetyLimits()
@@ -332,7 +352,7 @@ def _is_unsafe(tally: Tally, guardrail: Guardrail, safety: SafetyLimits) -> bool
 
 
 def sentence_of(result: GuardrailResult) -> str:
-    """Return one plain sentence with the numbers that a verdict rests on."""
+    """One plain sentence with the numbers that a verdict rests on."""
     if result.candidate_share is None:
         return f"{result.label}: the candidate has answered no request yet."
     is_harmful, margin = result.verdict is Verdict.HARMFUL, f"the margin of {result.margin * 100:g} points"

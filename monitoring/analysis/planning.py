@@ -16,10 +16,11 @@ BASE_MIN = 0.001  # a share of exactly 0 would promise a detection from nothing
 def candidate_requests_to_detect(
     base: float, excess: float, ratio: float = 1.0, alpha: float = 0.05, power: float = POWER
 ) -> float:
-    """Return how many candidate requests a two-sided two-proportion test needs to detect `base` → `base + excess`.
+    """How many candidate requests a two-sided two-proportion test needs to detect `base` → `base + excess`.
 
-    `ratio` is baseline requests per candidate request. n_c = (z_{α/2} √((1+1/r) p̄ q̄) + z_β √(p_c q_c + p_b q_b / r))² / δ² with
-    p̄ = (p_c + r p_b) / (1 + r) (Fleiss, Levin, Paik, Statistical Methods for Rates and Proportions, without continuity correction).
+    `ratio` is baseline requests per candidate request. n_c = (z_{α/2} √((1+1/r) p̄ q̄) + z_β √(p_c q_c + p_b q_b / r))²
+    / δ² with p̄ = (p_c + r p_b) / (1 + r) (Fleiss, Levin, Paik, Statistical Methods for Rates and Proportions, without
+    continuity correction).
     """
     if not 0 <= base < 1 or not 0 < excess <= 1 - base or ratio <= 0:
         raise ValueError("the shares must lie between 0 and 1 and the ratio above 0")
@@ -35,9 +36,10 @@ def candidate_requests_to_detect(
 def candidate_requests_to_promote(
     margin: float, base: float, ratio: float, guardrails: int = 1, alpha: float = DEFAULT_ALPHA
 ) -> int:
-    """Return how many candidate requests, both arms at share `base`, bring the interval's upper end below `margin`.
+    """How many candidate requests, both arms at share `base`, bring the interval's upper end below `margin`.
 
-    This is what healthy needs when the candidate is exactly as good, to 1 %. `ratio` is baseline requests per candidate request.
+    This is what healthy needs when the candidate is exactly as good, to 1 %. `ratio` is baseline requests per candidate
+    request.
     """
     return (
         _smallest(lambda n: _is_inside(n, max(1, round(n * ratio)), margin, base, alpha / guardrails)) or REQUESTS_MAX
@@ -45,7 +47,9 @@ def candidate_requests_to_promote(
 
 
 def _is_inside(candidate: int, baseline: int, margin: float, base: float, alpha: float) -> bool:
-    """Return whether both arms at share `base` put the harm interval below the margin; without a baseline nothing is judged."""
+    """Whether both arms at share `base` put the harm interval below the margin; without a baseline nothing is
+    judged.
+    """
     if not baseline:
         return False
     interval = difference_interval((candidate, round(candidate * base)), (baseline, round(baseline * base)), alpha)
@@ -53,7 +57,7 @@ def _is_inside(candidate: int, baseline: int, margin: float, base: float, alpha:
 
 
 def _smallest(holds: Callable[[int], bool]) -> int | None:
-    """Return about the smallest number (to 1 %) for which `holds`, by doubling and bisection; None beyond `REQUESTS_MAX`."""
+    """About the smallest number (to 1 %) for which `holds`, by doubling and bisection; None beyond `REQUESTS_MAX`."""
     high = 16
     while not holds(high):
         high *= 2
@@ -68,7 +72,10 @@ def _smallest(holds: Callable[[int], bool]) -> int | None:
 
 @dataclass(frozen=True)
 class StepForecast:
-    """What one step of a plan will see and what it could detect. `needed_requests` is 0 when nothing is there to compare with."""
+    """What one step of a plan will see and what it could detect.
+
+    `needed_requests` is 0 when nothing is there to compare with.
+    """
 
     weight_pct: int
     duration_s: float
@@ -79,7 +86,9 @@ class StepForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a plan can conclude. `promotion_s` is about how long after the last step began it can be healthy, None when never.
+    """What a plan can conclude.
+
+    `promotion_s` is about how long after the last step began it can be healthy, None when never.
 
     `needed_to_promote` counts candidate requests over all steps, 0 when no number of them is enough.
     """
@@ -101,10 +110,12 @@ def forecast(
     earlier_baseline: int = 0,
     is_mirrored: bool = False,
 ) -> Forecast:
-    """Return what a plan of (weight in percent, seconds) steps can conclude at `request_rate_per_s`, both arms at share `base`.
+    """What a plan of (weight in percent, seconds) steps can conclude at `request_rate_per_s`, both arms at share
+    `base`.
 
-    `earlier_baseline` are the stable arm's requests from before the first step that the judge will know; without them a plan that begins at
-    100 % has nothing to compare with. With `is_mirrored` the candidate gets copies, and the stable arm keeps all requests. Raises ValueError for weights outside 1–100 and negative or unknown numbers.
+    `earlier_baseline` are the stable arm's requests from before the first step that the judge will know; without them a
+    plan that begins at 100 % has nothing to compare with. With `is_mirrored` the candidate gets copies, and the stable
+    arm keeps all requests. Raises ValueError for weights outside 1–100 and negative or unknown numbers.
     """
     if any(not 0 < weight <= 100 or not 0 <= seconds < math.inf for weight, seconds in steps):
         raise ValueError("a step has a weight of 1 to 100 percent and a duration")
@@ -128,16 +139,24 @@ def forecast(
         return Forecast(rows, 0, None, False, _never(baseline))
     wait_s = max(seconds, (needed - seen_before[0]) / (request_rate_per_s * weight / 100))
     can = wait_s <= seconds + deadline_s
-    sentence = f"About {needed:,} candidate requests are needed before this can be promoted: about {duration(wait_s)} at {weight} %."
+    sentence = (
+        f"About {needed:,} candidate requests are needed before this can be promoted: about "
+        f"{duration(wait_s)} at {weight} %."
+    )
     if not can:
-        sentence += f" That is longer than the deadline of {duration(deadline_s)}: raise the last weight, the margin, or the traffic."
+        sentence += (
+            f" That is longer than the deadline of {duration(deadline_s)}: raise the last weight, the "
+            "margin, or the traffic."
+        )
     return Forecast(rows, needed, wait_s, can, sentence)
 
 
 def _needed_to_promote(
     guardrails: list[Guardrail], base: float, ratio: float, seen_before: tuple[float, float]
 ) -> int | None:
-    """Return the candidate requests, over all steps, that put every guardrail's interval below its margin; None when no number does."""
+    """The candidate requests, over all steps, that put every guardrail's interval below its margin; None when no number
+    does.
+    """
     candidate, baseline = seen_before
 
     def holds(requests: int) -> bool:
@@ -150,8 +169,14 @@ def _needed_to_promote(
 
 def _never(baseline: float) -> str:
     if baseline < 1:
-        return "All traffic goes to the candidate at once and nothing is there to compare it with, so the plan cannot conclude anything."
-    return f"The stable version's {baseline:,.0f} requests are too few to compare with: begin with a smaller weight, or widen the margin."
+        return (
+            "All traffic goes to the candidate at once and nothing is there to compare it with, so "
+            "the plan cannot conclude anything."
+        )
+    return (
+        f"The stable version's {baseline:,.0f} requests are too few to compare with: begin with a "
+        "smaller weight, or widen the margin."
+    )
 
 
 def _step(
@@ -168,7 +193,7 @@ def _step(
 
 
 def duration(seconds: float) -> str:
-    """Return a span of time in the unit people would use: `45 s`, `5 min`, `2.5 h`."""
+    """A span of time in the unit people would use: `45 s`, `5 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -8,7 +8,7 @@ SRM_ALARM_P = 0.001
 
 
 def sample_ratio_p(observed: tuple[int, int], weights_pct: tuple[int, int]) -> float:
-    """Return the χ² p-value (one degree of freedom) of an observed split of drawn requests against the weights."""
+    """The χ² p-value (one degree of freedom) of an observed split of drawn requests against the weights."""
     total, weight = sum(observed), sum(weights_pct)
     if total == 0 or 0 in weights_pct:
         return 1.0
@@ -20,10 +20,10 @@ def sample_ratio_p(observed: tuple[int, int], weights_pct: tuple[int, int]) -> f
 
 
 def is_sample_ratio_off(observed: tuple[int, int], weights_pct: tuple[int, int]) -> bool:
-    """Return whether the split is so unlikely (p < .001) that the counts must not be compared.
+    """Whether the split is so unlikely (p < .001) that the counts must not be compared.
 
-    The χ² alone, asked every second of ten minutes, would accuse one correct split in thirty; so the anytime-valid evidence
-    must agree. The counts are of one step: the weights were the same for all of them.
+    The χ² alone, asked every second of ten minutes, would accuse one correct split in thirty; so the anytime-valid
+    evidence must agree. The counts are of one step: the weights were the same for all of them.
     """
     if sample_ratio_p(observed, weights_pct) >= SRM_ALARM_P:
         return False

@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-PRIOR_REQUESTS = 100.0  # how many requests the assumed excess weighs against the candidate's own counts; tuned by simulation, any value is valid
+# How many requests the assumed excess weighs against the candidate's own counts; tuned by simulation, any value is
+# valid.
+PRIOR_REQUESTS = 100.0
 EXCESS_MIN = 0.02  # the smallest excess the bet starts with, so that a tiny margin does not make it timid
 BASELINE_MIN_REQUESTS = 10  # no bet before the baseline's share has been seen at all
 _BISECTIONS = 60
@@ -25,13 +27,14 @@ def _log_likelihood(successes: float, trials: float, share: float) -> float:
 def block_log_e(
     candidate: tuple[int, int], baseline: tuple[int, int], share_c: float, share_b: float, margin: float = 0.0
 ) -> float:
-    """Return the log of the factor by which one block multiplies the 2×2 e-process against "share_c ≤ share_b + margin".
+    """The log of the factor by which one block multiplies the 2×2 e-process against "share_c ≤ share_b + margin".
 
-    `candidate` and `baseline` are (requests, events) of the block; `share_c` and `share_b` are the bet, made from past blocks only. The denominator
-    is the null's point (q_b + margin, q_b) nearest to the bet in Kullback–Leibler divergence; without a margin that is q = (n_c θ_c + n_b θ_b) / n.
-    The factor's mean is at most 1 under all of the null: it falls away from the boundary, and on it n_c log(1 + dA) + n_b log(1 − dB) ≤ n log 1,
-    because at that point n_c A = n_b B, A = (θ_c − q_c) / (q_c (1 − q_c)), B = (q_b − θ_b) / (q_b (1 − q_b)).
-    Source: Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests", arXiv 2106.02693.
+    `candidate` and `baseline` are (requests, events) of the block; `share_c` and `share_b` are the bet, made from past
+    blocks only. The denominator is the null's point (q_b + margin, q_b) nearest to the bet in Kullback–Leibler
+    divergence; without a margin that is q = (n_c θ_c + n_b θ_b) / n. The factor's mean is at most 1 under all of the
+    null: it falls away from the boundary, and on it n_c log(1 + dA) + n_b log(1 − dB) ≤ n log 1, because at that point
+    n_c A = n_b B, A = (θ_c − q_c) / (q_c (1 − q_c)), B = (q_b − θ_b) / (q_b (1 − q_b)). Source: Turner, Ly, Grünwald,
+    "Generic E-variables for exact sequential k-sample tests", arXiv 2106.02693.
     """
     (n_c, k_c), (n_b, k_b) = candidate, baseline
     if not n_c or not n_b or share_c <= share_b + margin:
@@ -48,7 +51,7 @@ def block_log_e(
 
 
 def _nearest_null(k_c: float, n_c: int, k_b: float, n_b: int, margin: float) -> float:
-    """Return q with (k_c − n_c q_c) / (q_c (1 − q_c)) + (k_b − n_b q) / (q (1 − q)) = 0 for q_c = q + margin, by bisection."""
+    """Q with (k_c − n_c q_c) / (q_c (1 − q_c)) + (k_b − n_b q) / (q (1 − q)) = 0 for q_c = q + margin, by bisection."""
     low, high = k_b / n_b, k_c / n_c - margin
     for _ in range(_BISECTIONS):
         share = (low + high) / 2
@@ -61,8 +64,8 @@ def _nearest_null(k_c: float, n_c: int, k_b: float, n_b: int, margin: float) -> 
 def bet(candidate: tuple[int, int], baseline: tuple[int, int], margin: float) -> tuple[float, float] | None:
     """Return (share_c, share_b) to bet on in the next block, from the totals of all past blocks; None for no bet.
 
-    The baseline's share is smoothed by a Beta(½, ½) prior. The candidate's starts at the baseline's plus an excess and follows its own
-    counts as they come (a Beta prior of `PRIOR_REQUESTS` requests).
+    The baseline's share is smoothed by a Beta(½, ½) prior. The candidate's starts at the baseline's plus an excess and
+    follows its own counts as they come (a Beta prior of `PRIOR_REQUESTS` requests).
     """
     (n_c, k_c), (n_b, k_b) = candidate, baseline
     if n_b < BASELINE_MIN_REQUESTS:
@@ -86,19 +89,21 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def share_log_e(trials: int, events: int, share: float) -> float:
-    """Return the log of the mixture martingale against "the share is `share`" (0 < share < 1): B(k+½, n−k+½) / B(½, ½) / (p^k (1−p)^(n−k)).
+    """The log of the mixture martingale against "the share is `share`" (0 < share < 1): B(k+½, n−k+½) / B(½, ½) / (p^k
+    (1−p)^(n−k)).
 
-    With the events "assigned to the candidate" and its weight as `share` it is a sample-ratio test that may be looked at any time.
+    With the events "assigned to the candidate" and its weight as `share` it is a sample-ratio test that may be looked
+    at any time.
     """
     mixture = _log_beta(events + 0.5, trials - events + 0.5) - _log_beta(0.5, 0.5)
     return mixture - _log_likelihood(events, trials, share)
 
 
 def share_interval(trials: int, events: int, alpha: float) -> Interval:
-    """Return the confidence sequence of a share: the p at which the beta-binomial mixture martingale stays below 1/α.
+    """The confidence sequence of a share: the p at which the beta-binomial mixture martingale stays below 1/α.
 
-    The mixture is Beta(½, ½) (Krichevsky–Trofimov), see `share_log_e`. It covers the true share at all times at once with
-    probability 1 − α. Without trials it is [0, 1]. Raises ValueError for impossible counts.
+    The mixture is Beta(½, ½) (Krichevsky–Trofimov), see `share_log_e`. It covers the true share at all times at once
+    with probability 1 − α. Without trials it is [0, 1]. Raises ValueError for impossible counts.
     """
     if not 0 <= events <= trials or not 0 < alpha < 1:
         raise ValueError(f"{events} events of {trials} trials at level {alpha} make no interval")
@@ -116,7 +121,7 @@ def share_interval(trials: int, events: int, alpha: float) -> Interval:
 
 
 def _edge(excess: Callable[[float], float], outside: float, inside: float) -> float:
-    """Return where `excess` changes its sign between a point outside the interval and one inside, by bisection."""
+    """Where `excess` changes its sign between a point outside the interval and one inside, by bisection."""
     for _ in range(_BISECTIONS):
         middle = (outside + inside) / 2
         if middle in (0.0, 1.0) or excess(middle) >= 0:
@@ -127,7 +132,7 @@ def _edge(excess: Callable[[float], float], outside: float, inside: float) -> fl
 
 
 def difference_interval(candidate: tuple[int, int], baseline: tuple[int, int], alpha: float) -> Interval:
-    """Return a confidence sequence of share_c − share_b: each arm's own at α/2, put together by the union bound."""
+    """A confidence sequence of share_c − share_b: each arm's own at α/2, put together by the union bound."""
     one = share_interval(*candidate, alpha / 2)
     other = share_interval(*baseline, alpha / 2)
     return Interval(one.low - other.high, one.high - other.low)

@@ -15,6 +15,6 @@ WORST_FIRST = (Verdict.HARMFUL, Verdict.NO_DATA, Verdict.INCONCLUSIVE, Verdict.H
 
 
 def worst_of(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the worst verdict; without any it is no data, because no data is never a pass."""
+    """The worst verdict; without any it is no data, because no data is never a pass."""
     found = set(verdicts)
     return next((verdict for verdict in WORST_FIRST if verdict in found), Verdict.NO_DATA)

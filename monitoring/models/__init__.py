@@ -1,4 +1,6 @@
-"""How it behaves: windows of counts and latency per arm, where each gateway's telemetry stands, and how far it is rolled up."""
+"""How it behaves: windows of counts and latency per arm, where each gateway's telemetry stands, and how far it is
+rolled up.
+"""
 
 from monitoring.models.windows import KEPT, GatewayCursor, RollUpCursor, Window
 

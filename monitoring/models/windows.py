@@ -17,10 +17,11 @@ KEPT = {
 class Window(models.Model):
     """Counts and a latency histogram of one arm over `seconds` from `start`, from one gateway (or rolled up over all).
 
-    `requests` = ok + client_errors + server_errors + timeouts. `latency` is the histogram as in docs/wire.md section 4. Ids rise in order of
-    arrival, and of commit, so a reader with a cursor misses none, late ones neither. Roll-ups (all wider ones of `KEPT`) have an empty `gateway` and hold
-    exactly the one-second windows up to the `RollUpCursor`. `compared` answers of a shadow arm were held against those that clients got, `agreed` of them
-    said the same; the differences are absolute ones of their numbers.
+    `requests` = ok + client_errors + server_errors + timeouts. `latency` is the histogram as in docs/wire.md section 4.
+    Ids rise in order of arrival, and of commit, so a reader with a cursor misses none, late ones neither. Roll-ups (all
+    wider ones of `KEPT`) have an empty `gateway` and hold exactly the one-second windows up to the `RollUpCursor`.
+    `compared` answers of a shadow arm were held against those that clients got, `agreed` of them said the same; the
+    differences are absolute ones of their numbers.
     """
 
     environment = models.CharField(max_length=40)

@@ -1,7 +1,7 @@
 """Roll windows up exactly, and let old ones go, by rule.
 
-Each one-second window is added to every roll-up once, in the order of arrival, however late it comes: the cursor moves in the transaction
-that adds it. Only what is rolled up already is let go.
+Each one-second window is added to every roll-up once, in the order of arrival, however late it comes: the cursor moves
+in the transaction that adds it. Only what is rolled up already is let go.
 """
 
 from collections import defaultdict
@@ -40,7 +40,7 @@ type_Key = tuple[str, str, str, int, str, datetime]
 
 
 def has_windows_to_roll_up() -> bool:
-    """Return whether one-second windows arrived since the last time."""
+    """Whether one-second windows arrived since the last time."""
     cursor = RollUpCursor.objects.filter(pk=1).values_list("window_id", flat=True).first() or 0
     return Window.objects.filter(seconds=1, id__gt=cursor).exists()
 

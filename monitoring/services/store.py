@@ -29,7 +29,7 @@ def _check_clocks(batch: WindowBatch, now: datetime) -> None:
 
 
 def _row(gateway: str, window: window_batch.Window) -> Window:
-    """Return the unsaved row of a window."""
+    """The unsaved row of a window."""
     values = msgspec.structs.asdict(window)
     values |= {
         "start": clock.from_unix(window.start),
@@ -43,7 +43,8 @@ def _row(gateway: str, window: window_batch.Window) -> Window:
 def windows_store(*, gateway: str, batch: WindowBatch, now: datetime) -> int:
     """Store a batch and return its sequence. A batch that is known already is accepted again without effect.
 
-    Raises BatchGap when an earlier one is missing and the gateway does not say that it lost it, Invalid when a clock is wrong.
+    Raises BatchGap when an earlier one is missing and the gateway does not say that it lost it, Invalid when a clock is
+    wrong.
     """
     _check_clocks(batch, now)
     cursor, _ = GatewayCursor.objects.select_for_update().get_or_create(
@@ -54,7 +55,8 @@ def windows_store(*, gateway: str, batch: WindowBatch, now: datetime) -> int:
     if batch.sequence != cursor.sequence + 1 and not batch.gap:
         expected = cursor.sequence + 1
         raise BatchGap(f"Batch {expected} is missing.", details={"expected": expected})
-    # Publishing takes the lock of the event head, so the ids that follow are given in the order of commits: a reader with a cursor
+    # Publishing takes the lock of the event head, so the ids that follow are given in the order of commits: a reader
+    # with a cursor
     # never passes over windows of a slower transaction.
     for environment, endpoint in sorted({(window.environment, window.endpoint) for window in batch.windows}):
         publish(

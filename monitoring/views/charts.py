@@ -12,7 +12,9 @@ from monitoring.news import points_since
 
 @requires(Action.VIEW)
 def points(request: HttpRequest, environment: str, endpoint: str) -> JsonResponse:
-    """Return what the websocket would have said since the window id `since`; without it, the points of the last ten minutes."""
+    """What the websocket would have said since the window id `since`; without it, the points of the last ten
+    minutes.
+    """
     if not topic_rules.may_join(actor_of(request), f"endpoint.{environment}.{endpoint}"):
         raise NotFound("There is no such endpoint.")
     try:

@@ -62,7 +62,7 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
         return metrics
 
     def get_origin(self, version: Version) -> dict[str, Any]:
-        """Return how the version was made and what it needs to run, as far as it is known."""
+        """How the version was made and what it needs to run, as far as it is known."""
         return {key: version.evidence[key] for key in ORIGIN if key in version.evidence}
 
 

@@ -33,10 +33,10 @@ class ApprovalProgress:
 
 
 def evaluate(rules: list[dict[str, object]], approvals: Mapping[str, Collection[str]]) -> ApprovalProgress:
-    """Return the progress of `rules` given `approvals`: person → roles held. Excluded people must not be in it.
+    """The progress of `rules` given `approvals`: person → roles held. Excluded people must not be in it.
 
-    Which person counts for which rule is found by maximum bipartite matching, so that neither the order of approvals nor of rules matters:
-    somebody with two roles counts where it helps.
+    Which person counts for which rule is found by maximum bipartite matching, so that neither the order of approvals
+    nor of rules matters: somebody with two roles counts where it helps.
     """
     seats = [str(rule["role"]) for rule in rules for _ in range(int(str(rule["count"])))]
     taken: dict[int, str] = {}

@@ -18,7 +18,9 @@ DECIDED_BY = ("status", "requester", "excluded", "scopes", "rules")  # what `why
 
 
 def approvals_visible_to(actor: Actor) -> QuerySet[ApprovalRequest]:
-    """Return the requests an actor may see: those whose scopes it has a binding in (reads the scopes of all for a scoped actor)."""
+    """The requests an actor may see: those whose scopes it has a binding in (reads the scopes of all for a scoped
+    actor).
+    """
     requests = ApprovalRequest.objects.select_related("requester", "policy__environment")
     scopes = actor.visible_scopes()
     if scopes is None:
@@ -28,7 +30,7 @@ def approvals_visible_to(actor: Actor) -> QuerySet[ApprovalRequest]:
 
 
 def approval_for(actor: Actor, pk: UUID | str, *, action: Action = Action.VIEW) -> ApprovalRequest:
-    """Return a request the actor may do `action` on. Raises NotFound or Forbidden."""
+    """A request the actor may do `action` on. Raises NotFound or Forbidden."""
     request = approvals_visible_to(actor).filter(pk=pk).first()
     if request is None:
         raise NotFound("There is no such approval request.")
@@ -37,7 +39,9 @@ def approval_for(actor: Actor, pk: UUID | str, *, action: Action = Action.VIEW) 
 
 
 def counting_decisions(request: ApprovalRequest) -> dict[int, Decision]:
-    """Return the newest decision of each person, by user id (reads the decisions, unless a list has read those of all its rows)."""
+    """The newest decision of each person, by user id (reads the decisions, unless a list has read those of all its
+    rows).
+    """
     decisions = request.decisions.all()
     if "decisions" not in getattr(request, "_prefetched_objects_cache", {}):
         decisions = decisions.select_related("person")
@@ -45,7 +49,7 @@ def counting_decisions(request: ApprovalRequest) -> dict[int, Decision]:
 
 
 def approving_decisions(request: ApprovalRequest) -> list[Decision]:
-    """Return the decisions that count as approvals of what is asked about."""
+    """The decisions that count as approvals of what is asked about."""
     return [
         decision
         for user_id, decision in counting_decisions(request).items()
@@ -56,13 +60,13 @@ def approving_decisions(request: ApprovalRequest) -> list[Decision]:
 
 
 def approval_progress(request: ApprovalRequest) -> ApprovalProgress:
-    """Return how far the request's rules are met, by the roles people held when they decided."""
+    """How far the request's rules are met, by the roles people held when they decided."""
     approvals = {decision.person.username: decision.roles for decision in approving_decisions(request)}
     return evaluate(request.rules, approvals)
 
 
 def why_cannot_decide(actor: Actor, request: ApprovalRequest) -> str:
-    """Return why this actor cannot decide on the request, empty when it can."""
+    """Why this actor cannot decide on the request, empty when it can."""
     if request.status != ApprovalStatus.OPEN:
         return f"The request is {request.status}; nothing is to be decided."
     if actor.user is None:
@@ -85,7 +89,9 @@ def why_cannot_decide(actor: Actor, request: ApprovalRequest) -> str:
 
 
 def waiting_for(actor: Actor) -> QuerySet[ApprovalRequest]:
-    """Return the open requests this actor can decide on and has not approved yet, oldest first (looks at the `WAITING_MAX` oldest)."""
+    """The open requests this actor can decide on and has not approved yet, oldest first (looks at the `WAITING_MAX`
+    oldest).
+    """
     requests = approvals_visible_to(actor).order_by("created_at")
     if actor.user is None:
         return requests.none()
@@ -97,5 +103,5 @@ def waiting_for(actor: Actor) -> QuerySet[ApprovalRequest]:
 
 
 def roles_now(user: User, scopes: list[str]) -> list[str]:
-    """Return the roles a person holds in `scopes` today; none when disabled."""
+    """The roles a person holds in `scopes` today; none when disabled."""
     return sorted(role.value for role in actor_for_user(user).roles_in(scopes))

@@ -1,4 +1,7 @@
-"""Open, decide, void and re-check approval requests. They are about a subject and a content hash; what a subject is they do not know."""
+"""Open, decide, void and re-check approval requests.
+
+They are about a subject and a content hash; what a subject is they do not know.
+"""
 
 from datetime import datetime, timedelta
 
@@ -56,7 +59,9 @@ def approval_open(
     requester: User,
     excluded: list[int],
 ) -> ApprovalRequest:
-    """Ask for the decisions that `policy` wants about a subject with this content. Without rules it is approved at once.
+    """Ask for the decisions that `policy` wants about a subject with this content.
+
+    Without rules it is approved at once.
 
     An open request of the same subject is voided first: its content is not asked about any more.
     """
@@ -91,8 +96,8 @@ def approval_open(
 def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, comment: str) -> ApprovalRequest:
     """Note a person's decision; the last approval that the rules need approves the request, one rejection ends it.
 
-    Raises Invalid for an unknown kind or a missing comment, Forbidden for the requester and for people without a role that counts,
-    Conflict when the request has ended or expired meanwhile.
+    Raises Invalid for an unknown kind or a missing comment, Forbidden for the requester and for people without a role
+    that counts, Conflict when the request has ended or expired meanwhile.
     """
     request = ApprovalRequest.objects.select_for_update().select_related("policy").get(pk=request.pk)
     _check_decision(actor, request, kind, comment)
@@ -156,7 +161,7 @@ def approval_withdraw(*, actor: Actor, request: ApprovalRequest, reason: str) ->
 
 
 def approvals_past(now: datetime) -> QuerySet[ApprovalRequest]:
-    """Return the open requests past their time."""
+    """The open requests past their time."""
     return ApprovalRequest.objects.filter(status=ApprovalStatus.OPEN, expires_at__lte=now)
 
 
@@ -173,9 +178,10 @@ def approvals_expire(*, now: datetime) -> int:
 
 
 def approval_recheck(request: ApprovalRequest, content_hash: str, now: datetime) -> str:
-    """Return why an approval does not hold any more when it is to take effect, empty when it does.
+    """Why an approval does not hold any more when it is to take effect, empty when it does.
 
-    Looked at: its status and age, the content it was given for, and whether those who approved are still active and in their roles.
+    Looked at: its status and age, the content it was given for, and whether those who approved are still active and in
+    their roles.
     """
     if request.status != ApprovalStatus.APPROVED:
         return f"The approval is {request.status}."

@@ -7,6 +7,6 @@ from registry.backends.base import Backend
 
 
 def backend() -> Backend:
-    """Return the backend of `settings.REGISTRY_BACKEND`; importing MLflow's happens here, inside the process that needs it."""
+    """The backend of `settings.REGISTRY_BACKEND`; importing MLflow's happens here, inside the process that needs it."""
     made: Backend = import_string(settings.REGISTRY_BACKEND)()
     return made

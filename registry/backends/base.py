@@ -29,7 +29,10 @@ class SeenModel:
 
 @dataclass(frozen=True)
 class SeenVersion:
-    """A model version as the registry shows it. `logged_model` is the id of the logged model it was made from, or empty."""
+    """A model version as the registry shows it.
+
+    `logged_model` is the id of the logged model it was made from, or empty.
+    """
 
     model: str
     number: int

@@ -65,7 +65,7 @@ class FakeBackend:
 
     @classmethod
     def snapshot(cls) -> "type_Snapshot":
-        """Return all that is there, for `restore`."""
+        """All that is there, for `restore`."""
         return dict(cls._models), dict(cls._versions), dict(cls._files), dict(cls._evidence)
 
     @classmethod

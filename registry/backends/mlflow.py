@@ -26,7 +26,7 @@ def _time(milliseconds: int | None) -> datetime:
 
 
 def _text(value: Any, limit: int = TEXT_MAX) -> str:
-    """Return a text the database can hold: of bounded length and without NUL, which PostgreSQL refuses."""
+    """A text the database can hold: of bounded length and without NUL, which PostgreSQL refuses."""
     return str(value or "").replace("\0", "")[:limit]
 
 
@@ -39,7 +39,7 @@ def _bounded(values: dict[str, Any], limit: int = ITEMS_MAX) -> dict[str, Any]:
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, Any]:
-    """Return the metrics that are numbers; NaN and infinities are not JSON."""
+    """The metrics that are numbers; NaN and infinities are not JSON."""
     return _bounded({name: value for name, value in metrics.items() if math.isfinite(value)})
 
 
@@ -120,7 +120,7 @@ class MlflowBackend:
         )
 
     def evidence(self, version: SeenVersion) -> Evidence:
-        """Return metrics, params, datasets and origin of a version, out of its run and its logged model."""
+        """Metrics, params, datasets and origin of a version, out of its run and its logged model."""
         values: dict[str, Any] = {}
         if run := self._found(self._client.get_run, version.run_id):
             values = self._of_run(run)
@@ -130,7 +130,7 @@ class MlflowBackend:
         return Evidence(values)
 
     def _found(self, get: Callable[[str], Any], key: str) -> Any:
-        """Return what `get` gives for `key`, None when there is no key or MLflow does not have it."""
+        """What `get` gives for `key`, None when there is no key or MLflow does not have it."""
         if not key:
             return None
         with self._speaking():
@@ -169,7 +169,9 @@ class MlflowBackend:
             self._client.delete_registered_model_alias(model, alias)
 
     def files(self, model: str, number: int) -> Iterator[SeenFile]:
-        """List the artifact files of a version, folder by folder; of a tree with very many folders only the first ones."""
+        """List the artifact files of a version, folder by folder; of a tree with very many folders only the first
+        ones.
+        """
         # MLflow must not be loaded before `__init__` has set what it reads.
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

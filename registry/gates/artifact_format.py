@@ -1,6 +1,7 @@
 """Which files can run code when they are loaded. Pickles are read opcode by opcode, never loaded.
 
-A scanner can be fooled, so what it finds is a warning for people; that code runs only in the isolated worker is what protects.
+A scanner can be fooled, so what it finds is a warning for people; that code runs only in the isolated worker is what
+protects.
 """
 
 import pickletools
@@ -50,7 +51,7 @@ def _is_known(name: str) -> bool:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Return the modules that a pickle names, as `module.name`; an unreadable one gives `unreadable`."""
+    """The modules that a pickle names, as `module.name`; an unreadable one gives `unreadable`."""
     try:
         data = path.read_bytes() if path.stat().st_size <= READ_MAX_BYTES else b""
         return _imports(data) if data else {"unreadable"}

@@ -12,8 +12,8 @@ from registry.models.environments import Policy
 class ApprovalRequest(models.Model):
     """A request for decisions on a subject. Bound to `content_hash`: what is approved is exactly that content.
 
-    `rules` is copied from the policy revision at the time of the request. `scopes` are the permission scopes the subject lies in.
-    `excluded` are user ids that may not decide (requester, author of the version).
+    `rules` is copied from the policy revision at the time of the request. `scopes` are the permission scopes the
+    subject lies in. `excluded` are user ids that may not decide (requester, author of the version).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

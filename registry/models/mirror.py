@@ -34,8 +34,8 @@ class Model(models.Model):
 class Version(models.Model):
     """A model version. `digest` is `sha256:…` over its artifacts; `evidence` is what MLflow knows about its making.
 
-    `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `experiment`, `datasets`, `git_commit`, `source_type`, `flavors`,
-    `requirements` (list of lines), `python`, `input_example` (JSON or null), `run_url`.
+    `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `experiment`, `datasets`, `git_commit`,
+    `source_type`, `flavors`, `requirements` (list of lines), `python`, `input_example` (JSON or null), `run_url`.
     """
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")

@@ -22,7 +22,10 @@ ALIAS_MOVED = "alias_moved"
 
 @transaction.atomic
 def alias_want(*, actor: Actor, model: Model, name: str, version_number: int | None, reason: str) -> AliasIntent:
-    """Want an alias of `model` at a version (None: nowhere). The registry's worker writes it; wanting the same again is harmless."""
+    """Want an alias of `model` at a version (None: nowhere).
+
+    The registry's worker writes it; wanting the same again is harmless.
+    """
     now = clock.now()
     intent = AliasIntent.objects.select_for_update().filter(model=model, name=name).first()
     if intent is not None and intent.version_number == version_number and _is_under_way_or_there(intent):
@@ -46,7 +49,7 @@ def _is_under_way_or_there(intent: AliasIntent) -> bool:
 
 
 def alias_claim(*, intent_id: int, now: datetime) -> AliasIntent | None:
-    """Return an alias that is due to be written, for this worker alone; None when it is not due or another has it.
+    """An alias that is due to be written, for this worker alone; None when it is not due or another has it.
 
     When the worker dies, the alias is due again after a while.
     """
@@ -60,7 +63,8 @@ def alias_claim(*, intent_id: int, now: datetime) -> AliasIntent | None:
 def alias_applied(*, actor: Actor, intent: AliasIntent) -> None:
     """Note that MLflow has the alias where `intent` wanted it.
 
-    When another wish came in between, this write may have come after its write: then the newer wish is written once more.
+    When another wish came in between, this write may have come after its write: then the newer wish is written once
+    more.
     """
     now, version_number = clock.now(), intent.version_number
     if not swap(intent, "version_number", applied_at=now, last_error="", due_at=None):
@@ -87,7 +91,8 @@ def alias_failed(*, intent: AliasIntent, error: str, now: datetime) -> None:
 def note_alias_moves(*, actor: Actor, model: Model, seen: dict[str, int], now: datetime) -> None:
     """Mirror the aliases of a model; an alias that mlorch had placed and somebody else moved becomes a finding.
 
-    `now` is the moment before the registry was read: what mlorch itself wrote after it was not seen yet, and is left alone.
+    `now` is the moment before the registry was read: what mlorch itself wrote after it was not seen yet, and is left
+    alone.
     """
     known = {alias.name: alias for alias in model.aliases.all()}
     intents = {intent.name: intent for intent in model.alias_intents.all()}
@@ -134,7 +139,8 @@ def _close_findings(model: Model, alias: str, resolution: str, now: datetime) ->
 
 @transaction.atomic
 def finding_resolve(*, actor: Actor, finding: Finding, how: str) -> Finding:
-    """Resolve a finding: `adopt` takes what was found as wanted, `revert` writes back what mlorch wants, `note` only closes it.
+    """Resolve a finding: `adopt` takes what was found as wanted, `revert` writes back what mlorch wants, `note` only
+    closes it.
 
     Raises Conflict when it is resolved already, Invalid for another word.
     """

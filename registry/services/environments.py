@@ -50,7 +50,9 @@ def environment_create(
 
 @transaction.atomic
 def policy_revise(*, actor: Actor, environment: Environment, **fields: Any) -> Policy:
-    """Write the next revision of an environment's policy; fields not given stay as they are. Raises Invalid with the field to blame.
+    """Write the next revision of an environment's policy; fields not given stay as they are.
+
+    Raises Invalid with the field to blame.
 
     Earlier revisions are never changed: open releases keep the revision they were requested under.
     """

@@ -31,7 +31,7 @@ class LeaseLost(Exception):
 
 
 def lease_take(now: datetime) -> int | None:
-    """Return the epoch of the sync lease, or None when another sync has it."""
+    """The epoch of the sync lease, or None when another sync has it."""
     free = Q(lease_until=None) | Q(lease_until__lt=now)
     taken = BackendState.objects.filter(free, pk=1).update(
         lease_until=now + timedelta(seconds=LEASE_S), lease_epoch=F("lease_epoch") + 1
@@ -60,7 +60,7 @@ class _Known:
     aliases: dict[str, dict[str, int]]
 
     def is_same(self, seen: SeenModel, versions: list[SeenVersion]) -> bool:
-        """Return whether our rows already say what was seen of a model."""
+        """Whether our rows already say what was seen of a model."""
         mirrored = {version.number: _values_of(version) for version in versions}
         ours = self.versions.get(seen.name, {})
         present = {number: row for number, row in ours.items() if row["status"] != VersionStatus.DELETED}
@@ -98,8 +98,8 @@ def _read_known() -> _Known:
 def sync_from_backend(backend: Backend, *, epoch: int, now: datetime) -> int:
     """Read the registry and mirror it; return how many models changed. Raises BackendDown.
 
-    `now` is the moment before the first look. Each model is written by itself, so that a large first sync makes progress; nothing is
-    written once the lease was taken over.
+    `now` is the moment before the first look. Each model is written by itself, so that a large first sync makes
+    progress; nothing is written once the lease was taken over.
     """
     seen_models = backend.models()
     by_model: dict[str, list[SeenVersion]] = {model.name: [] for model in seen_models}
@@ -125,7 +125,7 @@ def sync_from_backend(backend: Backend, *, epoch: int, now: datetime) -> int:
 
 
 def _evidence(backend: Backend, versions: list[SeenVersion], epoch: int) -> type_Evidence:
-    """Return number → evidence. A version whose run cannot be read has none; it must not stop the mirror."""
+    """Number → evidence. A version whose run cannot be read has none; it must not stop the mirror."""
     evidence: type_Evidence = {}
     for version in versions:
         _lease_renew(epoch)

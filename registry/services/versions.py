@@ -37,9 +37,11 @@ def digest_want(*, version: Version, now: datetime) -> None:
 
 
 def digest_recheck(*, version: Version, since: datetime, now: datetime) -> str:
-    """Return why it is not known yet whether MLflow still has what was approved at `since`, empty once it was looked at after that.
+    """Why it is not known yet whether MLflow still has what was approved at `since`, empty once it was looked at after
+    that.
 
-    The first call orders the look; until it is done the caller waits with the sentence. A change it finds shows as another digest.
+    The first call orders the look; until it is done the caller waits with the sentence. A change it finds shows as
+    another digest.
     """
     if version.digest_looked_at is not None and version.digest_looked_at >= since:
         return ""
@@ -60,7 +62,9 @@ def version_digested(
     signature: Any,
     looked_at: datetime,
 ) -> Version:
-    """Note the digest of a version with what its files say; `looked_at` is when reading them began. Another digest than before is a finding: the artifacts were changed.
+    """Note the digest of a version with what its files say; `looked_at` is when reading them began.
+
+    Another digest than before is a finding: the artifacts were changed.
 
     Approvals are bound to the digest, so those given for the old one do not hold any more.
     """

@@ -114,12 +114,12 @@ ROLE_FOLDERS = {"models", "services", "views", "api", "commands", "strategies"}
 
 
 def own_sources(*roots: str) -> list[Path]:
-    """Return our modules without what a compiler made."""
+    """Our modules without what a compiler made."""
     return [path for path in sources(*(roots or PACKAGES)) if not path.stem.endswith("_pb2")]
 
 
 def nouns() -> dict[str, set[str]]:
-    """Return file name → rooms that have it; a role folder is no room, and role names are left out."""
+    """File name → rooms that have it; a role folder is no room, and role names are left out."""
     rooms: dict[str, set[str]] = defaultdict(set)
     for path in own_sources():
         if path.stem not in ROLE_NAMES and path.parent.name not in ROLE_FOLDERS:
@@ -156,5 +156,5 @@ def test_files__every_noun__is_in_the_glossary():
 
 
 def forms_of(word: str) -> set[str]:
-    """Return the word in the singular and the plural, whichever it is."""
+    """The word in the singular and the plural, whichever it is."""
     return {word, f"{word}s", word.removesuffix("s"), word.removesuffix("es"), re.sub("ies$", "y", word)}

@@ -54,7 +54,7 @@ def module_of(path: Path) -> str:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Return module → modules of ours it names, wherever: inside functions and for type checkers too.
+    """Module → modules of ours it names, wherever: inside functions and for type checkers too.
 
     That a package is loaded before its modules is no edge: a package may gather what its modules define.
     """
@@ -73,7 +73,7 @@ def import_graph() -> dict[str, set[str]]:
 
 
 def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """Return the groups of modules that reach each other."""
+    """The groups of modules that reach each other."""
     reached: dict[str, set[str]] = {}
     for start in graph:
         seen, ahead = set[str](), list(graph[start])

@@ -21,7 +21,7 @@ def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tu
 
 
 def permissions_of(pattern: URLPattern) -> list[object]:
-    """Return what a route declares, for each of its methods: a view that is a class declares it on the class."""
+    """What a route declares, for each of its methods: a view that is a class declares it on the class."""
     view = pattern.callback
     declared = getattr(view, "permission", None) or getattr(getattr(view, "cls", None), "permission", None)
     return list(declared.values()) if isinstance(declared, dict) else [declared]

@@ -1,4 +1,7 @@
-"""Templates can be read by their indentation: what closes stands as deep as what it closes. The formatter alone does not see to that."""
+"""Templates can be read by their indentation: what closes stands as deep as what it closes.
+
+The formatter alone does not see to that.
+"""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +22,9 @@ TAG = re.compile(
 
 
 def tags(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the name and the place of each tag that opens or closes something; names of closing ones begin with a slash."""
+    """Yield the name and the place of each tag that opens or closes something; names of closing ones begin with a
+    slash.
+    """
     for found in TAG.finditer(text):
         name = re.sub("^end", "/", found["block"] or "") or found["element"] or ""
         if name.strip("/") in BLOCKS if found["block"] else name and name.strip("/") not in VOID:
@@ -27,14 +32,14 @@ def tags(text: str) -> Iterator[tuple[str, int]]:
 
 
 def line_and_depth(text: str, place: int) -> tuple[int, int, bool]:
-    """Return the line of a place, how deep that is indented, and whether it begins at the place."""
+    """The line of a place, how deep that is indented, and whether it begins at the place."""
     start = text.rfind("\n", 0, place) + 1
     depth = re.match(" *", text[start:]).end()  # type: ignore[union-attr]
     return text.count("\n", 0, place) + 1, depth, start + depth == place
 
 
 def misplaced(text: str) -> list[str]:
-    """Return the closing tags that begin a line and are not as deep as what they close."""
+    """The closing tags that begin a line and are not as deep as what they close."""
     wrong, opened = [], []
     for name, place in tags(text):
         line, depth, is_first = line_and_depth(text, place)

@@ -12,9 +12,10 @@ STYLE = """
 
 
 def table(results: list[Any]) -> str:
-    """Return all measurements as a Markdown table."""
+    """All measurements as a Markdown table."""
     lines = [
-        "| server | connections | rows | requests/s | p50 ms | p99 ms | CPU µs/request | memory MB (unique / resident) |",
+        "| server | connections | rows | requests/s | p50 ms | p99 ms | CPU µs/request | memory "
+        "MB (unique / resident) |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for result in results:
@@ -24,14 +25,15 @@ def table(results: list[Any]) -> str:
         for run in result.runs:
             failed = f" ({run.failed} failed)" if run.failed else ""
             lines.append(
-                f"| {name} | {run.connections} | {run.rows} | {run.rate:,.0f}{failed} | {run.p50_ms:.2f} | {run.p99_ms:.2f} "
+                f"| {name} | {run.connections} | {run.rows} | {run.rate:,.0f}{failed} | "
+                f"{run.p50_ms:.2f} | {run.p99_ms:.2f} "
                 f"| {run.cpu_us:,.0f} | {result.unique_mb:.0f} / {result.resident_mb:.0f} |"
             )
     return "\n".join(lines)
 
 
 def picture(results: list[Any]) -> str:
-    """Return bars of requests per second as SVG, one panel per load, legible on light and dark pages."""
+    """Bars of requests per second as SVG, one panel per load, legible on light and dark pages."""
     parts: list[str] = []
     top = 0
     for load, title in PANELS:

@@ -78,7 +78,7 @@ def _stamps(paths: Iterable[Path]) -> set[str]:
 
 
 def failures(events: list[Event], answers: list[Seen]) -> dict[str, tuple[int, int, int]]:
-    """Return kind → (events, requests that one of them touched, those of them that failed)."""
+    """Kind → (events, requests that one of them touched, those of them that failed)."""
     told = {}
     for kind, count in Counter(event.kind for event in events).items():
         spans = [event for event in events if event.kind == kind]

@@ -42,13 +42,13 @@ def _kinds(product: Product) -> Iterator[tuple[str, int]]:
 
 
 def _spent_s(pid: int) -> float:
-    """Return the processor time that a process has used."""
+    """The processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def idle_pct(product: Product) -> dict[str, float]:
-    """Return kind → percent of a core over `MEASURED_S`, of the processes that live all the time."""
+    """Kind → percent of a core over `MEASURED_S`, of the processes that live all the time."""
     before = {pid: (kind, _spent_s(pid)) for kind, pid in _kinds(product)}
     began = time.monotonic()
     time.sleep(MEASURED_S)
@@ -77,7 +77,7 @@ class House:
         return closing(sqlite3.connect(path, timeout=20))
 
     def rows(self, query: str) -> list[tuple[str, ...]]:
-        """Return what the site's database answers."""
+        """What the site's database answers."""
         with self._database() as database:
             return database.execute(query).fetchall()
 
@@ -92,7 +92,7 @@ class House:
         until(lambda: self.rows(open_ones) == [(0,)], f"{count} endpoints are served", within_s=READY_WITHIN_S)
 
     def idle(self, count: int) -> list[Row]:
-        """Return what `count` endpoints cost while nobody calls them."""
+        """What `count` endpoints cost while nobody calls them."""
         self.grow_to(count)
         time.sleep(SETTLE_S)
         pct = idle_pct(self.product)
@@ -101,7 +101,7 @@ class House:
         return rows + [Row(f"{count} endpoints, idle: {kind}", pct[kind], "%") for kind in (*OWN, *OTHERS)]
 
     def reactions(self) -> list[Row]:
-        """Return how soon agent and gateway follow, over further endpoints made one after the other."""
+        """How soon agent and gateway follow, over further endpoints made one after the other."""
         first = self._endpoints + 1
         for _ in range(REACTIONS):
             self.grow_to(self._endpoints + 1)
@@ -124,7 +124,9 @@ class House:
         return (self.product.data_dir / "run" / "agent" / f"{replica}.json").stat().st_mtime
 
     def _routes(self) -> tuple[list[float], list[float]]:
-        """Return when each revision was published, and after how many seconds it was acknowledged, by the news of both."""
+        """Return when each revision was published, and after how many seconds it was acknowledged, by the news of
+        both.
+        """
         published, obeyed = [], []
         for at, data in self.rows("select at, data from live_event where topic = 'gateways' order by sequence"):
             if "revision" in json.loads(data):

@@ -22,7 +22,7 @@ print(took, psutil.Process().memory_info().rss / 1e6)
 
 
 def measure(module: str) -> tuple[float, float]:
-    """Return seconds and megabytes of one import in a fresh interpreter."""
+    """Seconds and megabytes of one import in a fresh interpreter."""
     with tempfile.TemporaryDirectory() as folder:
         env = {"PATH": os.environ["PATH"], "MLORCH_DATA_DIR": folder}
         command = [sys.executable, "-W", "ignore", "-c", PROGRAM.format(module=module)]

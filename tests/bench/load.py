@@ -30,7 +30,9 @@ end
 
 
 class Measured(NamedTuple):
-    """One run of load: rate per second, latencies in ms, failures, and processor time of all server processes in µs per request."""
+    """One run of load: rate per second, latencies in ms, failures, and processor time of all server processes in µs per
+    request.
+    """
 
     connections: int
     rows: int
@@ -53,7 +55,7 @@ def write_script(path: Path, body: str, headers: dict[str, str]) -> Path:
 
 
 def cpu_seconds(roots: list[int]) -> float:
-    """Return the processor time that process trees have used so far."""
+    """The processor time that process trees have used so far."""
     total = 0.0
     for process in family(roots):
         with suppress(psutil.Error):
@@ -74,7 +76,7 @@ def memory_mb(roots: list[int]) -> tuple[float, float]:
 
 
 def family(roots: list[int]) -> list[psutil.Process]:
-    """Return processes and all their descendants."""
+    """Processes and all their descendants."""
     found: list[psutil.Process] = []
     for pid in roots:
         with suppress(psutil.Error):

@@ -1,7 +1,7 @@
 """Goodput at one and at three times capacity: the real gateway and two workers on core 0, open-loop load from core 1.
 
-Each prediction costs `WORK_MS` of processor time, so that capacity is the model's and the load can be offered by one process.
-`python -m tests.bench.overload [--seconds N]`.
+Each prediction costs `WORK_MS` of processor time, so that capacity is the model's and the load can be offered by one
+process. `python -m tests.bench.overload [--seconds N]`.
 """
 
 import argparse
@@ -40,7 +40,10 @@ REFUSED_WELL = {200, 429, 503}
 
 
 class Stage(NamedTuple):
-    """What came of one offered rate, all over the same span of time. `core_share` is what the servers had of their core."""
+    """What came of one offered rate, all over the same span of time.
+
+    `core_share` is what the servers had of their core.
+    """
 
     offered: float
     goodput: float
@@ -52,7 +55,9 @@ class Stage(NamedTuple):
 
     @property
     def per_cpu_s(self) -> float:
-        """Good answers per second of processor time that the servers got: comparable even where neighbours take some of the core."""
+        """Good answers per second of processor time that the servers got: comparable even where neighbours take some of
+        the core.
+        """
         return self.goodput / max(self.core_share, 1e-9)
 
 
@@ -121,12 +126,12 @@ def _tell_unexpected(answers: list[Seen]) -> None:
 
 
 def queues(stage: Stage, pace: float) -> float:
-    """Return the p99 as a multiple of a full queue's wait at `pace` answers per second of the processor time there was."""
+    """The p99 as a multiple of a full queue's wait at `pace` answers per second of the processor time there was."""
     return stage.p99_ms / 1000 * pace * stage.core_share / IN_FLIGHT
 
 
 def rows_of(peak: Stage, once: list[Stage], thrice: list[Stage]) -> list[Row]:
-    """Return the medians of the rounds; a refusal other than 429 and 503 is a failure."""
+    """The medians of the rounds; a refusal other than 429 and 503 is a failure."""
     pace = peak.per_cpu_s
     kept = 100 * median(stage.per_cpu_s for stage in thrice) / pace
     strange = sum(n for stage in thrice for status, n in stage.statuses.items() if status not in REFUSED_WELL)

@@ -1,4 +1,6 @@
-"""Server time of every list and detail page with 1,000 models, 50,000 versions and 1,000,000 audit records, and how long the audit chain takes to verify."""
+"""Server time of every list and detail page with 1,000 models, 50,000 versions and 1,000,000 audit records, and how
+long the audit chain takes to verify.
+"""
 
 import gc
 import os
@@ -81,7 +83,7 @@ def _fill_audit() -> None:
 
 
 def addresses() -> dict[str, str]:
-    """Return name → address of every page that is measured."""
+    """Name → address of every page that is measured."""
     from django.urls import reverse
 
     from deployments.models import Release
@@ -103,7 +105,7 @@ def addresses() -> dict[str, str]:
 
 
 def visit(browser: Any, address: str) -> float:
-    """Return the 95th percentile of some visits in ms, after a first one."""
+    """The 95th percentile of some visits in ms, after a first one."""
     taken = []
     for _ in range(VISITS + 1):
         began = time.perf_counter()

@@ -1,4 +1,6 @@
-"""How soon a version answers and what a further replica costs: workers forked from a warm template, and the whole way from the click."""
+"""How soon a version answers and what a further replica costs: workers forked from a warm template, and the whole way
+from the click.
+"""
 
 import asyncio
 import json
@@ -47,7 +49,9 @@ async def forked(artifacts: Path, folder: Path) -> list[tuple[float, float]]:
 
 
 def click(product: Product, rest: Rest, version: int) -> float:
-    """Return seconds from the request of an immediate release in development until the gateway's first answer of that version."""
+    """Seconds from the request of an immediate release in development until the gateway's first answer of that
+    version.
+    """
     body = json.dumps({"dataframe_split": ROWS.iloc[:1].to_dict(orient="split", index=False)}).encode()
     headers = {"Authorization": f"Bearer {product.credentials['gateway_key']}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{product.gateway}/development/endpoints/click/invocations", body, headers)

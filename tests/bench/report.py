@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. `budget` is the largest value that is good enough, `at_least` the smallest, None where none is set."""
+    """One measurement.
+
+    `budget` is the largest value that is good enough, `at_least` the smallest, None where none is set.
+    """
 
     what: str
     value: float

@@ -1,7 +1,7 @@
 """Predictions per second: mlorch on its full path and other servers of the same model, side by side.
 
-All processes of the server under test run on core 0, wrk on core 1. A peer that cannot be installed or started is reported so.
-`python -m tests.bench.serving [--seconds N] [--only NAME] [--write-docs]`.
+All processes of the server under test run on core 0, wrk on core 1. A peer that cannot be installed or started is
+reported so. `python -m tests.bench.serving [--seconds N] [--only NAME] [--write-docs]`.
 """
 
 import argparse
@@ -82,7 +82,8 @@ def train(folder: Path) -> tuple[Setting, list[list[float]], list[int]]:
     mlflow.sklearn.save_model(
         pipeline, artifacts, signature=infer_signature(data.data, told), input_example=data.data.head(3)
     )
-    # Fitted on an array for those who are asked with arrays: the same numbers without scikit-learn's warning on every call.
+    # Fitted on an array for those who are asked with arrays: the same numbers without scikit-learn's warning on every
+    # call.
     plain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     plain.fit(data.data.to_numpy(), data.target.to_numpy())
     (folder / "model.pickle").write_bytes(pickle.dumps(plain))
@@ -91,7 +92,7 @@ def train(folder: Path) -> tuple[Setting, list[list[float]], list[int]]:
 
 
 def install(peer: Peer) -> tuple[Path, str]:
-    """Return the interpreter and the version of a peer, installing it first. Raises Unusable."""
+    """The interpreter and the version of a peer, installing it first. Raises Unusable."""
     if not peer.requirements:
         import mlflow
 
@@ -148,7 +149,7 @@ def started(commands: list[tuple[list[str], dict[str, str]]], folder: Path) -> I
 
 
 def ask(url: str, body: str, headers: dict[str, str]) -> Any:
-    """Return a server's answer to one request."""
+    """A server's answer to one request."""
     request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json", **headers})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
@@ -229,12 +230,12 @@ def measure_ours(setting: Setting, data: list[list[float]], truth: list[int], se
 
 
 def _plain(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a request without the hint that only MLServer needs."""
+    """A request without the hint that only MLServer needs."""
     return {name: value for name, value in body.items() if name != "parameters"}
 
 
 def rows_of(results: list[Result]) -> list[Row]:
-    """Return the measurements, and ours in relation to the best peer of the same load."""
+    """The measurements, and ours in relation to the best peer of the same load."""
     rows = []
     for result in results:
         if result.problem:

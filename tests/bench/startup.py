@@ -1,4 +1,6 @@
-"""How long `scripts/up` takes until the site can be used, on an empty and on a used data directory, and what each process then holds."""
+"""How long `scripts/up` takes until the site can be used, on an empty and on a used data directory, and what each
+process then holds.
+"""
 
 import tempfile
 import time
@@ -18,7 +20,7 @@ NAMES = ("web", "gateway", "agent", "control", "work", "beat")
 
 
 def _memory_mb(pid: int) -> float:
-    """Return what a process and its descendants hold, shared pages counted once each."""
+    """What a process and its descendants hold, shared pages counted once each."""
     total = 0.0
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
         with suppress(psutil.Error):
@@ -27,7 +29,7 @@ def _memory_mb(pid: int) -> float:
 
 
 def start(data_dir: Path) -> tuple[float, dict[str, float]]:
-    """Return seconds until usable, and megabytes by process name."""
+    """Seconds until usable, and megabytes by process name."""
     began = time.monotonic()
     with running(data_dir, "--no-demo") as product:
         took = time.monotonic() - began

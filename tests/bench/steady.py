@@ -1,4 +1,7 @@
-"""Open-loop load: requests leave when their time has come, whether or not earlier ones were answered. Every answer is kept."""
+"""Open-loop load: requests leave when their time has come, whether or not earlier ones were answered.
+
+Every answer is kept.
+"""
 
 import asyncio
 import json
@@ -17,7 +20,9 @@ LATE_S = 0.1  # a generator that is this late did not offer the rate it claims
 
 
 class Shape(NamedTuple):
-    """What one request is: its endpoint, the row's work and wait in ms, whether the answer is streamed, and whether it has a connection of its own."""
+    """What one request is: its endpoint, the row's work and wait in ms, whether the answer is streamed, and whether it
+    has a connection of its own.
+    """
 
     endpoint: str
     work_ms: float = 0.0
@@ -27,7 +32,10 @@ class Shape(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """One answer. Times are Unix time; `status` 0 stands for a lost connection or a broken answer, `said` tells more."""
+    """One answer.
+
+    Times are Unix time; `status` 0 stands for a lost connection or a broken answer, `said` tells more.
+    """
 
     shape: Shape
     due: float
@@ -39,7 +47,9 @@ class Seen(NamedTuple):
 
 
 class Steady:
-    """A load of `rate_per_s` on a gateway, each request as `shape_of(number)` says, from a thread of its own, each with a unit of its own."""
+    """A load of `rate_per_s` on a gateway, each request as `shape_of(number)` says, from a thread of its own, each with
+    a unit of its own.
+    """
 
     def __init__(
         self, gateway: str, key: str, environment: str, rate_per_s: float, shape_of: Callable[[int], Shape]
@@ -64,7 +74,7 @@ class Steady:
 
     @property
     def late_share(self) -> float:
-        """Return the share of requests that the generator itself sent late."""
+        """The share of requests that the generator itself sent late."""
         return sum(row.sent - row.due > LATE_S for row in self.answers) / max(1, len(self.answers))
 
     async def _run(self) -> None:
@@ -110,7 +120,7 @@ class Steady:
 
 
 def _is_right(content: bytes, shape: Shape, number: int) -> bool:
-    """Return whether the answer is that of this request's row; a stream must have come to its end."""
+    """Whether the answer is that of this request's row; a stream must have come to its end."""
     if not shape.streams:
         return bool(json.loads(content)["predictions"] == [float(number)])
     return content.startswith(b"data: ") and content.endswith(b"data: [DONE]\n\n") and f"{number}.0".encode() in content

@@ -1,9 +1,10 @@
-"""Everything that changes under load: weights, replicas, releases that go back, and gateway processes that are replaced.
+"""Everything that changes under load: weights, replicas, releases that go back, and gateway processes that are
+replaced.
 
-The whole product with one gateway process. Endpoints are released to again and again, in parallel: rising weights, then back by hand, and now and then
-promotion; the gateway is reloaded all the while. Each endpoint is asked, among others by slow and streamed requests and over new connections. Told:
-requests that failed, by what happened around them, the split, and how long a bad version answers after the decision.
-`python -m tests.bench.switching [--shifts N]`.
+The whole product with one gateway process. Endpoints are released to again and again, in parallel: rising weights, then
+back by hand, and now and then promotion; the gateway is reloaded all the while. Each endpoint is asked, among others by
+slow and streamed requests and over new connections. Told: requests that failed, by what happened around them, the
+split, and how long a bad version answers after the decision. `python -m tests.bench.switching [--shifts N]`.
 """
 
 import argparse
@@ -170,7 +171,7 @@ def _has_said(product: Product, text: str, times: int) -> bool:
 
 
 def shape_of(number: int) -> Shape:
-    """Return the endpoint by turns, every fourth over a connection of its own; now and then a slow or a streamed request."""
+    """The endpoint by turns, every fourth over a connection of its own; now and then a slow or a streamed request."""
     endpoint, is_fresh = ENDPOINTS[number % len(ENDPOINTS)], number // len(ENDPOINTS) % FRESH_EVERY == 0
     if number % STREAM_EVERY == 0:
         return Shape(endpoint, wait_ms=STREAM_MS, streams=True, is_fresh=is_fresh)
@@ -178,7 +179,9 @@ def shape_of(number: int) -> Shape:
 
 
 def split(run: Run, product: Product) -> tuple[list[Seen], int]:
-    """Hold one endpoint at a weight until enough requests came; return them with the number that reached the candidate."""
+    """Hold one endpoint at a weight until enough requests came; return them with the number that reached the
+    candidate.
+    """
     release = request(run.rest, ENDPOINTS[0], 2, canary(3600, (SPLIT_WEIGHT,)))
     until_baking(run.rest, release, SPLIT_WEIGHT)
     with steady(product, lambda number: Shape(ENDPOINTS[0])) as load:
@@ -192,7 +195,7 @@ def steady(product: Product, shapes: Callable[[int], Shape]) -> Steady:
 
 
 def bad_for(decision: Decision, answers: list[Seen], slow_too: bool) -> float:
-    """Return how many seconds after the decision the last answer of the bad version came, 0 when none did.
+    """How many seconds after the decision the last answer of the bad version came, 0 when none did.
 
     Without `slow_too` only requests count that a model answers at once: a slow one in flight is finished, not cut.
     """
@@ -207,7 +210,7 @@ def bad_for(decision: Decision, answers: list[Seen], slow_too: bool) -> float:
 
 
 def after_shown(decision: Decision, answers: list[Seen]) -> int:
-    """Return how many requests sent after "rolled back" was shown, and before the next release, the bad version answered."""
+    """How many requests sent after "rolled back" was shown, and before the next release, the bad version answered."""
     return sum(
         decision.shown <= row.sent < decision.shown + SETTLE_S
         for row in answers
@@ -216,7 +219,7 @@ def after_shown(decision: Decision, answers: list[Seen]) -> int:
 
 
 def rows_of_events(run: Run, events: list[Event], answers: list[Seen]) -> list[Row]:
-    """Return how often each kind of event was, and how many of the requests around it failed."""
+    """How often each kind of event was, and how many of the requests around it failed."""
     ways_back = [Event("release that goes back", decision.decided, decision.shown) for decision in run.decisions]
     rows = []
     for kind, (count, touched, failed) in sorted(failures([*events, *ways_back], answers).items()):
@@ -225,7 +228,7 @@ def rows_of_events(run: Run, events: list[Event], answers: list[Seen]) -> list[R
 
 
 def rows_of(run: Run, answers: list[Seen], drawn: list[Seen], candidate: int) -> list[Row]:
-    """Return the measurements with their budgets."""
+    """The measurements with their budgets."""
     everything = answers + drawn
     failed = [row for row in everything if row.status != 200]
     for row in failed[:10]:

@@ -1,7 +1,8 @@
 """How long it takes until 500 browsers are told of a committed change, all on one web process of the whole product.
 
-Each viewer is a websocket on an endpoint's topic, as its page opens it; the change is a new serving config by REST. An event carries the time at which
-its transaction wrote it, so what is measured holds the rest of the transaction, the commit, the nudge, the read and the message.
+Each viewer is a websocket on an endpoint's topic, as its page opens it; the change is a new serving config by REST. An
+event carries the time at which its transaction wrote it, so what is measured holds the rest of the transaction, the
+commit, the nudge, the read and the message.
 """
 
 import asyncio
@@ -68,7 +69,7 @@ class Audience:
 
 
 def written_at(product: Product) -> dict[int, float]:
-    """Return sequence → Unix time at which the event was written."""
+    """Sequence → Unix time at which the event was written."""
     (path,) = product.data_dir.glob("*.sqlite3")
     with sqlite3.connect(path) as database:
         rows = database.execute("select sequence, at from live_event where topic = ?", [TOPIC]).fetchall()

@@ -1,4 +1,6 @@
-"""Charts in a browser, without the product: what the server finished is put in place, the same whether at once or piece by piece."""
+"""Charts in a browser, without the product: what the server finished is put in place, the same whether at once or piece
+by piece.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -87,7 +89,7 @@ def until_drawn(page: Page, points: int) -> None:
 
 
 def drawn(page: Page, kind: str) -> dict[str, Any]:
-    """Return what Plotly was given for a chart, and what is said beside it."""
+    """What Plotly was given for a chart, and what is said beside it."""
     found: dict[str, Any] = page.locator(f"[data-chart={kind}]").evaluate(
         """box => ({
              traces: box.data.map(({name, x, y, line}) => ({name, x, y, line})),

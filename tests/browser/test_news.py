@@ -40,7 +40,7 @@ class Asked:
         page.on("request", lambda request: "/live/" in request.url and self.addresses.append(request.url))
 
     def in_minutes(self, page: Page) -> list[str]:
-        """Return what is asked in some minutes from now."""
+        """What is asked in some minutes from now."""
         self.addresses.clear()
         page.clock.run_for(MINUTES_MS)
         page.wait_for_timeout(500)

@@ -1,4 +1,6 @@
-"""Every screen, light and dark, wide and narrow: axe finds nothing serious, nothing scrolls sideways, the console is empty."""
+"""Every screen, light and dark, wide and narrow: axe finds nothing serious, nothing scrolls sideways, the console is
+empty.
+"""
 
 import pytest
 from playwright.sync_api import Browser

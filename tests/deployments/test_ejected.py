@@ -1,4 +1,6 @@
-"""A gateway that turns away from the candidate ends its rollout: other replicas, or the stable arm, would answer for it."""
+"""A gateway that turns away from the candidate ends its rollout: other replicas, or the stable arm, would answer for
+it.
+"""
 
 from tests.deployments.world import World
 

@@ -1,4 +1,6 @@
-"""Every page for every persona, refusals that look alike, forms that keep what was typed, and constant numbers of queries."""
+"""Every page for every persona, refusals that look alike, forms that keep what was typed, and constant numbers of
+queries.
+"""
 
 import re
 from typing import Any

@@ -1,4 +1,6 @@
-"""The way back with a gateway that does not obey: it ends by its deadline, loudly, and nothing the gateway still uses is stopped."""
+"""The way back with a gateway that does not obey: it ends by its deadline, loudly, and nothing the gateway still uses
+is stopped.
+"""
 
 from deployments import limits
 from deployments.models import ReleaseEvent, Replica

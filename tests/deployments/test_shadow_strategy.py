@@ -1,4 +1,6 @@
-"""Releases that are mirrored first: clients notice nothing, what copies show is judged, and real requests are judged anew."""
+"""Releases that are mirrored first: clients notice nothing, what copies show is judged, and real requests are judged
+anew.
+"""
 
 import pytest
 from django.urls import reverse

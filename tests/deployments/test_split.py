@@ -1,4 +1,6 @@
-"""The split of the traffic: counts of a split that is not the one asked for prove nothing, so nothing is promoted on them."""
+"""The split of the traffic: counts of a split that is not the one asked for prove nothing, so nothing is promoted on
+them.
+"""
 
 import pytest
 from django.urls import reverse

@@ -43,7 +43,7 @@ def _heard_by(request, monkeypatch):
 
 
 async def ask(view, who, body):
-    """Return the answer of a long poll, and how many seconds it took."""
+    """The answer of a long poll, and how many seconds it took."""
     headers = {"Authorization": "Bearer control-token"}
     request = AsyncRequestFactory().post("/", body, content_type="application/json", headers=headers)
     began = time.monotonic()
@@ -73,7 +73,7 @@ def queries_so_far():
 
 
 async def during(poll, change):
-    """Return what a poll is answered that waits while a change is committed, and how many seconds after that."""
+    """What a poll is answered that waits while a change is committed, and how many seconds after that."""
     waiting = asyncio.create_task(poll)
     await asyncio.sleep(SETTLE_S)
     assert not waiting.done()

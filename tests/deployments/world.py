@@ -1,4 +1,6 @@
-"""A small world for rollouts: environments, a model with three versions, and the fake platform, with time as a variable."""
+"""A small world for rollouts: environments, a model with three versions, and the fake platform, with time as a
+variable.
+"""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -41,7 +43,8 @@ def make_model(name: str = "tumours", versions: int = 3) -> Model:
 class World:
     """`tick` moves the clock on by a second at a time, with the platform and the engine looking once each.
 
-    `errors` maps a version to its share of failed requests, `agreeing` to the share of its mirrored answers that agree (1 unless told), `skew` to the percent of the traffic it gets whatever its weight says.
+    `errors` maps a version to its share of failed requests, `agreeing` to the share of its mirrored answers that agree
+    (1 unless told), `skew` to the percent of the traffic it gets whatever its weight says.
     """
 
     people: Any
@@ -89,7 +92,7 @@ class World:
                 self.platform.sync(self.now)
 
     def at(self) -> Any:
-        """Return the context in which the clock stands at `now`."""
+        """The context in which the clock stands at `now`."""
         return time_machine.travel(self.now, tick=False)
 
     def until(self, release: Release, status: str, *, most_s: int = 200) -> Release:

@@ -1,4 +1,6 @@
-"""What a user's programs do: REST calls by API token, inference calls by gateway key, and a steady load with its answers kept."""
+"""What a user's programs do: REST calls by API token, inference calls by gateway key, and a steady load with its
+answers kept.
+"""
 
 import asyncio
 import json
@@ -146,7 +148,9 @@ class Seen:
 
 
 class Load:
-    """A steady load on an endpoint from a thread of its own; every answer is kept. With 0 `units` the arm is drawn for each request.
+    """A steady load on an endpoint from a thread of its own; every answer is kept.
+
+    With 0 `units` the arm is drawn for each request.
 
     It asks at the wanted rate, or at what this machine can give when that is less: `rate_per_s`.
     """

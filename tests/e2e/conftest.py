@@ -10,7 +10,9 @@ from tests.support.product import Product, prepared
 
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """The product without its demo and with two gateway processes; the demo's three versions are registered and mirrored."""
+    """The product without its demo and with two gateway processes; the demo's three versions are registered and
+    mirrored.
+    """
     with prepared(tmp_path_factory.mktemp("product"), "--no-demo", "--gateway-processes", "2") as product:
         yield product
 

@@ -1,4 +1,6 @@
-"""What only a real gateway and real workers show of a candidate: copies that clients never notice, and a replica that is gone."""
+"""What only a real gateway and real workers show of a candidate: copies that clients never notice, and a replica that
+is gone.
+"""
 
 import json
 import os
@@ -34,7 +36,9 @@ def begun(rest: Rest, endpoint: str, strategy: dict[str, Any]) -> str:
 
 
 def workers(product: Product, endpoint: str) -> list[int]:
-    """Return the process ids of the candidate's workers: the gateway's table names them, the agent wrote their processes down."""
+    """The process ids of the candidate's workers: the gateway's table names them, the agent wrote their processes
+    down.
+    """
     table = load(product.data_dir / "gateway" / "gateway-1" / "routes" / "production.json")
     (candidate,) = [arm for arm in table.endpoints[endpoint].arms if arm.arm == "candidate"]
     folder = product.data_dir / "run" / "agent"

@@ -1,4 +1,6 @@
-"""Two gateway processes share the ports: each obeys the routes, one exposition tells of both, and gRPC answers like REST."""
+"""Two gateway processes share the ports: each obeys the routes, one exposition tells of both, and gRPC answers like
+REST.
+"""
 
 import subprocess
 

@@ -1,4 +1,6 @@
-"""Site, Celery, broker, database and MLflow are all gone: answers go on, a new gateway process begins from what is on disk, nothing counted is lost."""
+"""Site, Celery, broker, database and MLflow are all gone: answers go on, a new gateway process begins from what is on
+disk, nothing counted is lost.
+"""
 
 import json
 import os
@@ -45,7 +47,9 @@ def serve(rest: Rest, version: int) -> None:
 
 @contextmanager
 def held_down(product: Product) -> Iterator[None]:
-    """Kill everything but gateway, agent and workers, and again whenever it comes back; take the database away meanwhile."""
+    """Kill everything but gateway, agent and workers, and again whenever it comes back; take the database away
+    meanwhile.
+    """
     ended, away = threading.Event(), product.data_dir / "away"
 
     def hold() -> None:
@@ -108,7 +112,7 @@ def failed(seen: list[Seen]) -> list[Seen]:
 
 
 def counted(rest: Rest) -> int:
-    """Return how many requests the site has counted, 0 while it is not back."""
+    """How many requests the site has counted, 0 while it is not back."""
     with suppress(OSError, AssertionError):
         told = rest.get(f"/endpoints/production/{ENDPOINT}/metrics?minutes=30")
         return next(int(arm["requests"]) for arm in told["arms"] if arm["arm"] == "all")

@@ -34,7 +34,9 @@ def test_kill_9__any_process_in_a_rollout__it_goes_on_and_is_promoted(product: P
 
 
 def kill_and_wait(product: Product, load: Load, victim: str) -> None:
-    """Kill one process, wait until it is back, and see that requests were answered all the while (but for the gateway's own end)."""
+    """Kill one process, wait until it is back, and see that requests were answered all the while (but for the gateway's
+    own end).
+    """
     before = product.process_named(victim)
     began = time.time()
     product.kill(victim)

@@ -1,4 +1,6 @@
-"""The whole road on the real product: MLflow → release → approval → canary → promotion, the bad version, and the way back by hand."""
+"""The whole road on the real product: MLflow → release → approval → canary → promotion, the bad version, and the way
+back by hand.
+"""
 
 import json
 import math
@@ -23,7 +25,7 @@ SAMPLE = ROWS.iloc[:20]
 
 
 def alias(product: Product, name: str) -> int | None:
-    """Return where MLflow itself says that an alias points."""
+    """Where MLflow itself says that an alias points."""
     url = f"{product.mlflow}/api/2.0/mlflow/registered-models/alias?name=breast-cancer&alias={name}"
     answer = send("GET", url, "", None)
     return int(answer.body["model_version"]["version"]) if answer.status == 200 else None

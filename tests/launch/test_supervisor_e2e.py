@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 
 def processes_of(data_dir) -> list[psutil.Process]:
-    """Return every process that was started for this data directory, by its environment."""
+    """Every process that was started for this data directory, by its environment."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,6 @@
-"""A gateway is replaced while it serves: real gateway processes under the supervisor, with a site and workers of this test."""
+"""A gateway is replaced while it serves: real gateway processes under the supervisor, with a site and workers of this
+test.
+"""
 
 import asyncio
 import os
@@ -46,7 +48,8 @@ TICK_S = 0.002
 
 
 async def work(opened: asyncio.Event, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer as a worker does: at once, a body `slow` after a while, a streamed request in parts; one after the other, streams apart.
+    """Answer as a worker does: at once, a body `slow` after a while, a streamed request in parts; one after the other,
+    streams apart.
 
     A stream that is `held` goes on when `opened` says so.
     """
@@ -95,7 +98,7 @@ class Site:
         return web.json_response({"tables": [self.document] if is_news else [], "environments": ["production"]})
 
     def obeying(self) -> int:
-        """Return how many processes have said that they obey the table; before, they know nobody's key."""
+        """How many processes have said that they obey the table; before, they know nobody's key."""
         polls = self.last_polls().values()
         return sum(poll["have"].get("production") == self.document["revision"] for poll in polls)
 
@@ -198,7 +201,9 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 class Load:
-    """Open-loop requests at a rate. Kinds: `pooled` and `slow` over kept connections, `fresh` on one of its own, `stream`. Nothing is retried.
+    """Open-loop requests at a rate.
+
+    Kinds: `pooled` and `slow` over kept connections, `fresh` on one of its own, `stream`. Nothing is retried.
 
     The first ones find out the rate: what the machine gives to `CLIENTS` that ask one after the other.
     """

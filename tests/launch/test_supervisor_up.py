@@ -26,7 +26,10 @@ class FakePlan:
         self.site_env = {"PATH": os.environ["PATH"]}
 
     def _spec(self, name: str) -> Spec:
-        script = f"trap 'echo -{name} >> {self.diary}; exit 0' TERM; echo +{name} >> {self.diary}; while :; do sleep 0.02; done"
+        script = (
+            f"trap 'echo -{name} >> {self.diary}; exit 0' TERM; echo +{name} >> {self.diary}; while "
+            ":; do sleep 0.02; done"
+        )
         ready = self._has_started(name)
         return Spec(name, ["sh", "-c", script], self.site_env, ready, waited_for=name not in ("mlflow", "demo"))
 

@@ -23,7 +23,7 @@ SECONDS = st.tuples(
 
 
 def rolled(seconds: int):
-    """Return the roll-ups of one width as comparable values."""
+    """The roll-ups of one width as comparable values."""
     fields = ("arm", "version", "release", "gateway", "start", "requests", "ok", "server_errors", "rejected", "latency")
     return sorted(Window.objects.filter(seconds=seconds).values_list(*fields), key=lambda values: values[:5])
 

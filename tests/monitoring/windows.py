@@ -27,7 +27,9 @@ def latency(values: list[float]) -> dict[str, Any]:
 
 
 def row(second: int = -2, *, latencies: list[float] | None = None, errors: int = 0, **fields: Any) -> dict[str, Any]:
-    """Return a window that began `second` seconds after `NOW`, with one request per latency, the last `errors` of them failed."""
+    """A window that began `second` seconds after `NOW`, with one request per latency, the last `errors` of them
+    failed.
+    """
     values = [5.0] if latencies is None else latencies
     return {
         **PLACE,
@@ -58,12 +60,12 @@ def store(sequence: int, *rows: dict[str, Any], gateway: str = "g1", now: dateti
 
 
 def at(second: int = 0) -> Any:
-    """Return the context in which the clock stands `second` seconds after `NOW`."""
+    """The context in which the clock stands `second` seconds after `NOW`."""
     return time_machine.travel(clock.from_unix(NOW.timestamp() + second), tick=False)
 
 
 def totals(seconds: int) -> dict[str, int]:
-    """Return requests per arm over all windows of one width."""
+    """Requests per arm over all windows of one width."""
     found: dict[str, int] = {}
     for window in Window.objects.filter(seconds=seconds):
         found[window.arm] = found.get(window.arm, 0) + window.requests

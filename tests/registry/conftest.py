@@ -28,7 +28,7 @@ def store(settings, tmp_path):
 
 @pytest.fixture
 def look(registry):
-    """Return a function that mirrors the registry once; `ago_s` makes the look older than now."""
+    """A function that mirrors the registry once; `ago_s` makes the look older than now."""
 
     def once(*, ago_s: float = 0.0) -> int:
         now = clock.now() - timedelta(seconds=ago_s)

@@ -17,7 +17,7 @@ rules = st.lists(
 
 
 def met_by_trying(wanted: list[dict], approvals: dict[str, set[str]]) -> bool:
-    """Return whether some way of seating people meets every rule, by trying all of them."""
+    """Whether some way of seating people meets every rule, by trying all of them."""
     seats = [rule["role"] for rule in wanted for _ in range(rule["count"])]
     if len(seats) > len(approvals):
         return False

@@ -1,4 +1,6 @@
-"""The mirror against a real MLflow server: what it shows is read, what we want is written, and its webhook is verified."""
+"""The mirror against a real MLflow server: what it shows is read, what we want is written, and its webhook is
+verified.
+"""
 
 import os
 import signal

@@ -11,13 +11,14 @@ from registry.models import WebhookDelivery
 SECRET = "a shared secret"
 AT = 1_787_000_000
 BODY = b'{"entity":"model_version_alias","action":"created","data":{"name":"fraud","alias":"champion","version":"7"}}'
-# Computed apart from this code: printf '%s' 'd-1.1787000000.<BODY>' | openssl dgst -sha256 -hmac 'a shared secret' -binary | base64
+# Computed apart from this code: printf '%s' 'd-1.1787000000.<BODY>' | openssl dgst -sha256 -hmac 'a shared secret'
+# -binary | base64
 KNOWN_SIGNATURE = "v1,bwlG8QspflYr1oxQPulkNI1a3Wvhhw9AnYoY5BsjYJ4="
 
 
 @pytest.fixture
 def looks(monkeypatch):
-    """Return the list of looks that deliveries asked for."""
+    """The list of looks that deliveries asked for."""
     asked: list[int] = []
     monkeypatch.setattr(webhooks.sync, "delay", lambda: asked.append(1))
     return asked

@@ -1,4 +1,6 @@
-"""The scripts as modules: some of them are programs without an ending, and they import each other from their own directory."""
+"""The scripts as modules: some of them are programs without an ending, and they import each other from their own
+directory.
+"""
 
 import importlib.util
 import sys
@@ -13,7 +15,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 @pytest.fixture
 def script(monkeypatch):
-    """Return a function that loads a script by name."""
+    """A function that loads a script by name."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
     def load(name: str) -> ModuleType:

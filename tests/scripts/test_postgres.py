@@ -17,7 +17,7 @@ def postgres(script):
 
 
 def servers() -> set[int]:
-    """Return the servers we have started; their own helpers come and go."""
+    """The servers we have started; their own helpers come and go."""
     found = set()
     for process in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):

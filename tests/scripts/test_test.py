@@ -46,7 +46,7 @@ def test_leg__component_is_missing_in_ci__fails(script, monkeypatch):
 
 @pytest.fixture
 def in_place_of_pytest(script, monkeypatch, tmp_path):
-    """Return a function that gives the module with a shell script in the place of Python."""
+    """A function that gives the module with a shell script in the place of Python."""
     module = script("test")
     monkeypatch.setattr(module, "DURATIONS", tmp_path / "var" / "durations.json")
 

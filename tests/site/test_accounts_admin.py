@@ -14,7 +14,7 @@ PASSWORD = "a long enough pass phrase"
 
 
 def form_of(name: str, rows: list[tuple[str, str]], person: User | None = None, **changes: object) -> dict:
-    """Return what the browser posts for a person with these new bindings."""
+    """What the browser posts for a person with these new bindings."""
     kept = list(person.bindings.order_by("pk")) if person else []
     values = {
         "username": name,

@@ -84,7 +84,7 @@ def test_layer__in_settings__never_times_out_reading(broker):
 
 
 def wakes(layer) -> int:
-    """Return how often the loop of an idle listener turned in two seconds."""
+    """How often the loop of an idle listener turned in two seconds."""
     turns = []
 
     async def scenario():

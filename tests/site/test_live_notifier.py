@@ -1,4 +1,6 @@
-"""Whoever waits in the web process is woken by news: at once by the nudge, a look later without it; many who wait ask no more than one."""
+"""Whoever waits in the web process is woken by news: at once by the nudge, a look later without it; many who wait ask
+no more than one.
+"""
 
 import asyncio
 

@@ -1,4 +1,6 @@
-"""News reach many connections at once: the database is asked once for all of them, and their rights are looked at together."""
+"""News reach many connections at once: the database is asked once for all of them, and their rights are looked at
+together.
+"""
 
 import asyncio
 
@@ -15,7 +17,7 @@ from tests.support.waiting import patience
 
 
 def counting(answers):
-    """Return a function that gives the next of `answers` with each call, raising those that are errors."""
+    """A function that gives the next of `answers` with each call, raising those that are errors."""
     left = iter(answers)
 
     def read():

@@ -18,7 +18,9 @@ LATENCY = {"zero": 3, "buckets": {}, "sum_ms": 0.0, "max_ms": 0.0}
 
 
 def add(people: Any, environment: Environment, how_many: int) -> None:
-    """Add that many models, each with versions, alias, finding, endpoint, releases in every list, approvals, windows, keys and tokens."""
+    """Add that many models, each with versions, alias, finding, endpoint, releases in every list, approvals, windows,
+    keys and tokens.
+    """
     for _ in range(how_many):
         _add_one(people, environment, next(NUMBERS))
 

@@ -1,4 +1,6 @@
-"""A pytest plugin (`-p tests.support.database_only`) that keeps only the tests that touch the database: what another database can change."""
+"""A pytest plugin (`-p tests.support.database_only`) that keeps only the tests that touch the database: what another
+database can change.
+"""
 
 import pytest
 
@@ -6,7 +8,7 @@ FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_se
 
 
 def touches_database(item: pytest.Item) -> bool:
-    """Return whether a test asks for the database, by mark or by fixture."""
+    """Whether a test asks for the database, by mark or by fixture."""
     return item.get_closest_marker("django_db") is not None or bool(FIXTURES & set(getattr(item, "fixturenames", ())))
 
 

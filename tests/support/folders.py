@@ -11,7 +11,9 @@ ROOM_BYTES = 45
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    """Give a folder with a short path, gone afterwards: in the machine's temporary folder unless that is deep itself."""
+    """Give a folder with a short path, gone afterwards: in the machine's temporary folder unless that is deep
+    itself.
+    """
     inside = tempfile.gettempdir()
     with tempfile.TemporaryDirectory(dir=inside if len(os.fsencode(inside)) <= ROOM_BYTES else "/tmp") as folder:
         yield Path(folder)

@@ -25,7 +25,8 @@ APPLICATION = AuthMiddlewareStack(URLRouter(websocket_routes))
 def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
     """Run an async scenario so that its database work happens on this thread, inside the test's transaction.
 
-    Channels closes a connection on which a transaction is open after each message, and a loop now and then; here that is the test's own.
+    Channels closes a connection on which a transaction is open after each message, and a loop now and then; here that
+    is the test's own.
     """
     with (
         mock.patch("channels.db.close_old_connections"),
@@ -64,7 +65,7 @@ async def socket(path: str, client: Client | None):
 
 
 async def close_code(communicator: WebsocketCommunicator) -> int:
-    """Return the code the server closes with, past whatever it says before."""
+    """The code the server closes with, past whatever it says before."""
     while True:
         message = await communicator.receive_output(timeout=patience())
         if message["type"] == "websocket.close":

@@ -11,7 +11,7 @@ SHARE = 0.4
 
 
 def affordable_per_s(ask: Callable[[], Any], wanted_per_s: float) -> float:
-    """Return the rate at which to ask, when one request after the other takes as long as it does here and now."""
+    """The rate at which to ask, when one request after the other takes as long as it does here and now."""
     began = time.monotonic()
     for _ in range(TRIES):
         ask()
@@ -19,7 +19,8 @@ def affordable_per_s(ask: Callable[[], Any], wanted_per_s: float) -> float:
 
 
 async def aaffordable_per_s(ask: Callable[[int], Awaitable[Any]], at_once: int, wanted_per_s: float) -> float:
-    """Return the rate at which to ask, when `at_once` clients that ask one request after the other get as many answers as they do now.
+    """The rate at which to ask, when `at_once` clients that ask one request after the other get as many answers as they
+    do now.
 
     `ask` gets the number of the request.
     """

@@ -11,9 +11,10 @@ DRAW = random.SystemRandom()
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free now, all different.
+    """Ports that are free now, all different.
 
-    They lie below those that the kernel gives to whoever connects somewhere: a connection of another test cannot take one.
+    They lie below those that the kernel gives to whoever connects somewhere: a connection of another test cannot take
+    one.
     """
     kernels_first = int(RANGE.read_text().split()[0]) if RANGE.exists() else 0
     end = kernels_first if kernels_first > LOWEST else USUAL_END

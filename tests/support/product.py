@@ -1,4 +1,6 @@
-"""The whole product as a user starts it: `scripts/up` with a data directory and ports of its own, ended afterwards whatever happens."""
+"""The whole product as a user starts it: `scripts/up` with a data directory and ports of its own, ended afterwards
+whatever happens.
+"""
 
 import json
 import os
@@ -47,13 +49,13 @@ class Product:
         return json.loads((self.data_dir / "credentials.json").read_text())
 
     def answers(self, url: str) -> bool:
-        """Return whether `url` answers 200 now."""
+        """Whether `url` answers 200 now."""
         with suppress(OSError):
             return urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S).status == 200
         return False
 
     def text(self, url: str) -> str:
-        """Return what `url` answers, as text."""
+        """What `url` answers, as text."""
         answer: bytes = urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S).read()
         return answer.decode()
 
@@ -65,7 +67,7 @@ class Product:
         until(usable, "mlorch is up", within_s=2 * PATIENCE_S, seen=lambda: self.output)
 
     def process_named(self, name: str) -> dict[str, Any]:
-        """Return name, pid, state, started_at and restarts of one supervised process."""
+        """Name, pid, state, started_at and restarts of one supervised process."""
         rows = json.loads((self.data_dir / "run" / "processes.json").read_text())["processes"]
         return next(row for row in rows if row["name"] == name)
 

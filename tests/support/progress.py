@@ -1,7 +1,8 @@
 """A pytest plugin (`-p tests.support.progress --progress FOLDER`): how far a run is, and how long it still takes.
 
-FOLDER has `expected.json`: the leg's name, seconds of tests that are known, and seconds of any other. In the end `result.json` says how long
-each test took, and which failed. A terminal has one line that changes; a log gets a line now and then.
+FOLDER has `expected.json`: the leg's name, seconds of tests that are known, and seconds of any other. In the end
+`result.json` says how long each test took, and which failed. A terminal has one line that changes; a log gets a line
+now and then.
 """
 
 import json
@@ -23,14 +24,17 @@ CLEAR_LINE = "\r\x1b[K"
 
 
 def span(seconds: float) -> str:
-    """Return a time as a person says it."""
+    """A time as a person says it."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
 class Progress:
-    """What of a leg is done. `expected` has seconds by test, `otherwise_s` is for any other; `workers` tests run at a time."""
+    """What of a leg is done.
+
+    `expected` has seconds by test, `otherwise_s` is for any other; `workers` tests run at a time.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,6 @@
-"""Waiting in tests: for a condition and never for a time, with one deadline that is reached only when something hangs."""
+"""Waiting in tests: for a condition and never for a time, with one deadline that is reached only when something
+hangs.
+"""
 
 import asyncio
 import os
@@ -14,12 +16,14 @@ ASK_EVERY_S = 0.1  # another process, which has to answer each time
 
 
 def strain() -> float:
-    """Return how much longer everything may take than on a quiet machine: processes that want to run per processor, at least 1."""
+    """How much longer everything may take than on a quiet machine: processes that want to run per processor, at least
+    1.
+    """
     return min(STRAIN_MAX, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 def patience() -> float:
-    """Return the seconds to give to what has a timeout of its own: a subprocess, a join, a socket."""
+    """The seconds to give to what has a timeout of its own: a subprocess, a join, a socket."""
     return PATIENCE_S * strain()
 
 
@@ -51,7 +55,10 @@ def until(
     seen: Callable[[], Any] | None = None,
     every_s: float = ASK_EVERY_S,
 ) -> Any:
-    """Return the first truthy answer of `condition`. Raises AssertionError with `what` and what was `seen` last when there is none."""
+    """The first truthy answer of `condition`.
+
+    Raises AssertionError with `what` and what was `seen` last when there is none.
+    """
     wait = _Wait(condition, what, within_s, seen)
     while not wait.is_over():
         time.sleep(every_s)
@@ -66,7 +73,10 @@ async def auntil(
     seen: Callable[[], Any] | None = None,
     every_s: float = LOOK_EVERY_S,
 ) -> Any:
-    """Do as `until` does while the loop runs on. With `every_s` 0 each turn of the loop is looked at: for what is over at once."""
+    """Do as `until` does while the loop runs on.
+
+    With `every_s` 0 each turn of the loop is looked at: for what is over at once.
+    """
     wait = _Wait(condition, what, within_s, seen)
     while not wait.is_over():
         await asyncio.sleep(every_s)

@@ -1,1 +1,3 @@
-"""What happens to a request between the transport and the worker: choice of the arm, queues, batches, connections to workers."""
+"""What happens to a request between the transport and the worker: choice of the arm, queues, batches, connections to
+workers.
+"""

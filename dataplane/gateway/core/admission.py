@@ -10,7 +10,7 @@ type_Tables = dict[str, CompiledTable]  # by environment
 
 
 def digest_of(authorization: bytes) -> str:
-    """Return the digest of the key in an `Authorization` header, empty when there is none."""
+    """The digest of the key in an `Authorization` header, empty when there is none."""
     kind, _, secret = authorization.partition(b" ")
     if kind.lower() != b"bearer" or not secret:
         return ""
@@ -18,7 +18,7 @@ def digest_of(authorization: bytes) -> str:
 
 
 def route_for(tables: type_Tables, environment: str, endpoint: str, digest: str) -> EndpointRoute:
-    """Return the endpoint's route when the key with this digest opens it.
+    """The endpoint's route when the key with this digest opens it.
 
     Raises Refusal (401, 403, 404) and says nothing without a key.
     """
@@ -41,7 +41,7 @@ def check_key(tables: type_Tables, environment: str, digest: str) -> None:
 
 
 def is_known(tables: type_Tables, digest: str) -> bool:
-    """Return whether the key is alive in any environment."""
+    """Whether the key is alive in any environment."""
     return any(_live_key(table, digest) is not None for table in tables.values())
 
 

@@ -58,7 +58,7 @@ def diff(one: type_Answer, other: type_Answer) -> AnswerDiff:
 
 
 def _content(body: bytes, header_length: int | None) -> Any:
-    """Return what an answer says, without what names who gave it."""
+    """What an answer says, without what names who gave it."""
     document = json.loads(body if header_length is None else body[:header_length])
     if isinstance(document, dict) and isinstance(document.get("outputs"), list):
         return _outputs(document["outputs"], b"" if header_length is None else body[header_length:])
@@ -66,7 +66,7 @@ def _content(body: bytes, header_length: int | None) -> Any:
 
 
 def _outputs(outputs: list[dict[str, Any]], raw: bytes) -> dict[str, Any]:
-    """Return output name → shape, datatype and data; binary data follow each other in `raw`."""
+    """Output name → shape, datatype and data; binary data follow each other in `raw`."""
     found: dict[str, Any] = {}
     for output in outputs:
         size = (output.get("parameters") or {}).get("binary_data_size")
@@ -78,7 +78,7 @@ def _outputs(outputs: list[dict[str, Any]], raw: bytes) -> dict[str, Any]:
 
 
 def _numbers(raw: bytes, datatype: str) -> Any:
-    """Return the numbers of a binary tensor; other datatypes are compared as bytes."""
+    """The numbers of a binary tensor; other datatypes are compared as bytes."""
     code = ARRAY_CODES.get(datatype)
     return array(code, raw).tolist() if code else raw
 
@@ -113,7 +113,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _difference(one: float, other: float) -> float:
-    """Return the absolute difference, within `DIFFERENCE_MAX`; 0 where one is not a number."""
+    """The absolute difference, within `DIFFERENCE_MAX`; 0 where one is not a number."""
     if one == other or one != one or other != other:
         return 0.0
     return float(min(abs(one - other), DIFFERENCE_MAX)) if _is_finite(one) and _is_finite(other) else DIFFERENCE_MAX

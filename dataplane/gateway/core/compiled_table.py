@@ -1,4 +1,6 @@
-"""A route table as requests use it: compiled once from the wire's, immutable, swapped as a whole between two requests."""
+"""A route table as requests use it: compiled once from the wire's, immutable, swapped as a whole between two
+requests.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +44,10 @@ class ArmRoute:
 
 @dataclass(frozen=True)
 class EndpointRoute:
-    """One endpoint with its limits. `shadow` is the arm that requests are mirrored to, `log_share` (0–1) how many are logged."""
+    """One endpoint with its limits.
+
+    `shadow` is the arm that requests are mirrored to, `log_share` (0–1) how many are logged.
+    """
 
     name: str
     release: str
@@ -71,7 +76,7 @@ class CompiledTable:
 
 
 def compile_table(source: RouteTable) -> CompiledTable:
-    """Return a valid table for the way of requests."""
+    """A valid table for the way of requests."""
     endpoints = {name: _endpoint(name, endpoint) for name, endpoint in source.endpoints.items()}
     keys = {key.digest: _key(key) for key in source.keys}
     return CompiledTable(source.environment, source.revision, keys, endpoints, source)

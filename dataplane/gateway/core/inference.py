@@ -147,7 +147,7 @@ class Inference:
         self._lane.drop(self._pending)
 
     def _request(self) -> PendingRequest:
-        """Return what goes to a lane: the deadline is the same however often the request is sent on."""
+        """What goes to a lane: the deadline is the same however often the request is sent on."""
         call = self._call
         deadline = self._began + self._route.timeout_ms / 1000
         return PendingRequest(call.header, call.body, self._began, deadline, self._ended)
@@ -289,7 +289,7 @@ def _choose(route: EndpointRoute, call: Call) -> type_Choice:
 
 
 def _content_type(call: Call) -> str:
-    """Return the content type of a request; a body with binary tensors is no JSON."""
+    """The content type of a request; a body with binary tensors is no JSON."""
     if call.header.header_length is not None:
         return "application/octet-stream"
     return "application/json" if call.header.op == "infer" else call.header.content_type

@@ -68,7 +68,7 @@ class RetryBudget:
         self._tokens = min(RETRY_TOKENS_MAX, self._tokens + RETRY_SHARE)
 
     def spend(self) -> bool:
-        """Return whether one more retry is allowed, and take it."""
+        """Whether one more retry is allowed, and take it."""
         if self._tokens < 1:
             return False
         self._tokens -= 1
@@ -123,7 +123,7 @@ class Lane:
 
     @property
     def is_done(self) -> bool:
-        """Return whether a retired lane has nothing open any more."""
+        """Whether a retired lane has nothing open any more."""
         return self.is_retired and not self.replicas.is_draining and not self._open
 
     def submit(self, request: PendingRequest) -> None:
@@ -185,7 +185,7 @@ class Lane:
             request.fail(NotSent())
 
     def _is_due(self) -> bool:
-        """Return whether the oldest waiting request has waited its bound; otherwise look again then."""
+        """Whether the oldest waiting request has waited its bound; otherwise look again then."""
         left_s = self._waiting[0].since + self._max_delay_s - time.perf_counter()
         if left_s <= 0:
             return True
@@ -198,7 +198,7 @@ class Lane:
         self.pump()
 
     def _take(self, bound: int) -> list[PendingRequest]:
-        """Return the next requests of one kind that still have somebody waiting."""
+        """The next requests of one kind that still have somebody waiting."""
         waiting = self._waiting
         requests: list[PendingRequest] = []
         kind, size = waiting[0].kind, 0

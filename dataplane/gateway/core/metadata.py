@@ -10,17 +10,17 @@ SERVER_METADATA = {"name": "mlorch", "version": "1", "extensions": ["binary_tens
 
 
 def versions_of(route: EndpointRoute) -> list[str]:
-    """Return every version that the endpoint serves now, in the order of their numbers."""
+    """Every version that the endpoint serves now, in the order of their numbers."""
     return sorted({arm.version for arm in route.arms if arm.replicas}, key=lambda version: (len(version), version))
 
 
 def is_ready(route: EndpointRoute, version: str) -> bool:
-    """Return whether a version is served now, or any when none is named."""
+    """Whether a version is served now, or any when none is named."""
     return any(arm.replicas and version in ("", arm.version) for arm in route.arms)
 
 
 def metadata_call(environment: str, route: EndpointRoute, version: str) -> Call:
-    """Return the question for a model's metadata.
+    """The question for a model's metadata.
 
     A version is always named, so it counts in no window: metadata is no prediction.
 
@@ -32,7 +32,7 @@ def metadata_call(environment: str, route: EndpointRoute, version: str) -> Call:
 
 
 def _described(route: EndpointRoute) -> str:
-    """Return the version whose metadata stands for the endpoint: the stable one, or else another that is served."""
+    """The version whose metadata stands for the endpoint: the stable one, or else another that is served."""
     served = {arm.arm: arm.version for arm in route.arms if arm.replicas}
     if not served:
         raise errors.no_replica(route.name)

@@ -42,7 +42,7 @@ OUTCOME_OF = {"client_error": "client_errors", "server_error": "server_errors"}
 
 
 def outcome_of(answer: WorkerAnswer) -> str:
-    """Return what an answer counts as: its status, unless the worker says otherwise."""
+    """What an answer counts as: its status, unless the worker says otherwise."""
     if answer.status < 400 and answer.outcome is None:
         return "ok"
     named = OUTCOME_OF.get(answer.outcome or "")

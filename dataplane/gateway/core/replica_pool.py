@@ -30,7 +30,7 @@ class ReplicaPool:
 
     @property
     def is_draining(self) -> bool:
-        """Return whether one that takes nothing more still has something open."""
+        """Whether one that takes nothing more still has something open."""
         return bool(self._draining)
 
     @property
@@ -45,7 +45,7 @@ class ReplicaPool:
 
     @property
     def is_any_reachable(self) -> bool:
-        """Return whether one is connected or may still be."""
+        """Whether one is connected or may still be."""
         now = time.time()
         return any(
             connection.is_connected or connection.is_connecting or not connection.is_ejected(now)
@@ -53,7 +53,7 @@ class ReplicaPool:
         )
 
     def in_flight(self) -> dict[str, int]:
-        """Return replica id → open requests, of all replicas that have some, also of those that are draining."""
+        """Replica id → open requests, of all replicas that have some, also of those that are draining."""
         every = [*self._connections.values(), *self._draining]
         return {connection.id: connection.in_flight for connection in every if connection.in_flight}
 
@@ -100,7 +100,7 @@ class ReplicaPool:
         return not any(connection.is_connecting for connection in self._connections.values())
 
     def next(self) -> WorkerConnection | None:
-        """Return an open connection with room; begin to connect when there is none."""
+        """An open connection with room; begin to connect when there is none."""
         now = time.time()
         usable = [connection for connection in self._connections.values() if not connection.is_ejected(now)]
         connected = [connection for connection in usable if connection.is_connected]

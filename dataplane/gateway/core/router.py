@@ -1,7 +1,7 @@
 """Which arm and which replica answers. Pure: same table, same unit, same arm.
 
-bucket = first 8 bytes of SHA-256(salt ":" unit), big-endian, mod 10000. The arms other than stable take the lowest buckets in table order,
-stable the rest, so that raising a candidate's weight only adds units to it.
+bucket = first 8 bytes of SHA-256(salt ":" unit), big-endian, mod 10000. The arms other than stable take the lowest
+buckets in table order, stable the rest, so that raising a candidate's weight only adds units to it.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ BUCKETS_PER_PCT = 100
 
 
 def bucket_of(salt: str, unit: str) -> int:
-    """Return the bucket of a unit for the life of a release."""
+    """The bucket of a unit for the life of a release."""
     return int.from_bytes(hashlib.sha256(f"{salt}:{unit}".encode()).digest()[:8], "big") % BUCKETS
 
 
 def drawn_bucket(draw: Callable[[int], int] = random.randrange) -> int:
-    """Return a uniformly drawn bucket for a request without a unit."""
+    """A uniformly drawn bucket for a request without a unit."""
     return draw(BUCKETS)
 
 
 def arm_for(route: EndpointRoute, bucket: int) -> ArmRoute:
-    """Return the arm that owns `bucket`."""
+    """The arm that owns `bucket`."""
     edge = 0
     stable: ArmRoute | None = None
     for arm in route.arms:
@@ -40,5 +40,5 @@ def arm_for(route: EndpointRoute, bucket: int) -> ArmRoute:
 
 
 def arm_of_version(route: EndpointRoute, version: str) -> ArmRoute | None:
-    """Return the arm that serves `version` with at least one replica, if any does."""
+    """The arm that serves `version` with at least one replica, if any does."""
     return next((arm for arm in route.arms if arm.version == version and arm.replicas), None)

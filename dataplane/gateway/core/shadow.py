@@ -74,7 +74,7 @@ class Shadow:
         self._comparing: asyncio.Task[None] | None = None
 
     def open_copies(self, environment: str, endpoint: str) -> int:
-        """Return how many mirrored requests wait for their answer."""
+        """How many mirrored requests wait for their answer."""
         return self.open_requests.get((environment, endpoint), 0)
 
     def mirror(self, request: Mirrored) -> None:
@@ -140,7 +140,7 @@ def _diffs(pairs: list[Pair]) -> list[AnswerDiff]:
 
 
 def _is_in_share(request: Mirrored, mirror_pct: int) -> bool:
-    """Return whether a request is mirrored.
+    """Whether a request is mirrored.
 
     Units keep to it; theirs are the highest buckets, those a candidate gets last.
     """

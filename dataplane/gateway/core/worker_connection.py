@@ -93,7 +93,7 @@ class WorkerConnection:
         return self._connecting is not None
 
     def is_ejected(self, now: float) -> bool:
-        """Return whether it failed lately and is to be left alone (`now` in Unix seconds)."""
+        """Whether it failed lately and is to be left alone (`now` in Unix seconds)."""
         return now < self.ejected_until
 
     def connect(self) -> None:
@@ -217,7 +217,7 @@ class WorkerConnection:
 
 
 def _max_batch(body: bytes) -> int:
-    """Return how many requests the worker takes at once, 1 when it does not say."""
+    """How many requests the worker takes at once, 1 when it does not say."""
     try:
         return shapes.read(Hello, body).max_batch
     except Malformed:
@@ -225,5 +225,5 @@ def _max_batch(body: bytes) -> int:
 
 
 def least_busy(connections: list[WorkerConnection]) -> WorkerConnection:
-    """Return the connection with the fewest open requests, the first among equals."""
+    """The connection with the fewest open requests, the first among equals."""
     return min(connections, key=lambda connection: (connection.outstanding, connection.in_flight))

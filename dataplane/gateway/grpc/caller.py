@@ -26,7 +26,7 @@ class Caller:
 
 
 def caller_of(metadata: Any) -> Caller:
-    """Return the caller of a call with this metadata, a sequence of pairs."""
+    """The caller of a call with this metadata, a sequence of pairs."""
     named = {str(name): value for name, value in metadata or () if isinstance(value, str)}
     offered = named.get(REQUEST_ID, "")
     is_fit = len(offered) in REQUEST_ID_LENGTHS and set(offered) <= REQUEST_ID_CHARS
@@ -39,7 +39,7 @@ def caller_of(metadata: Any) -> Caller:
 
 
 def place_of(caller: Caller, model_name: str) -> tuple[str, str]:
-    """Return environment and endpoint. Raises Refusal (400) when neither metadata nor name says the environment."""
+    """Environment and endpoint. Raises Refusal (400) when neither metadata nor name says the environment."""
     first, slash, rest = model_name.partition("/")
     environment, endpoint = (first, rest) if slash else (caller.environment, model_name)
     if not environment:

@@ -81,7 +81,7 @@ async def start(state: State, listener: socket.socket) -> GrpcServer:
 
 
 def code_of(status: int) -> Any:
-    """Return the gRPC status code for an HTTP status."""
+    """The gRPC status code for an HTTP status."""
     return CODES.get(status, grpc.StatusCode.INVALID_ARGUMENT if status < 500 else grpc.StatusCode.INTERNAL)
 
 
@@ -135,6 +135,6 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
 
 def trailing_metadata(headers: tuple[tuple[bytes, bytes], ...], caller: Caller) -> tuple[tuple[str, str], ...]:
-    """Return an answer's headers as metadata, with the request's id."""
+    """An answer's headers as metadata, with the request's id."""
     named = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
     return (*named, (REQUEST_ID, caller.request_id))

@@ -13,7 +13,7 @@ STREAM_MAX = 2**31 - 1
 
 
 def goaway(last_stream: int) -> bytes:
-    """Return the frame that says: open no more calls here, nothing beyond `last_stream` is looked at (section 6.8)."""
+    """The frame that says: open no more calls here, nothing beyond `last_stream` is looked at (section 6.8)."""
     head = b"\0\0\x08\x07\0\0\0\0\0"  # length 8, type GOAWAY, no flags, stream 0
     return head + last_stream.to_bytes(4, "big") + b"\0\0\0\0"  # no error
 
@@ -33,7 +33,7 @@ class Http2Frames:
 
     @property
     def is_between(self) -> bool:
-        """Return whether a frame may be put in now: after the first frame, and not within a block of headers."""
+        """Whether a frame may be put in now: after the first frame, and not within a block of headers."""
         return self._has_begun and not self._left and not self._head and not self._is_in_headers
 
     def feed(self, data: bytes) -> int:

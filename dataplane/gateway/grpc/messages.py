@@ -22,17 +22,17 @@ class WorkerRequest(NamedTuple):
 
 
 def invalid(message: str) -> Refusal:
-    """Return the refusal of a malformed message."""
+    """The refusal of a malformed message."""
     return Refusal(400, "INVALID_PARAMETER_VALUE", message)
 
 
 def unreadable() -> Refusal:
-    """Return the refusal for an answer of a worker that cannot be put into a message."""
+    """The refusal for an answer of a worker that cannot be put into a message."""
     return Refusal(500, "INTERNAL_ERROR", "The worker's answer is not one of the protocol.")
 
 
 def to_worker(request: Any) -> WorkerRequest:
-    """Return a ModelInferRequest as a worker takes it; every output is asked for as binary data.
+    """A ModelInferRequest as a worker takes it; every output is asked for as binary data.
 
     Raises Refusal (400).
     """
@@ -75,13 +75,13 @@ def _input(tensor: Any, size: int) -> dict[str, Any]:
 
 
 def _parameters(parameters: Any) -> dict[str, Any]:
-    """Return InferParameters as JSON values; one without a choice is left out."""
+    """InferParameters as JSON values; one without a choice is left out."""
     chosen = ((name, value, value.WhichOneof("parameter_choice")) for name, value in parameters.items())
     return {name: getattr(value, choice) for name, value, choice in chosen if choice}
 
 
 def from_worker(body: bytes, header_length: int | None) -> Any:
-    """Return a worker's answer as ModelInferResponse with raw_output_contents.
+    """A worker's answer as ModelInferResponse with raw_output_contents.
 
     Raises Refusal (500) when it is not one.
     """
@@ -121,7 +121,7 @@ def _set_parameters(target: Any, values: dict[str, Any]) -> None:
 
 
 def metadata_from_worker(body: bytes, versions: list[str]) -> Any:
-    """Return a worker's model metadata as ModelMetadataResponse that lists `versions`. Raises Refusal (500)."""
+    """A worker's model metadata as ModelMetadataResponse that lists `versions`. Raises Refusal (500)."""
     try:
         document = json.loads(body)
         response = pb.ModelMetadataResponse(name=document["name"], versions=versions, platform=document["platform"])
@@ -134,7 +134,7 @@ def metadata_from_worker(body: bytes, versions: list[str]) -> Any:
 
 
 def error_of(body: bytes) -> str:
-    """Return the sentence in a worker's error answer."""
+    """The sentence in a worker's error answer."""
     try:
         document = json.loads(body)
         return str(document.get("error") or document.get("message") or "the model failed")

@@ -44,7 +44,7 @@ class Service:
         }
 
     def _route(self, caller: Caller, model_name: str) -> tuple[str, EndpointRoute]:
-        """Return environment and route of the endpoint that is called. Raises Refusal (400, 401, 403, 404)."""
+        """Environment and route of the endpoint that is called. Raises Refusal (400, 401, 403, 404)."""
         environment, endpoint = place_of(caller, model_name)
         return environment, admission.route_for(self._state.tables, environment, endpoint, caller.digest)
 

@@ -1,4 +1,7 @@
-"""Typed contents of a tensor in a message ↔ the raw little-endian bytes of the binary tensor data extension. Without numpy: the gateway stays light."""
+"""Typed contents of a tensor in a message ↔ the raw little-endian bytes of the binary tensor data extension.
+
+Without numpy: the gateway stays light.
+"""
 
 import struct
 from collections.abc import Sequence
@@ -26,7 +29,7 @@ class Unfit(ValueError):
 
 
 def raw_of(datatype: str, contents: Any) -> bytes:
-    """Return the elements of an InferTensorContents as raw bytes. Raises Unfit."""
+    """The elements of an InferTensorContents as raw bytes. Raises Unfit."""
     if datatype == "BYTES":
         wanted = BYTES_LIST
     elif datatype in FORMS:

@@ -113,7 +113,7 @@ def _json(status: int, document: dict[str, Any]) -> HttpReply:
 
 
 def _with_versions(body: bytes, route: EndpointRoute) -> bytes:
-    """Return model metadata that lists every version the endpoint serves now."""
+    """Model metadata that lists every version the endpoint serves now."""
     document = json.loads(body)
     document["versions"] = metadata.versions_of(route)
     return json.dumps(document).encode()

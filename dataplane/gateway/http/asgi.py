@@ -22,7 +22,7 @@ class Disconnected(Exception):
 
 
 async def read_body(headers: type_Headers, receive: type_Receive, limit: int) -> bytes:
-    """Return the whole body. Raises Refusal (413), Disconnected when the client went away."""
+    """The whole body. Raises Refusal (413), Disconnected when the client went away."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes = message.get("body", b"")

@@ -17,13 +17,13 @@ HEADER_LENGTH = b"inference-header-content-length"
 
 
 def request_id(headers: type_Headers) -> bytes:
-    """Return the client's own request id when it is a decent one, else a new one."""
+    """The client's own request id when it is a decent one, else a new one."""
     offered = headers.get(b"x-request-id")
     return offered if offered and REQUEST_ID.match(offered) else b"%032x" % random.getrandbits(128)
 
 
 def call_of(path: InferencePath, headers: type_Headers, body: bytes, identity: bytes, limit: int) -> Call:
-    """Return the call of an inference request whose body is whole. Raises Refusal (400, 413)."""
+    """The call of an inference request whose body is whole. Raises Refusal (400, 413)."""
     environment, endpoint, op, version = path
     if len(body) > limit:
         raise errors.too_large(limit)
@@ -38,12 +38,12 @@ def call_of(path: InferencePath, headers: type_Headers, body: bytes, identity: b
 
 
 def unit_of(headers: type_Headers) -> str:
-    """Return the stable unit id of the request, empty when there is none."""
+    """The stable unit id of the request, empty when there is none."""
     return headers.get(b"x-mlorch-unit", b"").decode("latin-1")[:UNIT_MAX_CHARS]
 
 
 def header_length_of(headers: type_Headers) -> int | None:
-    """Return the length of the JSON part of a body with binary tensors, None without. Raises Refusal (400)."""
+    """The length of the JSON part of a body with binary tensors, None without. Raises Refusal (400)."""
     length = headers.get(HEADER_LENGTH)
     if length is None:
         return None

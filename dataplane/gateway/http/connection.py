@@ -102,7 +102,7 @@ class Exchange:
 
 
 def connections_of(application: App) -> Any:
-    """Return what makes an application's connections, for uvicorn's configuration."""
+    """What makes an application's connections, for uvicorn's configuration."""
     return partial(Connection, application)
 
 
@@ -210,7 +210,7 @@ class Connection(HttpToolsProtocol):
         self._hand_to_asgi()
 
     def _is_plain(self, headers: type_Headers) -> bool:
-        """Return whether the request has a known, small length and asks for nothing but an answer."""
+        """Whether the request has a known, small length and asks for nothing but an answer."""
         length = headers.get(b"content-length", b"")
         return (
             length.isdigit()
@@ -298,7 +298,7 @@ class Connection(HttpToolsProtocol):
 
 
 def unread(connection: Any) -> int:
-    """Return how many bytes have arrived in a socket that nobody has read yet."""
+    """How many bytes have arrived in a socket that nobody has read yet."""
     count = array.array("i", [0])
     fcntl.ioctl(connection.fileno(), termios.FIONREAD, count)
     return count[0]

@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
 
     @property
     def is_draining(self) -> bool:
-        """Return whether nothing new is accepted any more."""
+        """Whether nothing new is accepted any more."""
         return self._application.is_draining
 
     @property

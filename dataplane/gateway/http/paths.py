@@ -40,7 +40,7 @@ type_Path = InferencePath | MetadataPath | ProcessPath
 
 
 def express_path(url: bytes) -> InferencePath | None:
-    """Return what the URL of an inference request names, as it was sent; None for any other or unusual one."""
+    """What the URL of an inference request names, as it was sent; None for any other or unusual one."""
     try:
         return _inference_path(url)
     except (Refusal, UnicodeDecodeError):
@@ -57,7 +57,7 @@ def _inference_path(url: bytes) -> InferencePath | None:
 
 @lru_cache(PATHS_KEPT)
 def path_of(path: str) -> type_Path:
-    """Return what a decoded path names. Raises Refusal (404) for one that names nothing, or is too long."""
+    """What a decoded path names. Raises Refusal (404) for one that names nothing, or is too long."""
     if len(path) > URL_MAX_CHARS:
         raise errors.unknown_path()
     environment, *rest = path.strip("/").split("/")

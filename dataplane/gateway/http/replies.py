@@ -24,7 +24,7 @@ class HttpReply(NamedTuple):
 
 
 def reply_to(outcome: Outcome) -> HttpReply:
-    """Return a worker's answer as the client gets it."""
+    """A worker's answer as the client gets it."""
     extra = outcome.arm.headers
     if outcome.outcome == "server_errors":
         extra = (*extra, (b"x-mlorch-outcome", b"server_error"))
@@ -34,6 +34,6 @@ def reply_to(outcome: Outcome) -> HttpReply:
 
 
 def refused(metrics: Metrics, refusal: Refusal, *, is_oip: bool) -> HttpReply:
-    """Return what the gateway itself answers, and count it."""
+    """What the gateway itself answers, and count it."""
     metrics.refused(refusal.status)
     return HttpReply(refusal.status, JSON, refusal.body(oip=is_oip), refusal.headers)

@@ -1,4 +1,6 @@
-"""Log entries as CloudEvents 1.0 in binary mode, with the types and extensions of KServe's payload logger, so that its consumers can read them."""
+"""Log entries as CloudEvents 1.0 in binary mode, with the types and extensions of KServe's payload logger, so that its
+consumers can read them.
+"""
 
 import base64
 from typing import Any

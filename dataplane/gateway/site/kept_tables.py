@@ -28,7 +28,7 @@ def forget(folder: Path, environment: str) -> None:
 
 
 def load(path: Path) -> RouteTable:
-    """Return the table kept in `path`. Raises Malformed when it is torn, changed or not valid."""
+    """The table kept in `path`. Raises Malformed when it is torn, changed or not valid."""
     try:
         digest, _, content = path.read_bytes().partition(b"\n")
     except OSError as error:
@@ -39,7 +39,7 @@ def load(path: Path) -> RouteTable:
 
 
 def load_all(folder: Path) -> tuple[dict[str, RouteTable], dict[str, str]]:
-    """Return the good tables in `folder`, and why each other file was refused."""
+    """The good tables in `folder`, and why each other file was refused."""
     good: dict[str, RouteTable] = {}
     refused: dict[str, str] = {}
     for path in sorted(folder.glob("*.json")):

@@ -15,7 +15,9 @@ UNREACHABLE = (aiohttp.ClientError, TimeoutError, ValueError, KeyError)
 
 
 async def kept_up(state: State, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop that never ends, again after an error nobody foresaw: without it the gateway would serve old routes for ever, and say nothing."""
+    """Run a loop that never ends, again after an error nobody foresaw: without it the gateway would serve old routes
+    for ever, and say nothing.
+    """
     while True:
         try:
             await loop()

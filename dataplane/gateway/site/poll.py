@@ -27,7 +27,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def poll_report(state: State) -> PollReport:
-    """Return what the gateway says of itself; `have` is the acknowledgement."""
+    """What the gateway says of itself; `have` is the acknowledgement."""
     in_flight = state.in_flight()
     draining = set(in_flight) - state.routed_replicas()
     peers = state.peers.others()
@@ -48,8 +48,8 @@ def poll_report(state: State) -> PollReport:
 def obey(state: State, answer: PollAnswer) -> float:
     """Apply what the site answered; return how many seconds to wait before the next poll.
 
-    Each table is used whole or not at all. After a refusal the next poll waits a little: a site that sends the same again must not keep the
-    gateway busy.
+    Each table is used whole or not at all. After a refusal the next poll waits a little: a site that sends the same
+    again must not keep the gateway busy.
     """
     taken = [state.apply(document) for document in answer.tables]
     state.forget_all_but(answer.environments)
@@ -74,7 +74,9 @@ async def poll_forever(state: State, session: aiohttp.ClientSession) -> None:
 
 
 async def _unless_news(state: State, asking: Coroutine[Any, Any, PollAnswer]) -> PollAnswer | None:
-    """Return the site's answer; None when something came up that it is to hear first: the poll is given up then, to be made again."""
+    """The site's answer; None when something came up that it is to hear first: the poll is given up then, to be made
+    again.
+    """
     state.news.clear()
     tasks = asyncio.create_task(asking), asyncio.create_task(_news(state))
     try:

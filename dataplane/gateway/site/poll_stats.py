@@ -1,4 +1,6 @@
-"""What a gateway process tells the site of itself with every poll, for the pages people look at (docs/wire.md section 3)."""
+"""What a gateway process tells the site of itself with every poll, for the pages people look at (docs/wire.md section
+3).
+"""
 
 import os
 import resource
@@ -11,7 +13,9 @@ LANES_TOLD_MAX = 200
 
 
 def stats_of(state: State) -> GatewayStats:
-    """Return the numbers of this process and of its lanes, those with ejections and then busy ones first when there are too many."""
+    """The numbers of this process and of its lanes, those with ejections and then busy ones first when there are too
+    many.
+    """
     lanes = sorted(
         state.lanes.items(), key=lambda item: (not item[1].replicas.ejections, -item[1].counts.sent_requests)
     )[:LANES_TOLD_MAX]
@@ -47,6 +51,6 @@ def _lane(lane: Lane) -> LaneStats:
 
 
 def _memory_mb() -> int:
-    """Return the resident memory of this process now."""
+    """The resident memory of this process now."""
     with open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[1]) * resource.getpagesize() // (1024 * 1024)

@@ -61,7 +61,10 @@ async def _push(state: State, session: aiohttp.ClientSession, waiting: list[Path
 
 
 async def _send(state: State, session: aiohttp.ClientSession, name: str, batch: WindowBatch) -> None:
-    """Return when the site has the batch or will never take it. Raises aiohttp.ClientError when it is to be sent again."""
+    """Return when the site has the batch or will never take it.
+
+    Raises aiohttp.ClientError when it is to be sent again.
+    """
     status, text = await _post(state, session, batch)
     if status == 409:
         # The batch the site expects was dropped for want of room: say so with this one.

@@ -1,4 +1,7 @@
-"""Leaves the values of named columns out of a request's or an answer's data. What cannot be read is left out as a whole."""
+"""Leaves the values of named columns out of a request's or an answer's data.
+
+What cannot be read is left out as a whole.
+"""
 
 import csv
 import io
@@ -9,7 +12,9 @@ HIDDEN = "[redacted]"
 
 
 def redacted(body: bytes, content_type: str, hidden: frozenset[str]) -> bytes:
-    """Return the body with the values of `hidden` columns replaced; a marker with the size when the body cannot be understood."""
+    """The body with the values of `hidden` columns replaced; a marker with the size when the body cannot be
+    understood.
+    """
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind == "text/csv":

@@ -1,6 +1,8 @@
-"""The request log: a sampled share of requests with their data, redacted, in files, and sent on as CloudEvents when a sink is given.
+"""The request log: a sampled share of requests with their data, redacted, in files, and sent on as CloudEvents when a
+sink is given.
 
-Serving never waits for it: an entry goes into a bounded queue, a task of its own takes it out, a thread writes. What finds no room is counted.
+Serving never waits for it: an entry goes into a bounded queue, a task of its own takes it out, a thread writes. What
+finds no room is counted.
 """
 
 import asyncio
@@ -106,7 +108,10 @@ class RequestLog:
         return rows
 
     async def _export(self, session: aiohttp.ClientSession, rows: list[tuple[LogEntry, dict[str, Any]]]) -> None:
-        """Post each entry as a pair of CloudEvents. After the first failure the rest of this batch counts as dropped."""
+        """Post each entry as a pair of CloudEvents.
+
+        After the first failure the rest of this batch counts as dropped.
+        """
         for place, (entry, row) in enumerate(rows):
             try:
                 for headers, body in cloudevents.pair(entry, row):
@@ -122,7 +127,7 @@ class RequestLog:
 
 
 def row_of(entry: LogEntry) -> dict[str, Any]:
-    """Return an entry as a line of the log; hidden columns are left out of request and answer."""
+    """An entry as a line of the log; hidden columns are left out of request and answer."""
     fields = entry._asdict()
     del fields["hidden"]
     fields["at"] = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds")
@@ -170,5 +175,5 @@ def _make_room(folder: Path) -> None:
 
 
 def now() -> float:
-    """Return the time that entries carry: Unix time in seconds."""
+    """The time that entries carry: Unix time in seconds."""
     return time.time()

@@ -67,7 +67,7 @@ class Spool:
         return len(self._places())
 
     def waiting(self) -> list[Path]:
-        """Return the batches that the site does not have yet, those of boots that have ended first."""
+        """The batches that the site does not have yet, those of boots that have ended first."""
         return [self._folder / place for place in self._places()]
 
     def _places(self) -> list[str]:
@@ -83,7 +83,7 @@ class Spool:
         return sorted(name for name in os.listdir(self._folder / boot) if name.endswith(BATCH_ENDING))
 
     def read(self, path: Path) -> WindowBatch | None:
-        """Return a batch, None when it cannot be read."""
+        """A batch, None when it cannot be read."""
         try:
             return shapes.read(WindowBatch, path.read_bytes())
         except (OSError, Malformed):

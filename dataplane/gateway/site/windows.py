@@ -31,7 +31,7 @@ class OpenWindow:
         self.difference_sum = self.difference_max = 0.0
 
     def closed(self, key: WindowKey, start: int) -> Window:
-        """Return the window as it is sent; `start` is the Unix time of its second."""
+        """The window as it is sent; `start` is the Unix time of its second."""
         return Window(
             **key._asdict(),
             ok=self.counts["ok"],
@@ -72,7 +72,9 @@ class Windows:
         window.latency.add(latency_ms)
 
     def compare(self, key: WindowKey, is_agreed: bool, difference_sum: float, difference_max: float) -> None:
-        """Count one answer of a shadow arm that was compared with the client's, in the second in which that was done."""
+        """Count one answer of a shadow arm that was compared with the client's, in the second in which that was
+        done.
+        """
         window = self._window(key)
         window.compared += 1
         window.agreed += is_agreed
@@ -84,7 +86,7 @@ class Windows:
         self._window(key).rejected += 1
 
     def take(self, *, everything: bool = False) -> list[Window]:
-        """Return and forget the windows of past seconds; with `everything` also the open one."""
+        """And forget the windows of past seconds; with `everything` also the open one."""
         now = int(self._clock())
         done = [place for place in self._open if everything or place[0] < now]
         return [self._open.pop(place).closed(place[1], place[0]) for place in sorted(done)]

@@ -1,6 +1,7 @@
 """OIP v2 requests of FP64 tensors decoded by a schema compiled once: one tensor per column, or one matrix.
 
-What the schema does not take is given to `oip_plain`, which is slower and knows more forms; what is not plain at all gives None.
+What the schema does not take is given to `oip_plain`, which is slower and knows more forms; what is not plain at all
+gives None.
 """
 
 import array
@@ -28,7 +29,10 @@ MEANT = frozenset((protocol.BINARY_OUTPUTS, protocol.SHARED_MEMORY))
 
 
 class _Flat(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A tensor with flat data. The shape stays text: there are many tensors in a request, and their shapes are equal."""
+    """A tensor with flat data.
+
+    The shape stays text: there are many tensors in a request, and their shapes are equal.
+    """
 
     name: str
     shape: msgspec.Raw
@@ -66,7 +70,9 @@ class Tensors:
         self._nested = msgspec.json.Decoder(_NestedRequest)
 
     def read(self, body: bytes, header_length: "int | None") -> "type_Read | None":
-        """Return form, rows as a matrix in the order of the signature, and what the answer depends on; None when it is not plain."""
+        """Form, rows as a matrix in the order of the signature, and what the answer depends on; None when it is not
+        plain.
+        """
         read = self._typed(body) if header_length is None else None
         return read or plain.read(body, header_length, self._names)
 
@@ -119,12 +125,12 @@ class Tensors:
 
 
 def _text(shape: msgspec.Raw) -> str:
-    """Return the JSON of a shape without blanks."""
+    """The JSON of a shape without blanks."""
     return b"".join(bytes(shape).split()).decode()
 
 
 def _beside_each_other(columns: "list[list[float]]", count: int) -> np.ndarray:
-    """Return columns of `count` values as one matrix."""
+    """Columns of `count` values as one matrix."""
     values = array.array("d")
     for column in columns:
         values.fromlist(column)

@@ -1,4 +1,7 @@
-"""The native path: the estimator asked directly, without pandas or MLflow's checks per call. Used only where `proof.py` found it equal."""
+"""The native path: the estimator asked directly, without pandas or MLflow's checks per call.
+
+Used only where `proof.py` found it equal.
+"""
 
 import re
 from typing import Any, NamedTuple, Protocol
@@ -33,7 +36,10 @@ class NotRows(Exception):
 
 
 class Predicts(Protocol):
-    """Rows in the order of the signature → one result per row. Raises NotPlain, NotRows, or whatever the model raises."""
+    """Rows in the order of the signature → one result per row.
+
+    Raises NotPlain, NotRows, or whatever the model raises.
+    """
 
     name: str
 
@@ -54,7 +60,9 @@ class ArrayPath:
 
 
 class FramePath:
-    """The flavour's own predict on a DataFrame with exactly the types that MLflow's schema enforcement would give it."""
+    """The flavour's own predict on a DataFrame with exactly the types that MLflow's schema enforcement would give
+    it.
+    """
 
     name = "frame"
 
@@ -76,7 +84,7 @@ class FramePath:
 
 
 def _exact(values: Any, dtype: Any) -> np.ndarray:
-    """Return rows or a column as an array of `dtype`. Raises NotPlain for numbers that it cannot have.
+    """Rows or a column as an array of `dtype`. Raises NotPlain for numbers that it cannot have.
 
     Column-major, as pyfunc's DataFrame is: sums in another order would differ in the last digits.
     """
@@ -96,7 +104,7 @@ def _column(values: "tuple[Any, ...]", dtype: Any) -> Any:
 
 
 def _checked(result: Any, length: int) -> np.ndarray:
-    """Return the result when it is a plain array with one entry per row. Raises NotRows otherwise."""
+    """The result when it is a plain array with one entry per row. Raises NotRows otherwise."""
     if not isinstance(result, np.ndarray) or result.ndim < 1 or len(result) != length:
         raise NotRows
     if result.dtype.kind not in RESULT_KINDS and not (result.dtype == object and _all_text(result)):
@@ -116,7 +124,9 @@ class Signature(NamedTuple):
 
 
 def signature_of(schema: Any) -> "Signature | None":
-    """Return the columns of an input schema when every one is named, required and of a plain type, with names that a decoder can have."""
+    """The columns of an input schema when every one is named, required and of a plain type, with names that a decoder
+    can have.
+    """
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return None
     kinds = [getattr(getattr(column, "type", None), "name", "") for column in schema.inputs]
@@ -129,7 +139,7 @@ def signature_of(schema: Any) -> "Signature | None":
 
 
 def candidates(model: Any, signature: Signature) -> "list[tuple[Forms, Predicts]]":
-    """Return the native ways to ask `model` (a loaded pyfunc model), fastest first. None of them is proved yet."""
+    """The native ways to ask `model` (a loaded pyfunc model), fastest first. None of them is proved yet."""
     predict = getattr(model, "_predict_fn", None)
     if predict is None:
         return []

@@ -1,6 +1,8 @@
-"""Requests decoded by a schema compiled once: the plain forms in which all values have exactly the types of the signature.
+"""Requests decoded by a schema compiled once: the plain forms in which all values have exactly the types of the
+signature.
 
-Whatever is not plain (nulls, other types, unknown fields, other column orders, parameters) gives None, and goes the general way.
+Whatever is not plain (nulls, other types, unknown fields, other column orders, parameters) gives None, and goes the
+general way.
 """
 
 from typing import Any, NamedTuple
@@ -42,7 +44,7 @@ class Forms:
             self._tensors = fp64_tensors.Tensors(names)
 
     def invocations(self, body: bytes) -> "Plain | None":
-        """Return a plain request of MLflow's scoring protocol, else None."""
+        """A plain request of MLflow's scoring protocol, else None."""
         try:
             request = self._invocations.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -61,13 +63,13 @@ class Forms:
         return Plain(given[0], rows) if rows else None
 
     def oip(self, body: bytes, header_length: "int | None" = None) -> "Plain | None":
-        """Return a plain request of OIP v2 (one FP64 matrix, or one FP64 tensor per column), else None."""
+        """A plain request of OIP v2 (one FP64 matrix, or one FP64 tensor per column), else None."""
         read = self._tensors.read(body, header_length) if self._tensors is not None else None
         return Plain(*read) if read is not None and read[0] in self.forms else None
 
 
 def _invocations_type(names: "list[str]", types: "list[type]") -> Any:
-    """Return the type of a plain request body: one optional field per form, each with the signature's own types."""
+    """The type of a plain request body: one optional field per form, each with the signature's own types."""
     fields = [f"c{place}" for place in range(len(names))]
     rename = dict(zip(fields, names, strict=True))
     record = msgspec.defstruct(

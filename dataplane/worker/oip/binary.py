@@ -1,6 +1,7 @@
 """OIP's binary tensor data extension: raw tensors after the JSON header, in the order of the tensors.
 
-Elements are row-major and little-endian. BOOL is one byte, zero for false. An element of BYTES is its length as 4 bytes and then that many bytes.
+Elements are row-major and little-endian. BOOL is one byte, zero for false. An element of BYTES is its length as 4 bytes
+and then that many bytes.
 """
 
 import struct
@@ -30,7 +31,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def split(body: bytes, header_length: "int | None") -> "tuple[bytes, memoryview]":
-    """Return the JSON and the raw tensors of a body. Raises BadInput when the JSON is longer than the body."""
+    """The JSON and the raw tensors of a body. Raises BadInput when the JSON is longer than the body."""
     if header_length is None:
         return body, memoryview(b"")
     if not 0 <= header_length <= len(body):
@@ -40,7 +41,10 @@ def split(body: bytes, header_length: "int | None") -> "tuple[bytes, memoryview]
 
 
 def attach(inputs: "list[dict[str, Any]]", raw: memoryview, has_header: bool) -> None:
-    """Give each tensor with a `binary_data_size` its bytes under RAW. Raises BadInput unless the sizes are those of `raw`."""
+    """Give each tensor with a `binary_data_size` its bytes under RAW.
+
+    Raises BadInput unless the sizes are those of `raw`.
+    """
     offset = 0
     for tensor in inputs:
         tensor.pop(RAW, None)
@@ -63,7 +67,10 @@ def attach(inputs: "list[dict[str, Any]]", raw: memoryview, has_header: bool) ->
 
 
 def decode(name: str, datatype: str, raw: memoryview, count: int) -> "np.ndarray":
-    """Return `count` elements as a flat array of its own memory; BYTES are `bytes` objects. Raises BadInput for a wrong size."""
+    """Return `count` elements as a flat array of its own memory; BYTES are `bytes` objects.
+
+    Raises BadInput for a wrong size.
+    """
     if datatype == "BYTES":
         return objects(_decode_bytes(name, raw, count))
     kind = np.dtype(NUMPY[datatype])
@@ -93,14 +100,14 @@ def _decode_bytes(name: str, raw: memoryview, count: int) -> "list[bytes]":
 
 
 def encode(datatype: str, array: "np.ndarray") -> bytes:
-    """Return the elements of `array` as they go over the wire; those of BYTES must be `bytes` objects."""
+    """The elements of `array` as they go over the wire; those of BYTES must be `bytes` objects."""
     if datatype == "BYTES":
         return b"".join(part for item in array.reshape(-1) for part in (_LENGTH.pack(len(item)), item))
     return np.ascontiguousarray(array, dtype=NUMPY[datatype]).tobytes()
 
 
 def objects(items: "list[Any]") -> "np.ndarray":
-    """Return a flat array of Python objects, whatever they are."""
+    """A flat array of Python objects, whatever they are."""
     array = np.empty(len(items), dtype=object)
     array[:] = items
     return array

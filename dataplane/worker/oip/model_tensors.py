@@ -1,9 +1,10 @@
 """What an MLflow model takes and gives, as tensors of the Open Inference Protocol v2.
 
-A column schema is one tensor per column of shape [n] or [n, 1], or one tensor [n, columns] in the order of the signature. A column of arrays is
-one tensor [n, …]; a column of objects is BYTES with the JSON of each. A tensor schema is one tensor per input. MLflow type → datatype: boolean
-BOOL, integer INT32, long INT64, float FP32, double FP64, string, datetime (ISO 8601) and binary BYTES. Without a signature tensors are columns of a
-DataFrame, one matrix is a DataFrame, and any other single tensor an array.
+A column schema is one tensor per column of shape [n] or [n, 1], or one tensor [n, columns] in the order of the
+signature. A column of arrays is one tensor [n, …]; a column of objects is BYTES with the JSON of each. A tensor schema
+is one tensor per input. MLflow type → datatype: boolean BOOL, integer INT32, long INT64, float FP32, double FP64,
+string, datetime (ISO 8601) and binary BYTES. Without a signature tensors are columns of a DataFrame, one matrix is a
+DataFrame, and any other single tensor an array.
 """
 
 import json
@@ -31,7 +32,7 @@ STRUCTURES = ("Object", "Map", "AnyType")
 
 
 def model_input(tensors: "list[tuple[str, np.ndarray]]", schema: Any) -> Any:
-    """Return what `pyfunc.predict` takes, out of decoded tensors and the model's input schema (None without signature)."""
+    """What `pyfunc.predict` takes, out of decoded tensors and the model's input schema (None without signature)."""
     names = [name for name, _ in tensors]
     if len(set(names)) != len(names):
         raise BadInput("two tensors have the same name")
@@ -55,14 +56,14 @@ def _is_one_column(schema: Any, name: str) -> bool:
 
 
 def _column_kinds(schema: Any) -> "dict[str, str]":
-    """Return the MLflow type of each named column: a name of OF_MLFLOW, "Array", or one of STRUCTURES."""
+    """The MLflow type of each named column: a name of OF_MLFLOW, "Array", or one of STRUCTURES."""
     if schema is None or not schema.has_input_names():
         return {}
     return {column.name: kind_of(column.type) for column in schema.inputs}
 
 
 def kind_of(column_type: Any) -> str:
-    """Return the name of an MLflow column type; of a structured one its class."""
+    """The name of an MLflow column type; of a structured one its class."""
     return str(getattr(column_type, "name", "") or type(column_type).__name__)
 
 
@@ -136,10 +137,10 @@ def _fit_columns(frame: pd.DataFrame, kinds: "dict[str, str]") -> pd.DataFrame:
 
 
 def named_arrays(result: Any, schema: Any = None) -> "list[tuple[str, np.ndarray]]":
-    """Return the output tensors of a prediction.
+    """The output tensors of a prediction.
 
-    A DataFrame gives one tensor per column, a dict one per key, a matrix one per column when the signature names as many; anything else gives one,
-    with the name that the signature has for a single output, else `predict`.
+    A DataFrame gives one tensor per column, a dict one per key, a matrix one per column when the signature names as
+    many; anything else gives one, with the name that the signature has for a single output, else `predict`.
     """
     if isinstance(result, pd.DataFrame):
         return [(str(name), _series_array(result.iloc[:, place])) for place, name in enumerate(result.columns)]
@@ -163,7 +164,7 @@ def _array(value: Any) -> "np.ndarray":
 
 
 def _series_array(series: "pd.Series[Any]") -> "np.ndarray":
-    """Return the values; of pandas' own number types with missing values as FP64 with NaN, so that they stay numbers."""
+    """The values; of pandas' own number types with missing values as FP64 with NaN, so that they stay numbers."""
     kind = series.dtype
     is_number = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
     values: np.ndarray
@@ -175,7 +176,7 @@ def _series_array(series: "pd.Series[Any]") -> "np.ndarray":
 
 
 def metadata(model_name: str, version: str, signature: Any) -> "dict[str, Any]":
-    """Return OIP model metadata out of an MLflow signature (None: no inputs and outputs are told)."""
+    """OIP model metadata out of an MLflow signature (None: no inputs and outputs are told)."""
     inputs = _specs(signature.inputs, "input") if signature is not None and signature.inputs else []
     outputs = _specs(signature.outputs, "predict") if signature is not None and signature.outputs else []
     return {"name": model_name, "versions": [version], "platform": PLATFORM, "inputs": inputs, "outputs": outputs}

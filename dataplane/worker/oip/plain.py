@@ -1,4 +1,6 @@
-"""OIP requests that are plain for the native path, though not in the form its JSON decoder takes: binary tensors, requested outputs, any order."""
+"""OIP requests that are plain for the native path, though not in the form its JSON decoder takes: binary tensors,
+requested outputs, any order.
+"""
 
 from typing import Any
 
@@ -13,7 +15,8 @@ DATATYPE = "FP64"
 def read(
     body: bytes, header_length: "int | None", names: "list[str]"
 ) -> "tuple[str, np.ndarray, dict[str, Any]] | None":
-    """Return form, rows as a matrix in the order of `names`, and the request of one FP64 matrix or of one FP64 tensor per column.
+    """Form, rows as a matrix in the order of `names`, and the request of one FP64 matrix or of one FP64 tensor per
+    column.
 
     None for everything else, missing values included: the general way decides what it is.
     """
@@ -35,7 +38,7 @@ def read(
 
 
 def _beside_each_other(tensors: "list[tuple[str, np.ndarray]]", names: "list[str]") -> "np.ndarray | None":
-    """Return the columns as one matrix, None unless each of `names` is there once, [n] or [n, 1], and equally long."""
+    """The columns as one matrix, None unless each of `names` is there once, [n] or [n, 1], and equally long."""
     columns = dict(tensors)
     if len(columns) != len(tensors) or columns.keys() != set(names):
         return None

@@ -17,7 +17,7 @@ SHARED_MEMORY = "shared_memory_region"
 
 
 def parse_request(body: bytes, header_length: "int | None" = None) -> "dict[str, Any]":
-    """Return the request object; tensors that came as binary data carry their bytes under `raw`.
+    """The request object; tensors that came as binary data carry their bytes under `raw`.
 
     `header_length` is the length of the JSON when raw tensors follow it. Raises BadInput when it is not a request.
     """
@@ -66,7 +66,7 @@ def _check_parameters(owner: str, value: "dict[str, Any]", switch: str = "") -> 
 def answer(
     request: "dict[str, Any]", result: Any, model_name: str, version: str, output_schema: Any = None
 ) -> "Answer":
-    """Return the answer to a request, in JSON or with binary tensors as it asks. Raises BadInput for an unknown output."""
+    """The answer to a request, in JSON or with binary tensors as it asks. Raises BadInput for an unknown output."""
     outputs, chunks = encode_outputs(request, result, output_schema)
     content = {"model_name": model_name, "model_version": version, "outputs": outputs}
     if "id" in request:
@@ -80,7 +80,7 @@ def answer(
 def encode_outputs(
     request: "dict[str, Any]", result: Any, output_schema: Any = None
 ) -> "tuple[list[dict[str, Any]], list[bytes]]":
-    """Return the tensors that the request asks for (all when it names none) and the bytes of those that go as binary data."""
+    """The tensors that the request asks for (all when it names none) and the bytes of those that go as binary data."""
     arrays = dict(named_arrays(result, output_schema))
     by_default = request.get("parameters", {}).get(BINARY_OUTPUTS, False)
     wanted = {

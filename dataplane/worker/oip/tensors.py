@@ -1,8 +1,8 @@
 """Tensors of the Open Inference Protocol v2: what a request's tensor holds, and how an array goes into an answer.
 
-In JSON a BYTES element is text. Bytes that are no text go as base64, told by the tensor's parameter `"content_type": "base64"`, in both
-directions. In binary they are what they are. FP16 has no JSON form: an answer in JSON widens it to FP32. JSON has no NaN and no infinity: both
-are null in an answer, and null in a request is NaN.
+In JSON a BYTES element is text. Bytes that are no text go as base64, told by the tensor's parameter `"content_type":
+"base64"`, in both directions. In binary they are what they are. FP16 has no JSON form: an answer in JSON widens it to
+FP32. JSON has no NaN and no infinity: both are null in an answer, and null in a request is NaN.
 """
 
 import base64
@@ -27,7 +27,7 @@ BASE64 = "base64"
 
 
 def decode_tensor(tensor: "dict[str, Any]") -> "tuple[str, np.ndarray]":
-    """Return name and array of one input tensor. Raises BadInput with the tensor's name.
+    """Name and array of one input tensor. Raises BadInput with the tensor's name.
 
     BYTES become texts when all of the tensor's elements are UTF-8, else all stay bytes.
     """
@@ -140,7 +140,7 @@ def _as_texts(array: "np.ndarray") -> "np.ndarray":
 
 
 def encode_tensor(name: str, array: "np.ndarray", as_binary: bool) -> "tuple[dict[str, Any], bytes | None]":
-    """Return one output tensor as it stands in the answer's JSON, and its bytes when they follow behind the JSON."""
+    """One output tensor as it stands in the answer's JSON, and its bytes when they follow behind the JSON."""
     array = array.reshape(1) if array.ndim == 0 else array
     datatype, array = _typed(array)
     tensor: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": datatype}
@@ -160,7 +160,7 @@ def encode_tensor(name: str, array: "np.ndarray", as_binary: bool) -> "tuple[dic
 
 
 def datatype_of(kind: Any) -> str:
-    """Return the datatype that carries arrays of a numpy type."""
+    """The datatype that carries arrays of a numpy type."""
     return DATATYPE_OF.get(np.dtype(kind).newbyteorder("="), "BYTES")
 
 
@@ -179,7 +179,7 @@ def _typed(array: "np.ndarray") -> "tuple[str, np.ndarray]":
 
 
 def _element(item: Any) -> "str | bytes":
-    """Return what stands for one Python object: missing is empty, a structure is its JSON, dates are ISO 8601."""
+    """What stands for one Python object: missing is empty, a structure is its JSON, dates are ISO 8601."""
     if isinstance(item, (str, bytes)):
         return item
     if item is None or item != item or type(item).__name__ in ("NAType", "NaTType"):
@@ -195,7 +195,7 @@ def _bytes(array: "np.ndarray") -> "np.ndarray":
 
 
 def _json_texts(array: "np.ndarray") -> "tuple[list[str], bool]":
-    """Return the elements for JSON, and whether they are text and not base64."""
+    """The elements for JSON, and whether they are text and not base64."""
     flat = array.reshape(-1).tolist()
     try:
         return [item if isinstance(item, str) else item.decode() for item in flat], True

@@ -20,7 +20,7 @@ COMPILERS: dict[StrategyKind, Callable[[dict[str, Any]], list[Step]]] = {
 
 
 def strategy_kind(strategy: dict[str, Any]) -> StrategyKind:
-    """Return the kind of a strategy. Raises Invalid for anything that is not a known kind."""
+    """The kind of a strategy. Raises Invalid for anything that is not a known kind."""
     kind = strategy.get("kind") if isinstance(strategy, dict) else None
     if kind not in set(StrategyKind):
         known = ", ".join(k.value for k in StrategyKind)
@@ -29,16 +29,16 @@ def strategy_kind(strategy: dict[str, Any]) -> StrategyKind:
 
 
 def compile_strategy(strategy: dict[str, Any]) -> list[Step]:
-    """Return the steps of a strategy. Raises Invalid, naming the field, for anything it cannot mean."""
+    """The steps of a strategy. Raises Invalid, naming the field, for anything it cannot mean."""
     return COMPILERS[strategy_kind(strategy)](strategy)
 
 
 def first_release_steps() -> list[Step]:
-    """Return the steps of an endpoint's first release: there is nothing to compare with and nothing to return to."""
+    """The steps of an endpoint's first release: there is nothing to compare with and nothing to return to."""
     return [Step(StepKind.START), Step(StepKind.PROMOTE)]
 
 
 def first_weight_pct(steps: list[Step]) -> int:
-    """Return the first share of traffic above zero that a plan gives to the candidate (100 when it promotes at once)."""
+    """The first share of traffic above zero that a plan gives to the candidate (100 when it promotes at once)."""
     weights = [step.weight_pct for step in steps if step.kind is StepKind.WEIGHT and step.weight_pct > 0]
     return weights[0] if weights else 100

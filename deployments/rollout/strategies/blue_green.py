@@ -1,4 +1,5 @@
-"""Blue-green: the new version stands ready beside the old one, takes all traffic at once, and the old one stays warm while it is watched.
+"""Blue-green: the new version stands ready beside the old one, takes all traffic at once, and the old one stays warm
+while it is watched.
 
 `{"kind": "blue_green", "bake_s": 60, "min_requests": 200}`
 """
@@ -11,7 +12,7 @@ from deployments.rollout.strategies.fields import only_keys, whole_number
 
 
 def compile_steps(strategy: dict[str, Any]) -> list[Step]:
-    """Return start, weight 0 (addressable by version, without traffic), weight 100, bake, judge, promote."""
+    """Start, weight 0 (addressable by version, without traffic), weight 100, bake, judge, promote."""
     only_keys(strategy, {"kind", "bake_s", "min_requests"}, "strategy")
     bake_s = whole_number(strategy, "bake_s", "strategy", low=1, high=limits.BAKE_S_MAX, default=60)
     min_requests = whole_number(strategy, "min_requests", "strategy", low=0, high=limits.MIN_REQUESTS_MAX, default=0)

@@ -12,7 +12,7 @@ from mlorch_site.lib.errors import Invalid
 
 
 def compile_steps(strategy: dict[str, Any]) -> list[Step]:
-    """Return start, (weight, bake)…, judge, hold if wished, promote."""
+    """Start, (weight, bake)…, judge, hold if wished, promote."""
     only_keys(strategy, {"kind", "steps", "hold"}, "strategy")
     steps = [Step(StepKind.START), *rising_shares(strategy.get("steps")), Step(StepKind.JUDGE)]
     if true_or_false(strategy, "hold", "strategy", default=False):

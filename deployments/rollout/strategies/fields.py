@@ -17,7 +17,10 @@ def only_keys(data: dict[str, Any], allowed: set[str], where: str) -> None:
 
 
 def whole_number(data: dict[str, Any], key: str, where: str, *, low: int, high: int, default: int | None = None) -> int:
-    """Return the whole number at `key`, between `low` and `high`. Raises Invalid (booleans and fractions are no whole numbers)."""
+    """The whole number at `key`, between `low` and `high`.
+
+    Raises Invalid (booleans and fractions are no whole numbers).
+    """
     value = data.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         sentence = f"a whole number from {low} to {high}"
@@ -26,7 +29,7 @@ def whole_number(data: dict[str, Any], key: str, where: str, *, low: int, high: 
 
 
 def true_or_false(data: dict[str, Any], key: str, where: str, *, default: bool) -> bool:
-    """Return the truth value at `key`. Raises Invalid."""
+    """The truth value at `key`. Raises Invalid."""
     value = data.get(key, default)
     if not isinstance(value, bool):
         raise Invalid(f"{where}.{key} must be true or false.", details={f"{where}.{key}": "true or false"})
@@ -34,7 +37,7 @@ def true_or_false(data: dict[str, Any], key: str, where: str, *, default: bool) 
 
 
 def number(data: dict[str, Any], key: str, where: str, *, above: float, below: float) -> float:
-    """Return the number at `key`, strictly between `above` and `below`. Raises Invalid (also for NaN)."""
+    """The number at `key`, strictly between `above` and `below`. Raises Invalid (also for NaN)."""
     value = data.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < below:
         sentence = f"a number between {above:g} and {below:g}"

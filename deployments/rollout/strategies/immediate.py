@@ -10,6 +10,6 @@ from deployments.rollout.strategies.fields import only_keys
 
 
 def compile_steps(strategy: dict[str, Any]) -> list[Step]:
-    """Return start, promote."""
+    """Start, promote."""
     only_keys(strategy, {"kind"}, "strategy")
     return [Step(StepKind.START), Step(StepKind.PROMOTE)]

@@ -1,9 +1,10 @@
-"""Shadow: the new version answers a copy of a share of the requests; clients notice nothing, answers and errors are compared.
+"""Shadow: the new version answers a copy of a share of the requests; clients notice nothing, answers and errors are
+compared.
 
 `{"kind": "shadow", "mirror": 50, "bake_s": 300, "min_requests": 200, "min_agreement": 95, "steps": […], "hold": true}`
 
-`min_agreement` is the percent of compared answers that must agree (0: none must). `steps` are those of a canary and come after the mirror;
-without them all traffic moves at once, so that by default a person has to promote.
+`min_agreement` is the percent of compared answers that must agree (0: none must). `steps` are those of a canary and
+come after the mirror; without them all traffic moves at once, so that by default a person has to promote.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ MIRROR_PCT, BAKE_S = 50, 300
 
 
 def compile_steps(strategy: dict[str, Any]) -> list[Step]:
-    """Return start, mirror, bake, judge, the steps of a canary if there are some, hold if wished, promote."""
+    """Start, mirror, bake, judge, the steps of a canary if there are some, hold if wished, promote."""
     only_keys(strategy, KEYS, "strategy")
     share = whole_number(strategy, "mirror", "strategy", low=1, high=100, default=MIRROR_PCT)
     agreement = whole_number(strategy, "min_agreement", "strategy", low=0, high=limits.AGREEMENT_PCT_MAX, default=0)

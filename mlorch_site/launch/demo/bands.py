@@ -1,7 +1,7 @@
 """The model of version 3, kept as code: fine on the rows it was evaluated on, bad in production.
 
-It looks each row up in a table of risk bands that was built from the smaller tumours only, so larger ones raise, and it scans the table
-once per row and band, so it is slow.
+It looks each row up in a table of risk bands that was built from the smaller tumours only, so larger ones raise, and it
+scans the table once per row and band, so it is slow.
 """
 
 import time

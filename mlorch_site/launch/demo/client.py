@@ -20,7 +20,7 @@ class Site:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the JSON answer of `/api/v1<path>`. Raises CallFailed."""
+        """The JSON answer of `/api/v1<path>`. Raises CallFailed."""
         timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
         try:
             async with self._session.request(

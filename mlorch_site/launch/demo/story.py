@@ -76,13 +76,13 @@ async def train(tracking_uri: str) -> None:
 
 
 async def mirrored(people: People) -> bool:
-    """Return whether all three versions are mirrored with their digests."""
+    """Whether all three versions are mirrored with their digests."""
     answer = await people.engineer.get(f"/models/{MODEL}/versions")
     return sum(1 for version in answer["results"] if version["digest"]) >= 3
 
 
 async def releases(people: People, environment: str, version: int) -> list[dict[str, Any]]:
-    """Return the releases there have been of a version to an environment, newest first."""
+    """The releases there have been of a version to an environment, newest first."""
     answer = await people.engineer.get(f"/releases?environment={environment}&model={MODEL}")
     return [row for row in answer["results"] if int(row["version"]) == version]
 
@@ -90,7 +90,7 @@ async def releases(people: People, environment: str, version: int) -> list[dict[
 async def request(
     people: People, environment: str, version: int, strategy: dict[str, Any], reason: str
 ) -> dict[str, Any]:
-    """Return the release of a version to an environment, requesting it when there is none yet."""
+    """The release of a version to an environment, requesting it when there is none yet."""
     known = await releases(people, environment, version)
     if known:
         return known[0]

@@ -20,7 +20,7 @@ REPORT_EVERY_S = 30
 
 
 def bodies() -> list[bytes]:
-    """Return one `dataframe_split` body per row of the bundled data set."""
+    """One `dataframe_split` body per row of the bundled data set."""
     frame = load_breast_cancer(as_frame=True).data
     columns = list(frame.columns)
     return [

@@ -1,4 +1,6 @@
-"""Train and register the demo's three versions. A program of its own: `python -m mlorch_site.launch.demo.train --tracking-uri URL`.
+"""Train and register the demo's three versions.
+
+A program of its own: `python -m mlorch_site.launch.demo.train --tracking-uri URL`.
 
 Versions already registered are left as they are, so running it again is harmless.
 """
@@ -31,12 +33,12 @@ EXAMPLE_ROWS = 2
 
 
 def requirements() -> list[str]:
-    """Return the exact versions this process trains with."""
+    """The exact versions this process trains with."""
     return [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES]
 
 
 def git_commit() -> str:
-    """Return the commit this code is at, or an empty string outside a checkout."""
+    """The commit this code is at, or an empty string outside a checkout."""
     try:
         result = subprocess.run(
             ["git", "rev-parse", "HEAD"],
@@ -52,7 +54,7 @@ def git_commit() -> str:
 
 
 def split() -> tuple[pd.DataFrame, pd.DataFrame, pd.Series, pd.Series]:
-    """Return train rows, test rows, train labels, test labels of the bundled data set."""
+    """Train rows, test rows, train labels, test labels of the bundled data set."""
     data = load_breast_cancer(as_frame=True)
     return tuple(train_test_split(data.data, data.target, test_size=0.3, random_state=7, stratify=data.target))  # type: ignore[return-value]
 
@@ -71,7 +73,7 @@ def log_run(
 
 
 def scores(truth: pd.Series, predicted: Any, probability: Any) -> dict[str, float]:
-    """Return the offline metrics that reviewers compare."""
+    """The offline metrics that reviewers compare."""
     return {
         "accuracy": float(accuracy_score(truth, predicted)),
         "f1": float(f1_score(truth, predicted)),
@@ -124,7 +126,7 @@ def train_bands() -> None:
 
 
 def registered(client: MlflowClient) -> int:
-    """Return how many versions of the demo's model MLflow has."""
+    """How many versions of the demo's model MLflow has."""
     return len(client.search_model_versions(f"name = '{MODEL}'"))
 
 

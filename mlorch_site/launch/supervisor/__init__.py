@@ -1,1 +1,3 @@
-"""Runs every process of the product on one machine: in order, with one log stream, restarted when they die, ended as groups."""
+"""Runs every process of the product on one machine: in order, with one log stream, restarted when they die, ended as
+groups.
+"""

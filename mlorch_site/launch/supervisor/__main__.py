@@ -112,7 +112,10 @@ class Up:
                 await self._replace(process)
 
     async def _replace(self, old: Supervised) -> None:
-        """Start a successor, and once it answers let the old process finish what it has begun. Without one the old process goes on."""
+        """Start a successor, and once it answers let the old process finish what it has begun.
+
+        Without one the old process goes on.
+        """
         name, began = old.spec.name, time.monotonic()
         new = Supervised(old.spec, self._book, self._save_status)
         self._running.append(new)

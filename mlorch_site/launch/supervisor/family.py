@@ -1,4 +1,6 @@
-"""Nothing is left behind: processes whose parent died become children of the supervisor, are reaped, and are ended with it."""
+"""Nothing is left behind: processes whose parent died become children of the supervisor, are reaped, and are ended with
+it.
+"""
 
 import asyncio
 import contextlib
@@ -35,9 +37,12 @@ def _zombies() -> set[int]:
 
 
 async def reap_forever(own: Callable[[], set[int]]) -> None:
-    """Reap dead orphans, looking whenever a child of ours has died. `own` are the processes that are waited for elsewhere.
+    """Reap dead orphans, looking whenever a child of ours has died.
 
-    Only what was dead in two looks is reaped: a child that was started this moment may not be among `own` yet, but its starter reaps it at once.
+    `own` are the processes that are waited for elsewhere.
+
+    Only what was dead in two looks is reaped: a child that was started this moment may not be among `own` yet, but its
+    starter reaps it at once.
     """
     died = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -60,7 +65,7 @@ async def reap_forever(own: Callable[[], set[int]]) -> None:
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """Return all processes that came from `pid`, also those in groups of their own."""
+    """All processes that came from `pid`, also those in groups of their own."""
     try:
         found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
     except psutil.Error:
@@ -92,7 +97,10 @@ def end_rest() -> None:
 
 
 def leftovers(status_file: Path) -> list[psutil.Process]:
-    """Return the processes of an earlier run that outlived it, with all their descendants. A reused process id does not count."""
+    """The processes of an earlier run that outlived it, with all their descendants.
+
+    A reused process id does not count.
+    """
     try:
         rows = json.loads(status_file.read_text())["processes"]
     except (OSError, ValueError, KeyError):

@@ -1,4 +1,7 @@
-"""What can be said on the command line of `scripts/up`. Standard library only: it is read before anything is installed."""
+"""What can be said on the command line of `scripts/up`.
+
+Standard library only: it is read before anything is installed.
+"""
 
 import argparse
 import os
@@ -37,7 +40,7 @@ class Options:
         return os.environ.get("MLFLOW_TRACKING_URI") or f"http://127.0.0.1:{self.mlflow_port}"
 
     def ports(self) -> dict[str, tuple[int, str]]:
-        """Return option → (port, what listens there), for every port this instance is going to need."""
+        """Option → (port, what listens there), for every port this instance is going to need."""
         wanted = {"--web-port": (self.web_port, "the site"), "--gateway-port": (self.gateway_port, "the gateway")}
         if self.grpc_port:
             wanted["--gateway-grpc-port"] = (self.grpc_port, "the gateway's gRPC")
@@ -65,7 +68,7 @@ def _processes(text: str) -> int:
 
 
 def default_gateway_processes(cores: int) -> int:
-    """Return how many gateway processes suit a machine: half of its cores, four at most; the workers need the rest."""
+    """How many gateway processes suit a machine: half of its cores, four at most; the workers need the rest."""
     return max(1, min(4, cores // 2))
 
 
@@ -77,7 +80,7 @@ def _directory(text: str) -> Path:
 
 
 def options_from(arguments: list[str]) -> Options:
-    """Return the options of the command line. Exits with a sentence when they make no sense."""
+    """The options of the command line. Exits with a sentence when they make no sense."""
     parser = argparse.ArgumentParser(prog="scripts/up", description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument(
         "--data", type=_directory, default=ROOT / "var", metavar="DIR", help="where all state is kept (default: var)"

@@ -10,7 +10,7 @@ SOCKETS_MAX = 8
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether a server could listen on `port` now."""
+    """Whether a server could listen on `port` now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -34,11 +34,12 @@ def holder_of(port: int) -> str:
 
 
 class KeptSockets:
-    """The listening sockets of a process that is replaced without losing a connection: its successor is started with them.
+    """The listening sockets of a process that is replaced without losing a connection: its successor is started with
+    them.
 
-    A process is started with the descriptor of a channel in the variable `ready_name`; on it, it hands its listening sockets over once it
-    answers. In the variable `listen_name` it is given those that are kept, if there are some. `is_shared` tells that other processes listen
-    on the same ports with sockets of their own.
+    A process is started with the descriptor of a channel in the variable `ready_name`; on it, it hands its listening
+    sockets over once it answers. In the variable `listen_name` it is given those that are kept, if there are some.
+    `is_shared` tells that other processes listen on the same ports with sockets of their own.
     """
 
     def __init__(self, listen_name: str, ready_name: str, *, is_shared: bool) -> None:
@@ -48,14 +49,17 @@ class KeptSockets:
         self.is_shared = is_shared
 
     def given(self, channel: socket.socket) -> tuple[dict[str, str], list[int]]:
-        """Return the variables and the descriptors that a process is started with."""
+        """The variables and the descriptors that a process is started with."""
         variables = {self._ready_name: str(channel.fileno())}
         if self._kept:
             variables[self._listen_name] = ",".join(map(str, self._kept))
         return variables, [channel.fileno(), *self._kept]
 
     def take(self, channel: socket.socket) -> bool:
-        """Return whether the process has said that it answers; its listening sockets are kept from then on. `channel` is our end and never blocks."""
+        """Whether the process has said that it answers; its listening sockets are kept from then on.
+
+        `channel` is our end and never blocks.
+        """
         try:
             said, descriptors, _, _ = socket.recv_fds(channel, 1, SOCKETS_MAX, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
@@ -73,7 +77,7 @@ class KeptSockets:
 
 
 def problem_with(port: int, name: str, option: str) -> str:
-    """Return the sentence that says that a port is taken and what to do, empty when it is free."""
+    """The sentence that says that a port is taken and what to do, empty when it is free."""
     if is_free(port):
         return ""
     return f"Port {port} for {name} is taken by {holder_of(port)}. End it, or choose another port with {option} PORT."

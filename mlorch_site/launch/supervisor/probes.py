@@ -9,7 +9,7 @@ TIMEOUT_S = 2.0
 
 
 def http(url: str) -> Callable[[], Awaitable[bool]]:
-    """Return a probe that is content with an answer 200 from `url`."""
+    """A probe that is content with an answer 200 from `url`."""
 
     async def probe() -> bool:
         try:
@@ -23,7 +23,7 @@ def http(url: str) -> Callable[[], Awaitable[bool]]:
 
 
 def redis_ping(path: str) -> Callable[[], Awaitable[bool]]:
-    """Return a probe that is content with PONG on a unix socket."""
+    """A probe that is content with PONG on a unix socket."""
 
     async def probe() -> bool:
         try:

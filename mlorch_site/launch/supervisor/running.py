@@ -25,7 +25,8 @@ def lock(data_dir: Path) -> int:
     except OSError:
         pid = os.read(descriptor, 20).decode().strip()
         sys.exit(
-            f"mlorch is running on {data_dir} already (process {pid}). End it first, or give another directory with --data DIR."
+            f"mlorch is running on {data_dir} already (process {pid}). End it first, or give "
+            "another directory with --data DIR."
         )
     os.ftruncate(descriptor, 0)
     os.write(descriptor, str(os.getpid()).encode())
@@ -33,7 +34,7 @@ def lock(data_dir: Path) -> int:
 
 
 def _pid(data_dir: Path) -> int:
-    """Return the process that has the lock. Exits with a sentence when nobody has it."""
+    """The process that has the lock. Exits with a sentence when nobody has it."""
     nobody = f"mlorch is not running on {data_dir}. Start it with scripts/up, or say where it runs with --data DIR."
     try:
         descriptor = os.open(data_dir / LOCK_FILE, os.O_RDONLY)
@@ -57,7 +58,10 @@ def _gateways(data_dir: Path) -> list[dict[str, Any]]:
 
 
 def reload(data_dir: Path) -> None:
-    """Have the running instance replace its gateway processes, and tell when each is replaced. Exits with a sentence when one is not."""
+    """Have the running instance replace its gateway processes, and tell when each is replaced.
+
+    Exits with a sentence when one is not.
+    """
     pid = _pid(data_dir)
     before = {row["name"]: row["pid"] for row in _gateways(data_dir) if row["state"] == "ready"}
     os.kill(pid, RELOAD_SIGNAL)

@@ -10,7 +10,10 @@ FILE_NAME = "secrets.json"
 
 
 def load_or_make(data_dir: Path) -> dict[str, str]:
-    """Return the secrets of this data directory, making those that are missing. Raises OSError when the file cannot be read or is damaged."""
+    """The secrets of this data directory, making those that are missing.
+
+    Raises OSError when the file cannot be read or is damaged.
+    """
     path = data_dir / FILE_NAME
     try:
         known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}

@@ -1,4 +1,7 @@
-"""A model that takes as long as each row says: `work_ms` of processor time, `wait_ms` of doing nothing. It answers `value`; streamed, in parts."""
+"""A model that takes as long as each row says: `work_ms` of processor time, `wait_ms` of doing nothing.
+
+It answers `value`; streamed, in parts.
+"""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ LONGEST_MS = 1000.0
 
 
 def _ms(column: pd.Series) -> pd.Series:
-    """Return durations that can be spent, whatever values a version is tried out with when it is loaded."""
+    """Durations that can be spent, whatever values a version is tried out with when it is loaded."""
     return column.fillna(0.0).clip(0.0, LONGEST_MS)
 
 

@@ -1,4 +1,6 @@
-"""Register versions of the paced model: `python -m tests.bench.models.register --tracking-uri URL --name NAME --versions N`."""
+"""Register versions of the paced model: `python -m tests.bench.models.register --tracking-uri URL --name NAME
+--versions N`.
+"""
 
 import argparse
 import importlib.metadata
@@ -15,7 +17,7 @@ PACKAGES = ("mlflow", "numpy", "pandas")
 
 
 def parts() -> dict[str, Any]:
-    """Return what saving or logging the model takes."""
+    """What saving or logging the model takes."""
     example = pd.DataFrame([[1.0, 0.0, 0.0]], columns=list(COLUMNS))
     return {
         "python_model": str(Path(__file__).with_name("paced.py")),

@@ -1,4 +1,6 @@
-"""What the serving benchmark needs to know of a server: how it is installed and started, what it is asked and what it answers."""
+"""What the serving benchmark needs to know of a server: how it is installed and started, what it is asked and what it
+answers.
+"""
 
 import json
 from collections.abc import Callable
@@ -20,13 +22,14 @@ class Setting:
     folder: Path
 
     def within(self, folder: Path) -> "Setting":
-        """Return the same setting with another folder to write to."""
+        """The same setting with another folder to write to."""
         return replace(self, folder=folder)
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server. `command` and `environment` are made of (setting, interpreter, port); `body` of rows; `predictions` of an answer.
+    """A server. `command` and `environment` are made of (setting, interpreter, port); `body` of rows; `predictions` of
+    an answer.
 
     Without `requirements` it runs in mlorch's own environment.
     """
@@ -41,12 +44,12 @@ class Peer:
 
 
 def records_split(setting: Setting, rows: type_Rows) -> Any:
-    """Return rows as MLflow's scoring protocol takes them."""
+    """Rows as MLflow's scoring protocol takes them."""
     return {"dataframe_split": {"columns": setting.columns, "data": rows}}
 
 
 def column_tensors(setting: Setting, rows: type_Rows) -> Any:
-    """Return rows as OIP v2 takes a table: one tensor per column."""
+    """Rows as OIP v2 takes a table: one tensor per column."""
     columns = zip(*rows, strict=True)
     tensors = [
         {"name": name, "shape": [len(rows), 1], "datatype": "FP64", "data": list(values)}
@@ -56,5 +59,5 @@ def column_tensors(setting: Setting, rows: type_Rows) -> Any:
 
 
 def encoded(body: Any) -> str:
-    """Return a body as JSON without needless blanks, as clients of such servers send it."""
+    """A body as JSON without needless blanks, as clients of such servers send it."""
     return json.dumps(body, separators=(",", ":"))

@@ -1,4 +1,6 @@
-"""mlorch on its full path: gateway with keys, sticky weighted routing over two arms, per-arm windows and telemetry, and two workers."""
+"""mlorch on its full path: gateway with keys, sticky weighted routing over two arms, per-arm windows and telemetry, and
+two workers.
+"""
 
 import contextlib
 import hashlib
@@ -57,7 +59,7 @@ def start_site() -> int:
 
 
 def worker_command(setting: Setting, version: str) -> list[str]:
-    """Return the command of one worker."""
+    """The command of one worker."""
     command = [sys.executable, "-m", "dataplane.worker", "--socket", str(socket_of(setting, version))]
     command += ["--artifacts", str(setting.artifacts), "--digest", digest(setting.artifacts)]
     return [*command, "--model", "cancer", "--version", version]

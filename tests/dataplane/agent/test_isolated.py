@@ -1,4 +1,6 @@
-"""A version whose requirements differ from ours runs in an environment of its own, really built and really answering."""
+"""A version whose requirements differ from ours runs in an environment of its own, really built and really
+answering.
+"""
 
 import asyncio
 import importlib.metadata
@@ -24,7 +26,7 @@ OTHER_CLOUDPICKLE = "3.1.1"
 
 
 def requirements() -> list[str]:
-    """Return what the saved model needs, with one package at another version than ours."""
+    """What the saved model needs, with one package at another version than ours."""
     assert importlib.metadata.version("cloudpickle") != OTHER_CLOUDPICKLE
     own = [
         f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", "scikit-learn", "skops", "pandas", "numpy")
@@ -42,7 +44,7 @@ async def ask(address: str, body: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 async def reached(agent: Agent, states: set[str], seen_states: set[str]) -> ReplicaObservation:
-    """Return the replica once it is in one of `states`; those that were seen on the way are added."""
+    """The replica once it is in one of `states`; those that were seen on the way are added."""
 
     def is_there() -> bool:
         seen_states.add(agent.report().replicas[0].state)

@@ -1,4 +1,6 @@
-"""Workers forked from a warm template: they answer, share memory, know no secret, and survive their template and their agent."""
+"""Workers forked from a warm template: they answer, share memory, know no secret, and survive their template and their
+agent.
+"""
 
 import asyncio
 import json
@@ -58,7 +60,7 @@ async def until_ready(agent: Agent, *replicas: str) -> None:
 
 
 async def predictions(agent: Agent, replica: str, artifacts: Path) -> Any:
-    """Return what the replica answers to the version's own input example."""
+    """What the replica answers to the version's own input example."""
     reader, writer = await asyncio.open_unix_connection(row(agent, replica).address.removeprefix("unix:"))
     body = (artifacts / "serving_input_example.json").read_bytes()
     writer.write(encode_frame(RequestHeader("invocations", 1, content_type="application/json"), body))

@@ -30,7 +30,10 @@ NOTHING = ReplicaGoal("r-1", 1, "m", "1", "sha256:x", "/x")
 
 @dataclass
 class Site:
-    """A site with one goal. `polls` are the reports it got; with `knows_waiting` False it answers as one that cannot wait."""
+    """A site with one goal.
+
+    `polls` are the reports it got; with `knows_waiting` False it answers as one that cannot wait.
+    """
 
     knows_waiting: bool = True
     is_away: bool = False

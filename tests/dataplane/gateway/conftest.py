@@ -37,7 +37,7 @@ def digest(key: str) -> str:
 
 
 def table(revision: int = 1, weight: int = 0, sockets: dict[str, str] | None = None, **endpoint: Any) -> dict[str, Any]:
-    """Return a valid route table of production with the endpoint `e`: version 1 stable, version 2 candidate at `weight` %."""
+    """A valid route table of production with the endpoint `e`: version 1 stable, version 2 candidate at `weight` %."""
     sockets = sockets or {"1": "/nowhere/1.sock", "2": "/nowhere/2.sock"}
 
     def arm(name: str, version: str, pct: int) -> dict[str, Any]:
@@ -62,12 +62,12 @@ def table(revision: int = 1, weight: int = 0, sockets: dict[str, str] | None = N
 
 
 def window(start: int) -> Window:
-    """Return a window without a request."""
+    """A window without a request."""
     return Window("production", "e", "stable", "1", "rel-1", start=start, requests=0, latency=Latency())
 
 
 def compiled(document: dict[str, Any]) -> CompiledTable:
-    """Return the table of a document as requests use it. Raises Malformed."""
+    """The table of a document as requests use it. Raises Malformed."""
     return compile_table(shapes.convert(RouteTable, document))
 
 

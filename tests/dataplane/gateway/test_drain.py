@@ -27,7 +27,10 @@ LOOK = request("/healthz", b"", "GET")
 
 
 class Running:
-    """A serving gateway and what its worker waits for. Idle connections linger for ever unless a test says otherwise."""
+    """A serving gateway and what its worker waits for.
+
+    Idle connections linger for ever unless a test says otherwise.
+    """
 
     def __init__(
         self, application: App, server: Server, port: int, task: asyncio.Task[None], monkeypatch: pytest.MonkeyPatch

@@ -53,7 +53,7 @@ def test_to_worker__typed_contents__are_what_the_worker_decodes(datatype: str, f
 
 
 def malformed() -> dict[str, tuple[Any, str]]:
-    """Return requests that are refused before any worker, with a part of the sentence."""
+    """Requests that are refused before any worker, with a part of the sentence."""
 
     def one(datatype: str, field: str = "", values: Any = (), raw: Any = ()) -> Any:
         request = pb.ModelInferRequest(model_name="e", raw_input_contents=raw)

@@ -23,7 +23,7 @@ type_Start = Callable[..., Awaitable[FrameWorker]]
 def request(
     path: str = PATH, body: bytes = b"{}", method: str = "POST", length: int | None = None, **headers: str
 ) -> bytes:
-    """Return one request as bytes."""
+    """One request as bytes."""
     named = {"host": "x", "authorization": f"Bearer {KEY}", "content-type": "application/json", **headers}
     if "transfer-encoding" not in named:
         named["content-length"] = str(len(body) if length is None else length)
@@ -32,7 +32,7 @@ def request(
 
 
 def chunked(path: str = PATH, **headers: str) -> bytes:
-    """Return a request that the express path does not take."""
+    """A request that the express path does not take."""
     return request(path, b"2\r\n{}\r\n0\r\n\r\n", **{"transfer-encoding": "chunked", **headers})
 
 

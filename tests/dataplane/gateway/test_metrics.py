@@ -28,7 +28,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 
 
 async def after_traffic(state: State, start: type_Start) -> str:
-    """Return the exposition after three answers and two refusals."""
+    """The exposition after three answers and two refusals."""
     worker = await start("1", max_batch=8)
     document = table(sockets={"1": str(worker.path), "2": "/nowhere/2.sock"})
     document["endpoints"]["e"]["arms"] = document["endpoints"]["e"]["arms"][1:]

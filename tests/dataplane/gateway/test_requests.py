@@ -28,7 +28,7 @@ async def serve(
 
 
 async def counted(state: State) -> list[Window]:
-    """Return the windows of everything that was answered so far."""
+    """The windows of everything that was answered so far."""
     return state.windows.take(everything=True)
 
 

@@ -1,6 +1,7 @@
 """What the gateway relies on of uvicorn beyond its documentation: the one list, and whether it still holds.
 
-It fails when uvicorn takes one of these names away or uses it otherwise, and when the gateway uses one that is not listed.
+It fails when uvicorn takes one of these names away or uses it otherwise, and when the gateway uses one that is not
+listed.
 """
 
 import ast
@@ -30,7 +31,9 @@ class Attribute(NamedTuple):
 
 
 class Base(NamedTuple):
-    """A class of uvicorn's that one of the gateway's extends. `methods` are those called or replaced, with their parameters.
+    """A class of uvicorn's that one of the gateway's extends.
+
+    `methods` are those called or replaced, with their parameters.
 
     `statements` are what the gateway's methods rely on within a method of the base.
     """
@@ -117,14 +120,14 @@ def tree(thing: Any) -> ast.AST:
 
 
 def used_of(node: ast.AST, owner: str) -> set[str]:
-    """Return the attributes of an expression that some code uses: `used_of(…, "self")` are those of `self`."""
+    """The attributes of an expression that some code uses: `used_of(…, "self")` are those of `self`."""
     return {
         part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute) and ast.unparse(part.value) == owner
     }
 
 
 def set_by(method: Any) -> set[str]:
-    """Return the attributes of `self` that a method binds."""
+    """The attributes of `self` that a method binds."""
     return {
         part.attr
         for part in ast.walk(tree(method))
@@ -133,7 +136,7 @@ def set_by(method: Any) -> set[str]:
 
 
 def own(base: Base) -> set[str]:
-    """Return the names that only the gateway's class has."""
+    """The names that only the gateway's class has."""
     theirs = set(dir(base.theirs)) | set(base.attributes)
     return (set(vars(base.ours)) | set_by(base.ours.__init__)) - theirs
 

@@ -13,7 +13,7 @@ FILES = sorted(path for path in GATEWAY.rglob("*.py") if "site" not in path.part
 
 
 def classes() -> dict[str, ast.ClassDef]:
-    """Return the gateway's classes by name."""
+    """The gateway's classes by name."""
     nodes = (node for path in FILES for node in ast.walk(ast.parse(path.read_text())))
     return {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
 
@@ -22,7 +22,7 @@ CLASSES = classes()
 
 
 def assigned(body: ast.AST) -> set[str]:
-    """Return the attributes of `self` that some code binds."""
+    """The attributes of `self` that some code binds."""
     return {
         node.attr
         for node in ast.walk(body)
@@ -42,7 +42,7 @@ def line_of(name: str) -> Iterator[ast.ClassDef]:
 
 
 def initial(name: str) -> set[str]:
-    """Return what an object has when its `__init__` is over."""
+    """What an object has when its `__init__` is over."""
     found: set[str] = set()
     for node in line_of(name):
         for part in node.body:
@@ -61,7 +61,7 @@ def slots(name: str) -> set[str]:
 
 
 def from_uvicorn(name: str) -> set[str]:
-    """Return what a base of uvicorn's has set."""
+    """What a base of uvicorn's has set."""
     return {attribute for base in (CONNECTION, SERVER) if base.ours.__name__ == name for attribute in base.attributes}
 
 

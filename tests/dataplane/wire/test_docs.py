@@ -24,7 +24,7 @@ def shape_of(name: str) -> type[Struct]:
 
 
 def limits() -> dict[str, Any]:
-    """Return every named limit of the wire with its value."""
+    """Every named limit of the wire with its value."""
     found: dict[str, Any] = {}
     for name in MODULES:
         module = importlib.import_module(f"dataplane.wire.{name}")

@@ -98,7 +98,9 @@ def torch_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def cancer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A standardised logistic regression on the bundled breast-cancer data, saved by MLflow with signature and input example."""
+    """A standardised logistic regression on the bundled breast-cancer data, saved by MLflow with signature and input
+    example.
+    """
     import mlflow
     from mlflow.models import infer_signature
     from sklearn.datasets import load_breast_cancer

@@ -1,4 +1,6 @@
-"""Good and bad bodies of MLflow's scoring protocol, made systematically: the same for every model with a table for its signature."""
+"""Good and bad bodies of MLflow's scoring protocol, made systematically: the same for every model with a table for its
+signature.
+"""
 
 import json
 import random
@@ -20,7 +22,10 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Good rows of a signature's columns. Wrong values are tried in `varied`; `params` are good and bad values by name."""
+    """Good rows of a signature's columns.
+
+    Wrong values are tried in `varied`; `params` are good and bad values by name.
+    """
 
     columns: dict[str, list[Any]]
     varied: list[str]
@@ -38,7 +43,7 @@ class Table:
 
 
 def literal(text: str) -> str:
-    """Return a marker that `to_json` writes as this very text, for literals that Python has no value for."""
+    """A marker that `to_json` writes as this very text, for literals that Python has no value for."""
     return f"<<{text}>>"
 
 
@@ -120,7 +125,9 @@ FORMS: dict[str, Callable[[list[str], list[list[Any]]], Any]] = {
 
 
 def value_cases(table: Table) -> Iterator[Case]:
-    """Yield each value in each varied column and form: in two forms as the only row, in the others between good rows."""
+    """Yield each value in each varied column and form: in two forms as the only row, in the others between good
+    rows.
+    """
     for turn, (form, encode) in enumerate(FORMS.items()):
         for column in table.varied:
             place = table.names.index(column)

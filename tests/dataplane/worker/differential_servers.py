@@ -1,4 +1,6 @@
-"""The two real processes that are compared: MLflow's scoring server as `mlflow models serve` runs it, and the worker."""
+"""The two real processes that are compared: MLflow's scoring server as `mlflow models serve` runs it, and the
+worker.
+"""
 
 import http.client
 import json
@@ -97,7 +99,10 @@ def _media_type(content_type: str) -> str:
 
 @contextmanager
 def both(model: Path, folder: Path) -> Iterator[tuple[TheirServer, OurWorker, dict[str, Any]]]:
-    """Start both servers on one model; yield them with what the worker said of its ways to answer. End them afterwards."""
+    """Start both servers on one model; yield them with what the worker said of its ways to answer.
+
+    End them afterwards.
+    """
     (port,) = free_ports(1)
     process = _start_theirs(model, folder, port)
     try:

@@ -174,7 +174,7 @@ class Scaled(mlflow.pyfunc.PythonModel):
 
 
 class Explained(mlflow.pyfunc.PythonModel):
-    """Returns a DataFrame: numbers, texts and missing values."""
+    """A DataFrame: numbers, texts and missing values."""
 
     def predict(self, context: Any, model_input: Any, params: "dict[str, Any] | None" = None) -> Any:
         length = model_input["length"]

@@ -1,4 +1,7 @@
-"""Request bodies drawn from a grammar: mostly good ones, and whatever is nearly one. They are made as text, for JSON that Python cannot write."""
+"""Request bodies drawn from a grammar: mostly good ones, and whatever is nearly one.
+
+They are made as text, for JSON that Python cannot write.
+"""
 
 import json
 import struct
@@ -127,7 +130,7 @@ def rarely(draw: Any, one_in: int) -> bool:
 
 
 def good(kind: str) -> "st.SearchStrategy[str]":
-    """Return JSON texts of one MLflow type."""
+    """JSON texts of one MLflow type."""
     if kind in WHOLE:
         return (st.integers(-100, 100) | st.integers(*WHOLE[kind])).map(str)
     if kind == "boolean":
@@ -179,7 +182,7 @@ def mapped(names: "list[str]", values: "list[str]") -> str:
 
 
 def _with_fields(draw: Any, text: str, fields: "tuple[str, ...]") -> str:
-    """Return an object with a further field before or behind its own, and at times damaged."""
+    """An object with a further field before or behind its own, and at times damaged."""
     if rarely(draw, 4):
         field = draw(st.sampled_from(fields))
         text = "{" + (f"{field},{text[1:-1]}" if draw(st.booleans()) else f"{text[1:-1]},{field}") + "}"
@@ -210,7 +213,7 @@ def invocations(draw: Any, names: "list[str]", kinds: "list[str]") -> bytes:
 
 
 def _shaped(draw: Any, rows: "list[list[str]]", width: int) -> "tuple[list[int], str]":
-    """Return shape and data of a matrix: flat or nested."""
+    """Shape and data of a matrix: flat or nested."""
     flat = [item for row in rows for item in row]
     return [len(rows), width], listed([listed(row) for row in rows]) if draw(st.booleans()) else listed(flat)
 
@@ -221,7 +224,7 @@ def _column(draw: Any, values: "list[str]", is_nested: bool, is_wide: bool) -> "
 
 
 def _tensor(draw: Any, name: str, shape: "list[int]", data: str) -> str:
-    """Return a tensor, at times with something wrong."""
+    """A tensor, at times with something wrong."""
     datatype: Any = draw(st.sampled_from(DATATYPES)) if rarely(draw, 12) else "FP64"
     shape_text = json.dumps(shape, separators=(",", ":"))
     if rarely(draw, 12):
@@ -277,7 +280,9 @@ def tensors(draw: Any, names: "list[str]", kinds: "list[str]") -> bytes:
 
 @st.composite
 def binaries(draw: Any, names: "list[str]") -> "tuple[bytes, int]":
-    """Draw a request of OIP v2 with raw tensors behind its JSON, and the length of the JSON; at times too long or too short."""
+    """Draw a request of OIP v2 with raw tensors behind its JSON, and the length of the JSON; at times too long or too
+    short.
+    """
     value = st.floats(-1000, 1000) | st.floats() | st.sampled_from([2.0**53, -(2.0**53), -0.0, 5e-324])
     count = draw(st.integers(0, 3))
     names = names[::-1] if rarely(draw, 6) else names

@@ -1,4 +1,5 @@
-"""The same bodies to MLflow's scoring server and to the worker: status, media type and body of the answers are the same.
+"""The same bodies to MLflow's scoring server and to the worker: status, media type and body of the answers are the
+same.
 
 The wanted differences are in one table, `INTENDED`. Each body is asked alone and in one frame with others.
 """
@@ -64,7 +65,7 @@ def _says(theirs: Reply, message: str) -> bool:
 
 
 def _is_unreadable(case: Case) -> bool:
-    """Return whether Python's JSON parser fails on the body with anything but its own error: too deep, too many digits."""
+    """Whether Python's JSON parser fails on the body with anything but its own error: too deep, too many digits."""
     try:
         json.loads(case.body)
     except (json.JSONDecodeError, UnicodeDecodeError):

@@ -1,4 +1,6 @@
-"""Models of many flavours: the worker's scorer answers what `mlflow.pyfunc` predicts, in every form of both protocols."""
+"""Models of many flavours: the worker's scorer answers what `mlflow.pyfunc` predicts, in every form of both
+protocols.
+"""
 
 import importlib.util
 import json
@@ -82,7 +84,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def plain(result: Any) -> Any:
-    """Return a prediction as the JSON values that MLflow gives for it; a Series is a table of one column to it."""
+    """A prediction as the JSON values that MLflow gives for it; a Series is a table of one column to it."""
     if isinstance(result, pd.Series):
         result = result.to_frame()
     if isinstance(result, pd.DataFrame):
@@ -91,7 +93,7 @@ def plain(result: Any) -> Any:
 
 
 def bodies(data: Any, kind: str) -> dict[str, tuple[bytes, str]]:
-    """Return the same rows in every form that the model takes: body and content type."""
+    """The same rows in every form that the model takes: body and content type."""
     if kind == "array":
         forms: dict[str, Any] = {form: {form: data.tolist()} for form in ("inputs", "instances")}
         return {form: (json.dumps(body).encode(), JSON) for form, body in forms.items()}
@@ -112,13 +114,13 @@ def score(scorer: Scorer, *requests: bytes, content_type: str = JSON, op: str = 
 
 
 def told(answer: Answer) -> Any:
-    """Return the predictions of an answer; of another answer what it says."""
+    """The predictions of an answer; of another answer what it says."""
     content = json.loads(answer.body)
     return content["predictions"] if answer.status == 200 else content
 
 
 def comparable(value: Any) -> Any:
-    """Return a value so that NaN equals NaN and floats equal within the tolerance."""
+    """A value so that NaN equals NaN and floats equal within the tolerance."""
     if isinstance(value, list):
         return [comparable(item) for item in value]
     if isinstance(value, dict):
@@ -151,7 +153,7 @@ DATATYPES = {"f": "FP64", "i": "INT64", "O": "BYTES"}
 
 
 def tensors(data: Any) -> list[dict[str, Any]]:
-    """Return a table as one tensor per column, an array as one tensor."""
+    """A table as one tensor per column, an array as one tensor."""
     if not isinstance(data, pd.DataFrame):
         return [{"name": "x", "shape": list(data.shape), "datatype": "FP32", "data": data.ravel().tolist()}]
     kinds = {name: DATATYPES.get(data[name].to_numpy().dtype.kind, "BYTES") for name in data}
@@ -159,7 +161,7 @@ def tensors(data: Any) -> list[dict[str, Any]]:
 
 
 def flat(result: Any) -> dict[str, list[Any]]:
-    """Return a prediction's values by output, as OIP's answer carries them."""
+    """A prediction's values by output, as OIP's answer carries them."""
     if isinstance(result, pd.Series):
         result = result.to_frame()
     if isinstance(result, pd.DataFrame):

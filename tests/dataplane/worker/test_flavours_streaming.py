@@ -40,7 +40,7 @@ def request(text: str, **further: Any) -> bytes:
 
 
 def events(parts: Any) -> list[tuple[str, str]]:
-    """Return the events of a stream as (type, data), read as a browser reads them."""
+    """The events of a stream as (type, data), read as a browser reads them."""
     assert not isinstance(parts, Answer), parts
     found = []
     for block in b"".join(parts).decode().removesuffix("\n\n").split("\n\n"):

@@ -1,4 +1,6 @@
-"""Requests and answers of the Open Inference Protocol: every datatype in JSON and binary, and every malformed request a clear refusal."""
+"""Requests and answers of the Open Inference Protocol: every datatype in JSON and binary, and every malformed request a
+clear refusal.
+"""
 
 import json
 from typing import Any
@@ -46,7 +48,7 @@ def tensor(datatype: str = "FP64", shape: Any = (1,), **more: Any) -> dict[str, 
 
 
 def refusal(request: dict[str, Any], *raw: bytes, header_length: int | None = -1) -> str:
-    """Return the sentence with which a request is refused; `header_length` -1 is the right one."""
+    """The sentence with which a request is refused; `header_length` -1 is the right one."""
     body, length = body_of(request, *raw)
     with pytest.raises(BadInput) as caught:
         decoded(body, length if header_length == -1 else header_length)
@@ -88,7 +90,7 @@ def test_answer__each_datatype__comes_back_as_it_went(datatype: str, as_binary: 
 
 
 def bool_length(answer: Answer) -> list[int]:
-    """Return the length of the re-encoded header as an argument list; empty for an answer in JSON."""
+    """The length of the re-encoded header as an argument list; empty for an answer in JSON."""
     if answer.header_length is None:
         return []
     return [len(json.dumps({"inputs": json.loads(answer.body[: answer.header_length])["outputs"]}).encode())]

@@ -1,4 +1,6 @@
-"""Tensors into models of every kind of signature and back, through the scorer; malformed ones never count as the model's failure."""
+"""Tensors into models of every kind of signature and back, through the scorer; malformed ones never count as the
+model's failure.
+"""
 
 import json
 from collections.abc import Callable
@@ -60,7 +62,7 @@ class Rows(mlflow.pyfunc.PythonModel):
 
 @pytest.fixture(scope="module")
 def scorer_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Scorer]:
-    """Return the scorer of a model with the given signature, made once."""
+    """The scorer of a model with the given signature, made once."""
     made: dict[str, Scorer] = {}
 
     def scorer(name: str, signature: ModelSignature | None, model: Any = None) -> Scorer:
@@ -261,7 +263,7 @@ USUAL = {name: datatype for name, (datatype, _) in COLUMNS.items()} | {"vector":
 
 @st.composite
 def any_tensor(draw: Any, name: str, rows: int) -> tuple[dict[str, Any], bytes]:
-    """Return a tensor that is well formed for the protocol, with its raw bytes; what the model takes it need not be."""
+    """A tensor that is well formed for the protocol, with its raw bytes; what the model takes it need not be."""
     usual = USUAL.get(name, "BYTES")
     datatype = draw(st.sampled_from([usual, usual, usual, *DATATYPES]))
     shape = draw(st.just([rows]) | st.lists(st.integers(0, 3), max_size=3))

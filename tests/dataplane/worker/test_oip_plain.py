@@ -1,4 +1,6 @@
-"""Binary tensors, requested outputs and reordered columns go the native way too, and are answered as the general way answers them."""
+"""Binary tensors, requested outputs and reordered columns go the native way too, and are answered as the general way
+answers them.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Many rollouts at once: the e-process of `Tally.folded` on numpy arrays. `test_simulations` holds it against the real one."""
+"""Many rollouts at once: the e-process of `Tally.folded` on numpy arrays.
+
+`test_simulations` holds it against the real one.
+"""
 
 from dataclasses import dataclass
 
@@ -26,7 +29,7 @@ def _log_likelihood(successes: Array, trials: float, share: Array) -> Array:
 
 
 def factor(setting: Setting, past: tuple[Array, Array, Array, Array], k_c: Array, k_b: Array) -> Array:
-    """Return the log factors of one block for all rollouts; `past` is n_c, k_c, n_b, k_b so far."""
+    """The log factors of one block for all rollouts; `past` is n_c, k_c, n_b, k_b so far."""
     n_c, seen_c, n_b, seen_b = past
     share_b = (seen_b + 0.5) / (n_b + 1)
     assumed = np.minimum(share_b + max(2 * setting.margin, EXCESS_MIN), 0.99)
@@ -39,7 +42,9 @@ def factor(setting: Setting, past: tuple[Array, Array, Array, Array], k_c: Array
 
 
 def harm_found_at(setting: Setting, threshold: float, blocks: int, rollouts: int, seed: int) -> tuple[Array, Array]:
-    """Return, for each rollout, after how many candidate requests the e-value alone, and the judge's whole rule, call harm (inf: never)."""
+    """Return, for each rollout, after how many candidate requests the e-value alone, and the judge's whole rule, call
+    harm (inf: never).
+    """
     rng = np.random.default_rng(seed)
     n_c, k_c, n_b, k_b, log_e = (np.zeros(rollouts) for _ in range(5))
     by_e, by_rule, most = np.full(rollouts, np.inf), np.full(rollouts, np.inf), np.zeros(rollouts)

@@ -19,12 +19,12 @@ shares = st.floats(0.01, 0.99)
 
 
 def density(successes: int, trials: int, share: float) -> float:
-    """Return the binomial density. Written out, because scipy's overflows for shares near the smallest number."""
+    """The binomial density. Written out, because scipy's overflows for shares near the smallest number."""
     return math.comb(trials, successes) * share**successes * (1 - share) ** (trials - successes)
 
 
 def mean_factor(sizes: tuple[int, int], true: tuple[float, float], bets: tuple[float, float], margin: float) -> float:
-    """Return the mean of a block's factor over all outcomes."""
+    """The mean of a block's factor over all outcomes."""
     (n_c, n_b), (p_c, p_b) = sizes, true
     return sum(
         density(k_c, n_c, p_c) * density(k_b, n_b, p_b) * math.exp(block_log_e((n_c, k_c), (n_b, k_b), *bets, margin))

@@ -16,7 +16,7 @@ ONE_GUARDRAIL, TWO_GUARDRAILS = 1 / (0.8 * DEFAULT_ALPHA), 2 / (0.8 * DEFAULT_AL
 
 
 def highest_rate(alarms: int, runs: int) -> float:
-    """Return the 99 % binomial upper bound of a rate."""
+    """The 99 % binomial upper bound of a rate."""
     return float(stats.binomtest(alarms, runs, alternative="less").proportion_ci(0.99).high)
 
 
@@ -40,7 +40,10 @@ def test_simulation__one_rollout__is_what_the_judge_folds() -> None:
 def test_simulation__ten_thousand_equal_arms__at_most_alpha_are_rolled_back(
     share: float, block_c: int, block_b: int
 ) -> None:
-    """A look every 10 requests, 1,000 looks. The threshold is that of all of α, so the bound is the one of Ville's inequality itself."""
+    """A look every 10 requests, 1,000 looks.
+
+    The threshold is that of all of α, so the bound is the one of Ville's inequality itself.
+    """
     setting = Setting(share, share, block_c=block_c, block_b=block_b)
     by_e, _ = harm_found_at(setting, 1 / DEFAULT_ALPHA, 1000, 10_000, seed=5)
 
@@ -69,7 +72,9 @@ def test_simulation__real_excess_of_half_the_margin__is_mostly_left_alone() -> N
 
 @pytest.mark.slow
 def test_simulation__whole_judge_on_equal_arms__at_most_alpha_are_rolled_back() -> None:
-    """Errors, slow requests and client errors at once, uneven blocks, the last third with all traffic on the candidate."""
+    """Errors, slow requests and client errors at once, uneven blocks, the last third with all traffic on the
+    candidate.
+    """
     rng, alarms, rollouts = np.random.default_rng(8), 0, 200
     guardrails = [Guardrail("error_rate", 0.01), Guardrail("latency_over_slo", 0.05, 100)]
     for _ in range(rollouts):

@@ -25,7 +25,9 @@ def gateway() -> Iterator[Gateway]:
 
 @pytest.fixture(scope="session")
 def kserve_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The Python of an environment with KServe's clients, which cannot live beside our versions of pandas and protobuf."""
+    """The Python of an environment with KServe's clients, which cannot live beside our versions of pandas and
+    protobuf.
+    """
     folder = tmp_path_factory.mktemp("kserve") / "venv"
     python = folder / "bin" / "python"
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

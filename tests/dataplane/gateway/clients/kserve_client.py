@@ -1,4 +1,7 @@
-"""KServe's own inference clients, REST and gRPC, against the gateway. Run by an environment of KServe's, which needs other versions than ours."""
+"""KServe's own inference clients, REST and gRPC, against the gateway.
+
+Run by an environment of KServe's, which needs other versions than ours.
+"""
 
 import asyncio
 import json

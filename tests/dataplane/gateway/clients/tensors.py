@@ -4,7 +4,7 @@ import numpy as np
 
 
 def arrays():
-    """Return one [2, 2] array for each datatype, with its extreme values."""
+    """One [2, 2] array for each datatype, with its extreme values."""
     made = {"BOOL": np.array([[True, False], [False, True]])}
     for kind in ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"):
         limits = np.iinfo(kind)
@@ -16,7 +16,7 @@ def arrays():
 
 
 def columns():
-    """Return one column of two rows for each MLflow type, as datatype and array."""
+    """One column of two rows for each MLflow type, as datatype and array."""
     return {
         "number": ("FP64", np.array([1.5, 2.5])),
         "small": ("FP32", np.array([1.5, 2.5], dtype=np.float32)),
@@ -30,7 +30,7 @@ def columns():
 
 
 def same(one, other):
-    """Return whether two arrays hold the same, text and its UTF-8 bytes being the same."""
+    """Whether two arrays hold the same, text and its UTF-8 bytes being the same."""
     if one is None or list(np.shape(one)) != list(np.shape(other)):
         return False
     if np.asarray(other).dtype != object:

@@ -1,4 +1,7 @@
-"""`tritonclient.grpc` against the gateway's gRPC port. A program of its own: the client brings the protocol's messages in its own generated code."""
+"""`tritonclient.grpc` against the gateway's gRPC port.
+
+A program of its own: the client brings the protocol's messages in its own generated code.
+"""
 
 import json
 import sys
@@ -164,7 +167,7 @@ def cancelled(client, headers):
 
 
 def numbers(file):
-    """Return number and kind of every field of every message, by their names."""
+    """Number and kind of every field of every message, by their names."""
     pending, found = list(file.message_types_by_name.values()), {}
     while pending:
         message = pending.pop()

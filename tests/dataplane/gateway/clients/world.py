@@ -65,7 +65,7 @@ class Gateway:
 
 
 def route_table(sockets: dict[str, Path]) -> dict[str, Any]:
-    """Return a table of production with one endpoint for each worker, and `gone`, whose worker does not listen."""
+    """A table of production with one endpoint for each worker, and `gone`, whose worker does not listen."""
     keys = [
         {"prefix": "mlk_te", "digest": digest(KEY), "endpoints": ["*"], "expires_at": None},
         {"prefix": "mlk_on", "digest": digest(FOREIGN_KEY), "endpoints": ["other"], "expires_at": None},
