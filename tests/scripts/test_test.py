@@ -121,7 +121,7 @@ def said(tmp_path_factory) -> list[str]:
 
 
 def test_run__in_a_log__whole_lines_with_counts_and_times(said):
-    assert [line for line in said if re.fullmatch(r"e2e: 0 of 4 tests in \d+ s, about \d+ s left", line)]
+    assert [line for line in said if re.fullmatch(r"e2e: 0 of 4 tests in \d+ s, about (\d+ min )?\d+ s left", line)]
     assert [line for line in said if re.fullmatch(r"e2e: 4 of 4 tests, 1 failed in \d+ s, all done", line)]
     assert not [line for line in said if "\r" in line or "\x1b" in line]
     assert said[-1] == "2 passed, 1 failed, 1 skipped"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,7 +128,7 @@ def test_score__any_bodies_together__each_answered_as_alone_the_general_way(tmp_
 
     @given(native_bodies.binaries(names))
     def as_binary(request: "tuple[bytes, int]") -> None:
-        header = {**INFER, "header_length": request[1]}
+        header = msgspec.structs.replace(INFER, header_length=request[1])
         assert scorer.score(header, [request[0]]) == [scorer.score_one(header, request[0])]
 
     as_invocations()

@@ -127,8 +127,8 @@ def test_outputs__some_binary__only_those_follow_the_json() -> None:
     answer = protocol.answer(request, result, "e", "7")
     header = json.loads(answer.body[: answer.header_length])
 
-    assert (header.id, header.model_name, header.model_version) == ("42", "e", "7")
-    assert header.outputs == [
+    assert (header["id"], header["model_name"], header["model_version"]) == ("42", "e", "7")
+    assert header["outputs"] == [
         {"name": "c", "shape": [1], "datatype": "INT64", "data": [3]},
         {"name": "a", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": 8}},
     ]
