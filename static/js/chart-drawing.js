@@ -6,6 +6,7 @@
   const TRANSPARENT = "rgba(0,0,0,0)";
   const HEIGHT = 260, MARGIN = { l: 44, r: 84, t: 22, b: 46 };
   const TEXT_SIZE = 11, NOTE_SIZE = 10, END_LABEL_SIZE = 9, LINE_WIDTH = 2, LIMIT_WIDTH = 1.5, MARKER_WIDTH = 1, DOT_SIZE = 3, TICKS = 5;
+  const NOTE_ROWS = 2, NOTE_ROOM = 0.12;  // notes nearer to each other than this share of the width stand in the next row
 
   function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -46,8 +47,17 @@
     return { type: "line", x0: marker.x, x1: marker.x, yref: "paper", y0: 0, y1: 1, line: { color: ink, width: MARKER_WIDTH, dash: "dot" } };
   }
 
-  function markerNote(marker, ink) {
-    return note(marker.text, NOTE_SIZE, ink, { x: marker.x, yref: "paper", y: 1, xanchor: "left", yanchor: "bottom" });
+  // The texts of the moments above the picture; those that would cover each other stand in turns one row higher.
+  function markerNotes(markers, lines, ink) {
+    const times = lines.flatMap(function (line) { return line.x; }).concat(markers.map(function (marker) { return marker.x; })).map(Date.parse);
+    const room = (Math.max(...times) - Math.min(...times)) * NOTE_ROOM;
+    let row = 0, before = -Infinity;
+    return markers.slice().sort(function (a, b) { return Date.parse(a.x) - Date.parse(b.x); }).map(function (marker) {
+      row = Date.parse(marker.x) - before < room ? (row + 1) % NOTE_ROWS : 0;
+      before = Date.parse(marker.x);
+      const where = { x: marker.x, yref: "paper", y: 1, yshift: row * NOTE_SIZE, xanchor: "left", yanchor: "bottom" };
+      return note(marker.text, NOTE_SIZE, ink, where);
+    });
   }
 
   function limitLine(limit, ink) {
@@ -60,25 +70,38 @@
     return note(limit.text, NOTE_SIZE, ink, { xref: "paper", x: 0, y: limit.value, xanchor: "left", yanchor: "bottom" });
   }
 
+  // What every picture shares, also the silent one: Plotly places a legend by the margins that it drew with before.
+  function frame(parts) {
+    return Object.assign({
+      autosize: true, height: HEIGHT, margin: MARGIN, paper_bgcolor: TRANSPARENT, plot_bgcolor: TRANSPARENT,
+      font: { color: colour("--mlorch-chart-text"), size: TEXT_SIZE }, showlegend: true, legend: { orientation: "h", y: -0.25, x: 0 }
+    }, parts);
+  }
+
   function layoutOf(lines, marks) {
     const ink = colour("--mlorch-chart-text"), grid = colour("--mlorch-chart-grid"), warning = colour("--mlorch-limit");
     const limits = marks.limit ? [marks.limit] : [];
     const top = Math.max(0, ...limits.map(function (limit) { return limit.value; }), ...lines.flatMap(function (line) { return line.y; }));
     const labels = spread(lines.filter(function (line) { return line.named; }).flatMap(endLabel), top);
-    return {
-      autosize: true, height: HEIGHT, margin: MARGIN, paper_bgcolor: TRANSPARENT, plot_bgcolor: TRANSPARENT,
-      font: { color: ink, size: TEXT_SIZE }, showlegend: true, legend: { orientation: "h", y: -0.25, x: 0 },
+    return frame({
       xaxis: { gridcolor: grid, linecolor: grid, type: "date", tickangle: 0, nticks: TICKS },
       yaxis: { gridcolor: grid, rangemode: "tozero", zeroline: false, fixedrange: true },
       shapes: marks.markers.map(function (marker) { return markerLine(marker, ink); })
         .concat(limits.map(function (limit) { return limitLine(limit, warning); })),
       annotations: labels
-        .concat(marks.markers.map(function (marker) { return markerNote(marker, ink); }))
+        .concat(markerNotes(marks.markers, lines, ink))
         .concat(limits.map(function (limit) { return limitNote(limit, warning); }))
-    };
+    });
+  }
+
+  // Without a point there is no picture, only the sentence: axes would be of a time and a height that mean nothing.
+  function silence(text) {
+    const where = { xref: "paper", yref: "paper", x: 0.5, y: 0.5 }, hidden = { visible: false, fixedrange: true };
+    return frame({ xaxis: hidden, yaxis: hidden, annotations: [note(text, TEXT_SIZE, colour("--mlorch-chart-text"), where)] });
   }
 
   window.mlorch.drawChart = function (box, lines, marks) {
-    if (window.Plotly) window.Plotly.react(box, lines.map(traceOf), layoutOf(lines, marks), CONFIG);
+    const layout = lines.length ? layoutOf(lines, marks) : silence(box.getAttribute("aria-label"));
+    if (window.Plotly) window.Plotly.react(box, lines.map(traceOf), layout, CONFIG);
   };
 })();

@@ -59,9 +59,9 @@ def message(points: list[Point], sequence: int = 1) -> dict[str, Any]:
     return {"type": "points", "sequence": sequence, **told(points, NOW - timedelta(minutes=10))}
 
 
-def show(page: Page, points: dict[str, Any] | None, zone: str = "UTC") -> None:
+def show(page: Page, points: dict[str, Any] | None, zone: str = "UTC", marks: Marks = MARKS) -> None:
     """Open a page of a span that is over, or without `points` one that follows an endpoint."""
-    known = {"charts": PANELS, "marks": MARKS, "points": points, "zone": zone}
+    known = {"charts": PANELS, "marks": marks, "points": points, "zone": zone}
     html = engines["django"].from_string(PAGE).render({**known, "environment": "production", "endpoint": "cancer"})
     page.route(f"{SITE}/", lambda route: route.fulfill(body=html, content_type="text/html; charset=utf-8"))
     page.goto(f"{SITE}/")
@@ -122,6 +122,26 @@ def test_finished__marks__limit_and_the_moments_of_the_span(page: Page) -> None:
 
     assert [(shape["x0"], shape["y0"]) for shape in found["shapes"]] == [("2026-11-23 12:00:01", 0), (0, 2.5)]
     assert [note["text"] for note in found["notes"]] == ["stable", "candidate", "10 %", "stable + margin"]
+
+
+def test_finished__no_point__the_sentence_and_no_axis_of_a_time_that_never_was(page: Page) -> None:
+    show(page, message([]))
+    page.wait_for_function("document.querySelector('[data-chart=errors]').layout !== undefined")
+    found = drawn(page, "errors")
+    axes = page.locator("[data-chart=errors]").evaluate("box => [box.layout.xaxis.visible, box.layout.yaxis.visible]")
+
+    assert (found["traces"], found["shapes"], axes) == ([], None, [False, False])
+    assert [note["text"] for note in found["notes"]] == ["Share of errors in %: no requests yet."]
+
+
+def test_finished__moments_close_together__their_texts_stand_above_each_other(page: Page) -> None:
+    near = [Marker(T + second, str(second)) for second in (1, 2, 3, 50)]
+    show(page, message([*EARLY, *LATE]), marks=Marks(near, {}))
+    until_drawn(page, 5)
+    notes = [note for note in drawn(page, "rate")["notes"] if note.get("yref") == "paper" and note["y"] == 1]
+
+    assert [note["text"] for note in notes] == ["1", "2", "3", "50"]
+    assert [note["yshift"] > 0 for note in notes] == [False, True, False, False]
 
 
 def test_finished__twins__sentence_and_rows_newest_first_in_the_person_s_time_zone(page: Page) -> None:
