@@ -145,7 +145,7 @@ def placed(point: Point) -> dict[str, Any]:
     }
 
 
-def told(points: list[Point], since: datetime) -> dict[str, Any]:
+def finished(points: list[Point], since: datetime) -> dict[str, Any]:
     """Points with the sentences that say how things stand at the newest of each arm; `from` is where charts begin."""
     sentences = {panel.kind: panel.sentence(points) for panel in EVERY_PANEL} if points else {}
     return {"from": since.timestamp(), "points": [placed(point) for point in points], "sentences": sentences}

@@ -133,15 +133,15 @@ class Agent:
     async def _listen(self, session: aiohttp.ClientSession) -> None:
         """Sync without news: wait at the site for another goal, and give that up when there is something to tell."""
         asking = asyncio.create_task(self._sync(session, self._config.sync_s if self._is_building() else WAIT_S))
-        hearing = asyncio.create_task(self._news.wait())
+        waking = asyncio.create_task(self._news.wait())
         try:
-            await asyncio.wait((asking, hearing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((asking, waking), return_when=asyncio.FIRST_COMPLETED)
             if asking.done() and not (asking.result() and self._known_goal):
                 await asyncio.sleep(self._config.sync_s)  # a site that is away, or does not know how to wait
                 self._news.set()
         finally:
             asking.cancel()
-            hearing.cancel()
+            waking.cancel()
 
     def _is_building(self) -> bool:
         """Whether an environment is being built: people watch its progress."""

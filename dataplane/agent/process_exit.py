@@ -39,11 +39,11 @@ def exit_of(record: Record) -> Iterator[Exit]:
         return
     loop = asyncio.get_running_loop()
 
-    def told() -> None:
+    def mark_ended() -> None:
         loop.remove_reader(descriptor)
         end.tell()
 
-    loop.add_reader(descriptor, told)
+    loop.add_reader(descriptor, mark_ended)
     try:
         # Asked only now: when the process id was another's already as it was opened, this says so.
         if not record.is_alive():

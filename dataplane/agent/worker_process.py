@@ -75,8 +75,8 @@ class Record:
         try:
             process = psutil.Process(self.pid)
             try:
-                told = process.memory_full_info()
-                own = told.uss + told.swap
+                weighed = process.memory_full_info()
+                own = weighed.uss + weighed.swap
             except psutil.AccessDenied:
                 own = process.memory_info().rss
             return int(own / 1024 / 1024)

@@ -124,7 +124,7 @@ class Batches:
         while groups:
             group = groups.pop()
             try:
-                told = batching.score_native(native, [request for _, request in group], encode)
+                scored = batching.score_native(native, [request for _, request in group], encode)
             except native.unusable:
                 # Asked again the general way this once; not twice for every request from now on.
                 self._native = None
@@ -133,7 +133,7 @@ class Batches:
                 groups += [[one] for one in group] if len(group) > 1 else []
                 continue
             self._natively += len(group)
-            for (place, _), answer in zip(group, told, strict=True):
+            for (place, _), answer in zip(group, scored, strict=True):
                 answers[place] = answer
 
     def _score_frames(self, frames: batching.Frames, bodies: "list[bytes]", answers: "list[Any]") -> None:
@@ -145,10 +145,10 @@ class Batches:
             if len(group) < 2:
                 continue
             try:
-                told = frames.score([frame for _, frame in group])
+                scored = frames.score([frame for _, frame in group])
             except Exception:  # noqa: S112 - as above
                 continue
-            for (place, _), answer in zip(group, told, strict=True):
+            for (place, _), answer in zip(group, scored, strict=True):
                 answers[place] = answer
 
 

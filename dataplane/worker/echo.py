@@ -36,8 +36,8 @@ class EchoScorer:
         if header.op == "infer":
             return json_answer(200, {"model_name": name, "model_version": self._version, "outputs": []})
         if header.op == "metadata":
-            told = {"name": name, "versions": [self._version], "platform": "echo", "inputs": [], "outputs": []}
-            return json_answer(200, told)
+            described = {"name": name, "versions": [self._version], "platform": "echo", "inputs": [], "outputs": []}
+            return json_answer(200, described)
         return self._invocations(body)
 
     def _invocations(self, body: bytes) -> Answer:

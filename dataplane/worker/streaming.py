@@ -59,9 +59,9 @@ def _events(chunks: "Iterator[Any]") -> "Iterator[bytes]":
             scoring_server.predictions_to_json(chunk, text)
             yield b"data: " + text.getvalue().encode() + b"\n\n"
     except Exception as error:  # the status is sent already: the stream itself says how it ended
-        told = json.dumps(
+        failure = json.dumps(
             {"error_code": "INTERNAL_ERROR", "message": f"The model raised {type(error).__name__}: {error}"}
         )
-        yield b"event: error\ndata: " + told.encode() + b"\n\n"
+        yield b"event: error\ndata: " + failure.encode() + b"\n\n"
         return
     yield END

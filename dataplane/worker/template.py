@@ -163,11 +163,11 @@ def answer(peer: socket.socket, listener: socket.socket) -> None:
     """Serve one request of the agent."""
     peer.settimeout(ASK_TIMEOUT_S)
     try:
-        told = ForkAnswer(pid=fork(read_request(peer), peer, listener))
+        forked = ForkAnswer(pid=fork(read_request(peer), peer, listener))
     except (CannotFork, ValueError, OSError) as error:
-        told = ForkAnswer(error=f"{type(error).__name__}: {error}")
+        forked = ForkAnswer(error=f"{type(error).__name__}: {error}")
     with contextlib.suppress(OSError):
-        peer.sendall(shapes.write(told) + b"\n")
+        peer.sendall(shapes.write(forked) + b"\n")
 
 
 def listen(path: Path) -> socket.socket:

@@ -11,7 +11,7 @@ from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
-from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, told
+from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
@@ -197,4 +197,4 @@ def finished_points(release: Release) -> dict[str, Any] | None:
     points = series_of_span(
         endpoint.environment.name, endpoint.name, since=since, until=release.ended_at + AROUND_ROLLOUT
     )
-    return told(points, since) if points else None
+    return finished(points, since) if points else None

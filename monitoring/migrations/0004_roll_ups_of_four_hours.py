@@ -1,11 +1,9 @@
 """Roll-ups of four hours, filled from those of ten minutes: what charts of months are read from."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
 
 from django.db import migrations
-
-from dataplane.wire.histogram import merged
-from mlorch_site.lib import clock
 
 FINE, COARSE = 600, 14_400
 SUMS = (
@@ -50,11 +48,24 @@ def merge(model, windows):
         **{name: getattr(first, name) for name in ("environment", "endpoint", "arm", "version", "release")},
         gateway="",
         seconds=COARSE,
-        start=clock.from_unix(int(first.start.timestamp()) // COARSE * COARSE),
-        latency=merged(window.latency for window in windows).to_dict(),
+        start=datetime.fromtimestamp(int(first.start.timestamp()) // COARSE * COARSE, UTC),
+        latency=merged([window.latency for window in windows]),
         difference_max=max(window.difference_max for window in windows),
         **{name: sum(getattr(window, name) for window in windows) for name in SUMS},
     )
+
+
+def merged(latencies):
+    """Return the sum of histograms as they were stored when this migration was written."""
+    buckets = Counter()
+    for latency in latencies:
+        buckets.update(latency.get("buckets", {}))
+    return {
+        "zero": sum(latency.get("zero", 0) for latency in latencies),
+        "buckets": dict(buckets),
+        "sum_ms": round(sum(latency.get("sum_ms", 0.0) for latency in latencies), 3),
+        "max_ms": max(latency.get("max_ms", 0.0) for latency in latencies),
+    }
 
 
 class Migration(migrations.Migration):

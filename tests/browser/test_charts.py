@@ -13,7 +13,7 @@ from django.contrib.staticfiles import finders
 from django.template import engines
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute
 
-from monitoring.charts import PANELS, Marker, Marks, told
+from monitoring.charts import PANELS, Marker, Marks, finished
 from monitoring.points import Point
 from tests.monitoring.windows import NOW
 
@@ -56,7 +56,7 @@ def serve(route: Route) -> None:
 
 
 def message(points: list[Point], sequence: int = 1) -> dict[str, Any]:
-    return {"type": "points", "sequence": sequence, **told(points, NOW - timedelta(minutes=10))}
+    return {"type": "points", "sequence": sequence, **finished(points, NOW - timedelta(minutes=10))}
 
 
 def show(page: Page, points: dict[str, Any] | None, zone: str = "UTC", marks: Marks = MARKS) -> None:

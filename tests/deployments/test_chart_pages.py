@@ -73,8 +73,8 @@ def test_endpoint_page__three_charts_with_twins(world):
 def test_report__after_a_rollout__charts_are_told_what_the_windows_said(world, canary):
     world.until(canary, "succeeded")
     html = get(world, "release-report", canary.pk)
-    [told] = re.findall(r'<script id="chart-points" type="application/json">(.*?)</script>', html)
-    message = json.loads(told)
+    [finished] = re.findall(r'<script id="chart-points" type="application/json">(.*?)</script>', html)
+    message = json.loads(finished)
 
     assert attribute(html, "data-chart") == KINDS
     assert {point["arm"] for point in message["points"]} == {"stable", "candidate"}

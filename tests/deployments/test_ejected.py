@@ -21,8 +21,9 @@ def test_candidate_ejected__rollout_goes_back_and_names_gateway_and_replica(worl
 def test_stable_ejected__rollout_goes_on(world: World) -> None:
     world.serve(1)
     world.platform.ejected = {1: 3}
-
     world.until(world.request(2), "succeeded")
+
+    assert world.weights == {"2": 100}
 
 
 def test_shadow_ejected__goes_back_too(world: World) -> None:

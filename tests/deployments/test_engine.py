@@ -182,7 +182,8 @@ def test_pause__harmful__reverts_all_the_same(world):
         release_pause(actor=world.people.emma.actor, release=release)
     world.errors = {"2": 0.9}
 
-    world.until(release, "rolled_back")
+    assert "Harmful" in world.until(release, "rolled_back").status_reason
+    assert world.weights == {"1": 100}
 
 
 def test_promote__skips_the_rest_with_a_reason(world):

@@ -68,9 +68,12 @@ def test_canary__split_heals__goes_on(world):
     world.skew = {"2": 20, "1": 80}
     release = world.request(2)
     world.tick(14)
+    held = world.weights
     world.skew = {}
-
     world.until(release, "succeeded")
+
+    assert held != {"2": 100}
+    assert world.weights == {"2": 100}
 
 
 def test_split__slow_answers_of_the_weights_before__are_not_counted(world):

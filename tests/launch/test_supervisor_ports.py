@@ -65,7 +65,10 @@ def test_lock__data_directory_in_use__says_which_and_by_whom(tmp_path):
 
 def test_lock__former_holder_has_gone__is_taken(tmp_path):
     os.close(running.lock(tmp_path))
-    os.close(running.lock(tmp_path))
+    held = running.lock(tmp_path)
+    with pytest.raises(SystemExit, match="already"):
+        running.lock(tmp_path)
+    os.close(held)
 
 
 def test_reload__nothing_runs_there__says_so(tmp_path):

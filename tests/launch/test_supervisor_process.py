@@ -150,6 +150,7 @@ async def test_output__line_beyond_the_limit__is_dropped_and_the_next_one_kept(b
     process = begun(shell("head -c 5000 /dev/zero | tr '\\0' x; echo; echo after; " + FOREVER), book)
     await auntil(lambda: "after" in book.of("worker"), "it has said 'after'")
     await process.stop()
+    assert not [line for line in book.of("worker") if "xxx" in line]
 
 
 @pytest.mark.parametrize("launcher", ["", "setsid"], ids=["same group", "group of its own"])
@@ -159,6 +160,7 @@ async def test_stop__grandchild__is_ended_too(book, tmp_path, launcher):
     await auntil(lambda: pid_in(pid_file), "the grandchild has started")
     await process.stop()
     await auntil(lambda: not is_alive(pid_in(pid_file)), "the grandchild has ended")
+    assert process.status.state == "stopped"
 
 
 async def test_stop__process_ends_when_asked__its_last_words_are_kept(book):
@@ -260,6 +262,9 @@ async def test_trial__dies_after_it_was_ready__is_started_again_like_any_other(b
     process = Supervised(server(port), book, lambda: None)
     process.begin(is_trial=True)
     await auntil(process.is_ready.is_set, "it is ready")
-    os.kill(process.status.pid, signal.SIGKILL)
+    first = process.status.pid
+    os.kill(first, signal.SIGKILL)
     await auntil(lambda: process.status.restarts == 1 and process.status.state == "ready", "it is ready again")
+    second = process.status.pid
     await process.stop()
+    assert second != first

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from monitoring.charts import AGREEMENT, ARMS, EVERY_PANEL, PANELS, Marker, Marks, placed, told
+from monitoring.charts import AGREEMENT, ARMS, EVERY_PANEL, PANELS, Marker, Marks, finished, placed
 from monitoring.points import Point
 from tests.monitoring.windows import NOW
 
@@ -85,7 +85,7 @@ def test_sentence__no_points__silence():
 
 
 def test_told__points__json_with_a_sentence_for_each_kind():
-    message = told([POINT, CANDIDATE, QUIET, SHADOW], NOW - timedelta(minutes=10))
+    message = finished([POINT, CANDIDATE, QUIET, SHADOW], NOW - timedelta(minutes=10))
 
     assert json.loads(json.dumps(message, allow_nan=False)) == message
     assert message["from"] == T - 600
@@ -93,7 +93,7 @@ def test_told__points__json_with_a_sentence_for_each_kind():
 
 
 def test_told__nothing_new__no_sentence_that_says_there_is_nothing():
-    assert told([], NOW) == {"from": T, "points": [], "sentences": {}}
+    assert finished([], NOW) == {"from": T, "points": [], "sentences": {}}
 
 
 def test_marks__limits_and_markers__with_a_text_each():

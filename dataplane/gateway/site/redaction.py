@@ -33,9 +33,9 @@ def _csv(text: str, hidden: frozenset[str]) -> str:
     places = {place for place, name in enumerate(rows[0]) if name in hidden}
     if places:
         rows[1:] = [[HIDDEN if place in places else cell for place, cell in enumerate(row)] for row in rows[1:]]
-    told = io.StringIO()
-    csv.writer(told, lineterminator="\n").writerows(rows)
-    return told.getvalue()
+    rewritten = io.StringIO()
+    csv.writer(rewritten, lineterminator="\n").writerows(rows)
+    return rewritten.getvalue()
 
 
 def _json(value: Any, hidden: frozenset[str]) -> Any:

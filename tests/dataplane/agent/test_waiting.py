@@ -107,6 +107,9 @@ async def test_agent__waits_and_the_goal_changes__starts_the_replica_at_once(sit
     site.want(goal(agent))
     await auntil(lambda: bool(agent.report().replicas), "the replica is started")
 
+    assert [replica.id for replica in agent.report().replicas] == ["r-1"]
+    assert site.polls[-1]["replicas"] == []  # by the answer to the poll that waited, no later one
+
 
 async def test_agent__nothing_happens__one_poll_waits(site: Site, agent: Agent) -> None:
     await waits(site)
@@ -133,6 +136,8 @@ async def test_agent__site_is_away__is_told_when_it_is_back(site: Site, agent: A
     site.is_away = False
     site.want(goal(agent))
     await auntil(lambda: site.states == ["ready"], "the site hears that it is ready")
+
+    assert site.polls[-1]["replicas"][0]["restarts"] == 0
 
 
 async def test_agent__site_that_cannot_wait__is_not_asked_all_the_time(site: Site, agent: Agent) -> None:

@@ -272,15 +272,18 @@ def test_request__anything__is_understood_or_refused(request_: Any, raw: bytes, 
     body, length = body_of(request_, raw)
     try:
         tensors = decoded(body, None if off_by is None else length + off_by)
-        protocol.model_input(tensors, None)
+        given = protocol.model_input(tensors, None)
     except BadInput:
         return
+    assert tensors
+    assert given is not None
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.none() | st.integers(-1, 210))
 def test_request__any_bytes__understood_or_refused(body: bytes, header_length: int | None) -> None:
     try:
-        decoded(body, header_length)
+        tensors = decoded(body, header_length)
     except BadInput:
         return
+    assert tensors
