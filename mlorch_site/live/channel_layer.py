@@ -27,9 +27,8 @@ class QuietConnection(RedisSingleShardConnection):  # type: ignore[misc]  # chan
                     self._receive_message(message)
                 else:
                     await asyncio.sleep(UNSUBSCRIBED_LOOK_S)
-            except (
-                Exception
-            ) as error:  # whatever the client raises: it connects and subscribes again with the next read
+            # Whatever the client raises: it connects and subscribes again with the next read.
+            except Exception as error:
                 log.warning("layer.not_heard", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 

@@ -29,30 +29,30 @@ class Listener:
 
     def __init__(self, topics: Iterable[str]) -> None:
         self.topics = frozenset(topics)
-        self._rung = asyncio.Event()
+        self._woken = asyncio.Event()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def wake(self) -> None:
+        self._woken.set()
 
     async def wait(self, within_s: float) -> bool:
         """True when there was news since the last time, False when there is none within that many seconds."""
         try:
             async with asyncio.timeout(max(within_s, 0)):
-                await self._rung.wait()
+                await self._woken.wait()
         except TimeoutError:
             return False
-        self._rung.clear()
+        self._woken.clear()
         return True
 
 
 class Notifier:
-    """Looks and hears for all listeners of an event loop, from the first listener on."""
+    """Receives nudges and looks, for all listeners of an event loop, from the first listener on."""
 
     def __init__(self) -> None:
         self.turn = 0  # rises with all news: what is read after it holds them
         self._listeners: set[Listener] = set()
-        self._ears: dict[str, asyncio.Task[None]] = {}
-        self._eyes: asyncio.Task[None] | None = None
+        self._subscriptions: dict[str, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
         self._head: int | None = None
         self._kept = Kept()
 
@@ -69,33 +69,35 @@ class Notifier:
 
     def _begin(self, topics: Iterable[str]) -> None:
         # In contexts of their own: they outlive the request that begins them, and so must not use its thread.
-        for topic in set(topics) - set(self._ears):
-            self._ears[topic] = asyncio.get_running_loop().create_task(self._hear_for_ever(topic), context=Context())
-        if self._eyes is None:
-            self._eyes = asyncio.get_running_loop().create_task(self._look_for_ever(), context=Context())
+        for topic in set(topics) - set(self._subscriptions):
+            self._subscriptions[topic] = asyncio.get_running_loop().create_task(
+                self._receive_for_ever(topic), context=Context()
+            )
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look_for_ever(), context=Context())
 
-    def _ring(self, topics: set[str]) -> None:
+    def _wake(self, topics: set[str]) -> None:
         if topics:
             self.turn += 1
         for listener in self._listeners:
             if listener.topics & topics:
-                listener.ring()
+                listener.wake()
 
-    async def _hear_for_ever(self, topic: str) -> None:
+    async def _receive_for_ever(self, topic: str) -> None:
         while True:
             try:
-                await self._hear(topic)
-            except Exception as error:  # whatever the broker's client raises: the look finds what is not heard
-                log.warning("bell.deaf", topic=topic, error=type(error).__name__)
+                await self._receive(topic)
+            except Exception as error:  # whatever the broker's client raises: the look finds what is missed
+                log.warning("notifier.receive_failed", topic=topic, error=type(error).__name__)
             await asyncio.sleep(RETRY_S)
 
-    async def _hear(self, topic: str) -> None:
+    async def _receive(self, topic: str) -> None:
         layer = get_channel_layer()
         channel = await layer.new_channel()
         await layer.group_add(group_of(topic), channel)
         while True:
             await layer.receive(channel)
-            self._ring({topic})
+            self._wake({topic})
 
     async def _look_for_ever(self) -> None:
         while True:
@@ -104,15 +106,15 @@ class Notifier:
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
-        asked = sorted(self._ears)
+        asked = sorted(self._subscriptions)
         try:
             self._head, topics = await sync_to_async(self._kept.call)(topics_after, self._head, asked)
         except Exception as error:  # whatever it is, the next look must come
-            log.warning("bell.blind", error=type(error).__name__)
+            log.warning("notifier.look_failed", error=type(error).__name__)
         else:
             # A topic that was first listened to meanwhile has not been looked at, and what happened on it is behind the
             # head now.
-            self._ring(topics | set(self._ears) - set(asked))
+            self._wake(topics | set(self._subscriptions) - set(asked))
 
 
 _notifiers: "WeakKeyDictionary[asyncio.AbstractEventLoop, Notifier]" = WeakKeyDictionary()
