@@ -86,7 +86,7 @@ def token_digest(token: str) -> str:
 
 
 def token_for(secret: str) -> ApiToken:
-    """The live token of an active person, and note its use.
+    """Return the live token of an active person, and note its use.
 
     Raises Unauthenticated with the reason: unknown, revoked, expired, or a disabled person.
     """

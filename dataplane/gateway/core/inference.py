@@ -58,9 +58,8 @@ class Outcome(NamedTuple):
 
 
 type_End = Callable[[Outcome | None, Exception | None], None]
-type_Choice = tuple[
-    ArmRoute, bool, bool
-]  # the arm, whether the request counts in windows, whether its bucket was drawn
+# The arm, whether the request counts in windows, whether its bucket was drawn.
+type_Choice = tuple[ArmRoute, bool, bool]
 
 
 def start(state: State, route: EndpointRoute, call: Call, end: type_End) -> "Inference":

@@ -68,7 +68,7 @@ class RetryBudget:
         self._tokens = min(RETRY_TOKENS_MAX, self._tokens + RETRY_SHARE)
 
     def spend(self) -> bool:
-        """Whether one more retry is allowed, and take it."""
+        """Take one more retry; return whether there was one."""
         if self._tokens < 1:
             return False
         self._tokens -= 1

@@ -100,7 +100,7 @@ class ReplicaPool:
         return not any(connection.is_connecting for connection in self._connections.values())
 
     def next(self) -> WorkerConnection | None:
-        """An open connection with room; begin to connect when there is none."""
+        """Return an open connection with room; begin to connect when there is none."""
         now = time.time()
         usable = [connection for connection in self._connections.values() if not connection.is_ejected(now)]
         connected = [connection for connection in usable if connection.is_connected]

@@ -34,6 +34,6 @@ def reply_to(outcome: Outcome) -> HttpReply:
 
 
 def refused(metrics: Metrics, refusal: Refusal, *, is_oip: bool) -> HttpReply:
-    """What the gateway itself answers, and count it."""
+    """Count a refusal and return what the gateway itself answers."""
     metrics.refused(refusal.status)
     return HttpReply(refusal.status, JSON, refusal.body(oip=is_oip), refusal.headers)

@@ -47,7 +47,7 @@ def copies(state: State) -> int:
 
 
 def windows(state: State, sums: dict[str, dict[str, float]] | None = None) -> dict[str, dict[str, float]]:
-    """The sums of the open windows per arm, and take them; with `sums`, add to those."""
+    """Return the sums of the open windows per arm, and take them; with `sums`, add to those."""
     sums = {} if sums is None else sums
     for window in state.windows.take(everything=True):
         arm = sums.setdefault(window.arm, {})
