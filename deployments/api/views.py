@@ -20,6 +20,7 @@ from deployments.api.serializers import (
     ReleaseDetailSerializer,
     ReleaseRequestSerializer,
     ReleaseSerializer,
+    RollbackSerializer,
     ServingChangesSerializer,
     ServingConfigSerializer,
 )
@@ -167,13 +168,14 @@ class EndpointRollback(APIView):
 
     permission = Action.ENDPOINT_ROLLBACK
 
-    @extend_schema(request=ReasonSerializer, responses={200: ReleaseDetailSerializer})
+    @extend_schema(request=RollbackSerializer, responses={200: ReleaseDetailSerializer})
     @idempotent
     def post(self, request: Request, environment: str, name: str) -> Response:
-        body = ReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
-        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        body = RollbackSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wish = {**body.validated_data, "expects": str(body.validated_data["expects"])}
+        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **wish)
         return Response(ReleaseDetailSerializer(release).data)
 
 

@@ -109,7 +109,10 @@ def endpoint_rollback(request: HttpRequest, environment: str, name: str) -> Http
     found = selectors.endpoint_for(actor_of(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
     try:
         release = services.endpoint_rollback(
-            actor=actor_of(request), endpoint=found, reason=request.POST.get("reason", "")
+            actor=actor_of(request),
+            endpoint=found,
+            expects=request.POST.get("expects", ""),
+            reason=request.POST.get("reason", ""),
         )
     except (Conflict, Invalid) as error:
         messages.error(request, error.message)

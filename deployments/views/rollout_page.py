@@ -56,9 +56,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "waiting_for": (rollout.waiting_for if rollout and is_live else "") or release.status_reason,
         "controls": controls(actor, release, rollout),
         "events": events,
-        "replicas": [
-            row for row in selectors.replicas_of(release.endpoint) if row.replica.version_id == release.version_id
-        ],
+        "replicas": [row for row in selectors.replicas_of(release.endpoint) if row.replica.serves(release)],
         "builds": list(EnvironmentBuild.objects.exclude(state="ready")) if is_live else [],
         "gates": list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))),
         "progress": approval_progress(release.approval) if release.approval else None,
@@ -139,6 +137,8 @@ def _why_not_abort(actor: Actor, release: Release) -> str:
 
 def _why_no_rollback(release: Release) -> str:
     live = selectors.live_release(release.endpoint)
+    if live is not None and live.pk != release.pk:
+        return f"Version {live.version.number} is rolling out; roll back on its page or the endpoint's."
     if live is not None:
         return "" if live.replaces_id else "It is the first release of this endpoint; there is nothing to roll back to."
     if release.endpoint.stable_release_id != release.pk:
