@@ -19,6 +19,10 @@ def environments() -> Choices:
     return [("", "Any environment"), *((name, name) for name in names)]
 
 
+def states() -> Choices:
+    return [("", "In use and retired"), ("in_use", "In use"), ("retired", "Retired")]
+
+
 class ReleaseFilter(Filters):
     """Releases by status and place; `q` is part of the model's or the endpoint's name."""
 
@@ -37,6 +41,11 @@ class EndpointFilter(Filters):
     """Endpoints with `q` in their name or in that of their model."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Search endpoints"))
+    environment = CharFilter("environment__name", widget=choice_box("Environment", environments))
+    state = CharFilter(method="in_state", widget=choice_box("State", states))
+
+    def in_state(self, endpoints: QuerySet[Endpoint], name: str, state: str) -> QuerySet[Endpoint]:
+        return endpoints.filter(retired_at__isnull=state != "retired")
 
     def search(self, endpoints: QuerySet[Endpoint], name: str, text: str) -> QuerySet[Endpoint]:
         return endpoints.filter(Q(name__icontains=text) | Q(model__name__icontains=text))

@@ -60,6 +60,12 @@ class RollbackSerializer(ReasonSerializer):
     expects = serializers.UUIDField(format="hex_verbose")
 
 
+class RetireSerializer(ReasonSerializer):
+    """The body of `POST /endpoints/{environment}/{name}/retire`: `expects` is its `stable_release`, null for none."""
+
+    expects = serializers.UUIDField(allow_null=True)
+
+
 class DecisionSerializer(StrictSerializer):
     """The body of `POST /releases/{id}/decisions`."""
 
@@ -196,7 +202,17 @@ class EndpointSerializer(serializers.ModelSerializer[Endpoint]):
 
     class Meta:
         model = Endpoint
-        fields = ["environment", "name", "model", "stable_version", "stable_release", "arms", "created_at", "url"]
+        fields = [
+            "environment",
+            "name",
+            "model",
+            "stable_version",
+            "stable_release",
+            "arms",
+            "created_at",
+            "retired_at",
+            "url",
+        ]
 
     def get_stable_version(self, endpoint: Endpoint) -> int | None:
         return endpoint.stable_release.version.number if endpoint.stable_release else None

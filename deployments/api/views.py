@@ -20,6 +20,7 @@ from deployments.api.serializers import (
     ReleaseDetailSerializer,
     ReleaseRequestSerializer,
     ReleaseSerializer,
+    RetireSerializer,
     RollbackSerializer,
     ServingChangesSerializer,
     ServingConfigSerializer,
@@ -177,6 +178,38 @@ class EndpointRollback(APIView):
         wish = {**body.validated_data, "expects": str(body.validated_data["expects"])}
         release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **wish)
         return Response(ReleaseDetailSerializer(release).data)
+
+
+class EndpointRetire(APIView):
+    """Take an endpoint out of service and free its quota. It can be restored."""
+
+    permission = Action.ENDPOINT_MANAGE
+
+    @extend_schema(request=RetireSerializer, responses={200: EndpointDetailSerializer})
+    @idempotent
+    def post(self, request: Request, environment: str, name: str) -> Response:
+        endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
+        body = RetireSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wish = {**body.validated_data, "expects": str(body.validated_data["expects"] or "")}
+        endpoint = services.endpoint_retire(actor=actor(request), endpoint=endpoint, **wish)
+        return Response(EndpointDetailSerializer(endpoint).data)
+
+
+class EndpointRestore(APIView):
+    """Let a retired endpoint serve again what it served."""
+
+    permission = Action.ENDPOINT_MANAGE
+
+    @extend_schema(request=ReasonSerializer, responses={200: EndpointDetailSerializer})
+    @idempotent
+    def post(self, request: Request, environment: str, name: str) -> Response:
+        endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
+        body = ReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        services.endpoint_restore(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        endpoint = selectors.endpoint_for(actor(request), environment, name)
+        return Response(EndpointDetailSerializer(endpoint).data)
 
 
 class EndpointServing(APIView):

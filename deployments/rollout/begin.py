@@ -72,5 +72,5 @@ def quota_left(release: Release) -> str:
         return ""
     return (
         f"{environment.name} has room for {environment.replica_quota} replicas; {others} run, and "
-        f"{wanted} more are needed."
+        f"{wanted} more are needed. Retire an endpoint that nobody needs, or raise the quota."
     )

@@ -13,6 +13,7 @@ from deployments.moves import release_move
 from deployments.rollout.begin import CHALLENGER, CHAMPION, PREVIOUS
 from deployments.routes.publish import publish_if_changed
 from deployments.routes.revisions import newest_revision
+from mlorch_site.accounts.actor import Actor
 from registry.models import Version
 from registry.services import alias_want
 
@@ -33,6 +34,21 @@ def rollout_finish(release: Release, status: ReleaseStatus, *, reason: str, orde
         _aliases_want(release, status)
     announce_endpoint(release.endpoint)
     return release_move(release, status, actor=ROLLOUT.on_behalf(ordered_by), reason=reason, now=now)
+
+
+def endpoint_empty(endpoint: Endpoint, *, actor: Actor, now: datetime) -> None:
+    """Leave an endpoint without any arm and without replicas, and MLflow's aliases without what it served."""
+    endpoint.arms.all().delete()
+    going = Replica.objects.filter(endpoint=endpoint, wanted=True)
+    going.update(keep_until=None)
+    going.filter(removed_from_routes_at=None).update(removed_from_routes_at=now, removal_revision=0)
+    environment = endpoint.environment
+    table = publish_if_changed(environment, reason=f"{endpoint} was retired", now=now)
+    revision = table.revision if table else newest_revision(environment)
+    going.filter(removal_revision=0).update(removal_revision=revision)
+    if environment.aliases:
+        for name in (CHALLENGER, CHAMPION, PREVIOUS):
+            alias_want(actor=actor, model=endpoint.model, name=name, version=None, reason=f"{endpoint} was retired")
 
 
 def _make_stable(release: Release) -> None:

@@ -10,18 +10,15 @@ from deployments.actors import ROLLOUT
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, Release, Rollout
 from deployments.moves import release_move
-from deployments.rollout.begin import rollout_begin
 from deployments.rollout.reconcile import reconcile_now
-from deployments.rollout.strategies import first_release_steps
+from deployments.services.restoring import RestoringAct, restoring_release
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
-from mlorch_site.lib.hashing import content_hash
+from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_withdraw
 from registry.lifecycle import ApprovalStatus
-from registry.selectors import current_policy, is_stored
 
 
 @transaction.atomic
@@ -171,51 +168,13 @@ def _revert_by_hand(actor: Actor, live: Release, reason: str) -> Release:
 
 
 def _rollback_release(actor: Actor, endpoint: Endpoint, reason: str) -> Release:
-    target = selectors.rollback_target(endpoint)
-    stable = endpoint.stable_release
+    target, stable = selectors.rollback_target(endpoint), endpoint.stable_release
     if target is None or stable is None:
         raise Conflict(f"{endpoint} has no version to go back to.", code="no_rollback_target")
-    if not is_stored(target.digest):
-        raise Conflict(
-            f"The artifacts of {target.version} that were approved ({target.digest[:19]}…) are not in the artifact "
-            "store any more; it cannot be restored.",
-            code="artifacts_missing",
-        )
-    if actor.user is None:
-        raise Forbidden("A rollback by hand is made by a person.")
-    now = clock.now()
-    config = target.serving_config  # what was approved with it, whatever was written for later releases
-    plan = {"steps": [step.to_dict() for step in first_release_steps()], "guardrails": [], "judge_deadline_s": 0}
-    release = Release.objects.create(
-        kind="rollback",
-        endpoint=endpoint,
-        version=target.version,
-        digest=target.digest,
-        restores=target,
-        requester=actor.user,
-        reason=reason[: limits.REASON_MAX_CHARS],
-        strategy={"kind": "immediate"},
-        plan=plan,
-        content_hash=content_hash(
-            {"restores": str(target.pk), "digest": target.digest, "plan": plan, "serving_config": config.revision}
-        ),
-        policy=current_policy(endpoint.environment),
-        serving_config=config,
-        status=ReleaseStatus.ROLLING_OUT,
-        created_at=now,
-        started_at=now,
-        due_at=now,
-    )
     sentence = f"{actor.name} rolled {endpoint} back from version {stable.version.number} to {target.version.number}."
-    entry = journal.AuditEntry(
-        "endpoint.rolled_back",
-        {"release": str(release.pk), "from": stable.version.number, "to": target.version.number},
-        reason,
-        journal.endpoint_subject(endpoint),
-    )
-    journal.write(release, "endpoint.rolled_back", sentence, actor=actor, now=now, new=release.status, audit=entry)
-    rollout_begin(release, actor=actor, now=now)
-    return release
+    data = {"from": stable.version.number, "to": target.version.number}
+    act = RestoringAct("endpoint.rolled_back", sentence, data)
+    return restoring_release(actor=actor, endpoint=endpoint, target=target, act=act, reason=reason)
 
 
 def _wish(actor: Actor, release: Release, rollout: Rollout, wish: str, reason: str) -> None:

@@ -110,7 +110,9 @@ def _endpoint(environment: Environment, name: str) -> Endpoint | None:
 
 def _check_endpoint(target: ReleaseTarget, problems: dict[str, str]) -> None:
     endpoint = target.endpoint
-    if endpoint is not None and endpoint.model_id != target.model.pk:
+    if endpoint is not None and endpoint.retired_at is not None:
+        problems["endpoint"] = f"{endpoint} is retired; restore it on its page first."
+    elif endpoint is not None and endpoint.model_id != target.model.pk:
         problems["endpoint"] = f"{endpoint} serves the model {endpoint.model.name}, not {target.model.name}."
 
 

@@ -15,6 +15,7 @@ from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
+from registry.selectors import why_changed_outside
 
 EVENTS_SHOWN = 200
 AROUND_ROLLOUT = timedelta(seconds=60)  # what came just before and after is shown for comparison
@@ -63,9 +64,16 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "charts": panels(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),
+        "changed_outside": changed_outside(release),
         "marks": marks(release, rollout),
         "report": getattr(release, "report", None),
     }
+
+
+def changed_outside(release: Release) -> str:
+    """What MLflow did to the version of a release that still counts: one that is open, or that serves."""
+    is_served = release.endpoint.stable_release_id == release.pk
+    return why_changed_outside(release.version, release.digest) if release.is_open or is_served else ""
 
 
 def panels(release: Release) -> tuple[Panel, ...]:
