@@ -149,7 +149,9 @@ def apply_alias(intent_id: int) -> None:
     intent = services.alias_claim(intent_id=intent_id, now=clock.now())
     if intent is None:
         return
-    if intent.version is not None and (why := why_changed_outside(intent.version, "")):
+    why = why_changed_outside(intent.version, "") if intent.version is not None else ""
+    if why or intent.model.deleted_at is not None:
+        why = why or f"{intent.model} was deleted in MLflow."
         services.alias_impossible(intent=intent, reason=f"{why} The alias is not moved.")
         return
     try:

@@ -125,23 +125,27 @@ class FakeBackend:
         self.ping()
         return Evidence(dict(self._evidence[version.model, version.number]))
 
-    def set_alias(self, model: str, alias: str, number: int) -> None:
+    def _model(self, name: str) -> SeenModel:
         self.ping()
-        seen = self._models[model]
+        if name not in self._models:
+            raise BackendRefused(f"there is no model {name}")
+        return self._models[name]
+
+    def set_alias(self, model: str, alias: str, number: int) -> None:
+        seen = self._model(model)
         self._models[model] = replace(seen, aliases={**seen.aliases, alias: number})
 
     def delete_alias(self, model: str, alias: str) -> None:
-        self.ping()
-        seen = self._models[model]
+        seen = self._model(model)
         self._models[model] = replace(seen, aliases={name: n for name, n in seen.aliases.items() if name != alias})
 
     def files(self, model: str, number: int) -> Iterator[SeenFile]:
-        self.ping()
+        self.version(model, number)
         for name, content in self._files[model, number].items():
             yield SeenFile(name, len(content))
 
     def download(self, model: str, number: int, target: Path) -> None:
-        self.ping()
+        self.version(model, number)
         for name, content in self._files[model, number].items():
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)

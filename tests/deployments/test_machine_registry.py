@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import time_machine
 from django.db import transaction
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -41,7 +41,7 @@ from registry import tasks as registry_tasks
 from registry.backends.base import BackendRefused
 from registry.backends.fake import FakeBackend
 from registry.models import AliasIntent, BackendState, Version
-from registry.services import environment_create, sync_from_backend
+from registry.services import digest_want, environment_create, sync_from_backend
 from registry.services.sync import lease_release, lease_take
 from tests.deployments.world import START, FakePlatform
 from tests.factories import make_people
@@ -93,6 +93,11 @@ class RegistryMachine(RuleBasedStateMachine):
         """Remember which bytes a version has ever had in MLflow, by the moment at which it was made."""
         made_at = FakeBackend._versions[name, number].created_at
         self.contents.setdefault(made_at, set()).add(FakeBackend._files[name, number]["weights"])
+
+    def some(self, which: int) -> tuple[str, int]:
+        """One of the versions that MLflow has now."""
+        keys = sorted(FakeBackend._versions)
+        return keys[which % len(keys)]
 
     def at(self):
         return time_machine.travel(self.now, tick=False)
@@ -147,10 +152,10 @@ class RegistryMachine(RuleBasedStateMachine):
             number = FakeBackend.add(name, files={"weights": self.content()})
         self.note(name, number)
 
-    @rule(name=st.sampled_from(NAMES), number=NUMBERS)
-    def deletes_version(self, name, number):
-        if (name, number) in FakeBackend._versions:
-            FakeBackend.remove(name, number)
+    @precondition(lambda self: FakeBackend._versions)
+    @rule(which=st.integers(0, 5))
+    def deletes_version(self, which):
+        FakeBackend.remove(*self.some(which))
 
     @rule(name=st.sampled_from(NAMES), again=st.integers(0, 2))
     def deletes_model_and_makes_it_again(self, name, again):
@@ -169,20 +174,24 @@ class RegistryMachine(RuleBasedStateMachine):
         if "between" in FakeBackend._models:
             FakeBackend.rename("between", "growths" if "growths" not in FakeBackend._models else "tumours")
 
-    @rule(name=st.sampled_from(NAMES), number=NUMBERS)
-    def overwrites_files(self, name, number):
-        if (name, number) in FakeBackend._files:
-            FakeBackend.change_file(name, number, "weights", self.content())
-            self.note(name, number)
+    @precondition(lambda self: FakeBackend._versions)
+    @rule(which=st.integers(0, 5), seen=st.booleans())
+    def overwrites_files(self, which, seen):
+        name, number = self.some(which)
+        FakeBackend.change_file(name, number, "weights", self.content())
+        self.note(name, number)
+        if seen:
+            self.looks_at_the_files_again()
 
-    @rule(down=st.booleans())
+    @rule(down=st.sampled_from([False, False, True]))
     def goes_away_or_returns(self, down):
         FakeBackend.down = down
 
-    @rule(name=st.sampled_from(NAMES), number=NUMBERS)
-    def moves_champion(self, name, number):
-        if (name, number) in FakeBackend._versions and not FakeBackend.down:
-            FakeBackend().set_alias(name, "champion", number)
+    @precondition(lambda self: FakeBackend._versions and not FakeBackend.down)
+    @rule(which=st.integers(0, 5))
+    def moves_champion(self, which):
+        name, number = self.some(which)
+        FakeBackend().set_alias(name, "champion", number)
 
     # mlorch
 
@@ -199,6 +208,12 @@ class RegistryMachine(RuleBasedStateMachine):
                 registry_tasks.digest_version(pk)
             for pk in AliasIntent.objects.filter(applied_at=None, due_at__lte=self.now).values_list("pk", flat=True):
                 registry_tasks.apply_alias(pk)
+
+    @rule()
+    def looks_at_the_files_again(self):
+        for version in Version.objects.filter(status="READY"):
+            digest_want(version=version, now=self.now)
+        self.looks()
 
     @rule(seconds=st.integers(1, 15))
     def time_passes(self, seconds):
@@ -279,9 +294,10 @@ def test_machine__mlflow_does_anything__only_approved_files_serve(db, data_dir):
     run_state_machine_as_test(
         RegistryMachine,
         settings=settings(
-            max_examples=20,
-            stateful_step_count=25,
+            max_examples=15,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate,),
         ),
     )
