@@ -243,9 +243,13 @@ class Summary:
     p99: float | None
 
 
-def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
-    """One summary per arm, and one with the arm `all` (without copies), over the last `minutes`."""
-    windows, seconds = _last(minutes)
+def summary(environment: str, endpoint: str, *, minutes: int, born: datetime | None = None) -> list[Summary]:
+    """One summary per arm, and one with the arm `all` (without copies), over the last `minutes`.
+
+    `born` is when the endpoint was made: the rates of a younger one are over its life.
+    """
+    windows, span_s = _last(minutes)
+    seconds = _lived(span_s, born)
     rows = list(windows.filter(environment=environment, endpoint=endpoint))
     arms = sorted({window.arm for window in rows})
     return [
@@ -254,9 +258,9 @@ def summary(environment: str, endpoint: str, *, minutes: int) -> list[Summary]:
     ]
 
 
-def totals(places: Iterable[tuple[str, str]], *, minutes: int) -> dict[tuple[str, str], Summary]:
-    """The summary over all arms that answer clients of each (environment, endpoint), in one query however many there
-    are.
+def totals(places: dict[tuple[str, str], datetime | None], *, minutes: int) -> dict[tuple[str, str], Summary]:
+    """The summary over all arms that answer clients of each (environment, endpoint) → when it was made, in one query
+    however many there are.
     """
     wanted = set(places)
     windows, seconds = _last(minutes)
@@ -265,7 +269,12 @@ def totals(places: Iterable[tuple[str, str]], *, minutes: int) -> dict[tuple[str
     for window in windows.filter(environment__in=environments, endpoint__in=endpoints).exclude(arm=SHADOW):
         if (window.environment, window.endpoint) in found:
             found[window.environment, window.endpoint].append(window)
-    return {place: _summary("all", rows, seconds) for place, rows in found.items()}
+    return {place: _summary("all", rows, _lived(seconds, places[place])) for place, rows in found.items()}
+
+
+def _lived(seconds: float, born: datetime | None) -> float:
+    """How much of a span up to now an endpoint has lived, at least a second."""
+    return seconds if born is None else min(seconds, max(1.0, (clock.now() - born).total_seconds()))
 
 
 def _last(minutes: int) -> "tuple[QuerySet[Window], float]":

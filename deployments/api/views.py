@@ -243,7 +243,7 @@ class EndpointMetrics(APIView):
         text = request.query_params.get("minutes", "10")
         if not text.isdigit() or not 1 <= int(text) <= MINUTES_MAX:
             raise Invalid(f"minutes is a whole number from 1 to {MINUTES_MAX}.", details={"minutes": "out of range"})
-        rows = summary(endpoint.environment.name, endpoint.name, minutes=int(text))
+        rows = summary(endpoint.environment.name, endpoint.name, minutes=int(text), born=endpoint.created_at)
         return Response({"minutes": int(text), "arms": [row.__dict__ for row in rows]})
 
 

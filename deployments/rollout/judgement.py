@@ -72,9 +72,13 @@ def _split_off(assessment: dict[str, Any]) -> str:
 
 
 def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
-    """The counts and the verdict of a rollout now. Before the first weight is acknowledged nothing is looked at."""
+    """The counts and the verdict of a rollout now.
+
+    Before the first weight is acknowledged nothing is looked at, and nothing any more once it is on its way back: what
+    was known when it was decided is the evidence, on every page and in the report.
+    """
     before = rollout.assessment
-    if rollout.watched_at is None:
+    if rollout.watched_at is None or Phase(rollout.phase) in (Phase.REVERTING, Phase.DONE):
         return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before)
     guardrails = guardrails_of(release)
     arm = Arm.SHADOW if mirror_in_force(release, rollout) else Arm.CANDIDATE

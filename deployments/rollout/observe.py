@@ -54,6 +54,7 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
         steps=steps_from_plan(release.plan),
         weight_pct=rollout.weight_pct,
         version=release.version.number,
+        restores=release.kind == "rollback",
         candidate=_replicas(release),
         has_stable=release.replaces_id is not None,
         guarded=bool(release.guardrails) and release.replaces_id is not None,

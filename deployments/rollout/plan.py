@@ -208,6 +208,8 @@ def _finished_step(snapshot: Snapshot, now: datetime) -> Decision:
 
 
 def _success_sentence(snapshot: Snapshot) -> str:
+    if snapshot.restores:
+        return f"Version {snapshot.version} serves again."
     if not snapshot.has_stable:
         return "Promoted. It is the first release of this endpoint: there is no version to roll back to."
     return "Promoted."
@@ -242,7 +244,8 @@ def _enter(snapshot: Snapshot, index: int, now: datetime) -> Enter:
         case StepKind.HOLD:
             return Enter(index, Phase.HOLDING, "A person must promote.", deadline)
         case StepKind.PROMOTE:
-            return Enter(index, Phase.PROMOTING, "All traffic goes to the new version.", deadline, weight_pct=100)
+            goes = f"goes back to version {snapshot.version}" if snapshot.restores else "goes to the new version"
+            return Enter(index, Phase.PROMOTING, f"All traffic {goes}.", deadline, weight_pct=100)
         case _:
             assert_never(step.kind)
 

@@ -42,8 +42,9 @@ class Snapshot:
     since `applied_at`. `ejected` is empty unless a live gateway turned away from a replica of the candidate.
     `disagrees` is empty unless the mirrored answers agree less often than asked for, `unsettled` unless that may still
     be so; both are sentences. `split_off` is empty unless the traffic is not split as asked: then it is the sentence
-    that says so, and nothing goes up. `changed_outside` is empty unless the version was deleted or changed in MLflow
-    since it was approved; `when_changed_outside` is what the policy wants then.
+    that says so, and nothing goes up. `restores` means that an earlier version comes back. `changed_outside` is empty
+    unless the version was deleted or changed in MLflow since it was approved; `when_changed_outside` is what the policy
+    wants then.
     """
 
     phase: Phase
@@ -53,6 +54,7 @@ class Snapshot:
     candidate: ReplicasSnapshot
     step_began_at: datetime
     version: int = 0
+    restores: bool = False
     has_stable: bool = True
     guarded: bool = False
     judge_deadline_s: int = 900

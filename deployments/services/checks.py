@@ -9,6 +9,7 @@ from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import GATES
+from deployments.biography import taken_back_sentences
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
@@ -76,6 +77,7 @@ def _gate_input(release: Release) -> GateInput:
         subject_id=str(release.pk),
         content_hash=release.content_hash,
         from_version=stable.version if stable else None,
+        taken_back=taken_back_sentences(release),
     )
 
 

@@ -6,6 +6,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import services
+from deployments.biography import biography
 from deployments.models import Release
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import steps_from_plan
@@ -79,6 +80,7 @@ def approval(request: HttpRequest, pk: str) -> HttpResponse:
         "release": release,
         "from_version": stable.version if stable else None,
         "comparison": compare_versions(stable.version if stable else None, release.version),
+        "biography": biography(release, actor),
         "serving": compare_serving(stable.serving_config if stable else None, release.serving_config),
         "changed_outside": why_changed_outside(release.version, release.digest) if row.status == "open" else "",
         "steps": steps_from_plan(release.plan),
@@ -88,6 +90,7 @@ def approval(request: HttpRequest, pk: str) -> HttpResponse:
         "decisions": row.decisions.select_related("person"),
         "why_not": why_cannot_decide(actor, row),
         "is_open": row.status == "open",
+        "mine": row.decisions.filter(person=actor.user).order_by("-pk").first() if actor.user else None,
     }
     return render_page(request, "deployments/approval.html", "deployments/_approval.html", context)
 

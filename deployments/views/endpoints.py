@@ -47,7 +47,8 @@ def endpoints(request: HttpRequest) -> HttpResponse:
     found = selectors.endpoints_visible_to(actor_of(request)).prefetch_related("arms__version")
     context = listed(request, found, EndpointFilter)
     page = context["page"]
-    figures = totals([(endpoint.environment.name, endpoint.name) for endpoint in page], minutes=MINUTES)
+    born = {(endpoint.environment.name, endpoint.name): endpoint.created_at for endpoint in page}
+    figures = totals(born, minutes=MINUTES)
     rows = []
     for endpoint in page:
         arms = {arm.arm: arm for arm in endpoint.arms.all()}
@@ -89,7 +90,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "why_not_try": actor.why_not(Action.ENDPOINT_TRY, endpoint.scopes),
         "example": json.dumps(example, indent=1) if example is not None else '{"inputs": {}}',
         "charts": (*PANELS, AGREEMENT) if any(arm.mirror_pct for arm in arms) else PANELS,
-        "summary": summary(endpoint.environment.name, endpoint.name, minutes=MINUTES),
+        "summary": summary(endpoint.environment.name, endpoint.name, minutes=MINUTES, born=endpoint.created_at),
         "compared": shadow_agreements(
             environment=endpoint.environment.name,
             endpoint=endpoint.name,

@@ -68,7 +68,13 @@ def release_preview(request: HttpRequest) -> HttpResponse:
     """Say what the release in the form would do and need."""
     form = ReleaseForm(request.POST, actor=actor_of(request))
     preview = services.release_preview(actor=actor_of(request), command=form.command()) if form.is_valid() else None
-    return render(request, "deployments/_preview.html", {"form": form, "preview": preview})
+    empty = {name for name, errors in form.errors.as_data().items() if any(e.code == "required" for e in errors)}
+    context = {
+        "preview": preview,
+        "missing": [form[name].label for name in form.fields if name in empty],
+        "wrong": {form[name].label: errors for name, errors in form.errors.items() if name not in empty},
+    }
+    return render(request, "deployments/_preview.html", context)
 
 
 @requires(Action.VIEW)

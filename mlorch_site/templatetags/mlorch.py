@@ -1,5 +1,6 @@
 """Template tags of the site: display only."""
 
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -100,3 +101,12 @@ def page_url(context: dict[str, Any], number: int) -> str:
 def subtract(left: int, right: int) -> int:
     """Left − right."""
     return int(left) - int(right)
+
+
+@register.filter
+def moment(text: str) -> datetime | None:
+    """A time that was stored as text in a document, so that it is shown in the reader's zone like every other."""
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None

@@ -89,6 +89,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
             "max_first_weight_pct",
             "judge_deadline_s",
             "when_changed_outside",
+            "refuse_taken_back",
             "note",
             "created_at",
         ]

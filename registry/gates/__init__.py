@@ -14,6 +14,7 @@ from registry.gates import (
     guardrails_present,
     input_example_present,
     metadata_complete,
+    not_taken_back,
     requirements_valid,
     signature_present,
     version_ready,
@@ -33,6 +34,7 @@ GATES: dict[str, Callable[[GateInput], Found]] = {
     "requirements_valid": requirements_valid.check,
     "artifact_format": artifact_format.check,
     "guardrails_present": guardrails_present.check,
+    "not_taken_back": not_taken_back.check,
 }
 
 

@@ -9,7 +9,9 @@ from registry.models import Environment, Policy, Version
 
 @dataclass(frozen=True)
 class GateInput:
-    """What is to be released where, and under which policy. `slo` maps metric → SLO in ms."""
+    """What is to be released where, and under which policy. `slo` maps metric → SLO in ms; `taken_back` are sentences,
+    newest first, of where and why its files were taken back.
+    """
 
     version: Version
     environment: Environment
@@ -20,6 +22,7 @@ class GateInput:
     subject_id: str
     content_hash: str
     from_version: Version | None = None
+    taken_back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

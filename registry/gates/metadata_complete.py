@@ -12,6 +12,13 @@ def check(given: GateInput) -> Found:
     if not version.evidence.get("metrics"):
         return failed("The version's run has no metrics; reviewers would have nothing to judge by.")
     missing = [text for key, text in WANTED.items() if not version.evidence.get(key)]
+    missing += [f"the metric {name}, which the serving version has" for name in _lost_metrics(given)]
     if missing:
         return warned(f"The run lacks {' and '.join(missing)}.", missing=missing)
     return passed("Run, metrics, data set and code commit are known.", metrics=len(version.evidence["metrics"]))
+
+
+def _lost_metrics(given: GateInput) -> list[str]:
+    """The metrics by which the serving version was judged and this one cannot be."""
+    before = given.from_version.evidence.get("metrics", {}) if given.from_version else {}
+    return sorted(set(before) - set(given.version.evidence["metrics"]))

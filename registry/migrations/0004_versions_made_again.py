@@ -59,6 +59,14 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
+            model_name="policy",
+            name="refuse_taken_back",
+            field=models.BooleanField(
+                default=False,
+                help_text="The gate not_taken_back refuses a version that was taken back somewhere, not only warns.",
+            ),
+        ),
+        migrations.AddField(
             model_name="version",
             name="superseded_at",
             field=models.DateTimeField(blank=True, help_text="When its number was seen given again.", null=True),

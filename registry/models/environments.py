@@ -54,6 +54,10 @@ class Policy(models.Model):
         default=ChangedOutside.GO_BACK,
         help_text="What a rollout does when its version is deleted or changed in MLflow meanwhile.",
     )
+    refuse_taken_back = models.BooleanField(
+        default=False,
+        help_text="The gate not_taken_back refuses a version that was taken back somewhere, not only warns.",
+    )
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)

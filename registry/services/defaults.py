@@ -14,6 +14,7 @@ ALL_GATES = [
     "metadata_complete",
     "requirements_valid",
     "artifact_format",
+    "not_taken_back",
 ]
 GUARDRAILS = [{"metric": "error_rate", "margin": 0.01}, {"metric": "latency_over_slo", "slo_ms": 100, "margin": 0.05}]
 DEFAULTS: list[dict[str, Any]] = [

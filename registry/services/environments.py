@@ -30,6 +30,7 @@ POLICY_FIELDS = (
     "max_first_weight_pct",
     "judge_deadline_s",
     "when_changed_outside",
+    "refuse_taken_back",
     "note",
 )
 

@@ -212,7 +212,7 @@ def test_totals__several_places__each_its_own_and_like_its_summary(db):
     store(1, row(-9, latencies=[1, 2]), row(-9, **CANDIDATE), row(-9, **elsewhere), row(-9, endpoint="other"))
     places = [("production", "clinic"), ("staging", "other"), ("production", "quiet")]
     with at():
-        found = selectors.totals(places, minutes=10)
+        found = selectors.totals(dict.fromkeys(places), minutes=10)
         clinic = selectors.summary("production", "clinic", minutes=10)[0]
 
     assert {place: total.requests for place, total in found.items()} == dict(zip(places, [3, 1, 0], strict=True))
@@ -224,7 +224,7 @@ def test_figures_of_clients__copies_to_a_shadow__are_not_counted_as_requests(db)
     with at():
         everything, shadow, stable = selectors.summary("production", "clinic", minutes=1)
         rate = selectors.traffic_rate("production", "clinic")
-        total = selectors.totals([("production", "clinic")], minutes=1)["production", "clinic"]
+        total = selectors.totals({("production", "clinic"): None}, minutes=1)["production", "clinic"]
 
     assert (everything.requests, shadow.requests, stable.requests, total.requests) == (1, 30, 1, 1)
     assert rate == pytest.approx(1 / selectors.RATE_SPAN_S)

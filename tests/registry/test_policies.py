@@ -106,6 +106,7 @@ def form_of(policy: Policy, **changes: object) -> dict[str, object]:
         "max_first_weight_pct": 100,
         "judge_deadline_s": 900,
         "when_changed_outside": "go_back",
+        "refuse_taken_back": "",
         "note": "",
     }
     return {**values, **changes}
