@@ -143,6 +143,16 @@ CELERY_TASK_TIME_LIMIT = 3600
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TIMEZONE = "UTC"
 
+# Checkpoints of the audit record, signed and kept outside the database.
+AUDIT_CHECKPOINT_DIR = env.str("MLORCH_AUDIT_CHECKPOINT_DIR", str(DATA_DIR / "audit"))
+AUDIT_CHECKPOINT_S = env.int("MLORCH_AUDIT_CHECKPOINT_S", 60)
+AUDIT_KEY_FILE = env.str("MLORCH_AUDIT_KEY_FILE", "")
+AUDIT_FORMER_KEYS = env.list("MLORCH_AUDIT_FORMER_KEYS", default=[])
+AUDIT_COPY_DIR = env.str("MLORCH_AUDIT_COPY_DIR", "")
+AUDIT_COPY_SYSLOG = env.str("MLORCH_AUDIT_COPY_SYSLOG", "")
+AUDIT_COPY_WEBHOOK = env.str("MLORCH_AUDIT_COPY_WEBHOOK", "")
+OUTGOING_PRIVATE_NETWORKS = env.list("MLORCH_OUTGOING_PRIVATE_NETWORKS", default=[])
+
 CONTROL_TOKEN = env.str("MLORCH_CONTROL_TOKEN", "")
 MLFLOW_WEBHOOK_SECRET = env.str("MLORCH_MLFLOW_WEBHOOK_SECRET", "")
 MLFLOW_TIMEOUT_S = env.int("MLORCH_MLFLOW_TIMEOUT_S", 10)
@@ -159,6 +169,7 @@ CELERY_BEAT_SCHEDULE = {
     "registry-sync": {"task": "registry.sync", "schedule": SYNC_INTERVAL_S, "options": {"expires": SYNC_INTERVAL_S}},
     "registry-tick": {"task": "registry.tick", "schedule": 2.0, "options": {"expires": 3}},
     "monitoring-rollup": {"task": "monitoring.rollup", "schedule": 30.0, "options": {"expires": 30}},
+    "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 5.0, "options": {"expires": 5}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
 # Asked before a task is sent, each a cheap read; a task without one is always sent.
@@ -168,7 +179,9 @@ CELERY_BEAT_QUESTIONS = {
     "deployments.tick": "deployments.tasks.tick_is_due",
     "registry.tick": "registry.tasks.tick_is_due",
     "monitoring.rollup": "monitoring.services.has_windows_to_roll_up",
+    "audit.checkpoint": "mlorch_site.audit.checkpointing.is_due",
 }
+CELERY_BEAT_LAST_ACT = "mlorch_site.audit.checkpointing.checkpoint_or_log"  # when the house is closed in order
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

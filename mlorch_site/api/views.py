@@ -13,9 +13,10 @@ from mlorch_site.accounts.models import ApiToken
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.accounts.services import token_create, token_revoke
-from mlorch_site.audit.chain import verify
 from mlorch_site.audit.filters import AuditFilter
 from mlorch_site.audit.models import AuditRecord
+from mlorch_site.audit.selectors import audit_visible_to
+from mlorch_site.audit.verification import verify
 from mlorch_site.lib.errors import Forbidden
 
 
@@ -94,17 +95,21 @@ class AuditList(generics.ListAPIView[AuditRecord]):
     permission = Action.AUDIT_VIEW
     serializer_class = AuditSerializer
     filterset_class = AuditFilter
-    queryset = AuditRecord.objects.all()
+    queryset = AuditRecord.objects.none()
+
+    def get_queryset(self) -> QuerySet[AuditRecord]:
+        return audit_visible_to(actor_of(self.request._request))
 
 
 class AuditVerify(APIView):
-    """Walk the whole chain."""
+    """Walk the whole chain, and hold it against the signed checkpoints."""
 
     permission = Action.AUDIT_VIEW
 
     @extend_schema(responses={200: dict})
     def get(self, request: Request) -> Response:
         result = verify()
-        return Response(
-            {"holds": result.holds, "checked": result.checked, "head": result.head, "problem": result.problem}
-        )
+        said = {"holds": result.holds, "checked": result.checked, "head": result.head, "problem": result.problem}
+        newest = result.newest
+        checkpoint = {"size": newest.size, "root": newest.root, "at": newest.at, "key": newest.key} if newest else None
+        return Response({**said, "root": result.root, "checkpoint": checkpoint, "note": result.note})
