@@ -53,6 +53,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mlorch_site.lib.middleware.RequestIdMiddleware",
+    "mlorch_site.lib.middleware.PeerMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -64,6 +65,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "mlorch_site.accounts.middleware.PersonMiddleware",
+    "mlorch_site.audit.middleware.RecordMiddleware",
     "mlorch_site.live.middleware.LivePositionMiddleware",
     "mlorch_site.lib.middleware.DomainErrorMiddleware",
 ]
@@ -200,13 +202,16 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_IDLE_TIMEOUT_S = env.int("MLORCH_SESSION_IDLE_S", 4 * 3600)
+SESSION_MAX_S = env.int("MLORCH_SESSION_MAX_S", 12 * 3600)  # also of one that is never idle
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IN_PRODUCTION
 CSRF_COOKIE_NAME = "mlorch_csrf"
 CSRF_FAILURE_VIEW = "mlorch_site.lib.refusals.csrf_failure"
 SECURE_SSL_REDIRECT = IN_PRODUCTION
 SECURE_HSTS_SECONDS = 31_536_000 if IN_PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IN_PRODUCTION
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("MLORCH_BEHIND_PROXY", False) else None
+BEHIND_PROXY = env.bool("MLORCH_BEHIND_PROXY", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+TRUSTED_PROXIES = env.list("MLORCH_TRUSTED_PROXIES", default=["127.0.0.0/8", "::1/128"] if BEHIND_PROXY else [])
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"

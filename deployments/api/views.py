@@ -215,6 +215,7 @@ class EndpointMetrics(APIView):
 class KeyList(generics.ListAPIView[GatewayKey]):
     """Gateway keys; the keys themselves are shown once, when they are made."""
 
+    is_sensitive = True
     permission = Action.KEY_MANAGE
     serializer_class = KeySerializer
     queryset = GatewayKey.objects.none()

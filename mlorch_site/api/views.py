@@ -37,6 +37,7 @@ class TokenRequestSerializer(serializers.Serializer[Any]):
 class TokenList(generics.ListAPIView[ApiToken]):
     """The caller's own tokens."""
 
+    is_sensitive = True
     permission = Action.VIEW
     serializer_class = TokenSerializer
     queryset = ApiToken.objects.none()
@@ -92,6 +93,7 @@ class AuditSerializer(serializers.ModelSerializer[AuditRecord]):
 class AuditList(generics.ListAPIView[AuditRecord]):
     """Audit records, newest first."""
 
+    is_sensitive = True
     permission = Action.AUDIT_VIEW
     serializer_class = AuditSerializer
     filterset_class = AuditFilter

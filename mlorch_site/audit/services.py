@@ -1,6 +1,7 @@
 """Append to the record. Services call `audit_record` inside the transaction of the act."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -13,6 +14,8 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unavailable
 
 REASON_MAX_CHARS = 4000
+READ_NOTED_EVERY = timedelta(minutes=5)
+REFUSALS_NOTED_PER_MINUTE = 60
 LABEL_MAX_CHARS = 300
 
 
@@ -71,3 +74,22 @@ def export_note(*, actor: Actor) -> None:
     """Record that the log was exported."""
     actor.require(Action.AUDIT_VIEW)
     audit_record(actor, "audit.exported", Subject("audit", "log", "audit log"))
+
+
+def refusal_note(*, actor: Actor, route: str, path: str, reason: str) -> None:
+    """Record what a person was refused, and not more of it a minute than a person does by hand."""
+    since = clock.now() - timedelta(minutes=1)
+    lately = AuditRecord.objects.filter(actor=actor.name, action="act.refused", at__gte=since)
+    if lately.count() < REFUSALS_NOTED_PER_MINUTE:
+        with transaction.atomic():
+            audit_record(actor, "act.refused", Subject("route", route[:64], path), reason=reason)
+
+
+def page_read(*, actor: Actor, route: str, path: str) -> None:
+    """Record that a person read a page; the same page again within minutes is the same reading."""
+    subject = Subject("page", route[:64], path[:LABEL_MAX_CHARS])
+    since = clock.now() - READ_NOTED_EVERY
+    known = AuditRecord.objects.filter(actor=actor.name, action="page.read", subject_id=subject.id, at__gte=since)
+    if not known.filter(subject_label=subject.label).exists():
+        with transaction.atomic():
+            audit_record(actor, "page.read", subject)

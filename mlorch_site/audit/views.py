@@ -8,6 +8,7 @@ from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.audit.export import VERIFIER, export_lines
 from mlorch_site.audit.filters import AuditSearch
+from mlorch_site.audit.middleware import sensitive
 from mlorch_site.audit.selectors import audit_visible_to
 from mlorch_site.audit.services import export_note
 from mlorch_site.audit.verification import standing, verify
@@ -17,6 +18,7 @@ from mlorch_site.lib.lists import listed
 PAGE_SIZE = 50
 
 
+@sensitive
 @requires(Action.AUDIT_VIEW)
 def audit_log(request: HttpRequest) -> HttpResponse:
     """List records, newest first; filters are in the address."""

@@ -1,12 +1,14 @@
-"""Request ids for every answer, and domain errors as pages or JSON."""
+"""Request ids for every answer, the client's address, and domain errors as pages or JSON."""
 
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from mlorch_site.lib import errors
 from mlorch_site.lib.http import new_request_id
+from mlorch_site.lib.peer import believe_only
 from mlorch_site.lib.refusals import refusal
 
 log = structlog.get_logger(__name__)
@@ -25,6 +27,17 @@ class RequestIdMiddleware:
         response = self.get_response(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+class PeerMiddleware:
+    """Believe what is said of the client only when a trusted proxy says it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        believe_only(tuple(settings.TRUSTED_PROXIES), request.META)
+        return self.get_response(request)
 
 
 class DomainErrorMiddleware:
