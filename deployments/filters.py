@@ -1,21 +1,26 @@
 """Filters of releases and endpoints, for the pages and for REST."""
 
+from functools import partial
+from typing import Any
+
 from django.db.models import Q, QuerySet
 from django.forms import HiddenInput
 from django_filters import CharFilter
 
 from deployments.lifecycle import RELEASE_LOOKS
 from deployments.models import Endpoint, Release
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, search_box
-from registry.models import Environment
+from registry.selectors import environments_visible_to
 
 
 def statuses() -> Choices:
     return [("", "Any status"), *((status.value, look.label) for status, look in RELEASE_LOOKS.items())]
 
 
-def environments() -> Choices:
-    names = Environment.objects.values_list("name", flat=True)
+def environments(actor: Actor) -> Choices:
+    names = environments_visible_to(actor).values_list("name", flat=True)
     return [("", "Any environment"), *((name, name) for name in names)]
 
 
@@ -24,10 +29,16 @@ class ReleaseFilter(Filters):
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Model or endpoint"))
     status = CharFilter(widget=choice_box("Status", statuses))
-    environment = CharFilter("endpoint__environment__name", widget=choice_box("Environment", environments))
+    environment = CharFilter("endpoint__environment__name")
     endpoint = CharFilter("endpoint__name", widget=HiddenInput)
     model = CharFilter("version__model__name", widget=HiddenInput)
     kind = CharFilter(widget=HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.request is not None:
+            choices = partial(environments, actor_of(self.request))
+            self.filters["environment"].extra["widget"] = choice_box("Environment", choices)
 
     def search(self, releases: QuerySet[Release], name: str, text: str) -> QuerySet[Release]:
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))

@@ -102,6 +102,11 @@ def open_findings(model: Model | None = None) -> QuerySet[Finding]:
     return findings if model is None else findings.filter(model=model)
 
 
+def findings_visible_to(actor: Actor) -> QuerySet[Finding]:
+    """The open findings of models that the actor may see."""
+    return open_findings().filter(model__in=models_visible_to(actor))
+
+
 def models_counted(actor: Actor) -> QuerySet[Model]:
     """The visible models with `version_count`."""
     # Counted by a subquery, so that only the rows of the page shown are counted.

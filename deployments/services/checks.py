@@ -14,6 +14,7 @@ from deployments.models import Release
 from deployments.moves import release_move
 from deployments.services.approval_content import approval_content
 from mlorch_site.accounts.models import User
+from mlorch_site.audit.services import Subject
 from mlorch_site.lib.enqueue import TaskName
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
@@ -90,8 +91,7 @@ def _checked(release: Release, results: list[GateOutcomeRow], now: datetime) -> 
         return
     gate_results_record(
         actor=GATES,
-        subject_kind=SUBJECT_KIND,
-        subject_id=str(release.pk),
+        subject=Subject(SUBJECT_KIND, str(release.pk), scopes=tuple(release.scopes)),
         content_hash=release.content_hash,
         results=results,
     )

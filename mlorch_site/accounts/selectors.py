@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user
 from django.contrib.sessions.backends.base import SessionBase
+from django.db.models import Q
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
@@ -78,6 +79,20 @@ def session_marks(keys: list[str]) -> dict[str, str]:
         for key, session in sessions.items()
         if (person := int(session.get(SESSION_KEY, 0))) in active and not why_over(session, now)
     }
+
+
+def in_scopes(actor: Actor, **fields: str) -> Q:
+    """The filter for rows the actor may see: those in one of its scopes. `fields` maps a kind of scope (`environment`,
+    `model`) to the field with the name.
+    """
+    scopes = actor.visible_scopes()
+    if scopes is None:
+        return Q()
+    found = Q(pk__in=[])
+    for kind, field in fields.items():
+        names = [scope.partition(":")[2] for scope in scopes if scope.startswith(f"{kind}:")]
+        found |= Q(**{f"{field}__in": names})
+    return found
 
 
 def address_of(request: HttpRequest) -> str:
