@@ -33,6 +33,7 @@ def actor_for_user(user: User, *, address: str = "", request_id: str = "", token
         user=user,
         bindings=bindings if user.is_active else frozenset(),
         token_scopes=frozenset(token.scopes) if token else None,
+        token_expires_at=token.expires_at if token else None,
         address=address,
         request_id=request_id,
     )
