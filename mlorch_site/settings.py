@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "mlorch_site.audit.middleware.RecordMiddleware",
     "mlorch_site.live.middleware.LivePositionMiddleware",
     "mlorch_site.lib.middleware.DomainErrorMiddleware",
+    "mlorch_site.lib.middleware.ReadableMiddleware",
 ]
 
 ROOT_URLCONF = "mlorch_site.urls"
@@ -266,7 +267,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["mlorch_site.accounts.route_permission.RoutePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["mlorch_site.lib.api.JsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "mlorch_site.lib.api.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],

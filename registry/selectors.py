@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import NotFound
+from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.models import BackendState, Environment, Finding, Model, Policy, Version
 
@@ -55,14 +56,10 @@ def _require(actor: Actor, action: Action, scopes: list[str]) -> None:
 def version_for(actor: Actor, name: str, number: int | str, *, action: Action = Action.VIEW) -> Version:
     """A version of a model the actor may do `action` on. Raises NotFound or Forbidden."""
     model = model_for(actor, name, action=action)
-    text = str(number)
-    version = (
-        model.versions.select_related("model").filter(number=int(text)).first()
-        if text.isdigit() and len(text) < 10
-        else None
-    )
+    wanted = whole_number(str(number))
+    version = model.versions.select_related("model").filter(number=wanted).first() if wanted is not None else None
     if version is None:
-        raise NotFound(f"{name[:100]} has no version {text[:20]}.")
+        raise NotFound(f"{name[:100]} has no version {str(number)[:20]}.")
     return version
 
 

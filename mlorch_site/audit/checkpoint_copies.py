@@ -12,6 +12,7 @@ from django.conf import settings
 from mlorch_site.audit.checkpoints import CheckpointFile
 from mlorch_site.lib import outgoing
 from mlorch_site.lib.errors import Unavailable
+from mlorch_site.lib.readable import whole_number
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class SyslogCopy:
 
 
 def _port(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else SYSLOG_PORT
+    return whole_number(text) or SYSLOG_PORT
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,22 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 
 from mlorch_site.lib import errors
 from mlorch_site.lib.http import error_body, headers_of, request_id_of, status_of
+from mlorch_site.lib.readable import read_json
+
+
+class JsonParser(JSONParser):
+    """JSON that can be kept: what cannot be read, or not be written again, is the caller's error."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return read_json(stream.read())
+        except ValueError as error:
+            raise exceptions.ParseError(f"The body is no JSON that can be taken: {error}.") from error
 
 
 class Pages(PageNumberPagination):
