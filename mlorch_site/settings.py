@@ -6,6 +6,8 @@ from typing import Any
 
 import environ
 
+from dataplane.wire import log_lines
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -289,10 +291,16 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {"ReleaseStatusEnum": "deployments.lifecycle.RELEASE_STATUS_CHOICES"},
 }
 
+log_lines.configure()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "plain": {
+            "()": "dataplane.wire.log_lines.ShownFormatter",
+            "format": "%(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("MLORCH_LOG_LEVEL", "INFO")},
     "loggers": {"django.request": {"level": "ERROR"}},
