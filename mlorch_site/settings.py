@@ -160,6 +160,10 @@ OUTGOING_PRIVATE_NETWORKS = env.list("MLORCH_OUTGOING_PRIVATE_NETWORKS", default
 
 CONTROL_TOKEN = env.str("MLORCH_CONTROL_TOKEN", "")
 MLFLOW_WEBHOOK_SECRET = env.str("MLORCH_MLFLOW_WEBHOOK_SECRET", "")
+SOURCE_SCHEMES = env.list(
+    "MLORCH_SOURCE_SCHEMES", default=["mlflow-artifacts", "models", "runs", "http", "https", "file"]
+)
+SOURCE_FILE_ROOTS = env.list("MLORCH_SOURCE_FILE_ROOTS", default=[str(DATA_DIR / "mlflow" / "artifacts")])
 MLFLOW_TIMEOUT_S = env.int("MLORCH_MLFLOW_TIMEOUT_S", 10)
 REGISTRY_BACKEND = env.str(
     "MLORCH_REGISTRY_BACKEND",
