@@ -13,6 +13,7 @@ from mlorch_site.audit.services import page_read, refusal_note
 
 T = TypeVar("T")
 ADMIN = "admin"
+ADMIN_PARTS = ("jsi18n",)  # what its pages load besides
 READ = ("GET", "HEAD")
 
 
@@ -51,5 +52,6 @@ def is_sensitive(request: HttpRequest) -> bool:
     match: Any = request.resolver_match
     if match is None:
         return False
-    view = getattr(match.func, "cls", match.func)
-    return ADMIN in match.app_names or getattr(view, "is_sensitive", False)
+    if ADMIN in match.app_names:
+        return match.url_name not in ADMIN_PARTS
+    return bool(getattr(getattr(match.func, "cls", match.func), "is_sensitive", False))

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.http.request import validate_host
 from django.utils.encoding import force_str
+from django.utils.http import is_same_domain
 
 type_Scope = MutableMapping[str, Any]
 type_Application = Callable[[type_Scope, Any, Any], Awaitable[Any]]
@@ -24,6 +25,12 @@ class SameOrigin:
         return await application(scope, receive, send)
 
 
+def _is_trusted(parts: SplitResult, trusted: str) -> bool:
+    """Whether an origin is this one; `https://*.example.org` stands for all below, as for forms."""
+    scheme, _, place = trusted.lower().partition("://")
+    return parts.scheme == scheme and is_same_domain(parts.netloc, place.removeprefix("*"))
+
+
 def is_of_ours(headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether the one `Origin` is the one `Host` that was asked, port included, or a trusted one."""
     origins, hosts = ([value for name, value in headers if name == wanted] for wanted in (b"origin", b"host"))
@@ -35,6 +42,6 @@ def is_of_ours(headers: list[tuple[bytes, bytes]]) -> bool:
         is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         return False
-    if origin in settings.CSRF_TRUSTED_ORIGINS:
+    if any(_is_trusted(parts, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS):
         return True
     return is_web and parts.netloc == host and validate_host(str(parts.hostname), settings.ALLOWED_HOSTS)

@@ -278,6 +278,9 @@ OURS = [(b"host", b"mlorch.example:8000"), (b"origin", b"http://mlorch.example:8
         ([OURS[0], (b"origin", b"null")], False),
         ([OURS[0], (b"origin", b"http://[")], False),
         ([OURS[0], (b"origin", b"https://partner.example")], True),
+        ([OURS[0], (b"origin", b"http://partner.example")], False),
+        ([OURS[0], (b"origin", b"https://a.friends.example")], True),
+        ([OURS[0], (b"origin", b"https://friends.example.evil.example")], False),
         ([(b"host", b"evil.example"), (b"origin", b"http://evil.example")], False),
         ([*OURS, OURS[1]], False),
         ([OURS[0]], False),
@@ -285,7 +288,7 @@ OURS = [(b"host", b"mlorch.example:8000"), (b"origin", b"http://mlorch.example:8
 )
 def test_origin__is_the_host_that_was_asked_port_included(settings, headers, is_ours):
     settings.ALLOWED_HOSTS = ["mlorch.example"]
-    settings.CSRF_TRUSTED_ORIGINS = ["https://partner.example"]
+    settings.CSRF_TRUSTED_ORIGINS = ["https://partner.example", "https://*.friends.example"]
 
     assert is_of_ours(headers) is is_ours
 

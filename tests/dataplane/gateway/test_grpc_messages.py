@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.grpc import inference_pb2 as pb
 from dataplane.gateway.grpc import messages
+from dataplane.gateway.grpc.caller import caller_of
 from dataplane.worker.answers import BadInput
 from dataplane.worker.oip import binary, protocol
 
@@ -167,3 +168,10 @@ def strip_json_names(file: Any) -> None:
         pending += message.nested_type
         for field in message.field:
             field.ClearField("json_name")
+
+
+def test_caller__with_two_keys__is_refused():
+    pairs = (("authorization", "Bearer a"), ("authorization", "Bearer b"))
+    with pytest.raises(Refusal, match="once"):
+        caller_of(pairs)
+    assert caller_of(pairs[:1]).digest
