@@ -15,7 +15,12 @@ type_Headers = dict[bytes, bytes]
 REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.\-]{8,64}$")
 EVENT_STREAM = b"text/event-stream"
 HEADER_LENGTH = b"inference-header-content-length"
-ONCE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"x-mlorch-unit", HEADER_LENGTH})
+ONCE = frozenset(
+    {
+        *(b"authorization", b"content-encoding", b"content-length", b"content-type", b"host"),
+        *(b"x-mlorch-unit", HEADER_LENGTH),
+    }
+)
 
 
 def single(pairs: Iterable[tuple[bytes, bytes]]) -> type_Headers:

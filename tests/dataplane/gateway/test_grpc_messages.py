@@ -175,3 +175,15 @@ def test_caller__with_two_keys__is_refused():
     with pytest.raises(Refusal, match="once"):
         caller_of(pairs)
     assert caller_of(pairs[:1]).digest
+
+
+DEEP = b'{"model_name": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize("body", [DEEP, b"[]", b"7", b'{"name": "m", "platform": "p", "inputs": [7], "outputs": []}'])
+def test_answer_of_a_worker__hostile__is_its_error(body):
+    with pytest.raises(Refusal):
+        messages.from_worker(body, None)
+    with pytest.raises(Refusal):
+        messages.metadata_from_worker(body, ["1"])
+    assert messages.error_of(body) == "the model failed"
