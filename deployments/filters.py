@@ -1,21 +1,26 @@
 """Filters of releases and endpoints, for the pages and for REST."""
 
+from functools import partial
+from typing import Any
+
 from django.db.models import Q, QuerySet
 from django.forms import HiddenInput
 from django_filters import CharFilter
 
 from deployments.lifecycle import RELEASE_LOOKS
 from deployments.models import Endpoint, Release
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, search_box
-from registry.models import Environment
+from registry.selectors import environments_visible_to
 
 
 def statuses() -> Choices:
     return [("", "Any status"), *((status.value, look.label) for status, look in RELEASE_LOOKS.items())]
 
 
-def environments() -> Choices:
-    names = Environment.objects.values_list("name", flat=True)
+def environments(actor: Actor) -> Choices:
+    names = environments_visible_to(actor).values_list("name", flat=True)
     return [("", "Any environment"), *((name, name) for name in names)]
 
 
@@ -23,12 +28,22 @@ def states() -> Choices:
     return [("", "In use and retired"), ("in_use", "In use"), ("retired", "Retired")]
 
 
-class ReleaseFilter(Filters):
+class PlacedFilter(Filters):
+    """What lies in environments, of which only those are offered that the person may see."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.request is not None:
+            choices = partial(environments, actor_of(self.request))
+            self.filters["environment"].extra["widget"] = choice_box("Environment", choices)
+
+
+class ReleaseFilter(PlacedFilter):
     """Releases by status and place; `q` is part of the model's or the endpoint's name."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Model or endpoint"))
     status = CharFilter(widget=choice_box("Status", statuses))
-    environment = CharFilter("endpoint__environment__name", widget=choice_box("Environment", environments))
+    environment = CharFilter("endpoint__environment__name")
     endpoint = CharFilter("endpoint__name", widget=HiddenInput)
     model = CharFilter("version__model__name", widget=HiddenInput)
     kind = CharFilter(widget=HiddenInput)
@@ -37,11 +52,11 @@ class ReleaseFilter(Filters):
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
 
 
-class EndpointFilter(Filters):
+class EndpointFilter(PlacedFilter):
     """Endpoints with `q` in their name or in that of their model."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Search endpoints"))
-    environment = CharFilter("environment__name", widget=choice_box("Environment", environments))
+    environment = CharFilter("environment__name")
     state = CharFilter(method="in_state", widget=choice_box("State", states))
 
     def in_state(self, endpoints: QuerySet[Endpoint], name: str, state: str) -> QuerySet[Endpoint]:

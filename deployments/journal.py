@@ -48,7 +48,7 @@ def write(
         release=release, at=now, kind=kind, old=old, new=new, sentence=sentence, actor=actor.name, data=data or {}
     )
     if audit is not None:
-        subject = audit.subject or Subject("release", str(release.pk), str(release))
+        subject = audit.subject or Subject("release", str(release.pk), str(release), tuple(release.scopes))
         reason = sentence if audit.reason is None else audit.reason
         audit_record(actor, audit.action, subject, reason=reason, data=audit.data)
     announce(release)
@@ -82,4 +82,4 @@ def announce_goal() -> None:
 
 def endpoint_subject(endpoint: Endpoint) -> Subject:
     """How the audit record names an endpoint."""
-    return Subject("endpoint", str(endpoint.pk), str(endpoint))
+    return Subject("endpoint", str(endpoint.pk), str(endpoint), tuple(endpoint.scopes))

@@ -12,7 +12,8 @@ from django.db.models import Q, QuerySet
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, GatewayKey, Release, Replica, ReplicaState
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.roles import EVERYWHERE, Action
+from mlorch_site.accounts.selectors import in_scopes
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from registry.approvals import selectors as approvals
@@ -28,17 +29,8 @@ M = TypeVar("M", bound=models.Model)
 
 
 def _in_scopes(actor: Actor, prefix: str = "") -> Q:
-    """The filter for rows that lie in an environment or model the actor may see."""
-    scopes = actor.visible_scopes()
-    if scopes is None:
-        return Q()
-    names: dict[str, list[str]] = {"environment": [], "model": []}
-    for scope in scopes:
-        kind, _, name = scope.partition(":")
-        names.setdefault(kind, []).append(name)
-    return Q(**{f"{prefix}environment__name__in": names["environment"]}) | Q(
-        **{f"{prefix}model__name__in": names["model"]}
-    )
+    """The filter for rows whose endpoint (`prefix` leads to it) lies in an environment or model the actor may see."""
+    return in_scopes(actor, environment=f"{prefix}environment__name", model=f"{prefix}model__name")
 
 
 def endpoints_visible_to(actor: Actor) -> QuerySet[Endpoint]:
@@ -170,8 +162,24 @@ def served_history(endpoint: Endpoint) -> list[Served]:
 
 
 def gateway_keys_visible_to(actor: Actor) -> QuerySet[GatewayKey]:
-    """The gateway keys, for those who manage keys in some scope."""
-    return GatewayKey.objects.all() if actor.may_anywhere(Action.KEY_MANAGE) else GatewayKey.objects.none()
+    """The gateway keys, for those who manage keys wherever the key opens something (reads the places of all for a
+    scoped actor).
+    """
+    if actor.may(Action.KEY_MANAGE):
+        return GatewayKey.objects.all()
+    places = GatewayKey.objects.values_list("pk", "environments")
+    mine = [pk for pk, names in places if names and all(_may_manage_keys(actor, name) for name in names)]
+    return GatewayKey.objects.filter(pk__in=mine)
+
+
+def _may_manage_keys(actor: Actor, environment: str) -> bool:
+    return environment != EVERYWHERE and actor.may(Action.KEY_MANAGE, [Environment(name=environment).scope])
+
+
+def replica_states_visible_to(actor: Actor) -> QuerySet[ReplicaState]:
+    """What agents reported of the replicas of endpoints that the actor may see."""
+    visible = Replica.objects.filter(_in_scopes(actor, "endpoint__"))
+    return ReplicaState.objects.filter(replica_id__in=visible.values("pk"))
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,19 @@ class AskingScheduler(PersistentScheduler):
         if question is None or _answer(import_string(question)):
             super().apply_entry(entry, producer=producer)
 
+    def close(self) -> None:
+        last_act = self.app.conf.beat_last_act
+        if last_act:
+            _carry_out(import_string(last_act))
+        super().close()
+
+
+def _carry_out(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except Exception as error:
+        log.warning("beat.last_act_failed", act=act.__module__, error=type(error).__name__)
+
 
 def _answer(question: Callable[[], bool]) -> bool:
     try:

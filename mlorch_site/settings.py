@@ -6,6 +6,8 @@ from typing import Any
 
 import environ
 
+from dataplane.wire import log_lines
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -53,6 +55,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mlorch_site.lib.middleware.RequestIdMiddleware",
+    "mlorch_site.lib.middleware.PeerMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -64,8 +67,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "mlorch_site.accounts.middleware.PersonMiddleware",
+    "mlorch_site.audit.middleware.RecordMiddleware",
     "mlorch_site.live.middleware.LivePositionMiddleware",
     "mlorch_site.lib.middleware.DomainErrorMiddleware",
+    "mlorch_site.lib.middleware.ReadableMiddleware",
 ]
 
 ROOT_URLCONF = "mlorch_site.urls"
@@ -143,8 +148,22 @@ CELERY_TASK_TIME_LIMIT = 3600
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TIMEZONE = "UTC"
 
+# Checkpoints of the audit record, signed and kept outside the database.
+AUDIT_CHECKPOINT_DIR = env.str("MLORCH_AUDIT_CHECKPOINT_DIR", str(DATA_DIR / "audit"))
+AUDIT_CHECKPOINT_S = env.int("MLORCH_AUDIT_CHECKPOINT_S", 60)
+AUDIT_KEY_FILE = env.str("MLORCH_AUDIT_KEY_FILE", "")
+AUDIT_FORMER_KEYS = env.list("MLORCH_AUDIT_FORMER_KEYS", default=[])
+AUDIT_COPY_DIR = env.str("MLORCH_AUDIT_COPY_DIR", "")
+AUDIT_COPY_SYSLOG = env.str("MLORCH_AUDIT_COPY_SYSLOG", "")
+AUDIT_COPY_WEBHOOK = env.str("MLORCH_AUDIT_COPY_WEBHOOK", "")
+OUTGOING_PRIVATE_NETWORKS = env.list("MLORCH_OUTGOING_PRIVATE_NETWORKS", default=[])
+
 CONTROL_TOKEN = env.str("MLORCH_CONTROL_TOKEN", "")
 MLFLOW_WEBHOOK_SECRET = env.str("MLORCH_MLFLOW_WEBHOOK_SECRET", "")
+SOURCE_SCHEMES = env.list(
+    "MLORCH_SOURCE_SCHEMES", default=["mlflow-artifacts", "models", "runs", "http", "https", "file"]
+)
+SOURCE_FILE_ROOTS = env.list("MLORCH_SOURCE_FILE_ROOTS", default=[str(DATA_DIR / "mlflow" / "artifacts")])
 MLFLOW_TIMEOUT_S = env.int("MLORCH_MLFLOW_TIMEOUT_S", 10)
 REGISTRY_BACKEND = env.str(
     "MLORCH_REGISTRY_BACKEND",
@@ -159,6 +178,7 @@ CELERY_BEAT_SCHEDULE = {
     "registry-sync": {"task": "registry.sync", "schedule": SYNC_INTERVAL_S, "options": {"expires": SYNC_INTERVAL_S}},
     "registry-tick": {"task": "registry.tick", "schedule": 2.0, "options": {"expires": 3}},
     "monitoring-rollup": {"task": "monitoring.rollup", "schedule": 30.0, "options": {"expires": 30}},
+    "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 5.0, "options": {"expires": 5}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
 # Asked before a task is sent, each a cheap read; a task without one is always sent.
@@ -168,7 +188,9 @@ CELERY_BEAT_QUESTIONS = {
     "deployments.tick": "deployments.tasks.tick_is_due",
     "registry.tick": "registry.tasks.tick_is_due",
     "monitoring.rollup": "monitoring.services.has_windows_to_roll_up",
+    "audit.checkpoint": "mlorch_site.audit.checkpointing.is_due",
 }
+CELERY_BEAT_LAST_ACT = "mlorch_site.audit.checkpointing.checkpoint_or_log"  # when the house is closed in order
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -187,17 +209,21 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_IDLE_TIMEOUT_S = env.int("MLORCH_SESSION_IDLE_S", 4 * 3600)
+SESSION_MAX_S = env.int("MLORCH_SESSION_MAX_S", 12 * 3600)  # also of one that is never idle
+SOCKETS_PER_PERSON = env.int("MLORCH_SOCKETS_PER_PERSON", 100)  # open in one process
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IN_PRODUCTION
 CSRF_COOKIE_NAME = "mlorch_csrf"
 CSRF_FAILURE_VIEW = "mlorch_site.lib.refusals.csrf_failure"
 SECURE_SSL_REDIRECT = IN_PRODUCTION
 SECURE_HSTS_SECONDS = 31_536_000 if IN_PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IN_PRODUCTION
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("MLORCH_BEHIND_PROXY", False) else None
+BEHIND_PROXY = env.bool("MLORCH_BEHIND_PROXY", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+TRUSTED_PROXIES = env.list("MLORCH_TRUSTED_PROXIES", default=["127.0.0.0/8", "::1/128"] if BEHIND_PROXY else [])
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+BODY_MAX_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MLORCH_BODY_MAX_BYTES", 2 * 1024 * 1024)
 
 PLOTLY_EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 CONTENT_SECURITY_POLICY = {
@@ -247,7 +273,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["mlorch_site.accounts.route_permission.RoutePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["mlorch_site.lib.api.JsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "mlorch_site.lib.api.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
@@ -269,10 +295,16 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {"ReleaseStatusEnum": "deployments.lifecycle.RELEASE_STATUS_CHOICES"},
 }
 
+log_lines.configure()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "plain": {
+            "()": "dataplane.wire.log_lines.ShownFormatter",
+            "format": "%(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("MLORCH_LOG_LEVEL", "INFO")},
     "loggers": {"django.request": {"level": "ERROR"}},

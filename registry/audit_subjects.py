@@ -5,24 +5,24 @@ from registry.models import ApprovalRequest, Environment, Finding, Model, Policy
 
 
 def of_model(model: Model) -> Subject:
-    return Subject("model", str(model.pk), model.name)
+    return Subject("model", str(model.pk), model.name, (model.scope,))
 
 
 def of_version(version: Version) -> Subject:
-    return Subject("version", str(version.pk), str(version))
+    return Subject("version", str(version.pk), str(version), (version.model.scope,))
 
 
 def of_environment(environment: Environment) -> Subject:
-    return Subject("environment", str(environment.pk), environment.name)
+    return Subject("environment", str(environment.pk), environment.name, (environment.scope,))
 
 
 def of_policy(policy: Policy) -> Subject:
-    return Subject("policy", str(policy.pk), str(policy))
+    return Subject("policy", str(policy.pk), str(policy), (policy.environment.scope,))
 
 
 def of_approval(request: ApprovalRequest) -> Subject:
-    return Subject("approval", str(request.pk), request.title)
+    return Subject("approval", str(request.pk), request.title, tuple(request.scopes))
 
 
 def of_finding(finding: Finding) -> Subject:
-    return Subject("finding", str(finding.pk), finding.summary)
+    return Subject("finding", str(finding.pk), finding.summary, (finding.model.scope,))

@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import NotFound
+from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.lifecycle import VersionStatus
 from registry.models import ArtifactSet, BackendState, Environment, Finding, Model, Policy, Version
@@ -60,13 +61,12 @@ def version_for(
     its `row`. Raises NotFound or Forbidden.
     """
     model = model_for(actor, name, action=action)
-    text = str(number)
+    wanted = whole_number(str(number))
     known = model.versions.select_related("model")
     rows = known.filter(superseded_at=None) if row is None else known.filter(pk=row)
-    is_number = text.isascii() and text.isdigit() and len(text) < 10
-    version = rows.filter(number=int(text)).first() if is_number else None
+    version = rows.filter(number=wanted).first() if wanted is not None else None
     if version is None:
-        raise NotFound(f"{name[:100]} has no version {text[:20]}.")
+        raise NotFound(f"{name[:100]} has no version {str(number)[:20]}.")
     return version
 
 
@@ -123,6 +123,11 @@ def open_findings(model: Model | None = None) -> QuerySet[Finding]:
     """What was found done outside mlorch and not yet resolved."""
     findings = Finding.objects.select_related("model").filter(resolved_at=None)
     return findings if model is None else findings.filter(model=model)
+
+
+def findings_visible_to(actor: Actor) -> QuerySet[Finding]:
+    """The open findings of models that the actor may see."""
+    return open_findings().filter(model__in=models_visible_to(actor))
 
 
 def models_counted(actor: Actor) -> QuerySet[Model]:

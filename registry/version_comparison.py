@@ -77,6 +77,6 @@ def _facts(version: Version | None) -> dict[str, Any]:
         "flavours": ", ".join(found.get("flavors", [])),
         "data sets": ", ".join(str(row.get("name", "")) for row in found.get("datasets", [])),
         "code commit": found.get("git_commit", ""),
-        "run by": found.get("run_user", ""),
+        "run by (says MLflow)": found.get("run_user", ""),
         "python": found.get("python", ""),
     }

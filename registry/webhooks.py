@@ -54,10 +54,15 @@ def verify(headers: Any, body: bytes, *, now: float) -> str:
     return str(delivery_id)
 
 
+def _storable(text: str) -> str:
+    """The text without what no database keeps."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
 def _kept(data: Any) -> dict[str, str]:
     """What is worth keeping of a delivery: which model, version and alias it was about."""
     given = data if isinstance(data, dict) else {}
-    return {key: str(given[key]).replace("\0", "")[:TEXT_MAX_CHARS] for key in KEPT_KEYS if key in given}
+    return {key: _storable(str(given[key]))[:TEXT_MAX_CHARS] for key in KEPT_KEYS if key in given}
 
 
 @signed_delivery
@@ -65,14 +70,14 @@ def _kept(data: Any) -> dict[str, str]:
 @require_POST
 def mlflow_webhook(request: HttpRequest) -> JsonResponse:
     """Take a delivery of MLflow: 200 when it is new or known, 401 when it cannot be trusted."""
-    if int(request.headers.get("Content-Length") or 0) > BODY_MAX_BYTES or len(request.body) > BODY_MAX_BYTES:
+    if len(request.body) > BODY_MAX_BYTES:
         raise TooLarge(f"A delivery has at most {BODY_MAX_BYTES} bytes.")
     now = clock.now()
     delivery_id = verify(request.headers, request.body, now=now.timestamp())
     try:
         content = json.loads(request.body)
-        event = f"{content['entity']}.{content['action']}"[:80].replace("\0", "")
-    except (ValueError, KeyError, TypeError) as error:
+        event = _storable(f"{content['entity']}.{content['action']}"[:80])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Invalid("The delivery is not an MLflow event.") from error
     try:
         with transaction.atomic():

@@ -6,9 +6,11 @@ import signal
 
 from dataplane.agent.config import from_environment
 from dataplane.agent.loop import Agent
+from dataplane.wire import log_lines
 
 
 async def main() -> None:
+    log_lines.configure()
     agent = Agent(from_environment())
     task = asyncio.create_task(agent.run())
     for number in (signal.SIGTERM, signal.SIGINT):

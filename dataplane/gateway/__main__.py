@@ -17,6 +17,7 @@ from dataplane.gateway.http.http_server import Server, type_Drain
 from dataplane.gateway.site import poll, push
 from dataplane.gateway.site.loops import kept_up
 from dataplane.gateway.state import State
+from dataplane.wire import log_lines
 
 
 async def start_grpc(state: State, listener: socket.socket) -> type_Drain:
@@ -55,7 +56,10 @@ async def loops(state: State) -> AsyncIterator[None]:
 
 async def main() -> None:
     config = from_environment()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    log_lines.configure()
+    handler = logging.StreamHandler()
+    handler.setFormatter(log_lines.ShownFormatter("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     state = State(config)
     state.peers.enter()
     state.load_from_disk()

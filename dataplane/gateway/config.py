@@ -46,6 +46,7 @@ SPOOL_MAX_BATCHES = 7200
 PUSH_TIMEOUT_S = 10
 PUSH_LOOK_S = 5.0  # for what an ended process of the gateway left in the spool
 CLOSE_DELAY_S = 0.05
+METRICS_FOR_LOOPBACK, METRICS_FOR_ALL = "loopback", "all"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class GatewayConfig:
     listen_fds: tuple[int, ...] = ()  # listening sockets for HTTP and gRPC, when the process was started with some
     ready_fd: int = -1  # a socket on which to say that it is ready and to hand its own sockets over; -1: nobody asks
     log_sink: str = ""  # where request log entries are posted as CloudEvents
+    metrics_readers: str = METRICS_FOR_LOOPBACK  # who reads /metrics besides who has a key that opens everything
 
     @property
     def folder(self) -> Path:
@@ -92,6 +94,7 @@ def from_environment() -> GatewayConfig:
         data_dir=Path(env.get("MLORCH_DATA_DIR", "var")).resolve(),
         grpc_port=int(env.get("MLORCH_GATEWAY_GRPC_PORT", "0")),
         log_sink=env.get("MLORCH_GATEWAY_LOG_SINK", ""),
+        metrics_readers=env.get("MLORCH_GATEWAY_METRICS", METRICS_FOR_LOOPBACK),
         shares_port=env.get("MLORCH_GATEWAY_SHARES_PORT", "0") == "1",
         listen_fds=tuple(int(number) for number in env.get("MLORCH_GATEWAY_LISTEN_FDS", "").split(",") if number),
         ready_fd=int(env.get("MLORCH_GATEWAY_READY_FD", "-1")),

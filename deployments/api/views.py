@@ -32,6 +32,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib.errors import Invalid, NotFound
+from mlorch_site.lib.readable import whole_number
 from monitoring.selectors import summary
 
 MINUTES_MAX = 24 * 60
@@ -240,16 +241,17 @@ class EndpointMetrics(APIView):
     @extend_schema(parameters=[OpenApiParameter("minutes", int)], responses={200: dict})
     def get(self, request: Request, environment: str, name: str) -> Response:
         endpoint = selectors.endpoint_for(actor(request), environment, name)
-        text = request.query_params.get("minutes", "10")
-        if not text.isdigit() or not 1 <= int(text) <= MINUTES_MAX:
+        minutes = whole_number(request.query_params.get("minutes", "10"))
+        if minutes is None or not 1 <= minutes <= MINUTES_MAX:
             raise Invalid(f"minutes is a whole number from 1 to {MINUTES_MAX}.", details={"minutes": "out of range"})
-        rows = summary(endpoint.environment.name, endpoint.name, minutes=int(text), born=endpoint.created_at)
-        return Response({"minutes": int(text), "arms": [row.__dict__ for row in rows]})
+        rows = summary(endpoint.environment.name, endpoint.name, minutes=minutes, born=endpoint.created_at)
+        return Response({"minutes": minutes, "arms": [row.__dict__ for row in rows]})
 
 
 class KeyList(generics.ListAPIView[GatewayKey]):
     """Gateway keys; the keys themselves are shown once, when they are made."""
 
+    is_sensitive = True
     permission = Action.KEY_MANAGE
     serializer_class = KeySerializer
     queryset = GatewayKey.objects.none()

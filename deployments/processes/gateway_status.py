@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db.models import QuerySet
+
 from dataplane.wire import shapes
 from dataplane.wire.gateway_poll import GatewayStats, LaneStats
 from deployments import limits
 from deployments.models import Endpoint, GatewayState
 from deployments.routes.revisions import newest_revisions
 from mlorch_site.lib import clock
+from registry.models import Environment
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,12 @@ class GatewayProcess:
     routes: list[Obeyed]
 
 
-def gateway_processes(now: datetime) -> list[GatewayProcess]:
-    """All known gateway processes with the routes they obey, in the order of their names, older ones first."""
-    wanted = newest_revisions()
+def gateway_processes(now: datetime, environments: QuerySet[Environment]) -> list[GatewayProcess]:
+    """All known gateway processes with the routes of these environments that they obey, in the order of their names,
+    older ones first.
+    """
+    shown = set(environments.values_list("name", flat=True))
+    wanted = {name: revision for name, revision in newest_revisions().items() if name in shown}
     since = now - timedelta(seconds=limits.GATEWAY_LEASE_S)
     rows = list(GatewayState.objects.order_by("gateway", "first_seen_at"))
     youngest = {row.gateway: row.boot for row in rows}

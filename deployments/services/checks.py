@@ -14,7 +14,7 @@ from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
 from deployments.services.approval_content import approval_content
-from mlorch_site.accounts.models import User
+from mlorch_site.audit.services import Subject
 from mlorch_site.lib.enqueue import TaskName
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
@@ -97,8 +97,7 @@ def _checked(release: Release, results: list[GateOutcomeRow], now: datetime) -> 
         return
     gate_results_record(
         actor=GATES,
-        subject_kind=SUBJECT_KIND,
-        subject_id=str(release.pk),
+        subject=Subject(SUBJECT_KIND, str(release.pk), scopes=tuple(release.scopes)),
         content_hash=release.content_hash,
         results=results,
     )
@@ -143,7 +142,8 @@ def _ask(release: Release, now: datetime) -> None:
 
 
 def _excluded(release: Release) -> list[int]:
-    """The ids of people who may not decide: the requester, and whoever made the version."""
-    author = release.version.evidence.get("run_user", "")
-    authors = User.objects.filter(username=author).values_list("pk", flat=True) if author else []
-    return sorted({release.requester_id, *authors})
+    """The ids of people who may not decide: the requester.
+
+    Who made the version is not known: what MLflow says of it anybody may have written, also to keep a reviewer out.
+    """
+    return [release.requester_id]

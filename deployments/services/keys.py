@@ -12,6 +12,7 @@ from django.db import transaction
 from deployments import limits
 from deployments.models import Endpoint, GatewayKey
 from deployments.routes.publish import publish_changed
+from deployments.selectors import gateway_keys_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.audit.services import Subject, audit_record
@@ -63,7 +64,7 @@ def gateway_key_create(
 def gateway_key_revoke(*, actor: Actor, key_id: str) -> GatewayKey:
     """Revoke a key; gateways refuse it with the next route revision. Revoking twice is harmless."""
     key = GatewayKey.objects.select_for_update().filter(pk=key_id).first()
-    if key is None:
+    if key is None or not gateway_keys_visible_to(actor).filter(pk=key.pk).exists():
         raise NotFound("There is no such key.")
     for name in key.environments:
         actor.require(Action.KEY_MANAGE, [] if name == "*" else [f"environment:{name}"])
@@ -97,7 +98,8 @@ def keys_of(endpoint: Endpoint, now: datetime) -> list[GatewayKey]:
 
 def key_subject(key: GatewayKey) -> Subject:
     """How the audit record names a key."""
-    return Subject("gateway_key", str(key.pk), f"{key.prefix} {key.name}")
+    scopes = tuple(Environment(name=name).scope for name in key.environments if name != "*")
+    return Subject("gateway_key", str(key.pk), f"{key.prefix} {key.name}", scopes)
 
 
 def _tidy(names: list[str]) -> list[str]:

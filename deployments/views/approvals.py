@@ -17,6 +17,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
+from mlorch_site.lib.refusals import note_refused
 from registry.approvals.selectors import (
     approval_for,
     approval_progress,
@@ -106,6 +107,8 @@ def approval_decide(request: HttpRequest, pk: str) -> HttpResponse:
     try:
         release = services.release_decide(actor=actor, release=release, decision=kind, comment=comment)
     except (Invalid, Conflict, Forbidden) as error:
+        if isinstance(error, Forbidden):
+            note_refused(request, error)
         messages.error(request, error.message)
         return redirect_to(request, reverse("approval", args=[pk]))
     messages.success(request, DONE[kind])

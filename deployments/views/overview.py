@@ -14,7 +14,7 @@ from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import setup_progress
 from mlorch_site.lib.htmx import render_page
-from registry.selectors import backend_state, models_visible_to, open_findings
+from registry.selectors import backend_state, findings_visible_to, models_visible_to
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "pending": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.pending.rows],
         "incidents": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.incidents.rows],
         "backend": backend_state(),
-        "findings": list(open_findings()[:5]),
+        "findings": list(findings_visible_to(actor)[:5]),
         "demo": setup_progress.read(settings.DATA_DIR),
         "has_models": models_visible_to(actor).exists(),
         "promotion_rate": seen.counts["succeeded"] / ended if ended else None,

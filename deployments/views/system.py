@@ -7,13 +7,15 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from deployments.models import GatewayState, ReplicaState
+from deployments.models import GatewayState
 from deployments.processes.gateway_status import gateway_processes
+from deployments.selectors import replica_states_visible_to
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
+from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.htmx import render_page
-from registry.selectors import backend_state
+from registry.selectors import backend_state, environments_visible_to
 
 
 def processes() -> list[dict[str, Any]]:
@@ -33,7 +35,7 @@ def system(request: HttpRequest) -> HttpResponse:
     context = {
         "processes": processes(),
         "gateways": GatewayState.objects.order_by("-last_seen_at")[:50],
-        "replicas": ReplicaState.objects.order_by("-reported_at")[:100],
+        "replicas": replica_states_visible_to(actor_of(request)).order_by("-reported_at")[:100],
         "backend": backend_state(),
         "now": clock.now(),
     }
@@ -43,5 +45,5 @@ def system(request: HttpRequest) -> HttpResponse:
 @requires(Action.VIEW)
 def gateways(request: HttpRequest) -> HttpResponse:
     """Show each gateway process: the routes it obeys, its connection to the site, what it dropped."""
-    context = {"processes": gateway_processes(clock.now())}
+    context = {"processes": gateway_processes(clock.now(), environments_visible_to(actor_of(request)))}
     return render_page(request, "deployments/gateways.html", "deployments/_gateways.html", context)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import ALLOWED, EVERYWHERE, Action, Role, roles_that_allow
@@ -13,7 +14,8 @@ class Actor:
     """One acting party with its role bindings, as they were when the request began.
 
     `kind` is `person`, `token`, `controller` or `anonymous`. `bindings` are (role, scope) pairs. `token_scopes` narrows
-    what a token may do: None for no narrowing, otherwise a set out of `read`, `write`.
+    what a token may do: None for no narrowing, otherwise a set out of `read`, `write`; `token_expires_at` is when it
+    ends.
     """
 
     kind: str
@@ -21,6 +23,7 @@ class Actor:
     user: User | None = None
     bindings: frozenset[tuple[Role, str]] = frozenset()
     token_scopes: frozenset[str] | None = None
+    token_expires_at: datetime | None = None
     address: str = ""
     request_id: str = ""
     on_behalf_of: str = field(default="", compare=False)
@@ -42,6 +45,16 @@ class Actor:
     def is_controller(self) -> bool:
         return self.kind == "controller"
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether this actor is a token that may change nothing, whatever its person may."""
+        return self.token_scopes is not None and "write" not in self.token_scopes
+
+    def require_write(self) -> None:
+        """Raise Forbidden for a token that may only read: for acts that need no role."""
+        if self.only_reads:
+            raise Forbidden(ONLY_READS)
+
     def roles_in(self, scopes: Iterable[str]) -> set[Role]:
         """The roles this actor holds for an object that lies in `scopes`."""
         wanted = {EVERYWHERE, *scopes}
@@ -51,7 +64,7 @@ class Actor:
         """Whether this actor may do `action` on an object that lies in `scopes`."""
         if self.is_controller:
             return True
-        if self.token_scopes is not None and "write" not in self.token_scopes and action not in READS:
+        if self.only_reads and action not in READS:
             return False
         return any(action in ALLOWED[role] for role in self.roles_in(scopes))
 
@@ -63,8 +76,8 @@ class Actor:
         """The sentence that says why `action` is refused, or an empty string when it is allowed."""
         if self.may(action, scopes):
             return ""
-        if self.token_scopes is not None and "write" not in self.token_scopes and action not in READS:
-            return "This token may only read."
+        if self.only_reads and action not in READS:
+            return ONLY_READS
         roles = " or ".join(role.label for role in roles_that_allow(action))
         where = f" for {' or '.join(sorted(scopes))}" if scopes else ""
         return f"This needs the role {roles}{where}."
@@ -81,4 +94,5 @@ class Actor:
         return {scope for _, scope in self.bindings}
 
 
+ONLY_READS = "This token may only read."
 READS = frozenset({Action.VIEW, Action.AUDIT_VIEW})

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
@@ -9,8 +10,11 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.models import User
+from mlorch_site.accounts.models import ApiToken, User
 from mlorch_site.accounts.selectors import actor_for_user, actor_of, address_of, token_for
+from mlorch_site.accounts.sessions import token_refuse
+from mlorch_site.accounts.throttle import attempt_count
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unauthenticated
 
 
@@ -23,13 +27,24 @@ class TokenAuthentication(BaseAuthentication):
             return None
         if kind.lower() != "bearer" or not secret.strip():
             raise Unauthenticated("Send the token as 'Authorization: Bearer mlo_…'.", code="malformed_token")
-        token = token_for(secret.strip())
         inner = request._request
+        token = self._token(inner, secret.strip())
         actor = actor_for_user(
             token.user, address=address_of(inner), request_id=getattr(inner, "request_id", ""), token=token
         )
         inner.actor = actor  # type: ignore[attr-defined]
         return token.user, actor
+
+    def _token(self, request: HttpRequest, secret: str) -> ApiToken:
+        """The live token. A refused one counts as an attempt from its network and is recorded; then Unauthenticated or
+        TooMany is raised.
+        """
+        try:
+            return token_for(secret)
+        except Unauthenticated as error:
+            attempt_count(name="", address=address_of(request), now=clock.now())
+            token_refuse(request=request, reason=error.message)
+            raise
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

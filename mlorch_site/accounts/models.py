@@ -60,6 +60,17 @@ class ApiToken(models.Model):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
+class AttemptCount(models.Model):
+    """Attempts to sign in since a moment: for one name, or from one network."""
+
+    key = models.CharField(max_length=80, primary_key=True)
+    since = models.DateTimeField(db_index=True)
+    attempts = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.attempts}"
+
+
 class IdempotentCall(models.Model):
     """A write that was made with an `Idempotency-Key`, and its answer. `status` is null while it is under way."""
 

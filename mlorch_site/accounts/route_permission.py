@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.views import View
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from mlorch_site.accounts.roles import Action
@@ -108,6 +108,8 @@ class RoutePermission(BasePermission):
         declared: Action | dict[str, Action] = view.permission  # type: ignore[attr-defined]
         action = declared.get(str(request.method), declared["GET"]) if isinstance(declared, dict) else declared
         actor = actor_of(request._request)
+        if request.method not in SAFE_METHODS:
+            actor.require_write()
         if not actor.may_anywhere(action):
             actor.require(action)
         return True

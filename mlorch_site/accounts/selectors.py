@@ -1,6 +1,7 @@
 """Who is asking: actors out of sessions and tokens (these read the database)."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user
 from django.contrib.sessions.backends.base import SessionBase
+from django.db.models import Q
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
@@ -18,6 +20,8 @@ from mlorch_site.lib.errors import Unauthenticated
 
 LAST_USE_RESOLUTION = timedelta(minutes=1)
 LAST_SEEN = "last_seen"
+SESSION_BEGAN = "session_began"
+IDLE, TOO_OLD = "It was not used for too long.", "It is too old, however much it is used."
 
 
 def actor_for_user(user: User, *, address: str = "", request_id: str = "", token: ApiToken | None = None) -> Actor:
@@ -29,15 +33,18 @@ def actor_for_user(user: User, *, address: str = "", request_id: str = "", token
         user=user,
         bindings=bindings if user.is_active else frozenset(),
         token_scopes=frozenset(token.scopes) if token else None,
+        token_expires_at=token.expires_at if token else None,
         address=address,
         request_id=request_id,
     )
 
 
-def is_idle(session: SessionBase | dict[str, Any], now: datetime) -> bool:
-    """Whether a session was last used too long ago."""
-    last_seen = session.get(LAST_SEEN)
-    return last_seen is not None and now.timestamp() - last_seen > settings.SESSION_IDLE_TIMEOUT_S
+def why_over(session: SessionBase | dict[str, Any], now: datetime) -> str:
+    """Why a session is over: last used too long ago, or begun too long ago; empty while it goes on."""
+    last_seen, began = session.get(LAST_SEEN), session.get(SESSION_BEGAN)
+    if last_seen is not None and now.timestamp() - last_seen > settings.SESSION_IDLE_TIMEOUT_S:
+        return IDLE
+    return TOO_OLD if began is not None and now.timestamp() - began > settings.SESSION_MAX_S else ""
 
 
 def user_of_session(key: str | None) -> User | None:
@@ -47,7 +54,7 @@ def user_of_session(key: str | None) -> User | None:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user = get_user(request)
-    if not isinstance(user, User) or not user.is_active or is_idle(request.session, clock.now()):
+    if not isinstance(user, User) or not user.is_active or why_over(request.session, clock.now()):
         return None
     return user
 
@@ -71,8 +78,22 @@ def session_marks(keys: list[str]) -> dict[str, str]:
     return {
         key: f"{person} {session.get(HASH_SESSION_KEY)} {active[person]} {sorted(bindings.get(person, []))}"
         for key, session in sessions.items()
-        if (person := int(session.get(SESSION_KEY, 0))) in active and not is_idle(session, now)
+        if (person := int(session.get(SESSION_KEY, 0))) in active and not why_over(session, now)
     }
+
+
+def in_scopes(actor: Actor, **fields: str) -> Q:
+    """The filter for rows the actor may see: those in one of its scopes. `fields` maps a kind of scope (`environment`,
+    `model`) to the field with the name.
+    """
+    scopes = actor.visible_scopes()
+    if scopes is None:
+        return Q()
+    found = Q(pk__in=[])
+    for kind, field in fields.items():
+        names = [scope.partition(":")[2] for scope in scopes if scope.startswith(f"{kind}:")]
+        found |= Q(**{f"{field}__in": names})
+    return found
 
 
 def address_of(request: HttpRequest) -> str:
@@ -114,6 +135,6 @@ def actor_of(request: HttpRequest) -> Actor:
     if user is not None and user.is_authenticated:
         actor = actor_for_user(user, address=address_of(request), request_id=getattr(request, "request_id", ""))
     else:
-        actor = Actor.anonymous()
+        actor = replace(Actor.anonymous(), address=address_of(request), request_id=getattr(request, "request_id", ""))
     request.actor = actor  # type: ignore[attr-defined]
     return actor

@@ -2,7 +2,7 @@
 
 import secrets
 import zoneinfo
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
@@ -12,7 +12,7 @@ from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
 from mlorch_site.accounts.selectors import token_digest
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Invalid, NotFound
+from mlorch_site.lib.errors import Forbidden, Invalid, NotFound
 
 TOKEN_BYTES = 32
 TOKEN_MAX_DAYS = 366
@@ -98,10 +98,19 @@ def token_create(
 ) -> tuple[ApiToken, str]:
     """Create an API token for `user` and return it with its secret, which is not stored and cannot be shown again.
 
-    Raises Invalid for an empty name, unknown scopes, an expiry in the past or more than a year ahead.
+    Without `expires_at` it ends as late as it may: in a year, or with the token that makes it. Raises Invalid for an
+    empty name, unknown scopes, an expiry in the past or beyond that; Forbidden for a token that would make one that may
+    more than itself.
     """
+    actor.require_write()
     now = clock.now()
+    latest = min(now + timedelta(days=TOKEN_MAX_DAYS), actor.token_expires_at or datetime.max.replace(tzinfo=UTC))
+    expires_at = expires_at or latest
     _check_token(name, scopes, expires_at, now)
+    if expires_at > latest:
+        raise Forbidden("A token cannot make one that outlives it.")
+    if actor.token_scopes is not None and set(scopes) - actor.token_scopes:
+        raise Forbidden("A token cannot make one that may more than itself.")
     if actor.user != user:
         actor.require(Action.PEOPLE_MANAGE)
     if ApiToken.objects.filter(user=user, revoked_at=None).count() >= TOKEN_MAX_PER_PERSON:
@@ -120,12 +129,12 @@ def token_create(
     return token, secret
 
 
-def _check_token(name: str, scopes: list[str], expires_at: datetime | None, now: datetime) -> None:
+def _check_token(name: str, scopes: list[str], expires_at: datetime, now: datetime) -> None:
     if not name.strip() or len(name) > 80:
         raise Invalid("Give the token a name of 1 to 80 characters.", details={"name": "1 to 80 characters"})
     if not scopes or set(scopes) - set(TOKEN_SCOPES):
         raise Invalid("A token's scopes are read, write, or both.", details={"scopes": "read and/or write"})
-    if expires_at and not now < expires_at <= now + timedelta(days=TOKEN_MAX_DAYS):
+    if not now < expires_at <= now + timedelta(days=TOKEN_MAX_DAYS):
         raise Invalid(
             f"A token ends in the future, {TOKEN_MAX_DAYS} days ahead at most.", details={"expires_at": "out of range"}
         )
@@ -133,7 +142,11 @@ def _check_token(name: str, scopes: list[str], expires_at: datetime | None, now:
 
 @transaction.atomic
 def token_revoke(*, actor: Actor, token_id: str) -> ApiToken:
-    """Revoke a token of the actor's own (an administrator: anybody's). Revoking twice is harmless."""
+    """Revoke a token of the actor's own (an administrator: anybody's). Revoking twice is harmless.
+
+    Raises Forbidden for a token that may only read.
+    """
+    actor.require_write()
     tokens = ApiToken.objects.select_for_update()
     if not actor.may(Action.PEOPLE_MANAGE):
         tokens = tokens.filter(user=actor.user)

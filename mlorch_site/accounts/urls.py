@@ -9,5 +9,6 @@ urlpatterns = [
     path("sign-out/", views.sign_out, name="sign-out"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/<uuid:pk>/revoke/", views.token_end, name="token-revoke"),
+    path("password/", views.password, name="password"),
     path("preferences/", views.preferences, name="preferences"),
 ]

@@ -1,9 +1,11 @@
-"""Sign-in, sign-out, a person's tokens and preferences."""
+"""Sign-in, sign-out, a person's password, tokens and preferences."""
+
+from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.views import LoginView, LogoutView
-from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -11,47 +13,99 @@ from django.views.decorators.http import require_POST
 from mlorch_site.accounts.forms import PreferencesForm, TokenForm
 from mlorch_site.accounts.models import ApiToken
 from mlorch_site.accounts.roles import Action
-from mlorch_site.accounts.route_permission import PUBLIC, requires
+from mlorch_site.accounts.route_permission import PUBLIC, public, requires
 from mlorch_site.accounts.selectors import actor_of, address_of
 from mlorch_site.accounts.services import preferences_set, token_create, token_revoke
-from mlorch_site.lib.errors import Invalid
+from mlorch_site.accounts.sessions import (
+    password_change,
+    session_begin,
+    session_end,
+    session_refuse,
+    session_throttle,
+    stranger,
+)
+from mlorch_site.accounts.throttle import attempt_count, attempt_forgive
+from mlorch_site.audit.middleware import sensitive
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Forbidden, Invalid, TooMany
 from mlorch_site.lib.htmx import redirect_to
+from mlorch_site.lib.http import headers_of
 from mlorch_site.lib.lists import listed
 
-FAILURES_MAX = 10
-FAILURES_SPAN_S = 15 * 60
+NAME_MAX_CHARS = 150
 
 
 class SignInView(LoginView):
-    """Sign in with name and password; after too many failures for a name from an address, wait."""
+    """Sign in with name and password, for the site and its admin; after too many failures, wait."""
 
     template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True
 
-    def _failures_key(self) -> str:
-        name = self.request.POST.get("username", "")[:150].lower()
-        return f"sign-in-failures:{address_of(self.request)}:{hash(name)}"
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        name = request.POST.get("username", "")[:NAME_MAX_CHARS]
+        try:
+            attempt_count(name=name, address=address_of(request), now=clock.now())
+        except TooMany as error:
+            session_throttle(request=request, name=name, reason=error.message)
+            return self._wait(error)
+        return super().post(request, *args, **kwargs)
+
+    def _wait(self, error: TooMany) -> HttpResponse:
+        form = self.get_form_class()(self.request)
+        context = self.get_context_data(form=form, throttled=error.message)
+        return self.render_to_response(context, status=429, headers=headers_of(error))
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        session_begin(request=self.request, user=form.get_user())
+        attempt_forgive(name=form.cleaned_data["username"], address=address_of(self.request))
+        return HttpResponseRedirect(self.get_success_url())
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        name = self.request.POST.get("username", "")[:NAME_MAX_CHARS]
+        session_refuse(actor=stranger(self.request), name=name, reason="The name or the password is wrong.")
+        return super().form_invalid(form)
+
+
+class SignOutView(LogoutView):
+    """Sign out."""
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        if cache.get(self._failures_key(), 0) >= FAILURES_MAX:
-            form = self.get_form_class()(request)
-            context = self.get_context_data(form=form, throttled=FAILURES_SPAN_S // 60)
-            return self.render_to_response(context, status=429)
-        answer = super().post(request, *args, **kwargs)
-        if request.user.is_authenticated:
-            cache.delete(self._failures_key())
-        else:
-            cache.add(self._failures_key(), 0, FAILURES_SPAN_S)
-            cache.incr(self._failures_key())
-        return answer
+        session_end(request=request, actor=actor_of(request))
+        return HttpResponseRedirect(self.get_success_url())
 
 
 sign_in = SignInView.as_view()
 sign_in.permission = PUBLIC  # type: ignore[attr-defined]
-sign_out = LogoutView.as_view()
+sign_out = SignOutView.as_view()
 sign_out.permission = PUBLIC  # type: ignore[attr-defined]
 
 
+@public
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """Send whoever wants into the admin to the one sign-in. Who is signed in and comes here may not open the admin."""
+    if request.user.is_authenticated:
+        raise Forbidden("The admin is for people whom an administrator has given access to it.")
+    return redirect_to_login(request.GET.get("next", reverse("admin:index")))
+
+
+@requires(Action.VIEW)
+def password(request: HttpRequest) -> HttpResponse:
+    """Give oneself a new password."""
+    actor = actor_of(request)
+    form = PasswordChangeForm(actor.user, request.POST or None)  # type: ignore[arg-type]
+    if request.method == "POST":
+        attempt_count(name=actor.name, address=address_of(request), now=clock.now())
+        if form.is_valid():
+            password_change(request=request, actor=actor, password=form.cleaned_data["new_password1"])
+            attempt_forgive(name=actor.name, address=address_of(request))
+            messages.success(request, "The password is changed; all your other sessions are over.")
+            return redirect_to(request, reverse("preferences"))
+        if "old_password" in form.errors:
+            session_refuse(actor=actor, name=actor.name, reason="The old password was not given right.")
+    return render(request, "accounts/password.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@sensitive
 @requires(Action.VIEW)
 def tokens(request: HttpRequest) -> HttpResponse:
     """List a person's own tokens; make one, which is shown once."""

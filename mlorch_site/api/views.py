@@ -13,10 +13,10 @@ from mlorch_site.accounts.models import ApiToken
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.accounts.services import token_create, token_revoke
-from mlorch_site.audit.chain import verify
 from mlorch_site.audit.filters import AuditFilter
 from mlorch_site.audit.models import AuditRecord
-from mlorch_site.lib.errors import Forbidden
+from mlorch_site.audit.selectors import audit_visible_to
+from mlorch_site.audit.verification import verify
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
@@ -36,6 +36,7 @@ class TokenRequestSerializer(serializers.Serializer[Any]):
 class TokenList(generics.ListAPIView[ApiToken]):
     """The caller's own tokens."""
 
+    is_sensitive = True
     permission = Action.VIEW
     serializer_class = TokenSerializer
     queryset = ApiToken.objects.none()
@@ -47,8 +48,6 @@ class TokenList(generics.ListAPIView[ApiToken]):
     def post(self, request: Request) -> Response:
         """Make a token; the secret in the answer is shown only now."""
         actor = actor_of(request._request)
-        if actor.token_scopes is not None and "write" not in actor.token_scopes:
-            raise Forbidden("This token may only read.")
         body = TokenRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         assert actor.user is not None
@@ -91,20 +90,25 @@ class AuditSerializer(serializers.ModelSerializer[AuditRecord]):
 class AuditList(generics.ListAPIView[AuditRecord]):
     """Audit records, newest first."""
 
+    is_sensitive = True
     permission = Action.AUDIT_VIEW
     serializer_class = AuditSerializer
     filterset_class = AuditFilter
-    queryset = AuditRecord.objects.all()
+    queryset = AuditRecord.objects.none()
+
+    def get_queryset(self) -> QuerySet[AuditRecord]:
+        return audit_visible_to(actor_of(self.request._request))
 
 
 class AuditVerify(APIView):
-    """Walk the whole chain."""
+    """Walk the whole chain, and hold it against the signed checkpoints."""
 
     permission = Action.AUDIT_VIEW
 
     @extend_schema(responses={200: dict})
     def get(self, request: Request) -> Response:
         result = verify()
-        return Response(
-            {"holds": result.holds, "checked": result.checked, "head": result.head, "problem": result.problem}
-        )
+        said = {"holds": result.holds, "checked": result.checked, "head": result.head, "problem": result.problem}
+        newest = result.newest
+        checkpoint = {"size": newest.size, "root": newest.root, "at": newest.at, "key": newest.key} if newest else None
+        return Response({**said, "root": result.root, "checkpoint": checkpoint, "note": result.note})

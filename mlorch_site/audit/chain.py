@@ -1,16 +1,18 @@
-"""What links the records into a chain, and how it is verified.
+"""What links the records into a chain, and the walk along it.
 
 hash = SHA-256("mlorch.audit.v1\\n" + previous hash + "\\n" + canonical JSON of the record's content). The prefix
 separates this use of the hash from every other. Times are UTC with microseconds.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from mlorch_site.audit.models import AuditHead, AuditRecord
+from mlorch_site.audit.merkle import Peaks
+from mlorch_site.audit.models import AuditRecord
+from mlorch_site.audit.records import StoredRecord, Unreadable
 from mlorch_site.lib.hashing import canonical_json
 
 DOMAIN = b"mlorch.audit.v1\n"
@@ -49,39 +51,42 @@ def chain_hash(previous: str, content: dict[str, Any]) -> str:
     return hashlib.sha256(DOMAIN + previous.encode() + b"\n" + canonical_json(content)).hexdigest()
 
 
-@dataclass(frozen=True)
-class Verification:
-    """The outcome of walking the chain: how many records hold, and the first thing that does not."""
+@dataclass
+class Walk:
+    """Where a walk along the chain stands: how many records hold, the hash of the last, and the tree over all of them.
 
-    checked: int
-    head: str
-    problem: str = ""
+    The tree's entries are the records' hashes.
+    """
 
-    @property
-    def holds(self) -> bool:
-        return not self.problem
+    count: int = 0
+    head: str = GENESIS
+    peaks: Peaks = field(default_factory=Peaks)
 
+    def through(self, records: Iterable[StoredRecord], signed: Mapping[int, str] | None = None) -> str:
+        """Go on through `records` and say what is wrong with the first that does not hold; empty when all do.
 
-def verify(records: Iterable[AuditRecord] | None = None) -> Verification:
-    """Walk the chain from its first record; name the first record that was edited, deleted, reordered or forked."""
-    if records is None:
-        records = AuditRecord.objects.order_by("sequence").iterator(chunk_size=5000)
-    previous, count = GENESIS, 0
-    for record in records:
-        if record.sequence != count + 1:
-            return Verification(count, previous, f"Record #{count + 1} is missing: the next one is #{record.sequence}.")
-        if record.previous_hash != previous:
-            return Verification(count, previous, f"Record #{record.sequence} does not follow the record before it.")
-        if chain_hash(previous, hashed_content(record)) != record.hash:
-            return Verification(count, previous, f"Record #{record.sequence} was changed after it was written.")
-        previous, count = record.hash, record.sequence
-    return _compare_with_head(count, previous)
+        `signed` maps a number of records to the root that was signed over them.
+        """
+        roots = signed or {}
+        try:
+            for record in records:
+                if problem := self._problem_of(record):
+                    return problem
+                self.count, self.head = record.sequence, record.hash
+                self.peaks.add(bytes.fromhex(record.hash))
+                if record.sequence in roots and self.peaks.root().hex() != roots[record.sequence]:
+                    return f"The first {record.sequence} records are not those that were signed: they were rewritten."
+        except Unreadable as error:
+            return f"Record #{self.count + 1} cannot be read ({error}): it was changed after it was written."
+        return ""
 
-
-def _compare_with_head(count: int, last_hash: str) -> Verification:
-    head = AuditHead.objects.get(pk=1)
-    if head.sequence < count or (head.sequence == count and head.hash != last_hash):
-        return Verification(count, last_hash, "The head row does not match the newest record.")
-    if head.sequence > count and not AuditRecord.objects.filter(sequence=head.sequence).exists():
-        return Verification(count, last_hash, f"Records #{count + 1} to #{head.sequence} were cut off.")
-    return Verification(count, last_hash)
+    def _problem_of(self, record: StoredRecord) -> str:
+        if record.sequence != self.count + 1:
+            return f"Record #{self.count + 1} is missing: the next one is #{record.sequence}."
+        if record.previous_hash != self.head:
+            return f"Record #{record.sequence} does not follow the record before it."
+        try:
+            is_same = chain_hash(self.head, record.content) == record.hash
+        except ValueError:  # JSON that has no canonical form
+            is_same = False
+        return "" if is_same else f"Record #{record.sequence} was changed after it was written."

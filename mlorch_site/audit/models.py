@@ -1,4 +1,7 @@
-"""Rows of the audit record. Database triggers refuse UPDATE and DELETE on `audit_auditrecord`."""
+"""Rows of the audit record.
+
+Database triggers refuse UPDATE, DELETE, REPLACE and TRUNCATE on `audit_auditrecord`, and a head that goes back.
+"""
 
 from django.db import models
 
@@ -31,11 +34,32 @@ class AuditRecord(models.Model):
 
 
 class AuditHead(models.Model):
-    """The chain's newest sequence and hash: the one row that appends are serialised by."""
+    """The chain's newest sequence and hash: the one row that appends are serialised by.
+
+    `checkpoint_size` is how many records the newest checkpoint covers that was written outside the database.
+    """
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     sequence = models.BigIntegerField(default=0)
     hash = models.CharField(max_length=64)
+    checkpoint_size = models.BigIntegerField(default=0, db_default=0)
+    checkpoint_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"audit head #{self.sequence}"
+
+
+class AuditScope(models.Model):
+    """A scope that a record's subject lay in when the record was written: who may see the scope sees the record.
+
+    Not part of the record: it says who is shown it, not what was done.
+    """
+
+    record = models.ForeignKey(AuditRecord, on_delete=models.DO_NOTHING, db_constraint=False, related_name="scopes")
+    scope = models.CharField(max_length=300)
+
+    class Meta:
+        indexes = [models.Index(fields=["scope", "record"], name="audit_by_scope")]
+
+    def __str__(self) -> str:
+        return f"#{self.record_id} in {self.scope}"

@@ -8,4 +8,5 @@ urlpatterns = [
     path("audit/", views.audit_log, name="audit"),
     path("audit/verify/", views.audit_verify, name="audit-verify"),
     path("audit/export.jsonl", views.audit_export, name="audit-export"),
+    path("audit/verify_export.py", views.audit_verifier, name="audit-verifier"),
 ]

@@ -7,10 +7,22 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 
 from mlorch_site.lib import errors
-from mlorch_site.lib.http import error_body, request_id_of, status_of
+from mlorch_site.lib.http import error_body, headers_of, request_id_of, status_of
+from mlorch_site.lib.readable import read_json
+
+
+class JsonParser(JSONParser):
+    """JSON that can be kept: what cannot be read, or not be written again, is the caller's error."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return read_json(stream.read())
+        except ValueError as error:
+            raise exceptions.ParseError(f"The body is no JSON that can be taken: {error}.") from error
 
 
 class Pages(PageNumberPagination):
@@ -46,6 +58,8 @@ def handle_exception(exc: Exception, context: dict[str, Any]) -> HttpResponse | 
         return None
     code, message, details, status = known
     request = context["request"]
+    if status == 403:
+        request._request.refused = message
     renderer = getattr(request, "accepted_renderer", None)
     if renderer is not None and renderer.media_type == "text/html":
         page = {"error": errors.DomainError(message, code=code, details=details), "status": status}
@@ -54,6 +68,8 @@ def handle_exception(exc: Exception, context: dict[str, Any]) -> HttpResponse | 
         # Written here and not by the view's renderer: an error is JSON also where what was asked for is YAML.
         body = JSONRenderer().render(error_body(code, message, details, request_id_of(request)))
         answer = HttpResponse(body, status=status, content_type="application/json")
+    for name, value in headers_of(exc).items():
+        answer[name] = value
     if status == 401:
         answer["WWW-Authenticate"] = "Bearer"
     if status == 503:

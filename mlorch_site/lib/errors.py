@@ -61,6 +61,16 @@ class Unavailable(DomainError):
     code = "unavailable"
 
 
+class TooMany(DomainError):
+    """Asked too often; `retry_after_s` later it may work."""
+
+    code = "too_many"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, details={"retry_after_s": retry_after_s})
+        self.retry_after_s = retry_after_s
+
+
 class TooLarge(DomainError):
     """A named limit on size was passed."""
 

@@ -17,6 +17,7 @@ STATUS_OF: dict[type[errors.DomainError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.TooLarge: 413,
+    errors.TooMany: 429,
     errors.Unavailable: 503,
 }
 
@@ -47,5 +48,12 @@ def error_body(code: str, message: str, details: Any, request_id: str) -> dict[s
 def error_response(error: errors.DomainError, request: HttpRequest) -> JsonResponse:
     """Return `error` as JSON in the one error shape."""
     return JsonResponse(
-        error_body(error.code, error.message, error.details, request_id_of(request)), status=status_of(error)
+        error_body(error.code, error.message, error.details, request_id_of(request)),
+        status=status_of(error),
+        headers=headers_of(error),
     )
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """What the answer to an error says besides its body."""
+    return {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.TooMany) else {}

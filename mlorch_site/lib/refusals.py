@@ -5,14 +5,21 @@ from django.shortcuts import render
 from django.views import defaults
 
 from mlorch_site.lib import errors
-from mlorch_site.lib.http import error_body, error_response, request_id_of, status_of
+from mlorch_site.lib.http import error_body, error_response, headers_of, request_id_of, status_of
 
 JSON_PREFIXES = ("/api/", "/internal/", "/webhooks/")
 
 
 def refusal(request: HttpRequest, error: errors.DomainError) -> HttpResponse:
     """Return `error` as the surface and its caller read it."""
+    if isinstance(error, errors.Forbidden):
+        note_refused(request, error)
     return error_response(error, request) if reads_json(request) else error_page(request, error)
+
+
+def note_refused(request: HttpRequest, error: errors.Forbidden) -> None:
+    """Leave on the request that it was refused and why, for the record; also where the answer is another page."""
+    request.refused = error.message  # type: ignore[attr-defined]
 
 
 def reads_json(request: HttpRequest) -> bool:
@@ -25,7 +32,10 @@ def error_page(request: HttpRequest, error: errors.DomainError) -> HttpResponse:
     """Return `error` as a page, or as a fragment for htmx."""
     status = status_of(error)
     template = "_error.html" if request.headers.get("HX-Request") else "error.html"
-    return render(request, template, {"error": error, "status": status}, status=status)
+    page = render(request, template, {"error": error, "status": status}, status=status)
+    for name, value in headers_of(error).items():
+        page[name] = value
+    return page
 
 
 def missing(request: HttpRequest, exception: Exception) -> HttpResponse:

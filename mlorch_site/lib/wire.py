@@ -15,9 +15,9 @@ ShapeT = TypeVar("ShapeT", bound=Struct)
 
 def read_shape(request: HttpRequest, shape: type[ShapeT], max_bytes: int) -> ShapeT:
     """The shape in the request's body. Raises TooLarge, or Invalid that names the field."""
-    if int(request.headers.get("Content-Length") or 0) > max_bytes:
-        raise TooLarge(f"A report has {max_bytes} bytes at most.")
     try:
+        if len(request.body) > max_bytes:
+            raise TooLarge(f"A report has {max_bytes} bytes at most.")
         return shapes.read(shape, request.body)
     except RequestDataTooBig as error:
         raise TooLarge(f"A report has {max_bytes} bytes at most.") from error

@@ -8,12 +8,13 @@ from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.conf import settings
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.selectors import actor_for_user, user_of_session
 from mlorch_site.live import topics as topic_rules
 from mlorch_site.live.outbox import group_of
-from mlorch_site.live.rights import CLOSE_UNAUTHENTICATED, rights_watch
+from mlorch_site.live.rights import CLOSE_TOO_MANY, CLOSE_UNAUTHENTICATED, rights_watch
 from mlorch_site.live.selectors import events_after, missed_since, newest_sequence
 from mlorch_site.live.shared import read_once
 
@@ -30,6 +31,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
 
     topics: list[str]
     sequence: int
+    person = 0  # whose it is, once that is known
 
     async def connect(self) -> None:
         query = parse_qs(self.scope["query_string"].decode(errors="replace"))
@@ -42,11 +44,14 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         if refusal := await database_sync_to_async(self.refusal)():
             await self.refuse(refusal)
             return
+        if rights_watch().count_of(self.person) >= settings.SOCKETS_PER_PERSON:
+            await self.refuse(CLOSE_TOO_MANY)
+            return
+        rights_watch().join(self)
         for topic in self.topics:
             await self.channel_layer.group_add(group_of(topic), self.channel_name)
         await self.accept()
         await self.catch_up()
-        rights_watch().join(self)
 
     def wanted_topics(self, query: dict[str, list[str]]) -> list[str]:
         """The topics this connection asks for. Raises ValueError."""
@@ -69,6 +74,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         user = user_of_session(self.session_key)
         if user is None:
             return CLOSE_UNAUTHENTICATED
+        self.person = user.pk
         actor: Actor = actor_for_user(user)
         return 0 if all(topic_rules.may_join(actor, topic) for topic in self.topics) else CLOSE_FORBIDDEN
 

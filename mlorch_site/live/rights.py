@@ -16,10 +16,13 @@ log = structlog.get_logger(__name__)
 RECHECK_S = 4.0
 CLOSE_UNAUTHENTICATED = 4401
 CLOSE_UNAVAILABLE = 1011
+CLOSE_TOO_MANY = 4429
 
 
 class RightsHolder(Protocol):
     """An open connection."""
+
+    person: int
 
     @property
     def session_key(self) -> str: ...
@@ -45,6 +48,10 @@ class RightsWatch:
         self._marks[listener] = ""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
+
+    def count_of(self, person: int) -> int:
+        """How many listeners of this process are a person's."""
+        return sum(listener.person == person for listener in self._marks)
 
     def leave(self, listener: RightsHolder) -> None:
         """Forget a listener."""

@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Count, Min
 
 from mlorch_site.live.models import Event, EventHead
+from mlorch_site.live.topics import is_of_one_thing
 
 MISSED_MAX = 200
 
@@ -54,5 +55,9 @@ def missed_since(topics: list[str], sequence: int) -> tuple[list[dict[str, Any]]
 
 
 def message_of(event: Event) -> dict[str, Any]:
-    """An event as browsers get it."""
-    return {"type": "event", "sequence": event.sequence, "topic": event.topic, "kind": event.kind, "data": event.data}
+    """An event as browsers get it.
+
+    A list is open to everybody who may see something of it, so it is not said what of it changed.
+    """
+    data = event.data if is_of_one_thing(event.topic) else {}
+    return {"type": "event", "sequence": event.sequence, "topic": event.topic, "kind": event.kind, "data": data}

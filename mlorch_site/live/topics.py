@@ -22,7 +22,9 @@ def register(prefix: str, check: type_Check) -> None:
 
 
 def anybody_who_views(actor: Actor, rest: str) -> bool:
-    """The check of topics that carry only ids: everybody with some role may listen, and fetches what it may see."""
+    """The check of topics of lists: everybody with some role may listen, hears that something of the list changed and
+    not what, and fetches what it may see.
+    """
     return actor.may_anywhere(Action.VIEW)
 
 
@@ -31,6 +33,11 @@ def may_join(actor: Actor, topic: str) -> bool:
     prefix, _, rest = topic.partition(".")
     check = _checks.get(prefix)
     return check is not None and actor.user is not None and actor.user.is_active and check(actor, rest)
+
+
+def is_of_one_thing(topic: str) -> bool:
+    """Whether who may join the topic is decided by the one thing it is about, and not by seeing anything at all."""
+    return "." in topic
 
 
 def parse(text: str) -> list[str]:

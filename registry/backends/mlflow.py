@@ -10,12 +10,14 @@ from typing import Any
 
 from django.conf import settings
 
+from registry.artifact_sources import why_not_fetched
 from registry.backends.base import BackendDown, BackendRefused, Evidence, SeenFile, SeenModel, SeenVersion
 
 PAGE = 1000
 PAGES_MAX = 500
 TEXT_MAX = 20_000
 ITEMS_MAX = 300
+NAMES_MAX = 4  # a version's source is a run's or a logged model's name, and that one an address
 FOLDERS_MAX = 2000  # of one version's artifacts that are listed; each is one request
 WEBHOOK_NAME = "mlorch"
 GONE = "RESOURCE_DOES_NOT_EXIST"
@@ -173,6 +175,28 @@ class MlflowBackend:
         with self._speaking():
             self._client.delete_registered_model_alias(model, alias)
 
+    def _source(self, model: str, number: int) -> str:
+        """The address of a version's artifacts. Raises BackendRefused when it leads where nothing is fetched from."""
+        # MLflow must not be loaded before `__init__` has set what it reads.
+        from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+
+        # For the same reason.
+        from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+
+        address = f"models:/{model}/{number}"
+        found = address
+        for _ in range(NAMES_MAX):
+            with self._speaking():
+                if RunsArtifactRepository.is_runs_uri(found):
+                    found = RunsArtifactRepository.get_underlying_uri(found, settings.MLFLOW_TRACKING_URI)
+                elif ModelsArtifactRepository.is_models_uri(found):
+                    found = ModelsArtifactRepository.get_underlying_uri(found)
+                else:
+                    return address
+            if reason := why_not_fetched(found):
+                raise BackendRefused(reason)
+        raise BackendRefused("The source of the version is a name for a name, without end.")
+
     def files(self, model: str, number: int) -> Iterator[SeenFile]:
         """List the artifact files of a version, folder by folder; of a tree with very many folders only the first
         ones.
@@ -180,7 +204,7 @@ class MlflowBackend:
         # MLflow must not be loaded before `__init__` has set what it reads.
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        uri, folders = f"models:/{model}/{number}", [""]
+        uri, folders = self._source(model, number), [""]
         with self._speaking():
             repository = get_artifact_repository(uri, tracking_uri=settings.MLFLOW_TRACKING_URI)
         for _ in range(FOLDERS_MAX):
@@ -193,9 +217,10 @@ class MlflowBackend:
 
     def download(self, model: str, number: int, target: Path) -> None:
         """Copy the artifacts of a version into `target`."""
+        source = self._source(model, number)
         with self._speaking():
             self._mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{model}/{number}",
+                artifact_uri=source,
                 dst_path=str(target),
                 tracking_uri=settings.MLFLOW_TRACKING_URI,
             )

@@ -58,15 +58,13 @@ def run(names: Iterable[str], given: GateInput) -> list[GateOutcomeRow] | None:
 
 
 @transaction.atomic
-def gate_results_record(
-    *, actor: Actor, subject_kind: str, subject_id: str, content_hash: str, results: list[GateOutcomeRow]
-) -> None:
+def gate_results_record(*, actor: Actor, subject: Subject, content_hash: str, results: list[GateOutcomeRow]) -> None:
     """Keep what the gates found about a subject, with an audit record over all of it."""
     now = clock.now()
     GateResult.objects.bulk_create(
         GateResult(
-            subject_kind=subject_kind,
-            subject_id=subject_id,
+            subject_kind=subject.kind,
+            subject_id=subject.id,
             gate=row.gate,
             outcome=row.outcome,
             sentence=row.sentence,
@@ -78,4 +76,4 @@ def gate_results_record(
         for row in results
     )
     data = {"content_hash": content_hash, "outcomes": {row.gate: row.outcome for row in results}}
-    audit_record(actor, "gates.run", Subject(subject_kind, subject_id), data=data)
+    audit_record(actor, "gates.run", subject, data=data)

@@ -1,17 +1,20 @@
 """Pages of models and versions."""
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
-from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.accounts.selectors import actor_of, in_scopes
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
+from mlorch_site.lib.readable import whole_number
 from registry import services
 from registry.filters import ModelFilter
 from registry.lifecycle import RiskTier
@@ -28,6 +31,11 @@ def models(request: HttpRequest) -> HttpResponse:
     return render_page(request, "registry/models.html", "registry/_models.html", context)
 
 
+def _where_it_serves(actor: Actor) -> Q:
+    """The filter for endpoints of a model: whoever sees models because of an environment sees them there only."""
+    return in_scopes(actor, environment="environment__name", model="model__name")
+
+
 @requires(Action.VIEW)
 def model(request: HttpRequest, name: str) -> HttpResponse:
     """Show a model: versions, aliases, where it serves, what was done outside mlorch."""
@@ -42,9 +50,9 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
         "rows": [(version, aliases.get(version.number, [])) for version in context["page"]],
         "intents": found.alias_intents.filter(applied_at=None),
         "findings": open_findings(found),
-        "endpoints": found.endpoints.select_related("environment", "stable_release__version").prefetch_related(
-            "arms__version"
-        ),
+        "endpoints": found.endpoints.filter(_where_it_serves(actor))
+        .select_related("environment", "stable_release__version")
+        .prefetch_related("arms__version"),
         "why_not_edit": actor.why_not(Action.MODEL_EDIT, [found.scope]),
         "tiers": [tier.value for tier in RiskTier],
     }
@@ -89,17 +97,15 @@ def finding_resolve(request: HttpRequest, name: str, pk: str) -> HttpResponse:
 def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Show a version: what is known of it, beside the version that serves."""
     actor = actor_of(request)
-    row = request.GET.get("row", "")
-    found = version_for(
-        actor, name, number, row=int(row) if row.isascii() and row.isdigit() and len(row) < 19 else None
-    )
+    found = version_for(actor, name, number, row=whole_number(request.GET.get("row", "")))
     serving = [
         e.stable_release.version
-        for e in found.model.endpoints.select_related("stable_release__version")
+        for e in found.model.endpoints.filter(_where_it_serves(actor)).select_related("stable_release__version")
         if e.stable_release
     ]
     other = next((v for v in serving if v.pk != found.pk), None)
-    releases = list(found.releases.select_related("endpoint__environment", "requester")[:20])
+    shown = in_scopes(actor, environment="endpoint__environment__name", model="endpoint__model__name")
+    releases = list(found.releases.filter(shown).select_related("endpoint__environment", "requester")[:20])
     context = {
         "version": found,
         "namesakes": found.model.versions.filter(number=number).exclude(pk=found.pk).select_related("model"),

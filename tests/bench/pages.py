@@ -117,7 +117,7 @@ def visit(browser: Any, address: str) -> float:
 
 def measure() -> list[Row]:
     """Fill the database and visit every page."""
-    from mlorch_site.audit.chain import verify
+    from mlorch_site.audit.verification import verify
     from tests.support.live import signed_in
 
     fill()

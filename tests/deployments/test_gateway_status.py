@@ -7,6 +7,7 @@ from django.urls import reverse
 from deployments.models import GatewayState
 from deployments.processes.gateway_status import arms_traffic, gateway_processes
 from mlorch_site.lib import clock
+from registry.models import Environment
 from tests.deployments.world import World
 from tests.support.live import signed_in
 
@@ -46,7 +47,7 @@ def test_arms_traffic__two_gateways__added_up(world: World) -> None:
 def test_gateway_processes__not_heard_within_the_lease__is_not_live(world: World) -> None:
     reported("gateway-1", "e", started_at=1790000000.0)
     reported("gateway-2", "e", ago_s=60)
-    first, second = gateway_processes(clock.now())
+    first, second = gateway_processes(clock.now(), Environment.objects.all())
 
     assert (first.is_live, second.is_live) == (True, False)
     assert first.started_at is not None
@@ -58,7 +59,10 @@ def test_gateway_processes__two_of_one_gateway__the_older_one_hands_over(world: 
     reported("gateway-1", "e", boot="new")
     page = signed_in("vik").get(reverse("gateways")).content
 
-    assert [process.is_leaving for process in gateway_processes(clock.now())] == [True, False]
+    assert [process.is_leaving for process in gateway_processes(clock.now(), Environment.objects.all())] == [
+        True,
+        False,
+    ]
     assert page.count(b"handing over") == 1
     assert page.count(b'id="gateway-2"') == 1
 

@@ -152,3 +152,4 @@ def test_6_audit__after_all_of_it__the_chain_holds(rest: Rest) -> None:
 
     assert result["holds"], result
     assert result["checked"] > 30
+    assert result["checkpoint"]["size"] > 0

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mlorch_site.audit.services import Subject
 from registry import artifacts
 from registry.code_in_files import imports_of
 from registry.gates import GATES, GateInput, gate_results_record, run
@@ -111,7 +112,7 @@ def test_run__all_gates__have_a_sentence(store):
 def test_record__keeps_evidence(db, people):
     results = run(["version_ready"], given())
     gate_results_record(
-        actor=people.ada.actor, subject_kind="release", subject_id="r1", content_hash="sha256:a", results=results
+        actor=people.ada.actor, subject=Subject("release", "r1"), content_hash="sha256:a", results=results
     )
     assert GateResult.objects.get().evidence == {"status": "READY"}
 

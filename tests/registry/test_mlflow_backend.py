@@ -159,6 +159,28 @@ def test_files__real_artifacts_in_folders__listed_with_the_sizes_that_are_downlo
     assert listed == {path.relative_to(tmp_path / "got").as_posix(): path.stat().st_size for path in found}
 
 
+@pytest.mark.parametrize("source", ["s3://bucket/x", "dbfs:/x", "run", "logged model"])
+def test_source__elsewhere__nothing_is_fetched_and_the_digest_says_why(mirrored, client, source):
+    """What the version names itself, and what an experiment, whose place anybody may choose, puts behind a name."""
+    name = f"elsewhere-{source.partition(':')[0].replace(' ', '-')}"
+    of = {}
+    if source in ("run", "logged model"):
+        experiment = client.create_experiment(name, artifact_location="s3://bucket/y")
+        of["run_id"] = client.create_run(experiment).info.run_id
+        logged = client.create_logged_model(experiment, source_run_id=of["run_id"]).model_id
+        source = f"runs:/{of['run_id']}/model" if source == "run" else f"models:/{logged}"
+        of |= {} if source.startswith("runs") else {"model_id": logged}
+    client.create_registered_model(name)
+    client.create_model_version(name, source=source, **of)
+    tasks.sync()
+    version = Version.objects.get(model__name=name)
+    tasks.digest_version(version.pk)
+    version.refresh_from_db()
+
+    assert version.digest == ""
+    assert "are not fetched" in version.digest_error
+
+
 def test_files__unknown_version__refused(mirrored):
     with pytest.raises(BackendRefused):
         list(MlflowBackend().files("tumours", 99))

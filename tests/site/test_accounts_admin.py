@@ -6,8 +6,8 @@ from django.urls import reverse
 from mlorch_site.accounts.models import RoleBinding, User
 from mlorch_site.accounts.roles import Role
 from mlorch_site.accounts.services import check_scope, person_edit
-from mlorch_site.audit.chain import verify
 from mlorch_site.audit.models import AuditRecord
+from mlorch_site.audit.verification import verify
 from mlorch_site.lib.errors import Forbidden, Invalid
 
 PASSWORD = "a long enough pass phrase"

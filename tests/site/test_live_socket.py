@@ -3,13 +3,18 @@
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
 from django.db import transaction
 
 from mlorch_site.accounts.models import RoleBinding, User
+from mlorch_site.asgi import application
 from mlorch_site.live import consumers, outbox, rights, selectors
 from mlorch_site.live.models import Event
+from mlorch_site.live.origin import is_of_ours
 from mlorch_site.live.outbox import group_of
 from tests.support.live import async_publish, close_code, publish, run, signed_in, socket
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def test_event__published__arrives_on_its_topic_only(vik):
         "sequence": event.sequence,
         "topic": "releases",
         "kind": "release.changed",
-        "data": {"release": "1"},
+        "data": {},
     }
 
 
@@ -237,3 +242,67 @@ def test_rights__cannot_be_looked_at__closed(vik, quick_recheck, monkeypatch):
 
 def test_recheck__comes_within_five_seconds():
     assert rights.RECHECK_S <= 5
+
+
+def test_sockets__more_than_a_person_may_have__are_refused_until_one_is_closed(vik, settings):
+    settings.SOCKETS_PER_PERSON = 2
+    mona = signed_in("mona")
+    path = "/ws/live/?topics=releases"
+
+    async def scenario():
+        async with socket(path, vik) as first:
+            await hello(first)
+            async with socket(path, vik) as second:
+                await hello(second)
+                async with socket(path, vik) as third, socket(path, mona) as other:
+                    refused = await close_code(third)
+                    await hello(other)
+            async with socket(path, vik) as again:
+                await hello(again)
+        return refused
+
+    assert run(scenario) == rights.CLOSE_TOO_MANY
+
+
+OURS = [(b"host", b"mlorch.example:8000"), (b"origin", b"http://mlorch.example:8000")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_ours"),
+    [
+        (OURS, True),
+        ([(b"host", b"mlorch.example"), (b"origin", b"https://mlorch.example")], True),
+        ([OURS[0], (b"origin", b"http://mlorch.example:9000")], False),
+        ([OURS[0], (b"origin", b"http://mlorch.example")], False),
+        ([OURS[0], (b"origin", b"http://evil.example:8000")], False),
+        ([OURS[0], (b"origin", b"null")], False),
+        ([OURS[0], (b"origin", b"http://[")], False),
+        ([OURS[0], (b"origin", b"https://partner.example")], True),
+        ([OURS[0], (b"origin", b"http://partner.example")], False),
+        ([OURS[0], (b"origin", b"https://a.friends.example")], True),
+        ([OURS[0], (b"origin", b"https://friends.example.evil.example")], False),
+        ([(b"host", b"evil.example"), (b"origin", b"http://evil.example")], False),
+        ([*OURS, OURS[1]], False),
+        ([OURS[0]], False),
+    ],
+)
+def test_origin__is_the_host_that_was_asked_port_included(settings, headers, is_ours):
+    settings.ALLOWED_HOSTS = ["mlorch.example"]
+    settings.CSRF_TRUSTED_ORIGINS = ["https://partner.example", "https://*.friends.example"]
+
+    assert is_of_ours(headers) is is_ours
+
+
+@pytest.mark.parametrize(("port", "opens"), [(8000, True), (9000, False)])
+def test_application__page_of_another_port__cannot_open_a_websocket(vik, port, opens):
+    cookie = f"{settings.SESSION_COOKIE_NAME}={vik.cookies[settings.SESSION_COOKIE_NAME].value}".encode()
+    origin = f"http://localhost:{port}".encode()
+    headers = [(b"host", b"localhost:8000"), (b"origin", origin), (b"cookie", cookie)]
+
+    async def scenario():
+        asked = WebsocketCommunicator(application, "/ws/live/?topics=releases", headers=headers)
+        connected, _ = await asked.connect(timeout=patience())
+        await asked.disconnect(timeout=patience())
+        return connected
+
+    assert run(scenario) is opens

@@ -6,6 +6,7 @@ import time
 from dataplane.gateway import errors
 from dataplane.gateway.core.compiled_table import CompiledTable, EndpointRoute, Key
 
+EVERY_ENDPOINT = "*"
 type_Tables = dict[str, CompiledTable]  # by environment
 
 
@@ -43,6 +44,12 @@ def check_key(tables: type_Tables, environment: str, digest: str) -> None:
 def is_known(tables: type_Tables, digest: str) -> bool:
     """Whether the key is alive in any environment."""
     return any(_live_key(table, digest) is not None for table in tables.values())
+
+
+def opens_everything(tables: type_Tables, digest: str) -> bool:
+    """Whether the key opens every endpoint of every environment."""
+    keys = [_live_key(table, digest) for table in tables.values()]
+    return bool(keys) and all(key is not None and key.opens(EVERY_ENDPOINT) for key in keys)
 
 
 def _live_key(table: CompiledTable | None, digest: str) -> Key | None:

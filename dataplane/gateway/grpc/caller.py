@@ -26,7 +26,9 @@ class Caller:
 
 
 def caller_of(metadata: Any) -> Caller:
-    """The caller of a call with this metadata, a sequence of pairs."""
+    """The caller of a call with this metadata, a sequence of pairs. Raises Refusal (400) when it has two keys."""
+    if sum(name == "authorization" for name, _ in metadata or ()) > 1:
+        raise invalid("The metadata authorization may stand there once.")
     named = {str(name): value for name, value in metadata or () if isinstance(value, str)}
     offered = named.get(REQUEST_ID, "")
     is_fit = len(offered) in REQUEST_ID_LENGTHS and set(offered) <= REQUEST_ID_CHARS

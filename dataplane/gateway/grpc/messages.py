@@ -98,7 +98,7 @@ def from_worker(body: bytes, header_length: int | None) -> Any:
             _set_parameters(tensor.parameters, output["parameters"])
             response.raw_output_contents.append(body[offset : offset + size])
             offset += size
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise unreadable() from error
     if offset != len(body):
         raise unreadable()
@@ -128,7 +128,7 @@ def metadata_from_worker(body: bytes, versions: list[str]) -> Any:
         for kind in ("inputs", "outputs"):
             for tensor in document[kind]:
                 getattr(response, kind).add(name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise unreadable() from error
     return response
 
@@ -138,5 +138,5 @@ def error_of(body: bytes) -> str:
     try:
         document = json.loads(body)
         return str(document.get("error") or document.get("message") or "the model failed")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "the model failed"

@@ -5,13 +5,14 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from dataplane.gateway import errors
+from dataplane.gateway.config import METRICS_FOR_ALL, METRICS_FOR_LOOPBACK
 from dataplane.gateway.core import admission, inference, metadata
 from dataplane.gateway.core.compiled_table import EndpointRoute
 from dataplane.gateway.core.pending_request import ClientGone
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.exposition import Exposition
 from dataplane.gateway.http.asgi import RUNNING, Disconnected, read_body, send_reply, type_Receive, type_Send
-from dataplane.gateway.http.calls import call_of, request_id, type_Headers
+from dataplane.gateway.http.calls import call_of, request_id, single, type_Headers
 from dataplane.gateway.http.paths import InferencePath, MetadataPath, path_of
 from dataplane.gateway.http.replies import JSON, HttpReply, refused, reply_to
 from dataplane.gateway.state import State
@@ -31,6 +32,7 @@ class App:
         headers: type_Headers = dict(scope["headers"])
         identity = request_id(headers)
         try:
+            single(scope["headers"])
             reply = await self._answer(scope, headers, receive, identity)
         except Refusal as refusal:
             reply = refused(self.state.metrics, refusal, is_oip="/v2" in scope["path"])
@@ -50,7 +52,7 @@ class App:
             return await self._infer(path, headers, body, identity, scope.get(RUNNING))
         if isinstance(path, MetadataPath):
             return await self._metadata(path, method, headers)
-        return await self._process(path.name)
+        return await self._process(path.name, scope, headers)
 
     def _route(self, path: InferencePath | MetadataPath, headers: type_Headers) -> EndpointRoute:
         return admission.route_for(self.state.tables, path.environment, path.endpoint, _digest(headers))
@@ -68,7 +70,7 @@ class App:
         call = call_of(path, headers, body, identity, route.max_body_bytes)
         return reply_to(await inference.infer(self.state, route, call, running))
 
-    async def _process(self, name: str) -> HttpReply:
+    async def _process(self, name: str, scope: MutableMapping[str, Any], headers: type_Headers) -> HttpReply:
         if name == "healthz":
             return HttpReply(200, JSON, b'{"status": "ok"}')
         if name == "readyz":
@@ -76,8 +78,17 @@ class App:
                 return HttpReply(200, JSON, b'{"status": "ok"}')
             return HttpReply(503, JSON, b'{"status": "unready", "reason": "no valid route table yet"}')
         if name == "metrics":
+            if not self._may_read_metrics(scope, headers):
+                raise errors.no_key()
             return HttpReply(200, b"text/plain; version=0.0.4; charset=utf-8", await self.exposition.render())
         raise errors.unknown_path()
+
+    def _may_read_metrics(self, scope: MutableMapping[str, Any], headers: type_Headers) -> bool:
+        """Metrics name every endpoint: they are for who may be trusted with that, by setting."""
+        readers = self.state.config.metrics_readers
+        if readers == METRICS_FOR_ALL or (readers == METRICS_FOR_LOOPBACK and is_loopback(scope.get("client"))):
+            return True
+        return admission.opens_everything(self.state.tables, _digest(headers))
 
     async def _metadata(self, path: MetadataPath, method: str, headers: type_Headers) -> HttpReply:
         if path.endpoint:
@@ -102,6 +113,12 @@ class App:
         call = metadata.metadata_call(path.environment, route, path.version)
         reply = reply_to(await inference.infer(self.state, route, call))
         return reply._replace(body=_with_versions(reply.body, route)) if reply.status == 200 else reply
+
+
+def is_loopback(client: Any) -> bool:
+    """Whether a peer is on this machine: of a unix socket, or of the loopback network."""
+    host = str(client[0]) if client else ""
+    return host in ("", "::1") or host.removeprefix("::ffff:").startswith("127.")
 
 
 def _digest(headers: type_Headers) -> str:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Iterable
 
 from dataplane.gateway import errors
 from dataplane.gateway.config import UNIT_MAX_CHARS
@@ -14,6 +15,24 @@ type_Headers = dict[bytes, bytes]
 REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.\-]{8,64}$")
 EVENT_STREAM = b"text/event-stream"
 HEADER_LENGTH = b"inference-header-content-length"
+ONCE = frozenset(
+    {
+        *(b"authorization", b"content-encoding", b"content-length", b"content-type", b"host"),
+        *(b"x-mlorch-unit", HEADER_LENGTH),
+    }
+)
+
+
+def single(pairs: Iterable[tuple[bytes, bytes]]) -> type_Headers:
+    """The headers by name. Raises Refusal (400) when one that decides something stands there twice: whoever looked at
+    the request before us may have taken the other one.
+    """
+    headers: type_Headers = {}
+    for name, value in pairs:
+        if name in headers and name in ONCE:
+            raise errors.bad_header(f"The header {name.decode('latin-1')} may stand there once.")
+        headers[name] = value
+    return headers
 
 
 def request_id(headers: type_Headers) -> bytes:

@@ -120,6 +120,8 @@ class Connection(HttpToolsProtocol):
         self._idle_since = 0.0
         self._is_in_head = False
         self._head_bytes = 0
+        self._part_bytes = 0  # of what is being read now
+        self._is_refused = False  # what still comes is not read
         self._look: asyncio.TimerHandle | None = None
         self._last: Any = None  # the request after whose answer a draining process closes
 
@@ -181,13 +183,27 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        self._part_bytes = len(data)
         super().data_received(data)
         if not self._is_in_head:
             return
         self._head_bytes += len(data)
-        if self._head_bytes > HEADER_MAX_BYTES and not self.transport.is_closing():
+        if self._head_bytes > HEADER_MAX_BYTES:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        self._is_refused, self._is_in_head = True, False
+        if not self.transport.is_closing():
             self._refuse(errors.head_too_large(HEADER_MAX_BYTES))
             self.transport.close()
+
+    def _is_head_too_large(self) -> bool:
+        """Whether the head that has just ended is too large; it is added up only when it could be."""
+        if self._head_bytes + self._part_bytes <= HEADER_MAX_BYTES:
+            return False
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEADER_MAX_BYTES
 
     def on_message_begin(self) -> None:
         self._is_in_head = True
@@ -200,10 +216,14 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
+        if self._is_refused or self._is_head_too_large():
+            self._refuse_head()
+            return
         if self._exchange is None and (self.cycle is None or self.cycle.response_complete):
             headers = dict(self.headers)
             path = express_path(self.url) if self.parser.get_method() == b"POST" else None
-            if path is not None and self._is_plain(headers):
+            # A header that stands there twice is for the application to judge.
+            if path is not None and len(headers) == len(self.headers) and self._is_plain(headers):
                 self._exchange = Exchange(self, path, headers)
                 self.cycle = self._exchange
                 return
@@ -237,6 +257,8 @@ class Connection(HttpToolsProtocol):
             self._close_after_last()
 
     def on_body(self, body: bytes) -> None:
+        if self._is_refused:
+            return
         exchange = self._exchange
         if exchange is None or self.cycle is not exchange:
             super().on_body(body)
@@ -245,6 +267,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._reading_since = None
+        if self._is_refused:
+            return
         exchange = self._exchange
         if exchange is None or self.cycle is not exchange:
             super().on_message_complete()

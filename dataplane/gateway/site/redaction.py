@@ -21,7 +21,7 @@ def redacted(body: bytes, content_type: str, hidden: frozenset[str]) -> bytes:
             return _csv(body.decode(), hidden).encode()
         if kind in ("application/json", ""):
             return json.dumps(_json(json.loads(body), hidden)).encode()
-    except (ValueError, RecursionError, csv.Error):
+    except (ValueError, TypeError, RecursionError, csv.Error):
         pass
     return json.dumps({"redacted": f"{len(body)} bytes of {kind or 'unknown type'}"}).encode()
 

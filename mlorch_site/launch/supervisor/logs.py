@@ -6,6 +6,8 @@ import logging.handlers
 import sys
 from pathlib import Path
 
+from dataplane.wire.log_lines import shown
+
 FILE_MAX_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 2
 COLOURS = (36, 32, 33, 35, 34, 96, 92, 93)
@@ -23,7 +25,11 @@ class LogBook:
         folder.mkdir(parents=True, exist_ok=True)
 
     def line(self, name: str, text: str, *, keep: bool = True) -> None:
-        """Write one line of the process `name`; with `keep=False` to standard output only."""
+        """Write one line of the process `name`; with `keep=False` to standard output only.
+
+        Colours that a process gives its line are escaped like everything else that would act.
+        """
+        text = shown(text)
         if keep:
             self._keep(name, text)
         label = f"{name:<{NAME_WIDTH}}"

@@ -145,6 +145,7 @@ class Plan:
         command += ["--host", "127.0.0.1", "--port", str(self._options.web_port)]
         command += ["--no-access-log", "--log-level", "warning", "--ws", "websockets-sansio"]
         command += ["--timeout-graceful-shutdown", "5", "--lifespan", "off"]
+        command += ["--no-proxy-headers"]  # the site itself decides whom it believes
         return Spec("web", command, self.site_env, probes.http(f"{self._options.web_url}/healthz"))
 
     def celery(self, name: str, queue: str, concurrency: int) -> Spec:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.grpc import inference_pb2 as pb
 from dataplane.gateway.grpc import messages
+from dataplane.gateway.grpc.caller import caller_of
 from dataplane.worker.answers import BadInput
 from dataplane.worker.oip import binary, protocol
 
@@ -167,3 +168,22 @@ def strip_json_names(file: Any) -> None:
         pending += message.nested_type
         for field in message.field:
             field.ClearField("json_name")
+
+
+def test_caller__with_two_keys__is_refused():
+    pairs = (("authorization", "Bearer a"), ("authorization", "Bearer b"))
+    with pytest.raises(Refusal, match="once"):
+        caller_of(pairs)
+    assert caller_of(pairs[:1]).digest
+
+
+DEEP = b'{"model_name": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize("body", [DEEP, b"[]", b"7", b'{"name": "m", "platform": "p", "inputs": [7], "outputs": []}'])
+def test_answer_of_a_worker__hostile__is_its_error(body):
+    with pytest.raises(Refusal):
+        messages.from_worker(body, None)
+    with pytest.raises(Refusal):
+        messages.metadata_from_worker(body, ["1"])
+    assert messages.error_of(body) == "the model failed"

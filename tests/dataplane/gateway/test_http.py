@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -285,3 +286,90 @@ async def test_client_gone_after_a_refusal__nothing_fails_and_nothing_stays_open
     assert (await first.answer())[0] == 200
     assert state.open_requests == {("production", "e"): 0}
     assert failures == []
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("make", [request, chunked], ids=["express", "asgi"])
+async def test_head__larger_than_its_limit__431_and_closed_however_it_comes(
+    state: State, start_worker: type_Start, connect: type_Connect, make: Callable[..., bytes], pieces: int
+) -> None:
+    worker = await serve(state, start_worker)
+    client = await connect()
+    raw = make(**{"x-large": "x" * 70_000})
+    for number in range(pieces):
+        client.writer.write(raw[number * len(raw) // pieces : (number + 1) * len(raw) // pieces])
+        await client.writer.drain()
+        await asyncio.sleep(PIECES_APART_S)
+
+    assert (await client.answer())[0] == 431
+    assert worker.seen == []
+
+
+async def test_head__within_its_limit_before_a_large_body__is_answered(
+    state: State, start_worker: type_Start, connect: type_Connect
+) -> None:
+    await serve(state, start_worker, max_body_bytes=200_000)
+    client = await connect()
+    raw = request(body=b"x" * 100_000, **{"x-large": "x" * 30_000})
+
+    assert (await client.ask(raw))[0] == 200
+    assert (await client.ask(request()))[0] == 200
+
+
+@pytest.mark.parametrize("make", [request, chunked], ids=["express", "asgi"])
+@pytest.mark.parametrize("name", ["Authorization", "X-Mlorch-Unit", "Content-Type"])
+async def test_header_that_decides__there_twice__400(
+    state: State, start_worker: type_Start, connect: type_Connect, make: Callable[..., bytes], name: str
+) -> None:
+    worker = await serve(state, start_worker)
+    client = await connect()
+    raw = make(**{"x-mlorch-unit": "a"}).replace(b"\r\n\r\n", f"\r\n{name}: Bearer other\r\n\r\n".encode(), 1)
+    status, _, body = await client.ask(raw)
+
+    assert status == 400
+    assert name.lower() in body.decode()
+    assert worker.seen == []
+
+
+async def test_header_that_decides_nothing__there_twice__is_no_matter(
+    state: State, start_worker: type_Start, connect: type_Connect
+) -> None:
+    await serve(state, start_worker)
+    client = await connect()
+    assert (await client.ask(request(accept="*/*").replace(b"\r\n\r\n", b"\r\nAccept: a/b\r\n\r\n", 1)))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("readers", "client", "key", "status"),
+    [
+        ("loopback", ("127.0.0.1", 1), "", 200),
+        ("loopback", ("::1", 1), "", 200),
+        ("loopback", None, "", 200),
+        ("loopback", ("192.0.2.1", 1), "", 401),
+        ("loopback", ("192.0.2.1", 1), KEY, 200),
+        ("key", ("127.0.0.1", 1), "", 401),
+        ("key", ("127.0.0.1", 1), "mlk_other", 401),
+        ("key", ("127.0.0.1", 1), KEY, 200),
+        ("all", ("192.0.2.1", 1), "", 200),
+    ],
+)
+async def test_metrics__are_for_this_machine_or_who_has_a_key(
+    state: State, readers: str, client: Any, key: str, status: int
+) -> None:
+    state.config = replace(state.config, metrics_readers=readers)
+    state.apply(table(sockets={"1": "/nowhere/1.sock", "2": "/nowhere/2.sock"}))
+    headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
+    scope = {"type": "http", "path": "/metrics", "method": "GET", "headers": headers, "client": client}
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    application = App(state)
+    await application.exposition.start()
+    await application(scope, receive, send)
+    await application.exposition.stop()
+    assert said[0]["status"] == status

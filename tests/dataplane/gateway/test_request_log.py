@@ -186,3 +186,10 @@ def test_redacted__other_columns__stay() -> None:
     told = redacted(b"age,ssn\n3,123-45\n", "text/csv", frozenset({"ssn"}))
 
     assert told == b"age,ssn\n3,[redacted]\n"
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"name": [], "data": 1}', b'{"columns": [{}], "data": [[1]]}', b"[" * 100_000, b'{"a": "\\ud800"}']
+)
+def test_redacted__hostile_body__is_told_without_a_failure(body: bytes) -> None:
+    assert json.loads(redacted(body, "application/json", frozenset({"ssn"})))

@@ -3,6 +3,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from mlorch_site.audit.checkpointing import checkpoint_or_log
 from mlorch_site.launch.bootstrap import FILE_NAME, bootstrap
 
 
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         addresses = {name: options[name] for name in ("web", "gateway", "gateway_grpc", "mlflow")}
         made = bootstrap(settings.DATA_DIR, **addresses)
+        checkpoint_or_log()  # at every start; the first makes the key
         if made is None:
             return
         self.stdout.write("First people (shown once; also in the credentials file, readable by you only):")

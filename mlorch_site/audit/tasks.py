@@ -1,0 +1,9 @@
+from celery import shared_task
+
+from mlorch_site.audit.checkpointing import checkpoint_if_due
+
+
+@shared_task(name="audit.checkpoint", queue="work")
+def checkpoint() -> None:
+    """Sign what was recorded since the last checkpoint, when that is due. Running it twice or at once is harmless."""
+    checkpoint_if_due()
