@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 from dataplane.wire.frames import RequestHeader
+from dataplane.wire.worker_ways import Ways
 from dataplane.worker import streaming
 from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer
 from dataplane.worker.batch_scorer import Batches
@@ -31,7 +32,7 @@ NAMELESS = "X does not have valid feature names"
 class Scorer:
     """One loaded version. `max_batch` is how many requests it takes at once, 1 when they must stay apart."""
 
-    def __init__(self, artifacts: Path, version: str) -> None:
+    def __init__(self, artifacts: Path, version: str, rows_independent: bool = False) -> None:
         os.environ["IS_IN_MLFLOW_SERVING_ENVIRONMENT"] = "true"
         warnings.filterwarnings("ignore", message=NAMELESS)
         self._artifacts = artifacts
@@ -39,16 +40,17 @@ class Scorer:
         self.model = mlflow.pyfunc.load_model(str(artifacts))
         self.input_schema = self.model.metadata.get_input_schema()
         self.output_schema = self.model.metadata.get_output_schema()
-        self._batches = Batches(self)
+        self._batches = Batches(self, rows_independent)
 
     @property
     def max_batch(self) -> int:
         return self._batches.max_batch
 
-    def warm_up(self) -> bool:
+    def warm_up(self, kept: "Ways | None" = None) -> bool:
         """Answer the version's own input example once; return whether it has one. Raises RuntimeError when that fails.
 
-        Afterwards it is known which requests may be answered natively and which together.
+        Afterwards it is decided which requests are answered natively and which joined; `kept` is what an earlier start
+        of the same files in the same environment decided.
         """
         example = self._example()
         if example is not None:
@@ -57,12 +59,17 @@ class Scorer:
                 raise RuntimeError(
                     f"the input example was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}"
                 )
-        self._batches.prove(self._example_frame(example))
+        self._batches.decide(self._example_frame(example), kept)
         return example is not None
 
-    def paths(self) -> "dict[str, Any]":
-        """How requests are answered, for the log: the native path and its forms, and whether requests go together."""
-        return self._batches.paths()
+    @property
+    def ways(self) -> Ways:
+        """How requests are answered, and why so."""
+        return self._batches.ways
+
+    def replay(self) -> None:
+        """Look, while nothing else is asked, whether joined requests were answered as they would have been alone."""
+        self._batches.replay()
 
     def _example(self) -> bytes | None:
         stored = self._artifacts / SERVING_EXAMPLE

@@ -1,6 +1,6 @@
 """The native path: the estimator asked directly, without pandas or MLflow's checks per call.
 
-Used only where `proof.py` found it equal.
+Used only where `equivalence.py` found it equal.
 """
 
 import re
@@ -136,6 +136,11 @@ def signature_of(schema: Any) -> "Signature | None":
     if len(set(names)) != len(names) or not all(isinstance(name, str) and not UNFIT.search(name) for name in names):
         return None
     return Signature(names, kinds)
+
+
+def forms_of(signature: Signature) -> "set[str]":
+    """The forms that a native path could take."""
+    return Forms(signature.names, signature.kinds).forms
 
 
 def candidates(model: Any, signature: Signature) -> "list[tuple[Forms, Predicts]]":

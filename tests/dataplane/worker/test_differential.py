@@ -45,7 +45,7 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "bare": lambda: list(table_cases(models.PLAIN)),
 }
 # What the worker finds out at load: the native path, and whether requests may go together.
-WAYS = {"doubles": ("array", True), "plain": ("frame", True), "mixed": (None, True), "tensor": (None, False)}
+WAYS = {"doubles": ("array", True), "plain": ("frame", True), "mixed": ("", True), "bare": ("", True)}
 
 
 class Difference(NamedTuple):
@@ -158,7 +158,7 @@ def test_invocations__each_body_alone_and_with_others__answered_as_mlflow_does(m
         seen = [worker.ask(case) for case in cases]
         seen_together = together(worker, in_json)
 
-    assert (ways["native"], ways["max_batch"] > 1) == WAYS.get(model, (None, False))
+    assert (ways["native"], ways["joins"]) == WAYS.get(model, ("", True))
     alone = dict(zip(cases, seen, strict=True))
     differing = [
         told(case, MLflow=theirs, worker=ours)
