@@ -66,9 +66,9 @@ class Batches:
     def _decided(self, example: "pd.DataFrame | None", kept: "Ways | None") -> Ways:
         given_up = self._decide_native(example, kept)
         objection = (kept.objection or kept.alarm) if kept is not None else None
-        verdict = row_wise.judge(self._scorer.model)
-        reason = DECLARED if self._is_declared and not verdict.is_known else verdict.reason
-        if verdict.is_known or self._is_declared:
+        found = row_wise.judge(self._scorer.model)
+        reason = DECLARED if self._is_declared and not found.is_known else found.reason
+        if found.is_known or self._is_declared:
             self._frames = batching.Frames(self._scorer.model, self._scorer.input_schema)
             objection = self._objection(example) if objection is None else objection
         if objection:

@@ -192,7 +192,7 @@ DEPTH_MAX = 60
 SHOWN_MAX = 6
 
 
-class Verdict(NamedTuple):
+class RowWise(NamedTuple):
     """Whether a model is known to be row-wise, and the sentence that says why."""
 
     is_known: bool
@@ -203,14 +203,14 @@ class Unknown(Exception):
     """A part of which nothing is known; the text says which and why."""
 
 
-def judge(model: Any) -> Verdict:
+def judge(model: Any) -> RowWise:
     """Look at a loaded pyfunc model, whatever it is."""
     walk = _Walk()
     try:
         walk.look(_answering(model), "model")
     except Unknown as error:
-        return Verdict(False, " → ".join([*walk.shown(), str(error)]))
-    return Verdict(True, f"every part of the model is row-wise ({' → '.join(walk.shown())})")
+        return RowWise(False, " → ".join([*walk.shown(), str(error)]))
+    return RowWise(True, f"every part of the model is row-wise ({' → '.join(walk.shown())})")
 
 
 def _answering(model: Any) -> Any:

@@ -48,7 +48,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC
 
 from dataplane.worker import row_wise
-from dataplane.worker.row_wise import Verdict
+from dataplane.worker.row_wise import RowWise
 
 DRAW = np.random.default_rng(3)
 NUMBERS = pd.DataFrame(DRAW.normal(size=(80, 4)), columns=list("abcd"))
@@ -151,20 +151,20 @@ def saved(model: Any, data: pd.DataFrame, folder: Path, **options: Any) -> Any:
 @pytest.mark.parametrize("name", KNOWN)
 def test_judge__made_of_known_parts__is_known(name: str, tmp_path: Path) -> None:
     model, data = KNOWN[name]
-    verdict = row_wise.judge(saved(model.fit(data, TARGET), data, tmp_path))
+    found = row_wise.judge(saved(model.fit(data, TARGET), data, tmp_path))
 
-    assert verdict.is_known, verdict.reason
-    assert verdict.reason.startswith("every part of the model is row-wise (")
+    assert found.is_known, found.reason
+    assert found.reason.startswith("every part of the model is row-wise (")
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_judge__one_part_is_not_known__says_which(name: str, tmp_path: Path) -> None:
     model, data, sentence = UNKNOWN[name]
-    verdict = row_wise.judge(saved(model.fit(data, TARGET), data, tmp_path))
+    found = row_wise.judge(saved(model.fit(data, TARGET), data, tmp_path))
 
-    assert not verdict.is_known
-    assert sentence in verdict.reason
+    assert not found.is_known
+    assert sentence in found.reason
 
 
 def test_judge__code_of_its_author__is_not_known(tmp_path: Path) -> None:
@@ -174,9 +174,9 @@ def test_judge__code_of_its_author__is_not_known(tmp_path: Path) -> None:
 
     mlflow.pyfunc.save_model(tmp_path / "model", python_model=Model(), pip_requirements=["mlflow"])
 
-    verdict = row_wise.judge(mlflow.pyfunc.load_model(str(tmp_path / "model")))
+    found = row_wise.judge(mlflow.pyfunc.load_model(str(tmp_path / "model")))
 
-    assert verdict == Verdict(False, "Model is code of its author")
+    assert found == RowWise(False, "Model is code of its author")
 
 
 @pytest.mark.parametrize(("verb", "is_known"), [("predict_proba", True), ("score", False)])
@@ -217,11 +217,11 @@ def test_judge__known_class_that_was_changed__is_not_known(
     loaded = saved(make_pipeline(StandardScaler(), LogisticRegression()).fit(NUMBERS, TARGET), NUMBERS, tmp_path)
     undo = change(loaded.get_raw_model())
     try:
-        verdict = row_wise.judge(loaded)
+        found = row_wise.judge(loaded)
     finally:
         undo()
 
-    assert (verdict.is_known, sentence in verdict.reason) == (False, True), verdict.reason
+    assert (found.is_known, sentence in found.reason) == (False, True), found.reason
 
 
 def test_table__every_class_of_scikit_learn__exists() -> None:
