@@ -35,6 +35,7 @@ def _goal(replica: Replica, artifacts: str) -> ReplicaGoal:
         max_restarts=config.max_restarts,
         endpoint=replica.endpoint.name,
         environment=replica.endpoint.environment.name,
+        rows_independent=config.rows_independent,
     )
 
 
