@@ -13,7 +13,7 @@ from deployments.journal import announce_endpoint
 from deployments.models import EnvironmentBuild, Replica, ReplicaState
 from mlorch_site.lib import clock
 from registry.selectors import open_findings
-from registry.services import finding_add
+from registry.services import finding_add, version_ways_seen
 
 PLATFORM = "local"
 JOINING_ENDED = "joining_ended"
@@ -61,9 +61,17 @@ def _store(agent: str, host: str, seen: ReplicaObservation, old: ReplicaState | 
     if old is None or _differ(old, values, *values):
         # Most replicas say the same again and again: nothing is written of them but that they were heard.
         ReplicaState.objects.update_or_create(pk=seen.id, defaults={**values, "reported_at": now})
+    if seen.ways is not None and (old is None or old.ways != values["ways"]):
+        _keep_as_evidence(seen, values["ways"])
     if values["ways"].get("alarm") and not (old and old.ways.get("alarm")):
         _tell_of_alarm(seen, now)
     return old is None or _differ(old, values, "state", "message", "address", "ways")
+
+
+def _keep_as_evidence(seen: ReplicaObservation, ways: dict[str, Any]) -> None:
+    replica = Replica.objects.filter(pk=seen.id).select_related("version").first()
+    if replica is not None and seen.digest:
+        version_ways_seen(version=replica.version, digest=seen.digest, ways=ways)
 
 
 def _tell_of_alarm(seen: ReplicaObservation, now: datetime) -> None:

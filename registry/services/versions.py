@@ -90,6 +90,20 @@ def version_digested(
     return row
 
 
+@transaction.atomic
+def version_ways_seen(*, version: Version, digest: str, ways: dict[str, Any]) -> None:
+    """Keep with the evidence how a worker found that these files answer. An observation: nobody did anything.
+
+    What was found of other files, or is known already, changes nothing.
+    """
+    row = Version.objects.select_for_update().select_related("model").get(pk=version.pk)
+    if row.digest != digest or row.evidence.get("ways") == ways:
+        return
+    row.evidence = {**row.evidence, "ways": ways}
+    row.save(update_fields=["evidence"])
+    publish("registry", "version.changed", {"model": row.model.name, "version": row.number})
+
+
 def digest_waits(*, version: Version, reason: str, now: datetime) -> None:
     """Note that the registry does not answer: the digest stays pending, and what needs it waits with the reason."""
     due_at = now + timedelta(seconds=RETRY_S)
