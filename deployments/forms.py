@@ -162,6 +162,11 @@ class ServingForm(forms.Form):
     max_batch_delay_ms = forms.IntegerField(
         label="Longest wait for a batch (ms)", help_text="While all replicas are busy."
     )
+    nan_literal = forms.BooleanField(
+        required=False,
+        label="NaN and Infinity as MLflow writes them",
+        help_text="In answers of its protocol. Else they are null, which every JSON parser reads.",
+    )
     retry_on_stable = forms.BooleanField(
         required=False, label="The stable arm answers what no replica of another arm could begin"
     )

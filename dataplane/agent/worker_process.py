@@ -162,6 +162,8 @@ def arguments_of(goal: ReplicaGoal, socket: Path, ways: Ways | None = None) -> l
     arguments += ["--model", goal.model, "--version", goal.version]
     if goal.rows_independent:
         arguments.append("--rows-independent")
+    if goal.nan_literal:
+        arguments.append("--nan-literal")
     return [*arguments, "--ways", shapes.write(ways).decode()] if ways is not None else arguments
 
 

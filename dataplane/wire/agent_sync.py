@@ -71,8 +71,9 @@ class ReplicaGoal(Struct, frozen=True):
 
     A higher `generation` replaces the process.
 
-    `rows_independent` is the owner's word that rows of different requests may go in one prediction. `runtime` names
-    what runs in place of MLflow's model; empty outside of tests and benchmarks.
+    `rows_independent` is the owner's word that rows of different requests may go in one prediction. `nan_literal` asks
+    for Python's NaN and Infinity in answers of MLflow's protocol, where null stands else. `runtime` names what runs in
+    place of MLflow's model; empty outside of tests and benchmarks.
     """
 
     id: ReplicaId
@@ -92,6 +93,7 @@ class ReplicaGoal(Struct, frozen=True):
     environment: str = ""
     runtime: Literal["", "echo"] = ""
     rows_independent: bool = False
+    nan_literal: bool = False
 
 
 class AgentGoal(Struct, frozen=True):

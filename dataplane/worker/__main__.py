@@ -25,6 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--rows-independent", action="store_true")
+    parser.add_argument("--nan-literal", action="store_true")
     parser.add_argument("--ways", type=kept_ways, default=None)
     return parser.parse_args()
 
@@ -54,7 +55,8 @@ def load(options: argparse.Namespace) -> Any:
     # Loads MLflow, which nobody waits for when the artifacts are wrong.
     from dataplane.worker.scorer import Scorer
 
-    scorer = Scorer(options.artifacts, options.version, options.rows_independent)
+    switches = {"rows_independent": options.rows_independent, "nan_literal": options.nan_literal}
+    scorer = Scorer(options.artifacts, options.version, **switches)
     say("warming")
     began = time.monotonic()
     has_example = scorer.warm_up(options.ways)

@@ -35,11 +35,12 @@ JSON_TYPES = ("application/json", "application/json; charset=utf-8")
 class Batches:
     """Answers batches for a scorer. Before `decide` has run, and where nothing was decided, requests go one by one."""
 
-    def __init__(self, scorer: Any, rows_independent: bool = False) -> None:
+    def __init__(self, scorer: Any, *, rows_independent: bool) -> None:
         self._scorer = scorer
         self._is_declared = rows_independent
         self._native: batching.Native | None = None
         self._frames: batching.Frames | None = None
+        self._encode = batching.predictions_encoder(scorer.as_json)
         self._replays = Replays(scorer.score_one)
         self.ways = Ways(reason=f"{APART}: nothing is decided yet")
 
@@ -69,7 +70,7 @@ class Batches:
         found = row_wise.judge(self._scorer.model)
         reason = DECLARED if self._is_declared and not found.is_known else found.reason
         if found.is_known or self._is_declared:
-            self._frames = batching.Frames(self._scorer.model, self._scorer.input_schema)
+            self._frames = batching.Frames(self._scorer.model, self._scorer.input_schema, self._scorer.as_json)
             objection = self._objection(example) if objection is None else objection
         if objection:
             self._frames, reason = None, objection
@@ -177,7 +178,7 @@ class Batches:
         if header.op not in ("infer", "invocations"):
             return
         decode: Callable[[bytes], Any] = native.forms.invocations
-        encode: Callable[[Any, Any], Answer] = batching.encode_predictions
+        encode: Callable[[Any, Any], Answer] = self._encode
         if is_oip:
             scorer = self._scorer
             decode = functools.partial(native.forms.oip, header_length=header.header_length)

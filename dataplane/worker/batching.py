@@ -69,9 +69,14 @@ def _joined(parts: "list[type_Rows]") -> type_Rows:
     return list(itertools.chain.from_iterable(parts))
 
 
-def encode_predictions(_: Plain, result: np.ndarray) -> Answer:
-    """An array as MLflow's scoring protocol does."""
-    return Answer(200, f'{{"predictions": {numbers_text(result) or json.dumps(result.tolist())}}}'.encode())
+def predictions_encoder(as_json: "Callable[[str], str]") -> "Callable[[Plain, Any], Answer]":
+    """The encoder of an array as MLflow's scoring protocol has it; `as_json` says what becomes of NaN."""
+
+    def encode(_: Plain, result: np.ndarray) -> Answer:
+        text = numbers_text(result) or as_json(json.dumps(result.tolist()))
+        return Answer(200, f'{{"predictions": {text}}}'.encode())
+
+    return encode
 
 
 def oip_encoder(model_name: str, version: str, output_schema: Any) -> "Callable[[Plain, Any], Answer]":
@@ -96,9 +101,10 @@ def oip_encoder(model_name: str, version: str, output_schema: Any) -> "Callable[
 class Frames:
     """Predicts several general requests as one DataFrame, for a model whose rows are independent of each other."""
 
-    def __init__(self, model: Any, schema: Any) -> None:
+    def __init__(self, model: Any, schema: Any, as_json: "Callable[[str], str]") -> None:
         self._model = model
         self._schema = schema
+        self._as_json = as_json
 
     def parse(self, body: bytes) -> "pd.DataFrame | None":
         """The request as the DataFrame that MLflow makes of it; None when it is none, has parameters or an index, is
@@ -135,7 +141,9 @@ class Frames:
 
     def encode(self, part: Any) -> Answer:
         """The answer that carries the result of one request."""
-        return Answer(200, _encoded(part))
+        text = StringIO()
+        scoring_server.predictions_to_json(part, text)
+        return Answer(200, self._as_json(text.getvalue()).encode())
 
 
 def _is_even(dtype: Any, column: Any) -> bool:
@@ -158,12 +166,6 @@ def _check_rows(result: Any, count: int) -> None:
         raise Unsplit(f"a {type(result).__name__} has no entry per row")
     if getattr(result, "ndim", 1) == 0 or len(result) != count:
         raise Unsplit("the result does not have one entry per row")
-
-
-def _encoded(result: Any) -> bytes:
-    text = StringIO()
-    scoring_server.predictions_to_json(result, text)
-    return text.getvalue().encode()
 
 
 def compatible(frames: "list[tuple[int, pd.DataFrame]]") -> "list[list[tuple[int, pd.DataFrame]]]":

@@ -4,10 +4,12 @@ import json
 import os
 import warnings
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
+import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
@@ -15,7 +17,7 @@ from mlflow.pyfunc import scoring_server
 from dataplane.wire.frames import RequestHeader
 from dataplane.wire.worker_ways import Ways
 from dataplane.worker import streaming
-from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer
+from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer, without_literals
 from dataplane.worker.batch_scorer import Batches
 from dataplane.worker.oip import protocol
 
@@ -32,15 +34,21 @@ NAMELESS = "X does not have valid feature names"
 class Scorer:
     """One loaded version. `max_batch` is how many requests it takes at once, 1 when they must stay apart."""
 
-    def __init__(self, artifacts: Path, version: str, rows_independent: bool = False) -> None:
+    def __init__(
+        self, artifacts: Path, version: str, *, rows_independent: bool = False, nan_literal: bool = False
+    ) -> None:
         os.environ["IS_IN_MLFLOW_SERVING_ENVIRONMENT"] = "true"
         warnings.filterwarnings("ignore", message=NAMELESS)
         self._artifacts = artifacts
         self.version = version
+        self._nan_literal = nan_literal
         self.model = mlflow.pyfunc.load_model(str(artifacts))
         self.input_schema = self.model.metadata.get_input_schema()
         self.output_schema = self.model.metadata.get_output_schema()
-        self._batches = Batches(self, rows_independent)
+        # Of a model whose type hints are its signature; MLflow before 2.20 knows none.
+        is_from_hints = getattr(self.model.metadata, "_is_signature_from_type_hint", None)
+        self._takes_a_list = bool(is_from_hints and is_from_hints())
+        self._batches = Batches(self, rows_independent=rows_independent)
 
     @property
     def max_batch(self) -> int:
@@ -116,12 +124,29 @@ class Scorer:
         try:
             result = scoring_server.invocations(body, content_type or "", self.model, self.input_schema)
         except MlflowException as error:
-            return self.refusal(error)
+            refused = self.refusal(error)
+            is_clients = refused.outcome == SERVER_ERROR and self._has_no_rows(body, content_type)
+            return refused._replace(outcome=CLIENT_ERROR) if is_clients else refused
         except Exception as error:  # where MLflow's own server would only say "Internal Server Error"
             return _unexpected(body, error)
         outcome = CLIENT_ERROR if result.status >= 400 else None
         text = result.response
-        return Answer(result.status, text.encode() if isinstance(text, str) else text, result.mimetype, outcome)
+        body = self.as_json(text).encode() if isinstance(text, str) else text
+        return Answer(result.status, body, result.mimetype, outcome)
+
+    def as_json(self, text: str) -> str:
+        """MLflow's JSON as every client can read it, unless the serving config asks for Python's literals."""
+        return text if self._nan_literal else without_literals(text)
+
+    def _has_no_rows(self, body: bytes, content_type: str) -> bool:
+        """Whether a request that the model failed on has no row: no model has an answer to give then."""
+        try:
+            if content_type.startswith("text/csv"):
+                return not len(scoring_server.parse_csv_input(StringIO(body.decode()), self.input_schema))
+            data = scoring_server._parse_json_data(body, self.model.metadata, self.input_schema).data
+            return len(data) == 0 or (isinstance(data, dict) and all(np.size(value) == 0 for value in data.values()))
+        except Exception:  # what cannot be read was not given to the model
+            return False
 
     def refusal(self, error: MlflowException) -> Answer:
         """MLflow's own answer for an error, without its stack trace; it says what the model raised."""
@@ -137,11 +162,11 @@ class Scorer:
 
     def infer(self, body: bytes, model_name: str, header_length: int | None = None) -> Answer:
         """Answer an OIP v2 inference request."""
+        tensors: list[tuple[str, np.ndarray]] = []
         try:
             request = protocol.parse_request(body, header_length)
-            data = protocol.model_input(
-                [protocol.decode_tensor(tensor) for tensor in request["inputs"]], self.input_schema
-            )
+            tensors = [protocol.decode_tensor(tensor) for tensor in request["inputs"]]
+            data = protocol.model_input(tensors, self.input_schema, as_list=self._takes_a_list)
             result = self._predict(data, self._params(request))
             return protocol.answer(request, result, model_name, self.version, self.output_schema)
         except BadInput as error:
@@ -149,7 +174,10 @@ class Scorer:
         except MlflowException as error:
             return json_answer(400, {"error": error.message}, CLIENT_ERROR)
         except Exception as error:  # whatever a model raises is its failure, not the client's
-            return json_answer(500, {"error": f"the model raised {type(error).__name__}: {error}"}, SERVER_ERROR)
+            raised = f"the model raised {type(error).__name__}: {error}"
+            if tensors and all(array.ndim and array.shape[0] == 0 for _, array in tensors):
+                return json_answer(400, {"error": f"the batch has no rows; {raised}"}, CLIENT_ERROR)
+            return json_answer(500, {"error": raised}, SERVER_ERROR)
 
     def _params(self, request: "dict[str, Any]") -> "dict[str, Any] | None":
         schema = self.model.metadata.get_params_schema()

@@ -233,6 +233,7 @@ class ServingChangesSerializer(StrictSerializer):
     max_batch_rows = serializers.IntegerField(required=False)
     max_batch_delay_ms = serializers.IntegerField(required=False)
     rows_independent = serializers.BooleanField(required=False)
+    nan_literal = serializers.BooleanField(required=False)
     retry_on_stable = serializers.BooleanField(required=False)
     log_share_pct = serializers.DecimalField(required=False, max_digits=6, decimal_places=3)
     log_redacted = serializers.ListField(required=False, child=serializers.CharField(max_length=200))

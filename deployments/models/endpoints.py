@@ -36,6 +36,9 @@ class ServingConfig(models.Model):
         default=False,
         help_text="The model's answer for a row depends on that row alone, though its classes do not show it.",
     )
+    nan_literal = models.BooleanField(
+        default=False, help_text="NaN and Infinity in answers of MLflow's protocol stay as Python writes them."
+    )
     retry_on_stable = models.BooleanField(
         default=False, help_text="A request that no replica of its arm could begin is answered by the stable arm."
     )

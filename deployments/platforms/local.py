@@ -36,6 +36,7 @@ def _goal(replica: Replica, artifacts: str) -> ReplicaGoal:
         endpoint=replica.endpoint.name,
         environment=replica.endpoint.environment.name,
         rows_independent=config.rows_independent,
+        nan_literal=config.nan_literal,
     )
 
 

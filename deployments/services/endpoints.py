@@ -34,6 +34,7 @@ class ServingWish:
     max_batch_rows: int = 64
     max_batch_delay_ms: int = 5
     rows_independent: bool = False
+    nan_literal: bool = False
     retry_on_stable: bool = False
     log_share_pct: Decimal = Decimal(0)
     log_redacted: tuple[str, ...] | list[str] = ()
@@ -56,7 +57,7 @@ SERVING_BOUNDS: dict[str, tuple[int, int]] = {
     "log_share_pct": (0, 100),
     "cost_per_replica_hour": (0, 9999),
 }
-SERVING_SWITCHES = ("rows_independent", "retry_on_stable")
+SERVING_SWITCHES = ("rows_independent", "nan_literal", "retry_on_stable")
 REDACTED_MAX = 500
 type_ServingValue = int | bool | Decimal | list[str]
 
