@@ -217,7 +217,9 @@ class ReplicaRunner:
     async def _interpreter(self) -> Path:
         self._set("building", "")
         try:
-            return await self._environments.python_for(self.goal.requirements, self.goal.python)
+            return await self._environments.python_for(
+                self.goal.requirements, self.goal.python, self.goal.build_requirements
+            )
         except BadRequirement as error:
             raise Hopeless(f"The version's requirements are refused: {error}.") from error
         except BuildFailed as error:

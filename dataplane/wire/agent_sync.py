@@ -69,7 +69,8 @@ class AgentReport(Struct, frozen=True):
 class ReplicaGoal(Struct, frozen=True):
     """A replica that should run: which bytes, in which Python environment, within which limits.
 
-    A higher `generation` replaces the process.
+    A higher `generation` replaces the process. `build_requirements` are installed where the worker gets a Python
+    environment of its own.
 
     `rows_independent` is the owner's word that rows of different requests may go in one prediction. `nan_literal` asks
     for Python's NaN and Infinity in answers of MLflow's protocol, where null stands else. `runtime` names what runs in
@@ -83,6 +84,7 @@ class ReplicaGoal(Struct, frozen=True):
     digest: HeaderText
     artifacts: str
     requirements: list[str] = []
+    build_requirements: list[str] = []
     python: HeaderText = ""
     memory_limit_mb: Positive = 2048
     cpu_threads: Positive = 1

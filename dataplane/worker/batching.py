@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc import scoring_server
 
+from dataplane.worker import scoring_code
 from dataplane.worker.answers import Answer, numbers_text
 from dataplane.worker.native.predictors import Predicts
 from dataplane.worker.native.request_forms import Forms, Plain, type_Rows
@@ -111,7 +112,7 @@ class Frames:
         malformed, or has a column that its batch mates' values could make one of another type.
         """
         try:
-            parsed = scoring_server._parse_json_data(body, self._model.metadata, self._schema)
+            parsed = scoring_code.parse(body, self._model.metadata, self._schema)
         except Exception:
             return None
         frame = parsed.data

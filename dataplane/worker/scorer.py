@@ -16,7 +16,7 @@ from mlflow.pyfunc import scoring_server
 
 from dataplane.wire.frames import RequestHeader
 from dataplane.wire.worker_ways import Ways
-from dataplane.worker import streaming
+from dataplane.worker import scoring_code, streaming
 from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer, without_literals
 from dataplane.worker.batch_scorer import Batches
 from dataplane.worker.oip import protocol
@@ -83,18 +83,14 @@ class Scorer:
         stored = self._artifacts / SERVING_EXAMPLE
         if stored.is_file():
             return stored.read_bytes()
-        if not self.model.metadata.saved_input_example_info:
-            return None
-        example = self.model.metadata.load_input_example(str(self._artifacts))
-        converted = mlflow.models.convert_input_example_to_serving_input(example)
-        return converted.encode() if isinstance(converted, str) else json.dumps(converted).encode()
+        return scoring_code.serving_example(self.model.metadata, str(self._artifacts))
 
     def _example_frame(self, example: bytes | None) -> pd.DataFrame | None:
         """The input example as a DataFrame, None when it is none."""
         if example is None:
             return None
         try:
-            data = scoring_server._parse_json_data(example, self.model.metadata, self.input_schema).data
+            data = scoring_code.parse(example, self.model.metadata, self.input_schema).data
             frame = pd.DataFrame(data) if isinstance(data, dict) else data
         except Exception:  # several tensors, for example, are no table
             return None
@@ -122,7 +118,7 @@ class Scorer:
     def invocations(self, body: bytes, content_type: str) -> Answer:
         """Answer a request of MLflow's scoring protocol."""
         try:
-            result = scoring_server.invocations(body, content_type or "", self.model, self.input_schema)
+            result = scoring_code.respond(body, content_type or "", self.model, self.input_schema)
         except MlflowException as error:
             refused = self.refusal(error)
             is_clients = refused.outcome == SERVER_ERROR and self._has_no_rows(body, content_type)
@@ -143,8 +139,10 @@ class Scorer:
         try:
             if content_type.startswith("text/csv"):
                 return not len(scoring_server.parse_csv_input(StringIO(body.decode()), self.input_schema))
-            data = scoring_server._parse_json_data(body, self.model.metadata, self.input_schema).data
-            return len(data) == 0 or (isinstance(data, dict) and all(np.size(value) == 0 for value in data.values()))
+            data = scoring_code.parse(body, self.model.metadata, self.input_schema).data
+            if isinstance(data, dict):
+                return bool(data) and all(np.size(value) == 0 for value in data.values())
+            return len(data) == 0
         except Exception:  # what cannot be read was not given to the model
             return False
 

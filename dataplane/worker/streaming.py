@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 from dataplane.wire.frames import RequestHeader
+from dataplane.worker import scoring_code
 from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, json_answer
 
 EVENT_STREAM = "text/event-stream"
@@ -27,7 +28,7 @@ def parts(scorer: Any, header: RequestHeader, body: bytes) -> "Iterator[bytes] |
         answer: Answer = scorer.score_one(header, body)
         return answer
     try:
-        parsed = scoring_server._parse_json_data(json.dumps(request), scorer.model.metadata, scorer.input_schema)
+        parsed = scoring_code.parse(json.dumps(request).encode(), scorer.model.metadata, scorer.input_schema)
         stream = iter(scorer.model.predict_stream(parsed.data, params=parsed.params))
         first = next(stream, None)
     except MlflowException as error:

@@ -27,6 +27,7 @@ def _goal(replica: Replica, artifacts: str) -> ReplicaGoal:
         digest=version.digest,
         artifacts=artifacts,
         requirements=[str(line) for line in version.evidence.get("requirements", [])],
+        build_requirements=[str(line) for line in version.evidence.get("build_requirements", [])],
         python=str(version.evidence.get("python", "")),
         memory_limit_mb=config.memory_limit_mb,
         cpu_threads=config.cpu_threads,

@@ -11,7 +11,8 @@ def check(given: GateInput) -> Found:
     lines = given.version.evidence.get("requirements", [])
     if not lines:
         return warned("The version names no requirements; it runs in the platform's own environment.")
-    bad = [line for line in lines if not LINE.match(line)]
+    built_with = given.version.evidence.get("build_requirements", [])
+    bad = [line for line in [*lines, *built_with] if not LINE.match(line)]
     if bad:
         return failed(f"Requirement {bad[0]!r} is not a package name with versions.", refused=bad[:20])
     loose = [line for line in lines if "==" not in line]

@@ -86,6 +86,13 @@ def test_requirements__that_an_installer_would_follow__fail(line):
     assert repr(line) in sentence
 
 
+def test_requirements__built_with_what_an_installer_would_follow__fail():
+    evidence = {"requirements": ["numpy==1"], "build_requirements": ["setuptools", "git+https://evil.example/x"]}
+    found, sentence = outcome("requirements_valid", given(evidence=evidence))
+
+    assert (found, "git+https://evil.example/x" in sentence) == ("fail", True)
+
+
 @pytest.mark.parametrize(
     "line", ["scikit-learn==1.7.2", "uvicorn[standard]==0.30", "numpy==2.3.4 ; python_version >= '3.11'", "a_b.c~=1.0"]
 )

@@ -105,7 +105,7 @@ def _has_no_rows(case: Case) -> bool:
         return False
     split = content.get("dataframe_split")
     rows = [split.get("data")] if isinstance(split, dict) else list(content.values())
-    return any(part == [] or (isinstance(part, dict) and part and not any(part.values())) for part in rows)
+    return any(part in ([], None) or (isinstance(part, dict) and part and not any(part.values())) for part in rows)
 
 
 def _is_the_clients_error(theirs: Reply, ours: Reply) -> bool:
