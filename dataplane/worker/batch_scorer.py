@@ -199,7 +199,7 @@ class Batches:
             for (place, _), answer in zip(group, scored, strict=True):
                 answers[place] = answer
             if len(group) > 1:
-                self._replays.offer(header, bodies[group[0][0]], scored[0])
+                self._replays.offer(header, [bodies[place] for place, _ in group], scored)
 
     def _score_frames(
         self, frames: batching.Frames, header: RequestHeader, bodies: "list[bytes]", answers: "list[Any]"
@@ -217,7 +217,7 @@ class Batches:
                 continue
             for (place, _), answer in zip(group, scored, strict=True):
                 answers[place] = answer
-            self._replays.offer(header, bodies[group[0][0]], scored[0])
+            self._replays.offer(header, [bodies[place] for place, _ in group], scored)
 
 
 def _example_header(is_oip: bool) -> RequestHeader:

@@ -2,6 +2,7 @@
 serves.
 """
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,18 +27,28 @@ class Replays:
         self._samples: deque[tuple[RequestHeader, bytes, Answer]] = deque()
         self._not_before = 0.0
 
-    def offer(self, header: RequestHeader, body: bytes, answer: Answer) -> None:
-        """Take a joined request and its answer, when there is room for it."""
-        is_small = len(body) + len(answer.body) <= SAMPLE_MAX_BYTES
-        if len(self._samples) < SAMPLES_MAX and is_small and answer.header_length is None:
+    def offer(self, header: RequestHeader, bodies: "list[bytes]", answers: "list[Answer]") -> None:
+        """Take one of the requests that were joined with its answer, when there is room for it.
+
+        Any of them: what the first one is answered says nothing of a model that looks back.
+        """
+        if len(self._samples) >= SAMPLES_MAX:
+            return
+        place = random.randrange(len(bodies))  # noqa: S311 - nothing is guessed by it
+        body, answer = bodies[place], answers[place]
+        if len(body) + len(answer.body) <= SAMPLE_MAX_BYTES and answer.header_length is None:
             self._samples.append((header, body, answer))
 
     def check(self) -> str:
         """Ask one sampled request again alone, when it is time for it; what is wrong with its joined answer, empty
         when nothing is.
         """
+        return self.check_now() if time.monotonic() >= self._not_before else ""
+
+    def check_now(self) -> str:
+        """The same without waiting for its time."""
         began = time.monotonic()
-        if not self._samples or began < self._not_before:
+        if not self._samples:
             return ""
         header, body, answer = self._samples.popleft()
         wanted = self._alone(header, body)

@@ -246,7 +246,7 @@ class _Walk:
     def look(self, value: Any, where: str, depth: int = 0) -> None:
         """Raise Unknown when there is anything but data and known parts in a value."""
         kind = type(value)
-        if kind in PLAIN_TYPES or isinstance(value, np.generic) or id(value) in self._seen:
+        if kind in PLAIN_TYPES or id(value) in self._seen or (isinstance(value, np.generic) and _is_numpys(kind)):
             return
         self._seen[id(value)] = value
         if depth > DEPTH_MAX:
@@ -307,7 +307,11 @@ def _contents(value: Any) -> "Iterable[Any] | None":
 
 def _is_plain_type(value: Any) -> bool:
     """Whether a value names a type of Python's or numpy's, as parameters such as `dtype` do."""
-    return isinstance(value, type) and value.__module__ in ("builtins", "numpy")
+    return isinstance(value, type) and (value.__module__ == "builtins" or _is_numpys(value))
+
+
+def _is_numpys(kind: type) -> bool:
+    return kind.__module__ == "numpy"
 
 
 def _check_function(value: Any, where: str) -> None:

@@ -78,6 +78,11 @@ def test_gate__outcome_and_sentence(gate, changes, wanted, words):
         "git+https://evil.example/x",
         "numpy==1; python_version<'3' @ x",
         "file:///etc",
+        "-c constraints.txt",
+        "numpy==1 --hash=sha256:00",
+        "numpy==1 \\",
+        "./wheels/own-1.0-py3-none-any.whl",
+        "numpy==1==2",
     ],
 )
 def test_requirements__that_an_installer_would_follow__fail(line):
@@ -94,7 +99,14 @@ def test_requirements__built_with_what_an_installer_would_follow__fail():
 
 
 @pytest.mark.parametrize(
-    "line", ["scikit-learn==1.7.2", "uvicorn[standard]==0.30", "numpy==2.3.4 ; python_version >= '3.11'", "a_b.c~=1.0"]
+    "line",
+    [
+        "scikit-learn==1.7.2",
+        "uvicorn[standard]==0.30",
+        "numpy==2.3.4 ; python_version >= '3.11'",
+        "a_b.c~=1.0",
+        "numpy==2.3.4  # pinned",
+    ],
 )
 def test_requirements__ordinary__do_not_fail(line):
     assert outcome("requirements_valid", given(evidence={"requirements": [line]}))[0] in ("pass", "warn")

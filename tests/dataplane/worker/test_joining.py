@@ -241,8 +241,7 @@ def test_replays__samples_and_time__are_bounded(monkeypatch: pytest.MonkeyPatch)
 
     looked_at = Replays(alone)
     for number in range(100):
-        looked_at.offer(INVOCATIONS, b"%d" % number, json_answer(200, {"predictions": [1]}))
-    looked_at.offer(INVOCATIONS, b"x" * replays.SAMPLE_MAX_BYTES, json_answer(200, {}))
+        looked_at.offer(INVOCATIONS, [b"%d" % number], [json_answer(200, {"predictions": [1]})])
     looked_at.check()
     now[0] += 0.5 / replays.SHARE_MAX - 1
     looked_at.check()
@@ -252,6 +251,22 @@ def test_replays__samples_and_time__are_bounded(monkeypatch: pytest.MonkeyPatch)
         looked_at.check()
 
     assert asked == [b"%d" % number for number in range(replays.SAMPLES_MAX)]
+
+
+def test_replays__request_is_huge__is_no_sample() -> None:
+    looked_at = Replays(lambda header, body: json_answer(500, {}))
+    looked_at.offer(INVOCATIONS, [b"x" * replays.SAMPLE_MAX_BYTES], [json_answer(200, {})])
+
+    assert looked_at.check() == ""
+
+
+def test_replays__only_a_later_request_is_wrong__is_found() -> None:
+    right, wrong = json_answer(200, {"predictions": [1]}), json_answer(200, {"predictions": [2]})
+    looked_at = Replays(lambda header, body: right)
+    for _ in range(replays.SAMPLES_MAX):
+        looked_at.offer(INVOCATIONS, [b"first", b"second"], [right, wrong])
+
+    assert DIFFERENCE in {looked_at.check_now() for _ in range(replays.SAMPLES_MAX)}
 
 
 def test_server__idle__replays_and_says_in_a_ping_what_it_found() -> None:
