@@ -104,8 +104,8 @@ def _has_no_rows(case: Case) -> bool:
     if not isinstance(content, dict):
         return False
     split = content.get("dataframe_split")
-    rows = [split.get("data")] if isinstance(split, dict) else list(content.values())
-    return any(part in ([], None) or (isinstance(part, dict) and part and not any(part.values())) for part in rows)
+    rows = [split.get("data") or []] if isinstance(split, dict) else list(content.values())
+    return any(part == [] or (isinstance(part, dict) and part and not any(part.values())) for part in rows)
 
 
 def _is_the_clients_error(theirs: Reply, ours: Reply) -> bool:
