@@ -193,7 +193,7 @@ class ReplicaRunner:
         if ways == self.ways:
             return
         self.ways = ways
-        if self._ways_key and ways != self._kept_ways.read(self._ways_key):
+        if self._ways_key and ways.is_decided and ways != self._kept_ways.read(self._ways_key):
             self._kept_ways.keep(self._ways_key, ways)
         self._changed()
 

@@ -29,3 +29,8 @@ class Ways(Struct, frozen=True):
     reason: Text = ""
     objection: Text = ""
     alarm: Text = ""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a decision was come to: there is a native path, or a reason why there is none."""
+        return bool(self.native or self.given_up)

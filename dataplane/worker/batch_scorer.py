@@ -27,6 +27,7 @@ from dataplane.worker.replays import Replays
 MAX_BATCH = 256
 JOINS = "joins requests"
 APART = "one request at a time"
+NO_ROWS = "the model's answer is no plain array with one entry per row"
 DECLARED = "the serving config declares that its rows are independent"
 # As MLflow reads them: letter case matters to it.
 JSON_TYPES = ("application/json", "application/json; charset=utf-8")
@@ -56,7 +57,7 @@ class Batches:
         log = logging.getLogger("mlflow.pyfunc.scoring_server")
         log.disabled = True
         try:
-            self.ways = self._decided(example, kept)
+            self.ways = self._decided(example, kept if kept is not None and kept.is_decided else None)
         except Exception as error:  # a version that answers does not fail to start for want of a faster way
             self._native = self._frames = None
             self.ways = Ways(reason=cut(f"{APART}: nothing could be decided ({type(error).__name__}: {error})"))
@@ -102,14 +103,14 @@ class Batches:
         body = equivalence.bodies("dataframe_split", signature.names, rows[:1])
         if why := equivalence.too_slow(functools.partial(self._general, False, body)):
             return dict.fromkeys(predictors.forms_of(signature), why)
-        given_up: dict[str, str] = {}
+        given_up = dict.fromkeys(predictors.forms_of(signature), "the model shows no function that predicts")
         for forms, predict in predictors.candidates(scorer.model, signature):
             self._native = batching.Native(forms, predict, predictors.NotRows)
             names = set(forms.forms)
             try:
                 given_up = equivalence.prove(forms, rows, self._natively, self._general)
             except predictors.NotRows:
-                given_up = dict.fromkeys(names, "the model's answer is no plain array with one entry per row")
+                given_up = dict.fromkeys(names, NO_ROWS)
                 continue
             if forms.forms:
                 return given_up
@@ -192,6 +193,8 @@ class Batches:
             except native.unusable:
                 # Asked again the general way this once; not twice for every request from now on.
                 self._native = None
+                given_up = self.ways.given_up | dict.fromkeys(self.ways.forms, NO_ROWS)
+                self.ways = msgspec.structs.replace(self.ways, native="", forms=[], given_up=given_up)
                 return
             except Exception:  # whatever it is, the general way raises it again for its own request
                 groups += [[one] for one in group] if len(group) > 1 else []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,6 +137,24 @@ def test_decide__declared_and_true__joins_and_says_so(tmp_path: Path) -> None:
 
     assert scorer.max_batch > 1
     assert scorer.ways.reason == "joins requests: the serving config declares that its rows are independent"
+
+
+def test_decide__handed_a_decision_that_was_never_come_to__examples_are_asked_all_the_same(tmp_path: Path) -> None:
+    hostile(tmp_path, "centring", independent=True)
+    scorer = Scorer(tmp_path / "model", "7", rows_independent=True)
+    scorer.warm_up(Ways(reason="one request at a time: nothing could be decided"))
+
+    assert "example row" in scorer.ways.objection
+
+
+def test_decide__handed_an_alarm__does_not_join_again(cancer_model: Path) -> None:
+    first, later = Scorer(cancer_model, "7"), Scorer(cancer_model, "7")
+    first.warm_up()
+    later.warm_up(msgspec.structs.replace(first.ways, joins=False, alarm=DIFFERENCE))
+
+    assert first.ways.joins
+    assert (later.ways.joins, later.ways.objection, later.ways.alarm) == (False, DIFFERENCE, "")
+    assert (later.ways.native, later.ways.forms) == (first.ways.native, first.ways.forms)
 
 
 def test_decide__known_parts__joins_without_being_told(cancer_model: Path) -> None:

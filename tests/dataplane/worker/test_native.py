@@ -249,12 +249,28 @@ def test_score__empty_params_or_an_index__answered_alone(tmp_path: Path, field: 
     assert scorer.score(INVOCATIONS, bodies) == [scorer.score_one(INVOCATIONS, body) for body in bodies]
 
 
+def test_score__answer_is_no_array_any_more__general_way_from_then_on_and_says_so(tmp_path: Path) -> None:
+    class Wavering(mlflow.pyfunc.PythonModel):
+        def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+            answers = (model_input["x"] * 2).to_numpy()
+            return answers.tolist() if (model_input["x"] == 4711).any() else answers
+
+    scorer = load(tmp_path, Wavering())
+    before = scorer.ways
+    answers = [scorer.score(INVOCATIONS, [split(value)])[0].body for value in (4711.0, 1.0)]
+
+    assert answers == [b'{"predictions": [9422.0]}', b'{"predictions": [2.0]}']
+    assert (before.native, scorer.ways.native, scorer.ways.forms) == ("frame", "", [])
+    assert set(scorer.ways.given_up) == {*FORMS, "oip_columns", "oip_matrix"}
+
+
 def test_warm_up__proof_fails_itself__answered_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equivalence, "rows_for", lambda *_: 1 / 0)
     scorer = load(tmp_path, Doubling(), independent=True)
 
     assert (scorer.ways.native, scorer.max_batch) == ("", 1)
     assert "nothing could be decided (ZeroDivisionError" in scorer.ways.reason
+    assert not scorer.ways.is_decided
     assert json.loads(scorer.score(INVOCATIONS, [split(1.0)])[0].body) == {"predictions": [2.0]}
 
 
