@@ -86,6 +86,8 @@ def _types_of(schema: Any) -> "dict[str, str]":
 def _as_told(array: np.ndarray, kind: str) -> np.ndarray:
     """The array in the type that the signature tells, when that changes no value."""
     wanted = OF_SCHEMA.get(kind)
+    if wanted is not None and isinstance(array, np.ma.MaskedArray) and not np.ma.is_masked(array):
+        array = np.asarray(array)
     if wanted is None or array.dtype == wanted or array.dtype.kind not in "biuf":
         return _all_missing(array, wanted) if wanted is not None and array.dtype == np.object_ else array
     is_float = np.dtype(wanted).kind == "f"
@@ -143,8 +145,7 @@ def _of_series(series: "pd.Series[Any]") -> np.ndarray:
     if kind == "f":
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     own = getattr(series.dtype, "numpy_dtype", np.dtype({"b": "?", "i": "i8", "u": "u8"}[kind]))
-    if not series.hasnans:
-        return np.asarray(series.to_numpy(dtype=own))
+    # Masked though nothing is missing: what the next rows have changes nothing of the datatype.
     return with_missing(np.asarray(series.to_numpy(dtype=own, na_value=own.type(0))), series.isna().to_numpy())
 
 

@@ -153,8 +153,10 @@ def _as_texts(array: "np.ndarray") -> "np.ndarray":
 def encode_tensor(name: str, array: "np.ndarray", as_binary: bool) -> "tuple[dict[str, Any], bytes | None]":
     """One output tensor as it stands in the answer's JSON, and its bytes when they follow behind the JSON."""
     array = array.reshape(1) if array.ndim == 0 else array
-    if np.ma.is_masked(array):
-        return _encode_masked(name, array, as_binary), None
+    if isinstance(array, np.ma.MaskedArray):
+        if not as_binary:
+            return _with_null(name, array), None
+        array = _with_nan(name, array)
     datatype, array = _typed(np.asarray(array))
     tensor: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": datatype}
     if as_binary:
@@ -172,12 +174,25 @@ def encode_tensor(name: str, array: "np.ndarray", as_binary: bool) -> "tuple[dic
     return tensor, None
 
 
-def _encode_masked(name: str, array: "np.ndarray", as_binary: bool) -> "dict[str, Any]":
-    """A tensor of integers or booleans with missing values, which are null. Raises BadInput where there is no null."""
-    datatype = datatype_of(array.dtype)
-    if as_binary:
-        raise BadInput(f'output "{name}" has missing values, for which {datatype} has no binary form: ask for JSON')
-    return {"name": name, "shape": list(array.shape), "datatype": datatype, "data": array.reshape(-1).tolist()}
+def _with_null(name: str, array: "np.ndarray") -> "dict[str, Any]":
+    """A tensor of integers or booleans of which some may be missing."""
+    return {
+        "name": name,
+        "shape": list(array.shape),
+        "datatype": datatype_of(array.dtype),
+        "data": array.reshape(-1).tolist(),
+    }
+
+
+def _with_nan(name: str, array: "np.ndarray") -> "np.ndarray":
+    """The same for binary data, which knows what is missing only among floating-point numbers.
+
+    Raises BadInput when those cannot be exact.
+    """
+    wide: np.ndarray = np.ma.filled(array.astype(np.float64), np.nan)
+    if bool((np.abs(wide) >= EXACT_MAX).any()):
+        raise BadInput(f'output "{name}" has missing values and integers too large for FP64: ask for JSON')
+    return wide
 
 
 def datatype_of(kind: Any) -> str:

@@ -238,9 +238,35 @@ def test_answer__signature_tells_the_type__whatever_numbers_come(
     assert (output["name"], output["datatype"], output["data"]) == ("y", datatype, data)
 
 
-def test_answer__missing_integer_in_binary__refused_with_a_sentence() -> None:
-    with pytest.raises(BadInput, match="has missing values, for which INT64 has no binary form"):
-        protocol.answer({"parameters": {"binary_data_output": True}}, [1, None], "e", "7")
+def binary_output(result: Any) -> tuple[str, list[Any]]:
+    """Datatype and values of the only output as binary data."""
+    answer = protocol.answer({"parameters": {"binary_data_output": True}}, result, "e", "7")
+    assert answer.header_length is not None
+    (output,) = json.loads(answer.body[: answer.header_length])["outputs"]
+    raw = memoryview(answer.body)[answer.header_length :]
+    return output["datatype"], binary.decode("x", output["datatype"], raw, output["shape"][0]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("result", "values"),
+    [
+        (pd.Series([1, None], dtype="Int64"), [1.0, None]),
+        (pd.Series([1, 2], dtype="Int64"), [1.0, 2.0]),
+        (pd.Series([True, None], dtype="boolean"), [1.0, None]),
+        ([1, None], [1.0, None]),
+    ],
+)
+def test_answer__type_that_knows_missing_values_in_binary__floating_point_whatever_is_there(
+    result: Any, values: list[Any]
+) -> None:
+    datatype, seen = binary_output(result)
+
+    assert (datatype, [None if value != value else value for value in seen]) == ("FP64", values)
+
+
+def test_answer__missing_among_integers_that_fp64_cannot_hold_in_binary__refused_with_a_sentence() -> None:
+    with pytest.raises(BadInput, match="too large for FP64: ask for JSON"):
+        binary_output([2**60, None])
 
 
 REFUSED_JSON: dict[str, tuple[dict[str, Any], str]] = {
