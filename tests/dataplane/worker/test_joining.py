@@ -29,7 +29,7 @@ from tests.support.folders import short_folder
 from tests.support.waiting import until
 
 INVOCATIONS = RequestHeader("invocations", content_type="application/json")
-CLIENTS = 8
+GATEWAYS = 8
 ROUNDS = 12
 
 
@@ -166,13 +166,20 @@ def test_decide__known_parts__joins_without_being_told(cancer_model: Path) -> No
     )
 
 
-class Client(threading.Thread):
-    """Asks the worker again and again; keeps what does not follow from its own request."""
+def gathered(value: float) -> list[bytes]:
+    """What a gateway gathers of several clients: some lack a value, right after one that does not."""
+    return [ask(None, value), ask(None), ask(value), ask(3 * value), ask(value, None)]
 
-    def __init__(self, path: Path, mine: float, wanted: Any) -> None:
+
+class Gateway(threading.Thread):
+    """Asks the worker for several clients in one frame, again and again; keeps what does not follow from each request
+    alone.
+    """
+
+    def __init__(self, path: Path, value: float, wanted: Any) -> None:
         super().__init__()
         self._path = path
-        self._mine = mine
+        self._value = value
         self._wanted = wanted
         self.wrong: list[Any] = []
 
@@ -180,7 +187,7 @@ class Client(threading.Thread):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
             peer.connect(str(self._path))
             buffer = FrameBuffer(AnswerHeader)
-            bodies = [ask(None), ask(self._mine), ask(None, self._mine)]
+            bodies = gathered(self._value)
             header = RequestHeader("invocations", 1, content_type="application/json", sizes=[len(b) for b in bodies])
             for _ in range(ROUNDS):
                 peer.sendall(encode_frame(header, b"".join(bodies)))
@@ -201,17 +208,17 @@ def test_serve__many_clients_at_once__no_value_of_one_in_the_answer_of_another(
     with short_folder() as folder:
         server = WorkerServer(scorer, folder / "w.sock")
         server.listen_in_background()
-        clients = []
-        for number in range(CLIENTS):
-            mine = 10.0 ** (number + 1)
-            wanted = [scorer.score_one(INVOCATIONS, body).body for body in (ask(None), ask(mine), ask(None, mine))]
-            clients.append(Client(folder / "w.sock", mine, wanted))
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
+        gateways = []
+        for number in range(GATEWAYS):
+            value = 10.0 ** (number + 1)
+            wanted = [scorer.score_one(INVOCATIONS, body).body for body in gathered(value)]
+            gateways.append(Gateway(folder / "w.sock", value, wanted))
+        for gateway in gateways:
+            gateway.start()
+        for gateway in gateways:
+            gateway.join()
 
-    assert [client.wrong for client in clients] == [[]] * CLIENTS
+    assert [gateway.wrong for gateway in gateways] == [[]] * GATEWAYS
 
 
 def test_replay__joined_answer_differs_from_the_one_alone__joining_ends_at_once_and_is_told(
