@@ -8,16 +8,21 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import msgspec
+import numpy as np
+import pandas as pd
 import pytest
+from mlflow.models import infer_signature
 
-from dataplane.agent import kept_ways
+from dataplane.agent import kept_ways, replica_runner
 from dataplane.agent.config import AgentConfig
 from dataplane.agent.kept_ways import KeptWays
 from dataplane.agent.loop import Agent
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation
 from dataplane.wire.digest import digest
+from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
 from dataplane.wire.worker_ways import Ways
 from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - a fixture
 from tests.support.folders import short_folder
@@ -147,6 +152,70 @@ async def test_start__two_replicas_and_a_later_one__decided_once_and_all_agree(
     assert (decided.native, decided.joins, len(decided.forms)) == ("array", True, 6)
     assert row(agent, "r-3").ways == told
     assert warmed(agent, "r-3")["forms"] == ["inputs"]
+
+
+class LeaksLate(mlflow.pyfunc.PythonModel):
+    """Answers each row for itself, until it was asked for many at once."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        self.leaks = getattr(self, "leaks", False) or len(model_input) > 60
+        return model_input["x"].to_numpy() + (model_input["x"].sum() if self.leaks else 0.0)
+
+
+async def ask_together(agent: Agent, *values: list[float]) -> list[Any]:
+    """The answers to requests that a gateway has gathered in one frame."""
+    address = row(agent, "r-1").address.removeprefix("unix:")
+    reader, writer = await asyncio.open_unix_connection(address)
+    bodies = [json.dumps({"inputs": {"x": rows}}).encode() for rows in values]
+    header = RequestHeader("invocations", 1, "application/json", sizes=[len(body) for body in bodies])
+    writer.write(encode_frame(header, b"".join(bodies)))
+    answer, body = await read_frame(reader, AnswerHeader)
+    writer.close()
+    answers = []
+    for told in answer.answers or []:
+        answers.append(json.loads(body[: told.size])["predictions"])
+        body = body[told.size :]
+    return answers
+
+
+@pytest.mark.slow
+async def test_serve__declared_model_mixes_rows_after_all__replay_ends_it_tells_the_agent_and_it_stays_so(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_runner, "PING_EVERY_S", 0.1)
+    monkeypatch.setattr(replica_runner, "WATCH_S", 0.1)
+    example = pd.DataFrame({"x": [1.0, 2.5, 7.0]})
+    signature = infer_signature(example, np.array([1.0]))
+    options = {"signature": signature, "input_example": example, "pip_requirements": ["mlflow"]}
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=LeaksLate(), **options)
+    declared = {"digest": digest(tmp_path / "model"), "python": "3.11", "rows_independent": True}
+    agent.reconcile([goal(tmp_path / "model", **declared)])
+    await until_ready(agent, "r-1")
+    before = row(agent, "r-1").ways
+    await ask_together(agent, [1.0] * 100, [1.0])
+    mixed = await ask_together(agent, [1.0], [2.0])
+
+    def alarm() -> str:
+        ways = row(agent, "r-1").ways
+        return ways.alarm if ways else ""
+
+    await auntil(lambda: bool(alarm()), "the replay has told what it found", seen=agent.report)
+    apart = await ask_together(agent, [1.0], [2.0])
+    agent.reconcile([])
+    await auntil(lambda: not agent.report().replicas, "the replica is gone")
+    agent.reconcile([goal(tmp_path / "model", **declared)])
+    await until_ready(agent, "r-1")
+    again = row(agent, "r-1").ways
+
+    assert before is not None
+    assert before.joins
+    assert (mixed, apart) == ([[4.0], [5.0]], [[2.0], [4.0]])
+    assert again is not None
+    assert (again.joins, again.objection, again.alarm) == (
+        False,
+        "a request was answered otherwise together with others than alone",
+        "",
+    )
 
 
 @pytest.mark.slow
