@@ -1,5 +1,6 @@
 """Which models are known to be row-wise: whole, exactly, and by what they are made of."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 from mlflow.models import infer_signature
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
@@ -158,6 +160,17 @@ def test_judge__made_of_known_parts__is_known(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", KNOWN)
+def test_known__row_alone_among_others_and_backwards__the_same(name: str) -> None:
+    model, data = KNOWN[name]
+    model.fit(data, TARGET)
+    alone = np.concatenate([model.predict(data.iloc[place : place + 1]) for place in range(len(data))])
+
+    assert model.predict(data) == pytest.approx(alone)
+    assert model.predict(data[::-1])[::-1] == pytest.approx(alone)
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_judge__one_part_is_not_known__says_which(name: str, tmp_path: Path) -> None:
     model, data, sentence = UNKNOWN[name]
@@ -184,6 +197,27 @@ def test_judge__asked_otherwise__known_verbs_only(verb: str, is_known: bool, tmp
     model = saved(LogisticRegression().fit(NUMBERS, TARGET), NUMBERS, tmp_path, pyfunc_predict_fn=verb)
 
     assert row_wise.judge(model).is_known is is_known
+
+
+@pytest.mark.parametrize("kind", ["XGBClassifier", "XGBRegressor", "XGBRFClassifier", "Booster"])
+def test_judge__xgboost__is_known_through_its_own_flavour(kind: str, tmp_path: Path) -> None:
+    if kind == "Booster":
+        model = xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(NUMBERS, label=TARGET), 2)
+    else:
+        model = getattr(xgboost, kind)(n_estimators=2).fit(NUMBERS, TARGET)
+    mlflow.xgboost.save_model(model, tmp_path / "model", pip_requirements=["mlflow"])
+    found = row_wise.judge(mlflow.pyfunc.load_model(str(tmp_path / "model")))
+
+    assert found.is_known, found.reason
+    assert "Booster" in found.reason
+
+
+def test_judge__lightgbm__is_known_through_its_own_flavour(tmp_path: Path) -> None:
+    model = lightgbm.LGBMRegressor(n_estimators=2, verbose=-1).fit(NUMBERS, TARGET)
+    mlflow.lightgbm.save_model(model.booster_, tmp_path / "model", pip_requirements=["mlflow"])
+    found = row_wise.judge(mlflow.pyfunc.load_model(str(tmp_path / "model")))
+
+    assert (found.is_known, "Booster" in found.reason) == (True, True), found.reason
 
 
 def _patch_object(model: Any) -> Callable[[], None]:
@@ -225,8 +259,6 @@ def test_judge__known_class_that_was_changed__is_not_known(
 
 
 def test_table__every_class_of_scikit_learn__exists() -> None:
-    import importlib
-
     for path in row_wise.KNOWN:
         module, _, name = path.rpartition(".")
         if module.startswith(("sklearn", "lightgbm", "scipy")):
