@@ -154,8 +154,18 @@ class ServingForm(forms.Form):
     )
     max_body_bytes = forms.IntegerField(label="Largest body (bytes)")
     max_batch_rows = forms.IntegerField(label="Requests per batch", help_text="1: never predicted together.")
+    rows_independent = forms.BooleanField(
+        required=False,
+        label="Rows are independent: requests of different clients may be predicted together",
+        help_text="Only for models that answer each row by itself. Those made of known classes need no word of yours.",
+    )
     max_batch_delay_ms = forms.IntegerField(
         label="Longest wait for a batch (ms)", help_text="While all replicas are busy."
+    )
+    nan_literal = forms.BooleanField(
+        required=False,
+        label="NaN and Infinity as MLflow writes them",
+        help_text="In answers of its protocol. Else they are null, which every JSON parser reads.",
     )
     retry_on_stable = forms.BooleanField(
         required=False, label="The stable arm answers what no replica of another arm could begin"

@@ -121,6 +121,11 @@ class ReplicaRow:
         return self.observed.message if self.observed else ""
 
     @property
+    def ways(self) -> dict[str, Any]:
+        """How its worker answers, empty while that is not known."""
+        return self.observed.ways if self.observed else {}
+
+    @property
     def purpose(self) -> str:
         """Why the replica runs: the arm it serves, `kept warm`, or `draining`."""
         if not self.replica.wanted:

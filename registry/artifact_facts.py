@@ -5,6 +5,7 @@ Reads text, never loads a model.
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 TEXT_MAX_BYTES = 256 * 1024
 EXAMPLE_MAX_BYTES = 64 * 1024
 REQUIREMENTS_MAX = 500
+BUILD_REQUIREMENTS_MAX = 20
 FLAVORS_MAX = 30
 DEPTH_MAX = 30
 
@@ -45,6 +47,7 @@ def artifact_facts(root: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     facts = {
         "flavors": sorted(_word(name, 60) for name in flavors)[:FLAVORS_MAX],
         "requirements": _requirements(root),
+        "build_requirements": _build_requirements(root),
         "python": _word(python.get("python_version"), 20),
         "input_example": _input_example(root, mlmodel),
         "mlflow_version": _word(mlmodel.get("mlflow_version"), 20),
@@ -89,6 +92,17 @@ def _json(text: str) -> Any:
 def _requirements(root: Path) -> list[str]:
     lines = [line.strip() for line in read_text(root / "requirements.txt").splitlines()]
     return [line[:300].replace("\0", "") for line in lines if line and not line.startswith("#")][:REQUIREMENTS_MAX]
+
+
+def _build_requirements(root: Path) -> list[str]:
+    """What MLflow installs before the requirements, without pip: an environment is built without it."""
+    try:
+        value = yaml.safe_load(read_text(root / "python_env.yaml")) or {}
+    except (yaml.YAMLError, RecursionError):
+        return []
+    lines = value.get("build_dependencies") if isinstance(value, dict) else None
+    words = [_word(line, 300).strip() for line in lines] if isinstance(lines, list) else []
+    return [word for word in words if word and not re.match(r"pip\b", word)][:BUILD_REQUIREMENTS_MAX]
 
 
 def _input_example(root: Path, mlmodel: dict[str, Any]) -> Any:

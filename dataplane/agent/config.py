@@ -34,6 +34,10 @@ class AgentConfig:
         return self.data_dir / "logs" / "workers"
 
     @property
+    def ways(self) -> Path:
+        return self.data_dir / "ways"
+
+    @property
     def environments(self) -> Path:
         return self.data_dir / "environments"
 

@@ -11,6 +11,7 @@ import structlog
 
 from dataplane.agent import worker_process
 from dataplane.agent.config import AgentConfig
+from dataplane.agent.kept_ways import KeptWays
 from dataplane.agent.python_environments import Environments
 from dataplane.agent.replica_runner import ReplicaRunner
 from dataplane.agent.templates import Templates
@@ -34,6 +35,7 @@ class Agent:
         self._boot = str(uuid.uuid4())
         self._environments = Environments(config.environments)
         self._templates = Templates(config)
+        self._kept_ways = KeptWays(config.ways)
         self._runners: dict[str, ReplicaRunner] = {}
         self._ending: dict[str, tuple[ReplicaRunner, asyncio.Task[None]]] = {}
         self._orphans: dict[str, Record] = {}
@@ -65,7 +67,7 @@ class Agent:
             self._begin(record.goal, adopted=record)
 
     def _begin(self, goal: ReplicaGoal, adopted: Record | None = None) -> None:
-        runner = ReplicaRunner(self._config, self._environments, self._templates, goal, self._news.set)
+        runner = ReplicaRunner(self._config, self._environments, self._templates, self._kept_ways, goal, self._news.set)
         self._runners[runner.id] = runner
         runner.begin(adopted)
 

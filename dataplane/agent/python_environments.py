@@ -71,17 +71,30 @@ def key_of(lines: list[str], python: str) -> str:
 
 
 def satisfied_here(lines: list[str]) -> bool:
-    """Whether this process's own environment meets every requirement."""
-    for requirement in parse(lines):
-        if requirement.marker and not requirement.marker.evaluate():
-            continue
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            return False
-        if not requirement.specifier.contains(version, prereleases=True):
-            return False
-    return True
+    """Whether this process's own environment meets every requirement, with the extras that it names."""
+    return all(_is_met(requirement, frozenset()) for requirement in parse(lines))
+
+
+def _is_met(requirement: Requirement, above: frozenset[tuple[str, str]], extra: str = "") -> bool:
+    """Whether a requirement is met; `above` are the extras that are being looked at already, which may name each
+    other.
+    """
+    if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+        return True
+    try:
+        version = importlib.metadata.version(requirement.name)
+        needed = importlib.metadata.requires(requirement.name) if requirement.extras else None
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    if not requirement.specifier.contains(version, prereleases=True):
+        return False
+    return all(
+        _is_met(part, above | {(requirement.name, own)}, own)
+        for own in requirement.extras
+        if (requirement.name, own) not in above
+        for part in map(Requirement, needed or ())
+        if part.marker and not part.marker.evaluate({"extra": ""})
+    )
 
 
 @dataclass
@@ -107,13 +120,17 @@ class Environments:
         self._root = root
         self.builds: dict[str, Build] = {}
 
-    async def python_for(self, lines: list[str], python: str) -> Path:
+    async def python_for(self, lines: list[str], python: str, build_lines: list[str] | None = None) -> Path:
         """The interpreter for these requirements, building its environment first when there is none.
+
+        An environment of its own gets what the version was built with too (`build_lines`): setuptools is imported by
+        libraries that do not require it.
 
         Raises BadRequirement or BuildFailed. A failed build is tried again after `RETRY_AFTER_S` at the earliest.
         """
         if satisfied_here(lines):
             return Path(sys.executable)
+        lines = [*lines, *(build_lines or [])]
         key = key_of(lines, python)
         target = self._root / key
         interpreter = target / "bin" / "python"

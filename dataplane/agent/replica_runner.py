@@ -15,6 +15,7 @@ import structlog
 
 from dataplane.agent import worker_process
 from dataplane.agent.config import AgentConfig
+from dataplane.agent.kept_ways import KeptWays
 from dataplane.agent.memory_gauge import MemoryGauge
 from dataplane.agent.process_exit import Exit, exit_of
 from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments
@@ -23,6 +24,7 @@ from dataplane.agent.worker_process import Record
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation, ReplicaStatus
 from dataplane.wire.worker_start import StartEvent
+from dataplane.wire.worker_ways import Ways
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +54,7 @@ class ReplicaRunner:
         config: AgentConfig,
         environments: Environments,
         templates: Templates,
+        kept_ways: KeptWays,
         goal: ReplicaGoal,
         changed: Callable[[], None],
     ) -> None:
@@ -61,12 +64,15 @@ class ReplicaRunner:
         self.restarts = 0
         self.memory_mb = 0
         self.ready_at: float | None = None
+        self.ways: Ways | None = None
         self.record: Record | None = None
         self._handle: subprocess.Popen[bytes] | None = None
         self._offset = 0
         self._config = config
         self._environments = environments
         self._templates = templates
+        self._kept_ways = kept_ways
+        self._ways_key = ""  # of the worker that was started last
         self._changed = changed
         self._task: asyncio.Task[None] | None = None
 
@@ -102,6 +108,7 @@ class ReplicaRunner:
             memory_mb=self.memory_mb if record else 0,
             digest=self.goal.digest,
             ready_at=self.ready_at,
+            ways=self.ways,
         )
 
     async def stop(self) -> None:
@@ -164,24 +171,45 @@ class ReplicaRunner:
 
     async def _start(self) -> None:
         python = await self._interpreter()
+        self._ways_key = "" if self.goal.runtime else self._kept_ways.key_of(self.goal, python)
+        kept = self._kept_ways.read(self._ways_key)
+        if kept is not None or not self._ways_key:
+            await self._start_with(python, kept)
+            return
+        self._set("starting", "Waits until it is decided how this version answers")
+        async with self._kept_ways.deciding(self._ways_key) as decided:
+            await self._start_with(python, decided)
+            if (ways := await worker_process.ping(str(self._socket))) is not None:
+                self._take_ways(ways)
+
+    async def _start_with(self, python: Path, ways: Ways | None) -> None:
         self._set("starting", "")
         self._socket.unlink(missing_ok=True)
-        await self._fork_or_start(python)
+        await self._fork_or_start(python, ways)
         await self._until_ready()
 
-    async def _fork_or_start(self, python: Path) -> None:
+    def _take_ways(self, ways: Ways) -> None:
+        """Take in what the worker says of how it answers; what is new is kept for the next start."""
+        if ways == self.ways:
+            return
+        self.ways = ways
+        if self._ways_key and ways.is_decided and ways != self._kept_ways.read(self._ways_key):
+            self._kept_ways.keep(self._ways_key, ways)
+        self._changed()
+
+    async def _fork_or_start(self, python: Path, ways: Ways | None) -> None:
         """Fork the worker from a warm template; start it the slower way when there is none that can, or nothing to
         share.
         """
         try:
             if self.goal.runtime:
                 raise NoTemplate("this runtime loads nothing that could be shared")
-            self.record, self._offset = await self._templates.start(self.goal, python, self._socket, self._log)
+            self.record, self._offset = await self._templates.start(self.goal, python, self._socket, self._log, ways)
             self._handle = None
         except (NoTemplate, OSError) as error:
             log.info("replica.not_forked", replica=self.id, why=str(error))
             self.record, self._handle, self._offset = worker_process.start(
-                self.goal, python, self._socket, self._log, self._config.path
+                self.goal, python, self._socket, self._log, self._config.path, ways
             )
         self.record.save(self._config.records)
         self._changed()
@@ -189,7 +217,9 @@ class ReplicaRunner:
     async def _interpreter(self) -> Path:
         self._set("building", "")
         try:
-            return await self._environments.python_for(self.goal.requirements, self.goal.python)
+            return await self._environments.python_for(
+                self.goal.requirements, self.goal.python, self.goal.build_requirements
+            )
         except BadRequirement as error:
             raise Hopeless(f"The version's requirements are refused: {error}.") from error
         except BuildFailed as error:
@@ -247,9 +277,12 @@ class ReplicaRunner:
 
     async def _ping(self, record: Record, missed: int) -> int:
         """How many pings in a row were not answered, with this one. Raises Crashed when there were too many."""
-        missed = 0 if await worker_process.ping(record.socket) else missed + 1
+        ways = await worker_process.ping(record.socket)
+        missed = missed + 1 if ways is None else 0
         if missed >= PINGS_MISSED_MAX:
             raise Crashed("The worker does not answer any more")
+        if ways is not None:
+            self._take_ways(ways)
         if not missed and self.state != "ready":
             self.ready_at = time.time()
             self._set("ready", "")

@@ -19,6 +19,7 @@ from dataplane.agent.config import AgentConfig
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.worker_start import GO, ForkAnswer, ForkRequest
+from dataplane.wire.worker_ways import Ways
 
 log = structlog.get_logger(__name__)
 
@@ -177,7 +178,7 @@ class Templates:
             log.warning("template.failed", python=str(python), why=str(error))
 
     async def start(
-        self, goal: ReplicaGoal, python: Path, socket: Path, worker_log: Path
+        self, goal: ReplicaGoal, python: Path, socket: Path, worker_log: Path, ways: Ways | None = None
     ) -> tuple[worker_process.Record, int]:
         """Fork a worker for a goal; return its record and where its part of the log begins. Raises NoTemplate."""
         home = worker_process.home_of(goal, socket)
@@ -186,7 +187,7 @@ class Templates:
         os.close(descriptor)
         request = ForkRequest(
             module=worker_process.module_of(goal),
-            arguments=worker_process.arguments_of(goal, socket),
+            arguments=worker_process.arguments_of(goal, socket, ways),
             log=str(worker_log),
             home=str(home),
             data_bytes=worker_process.data_limit(goal.memory_limit_mb),

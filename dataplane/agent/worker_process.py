@@ -19,6 +19,7 @@ from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
 from dataplane.wire.shapes import Malformed
 from dataplane.wire.worker_start import StartEvent
+from dataplane.wire.worker_ways import Ways
 from dataplane.worker.threads import THREAD_VARIABLES
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -155,14 +156,19 @@ def module_of(goal: ReplicaGoal) -> str:
     return RUNTIMES[goal.runtime]
 
 
-def arguments_of(goal: ReplicaGoal, socket: Path) -> list[str]:
-    """The command line of a worker, without its interpreter and module."""
+def arguments_of(goal: ReplicaGoal, socket: Path, ways: Ways | None = None) -> list[str]:
+    """The command line of a worker, without its interpreter and module; `ways` were decided at an earlier start."""
     arguments = ["--socket", str(socket), "--artifacts", goal.artifacts, "--digest", goal.digest]
-    return [*arguments, "--model", goal.model, "--version", goal.version]
+    arguments += ["--model", goal.model, "--version", goal.version]
+    if goal.rows_independent:
+        arguments.append("--rows-independent")
+    if goal.nan_literal:
+        arguments.append("--nan-literal")
+    return [*arguments, "--ways", shapes.write(ways).decode()] if ways is not None else arguments
 
 
 def start(
-    goal: ReplicaGoal, python: Path, socket: Path, log: Path, path: str
+    goal: ReplicaGoal, python: Path, socket: Path, log: Path, path: str, ways: Ways | None = None
 ) -> tuple[Record, "subprocess.Popen[bytes]", int]:
     """Start a worker; return its record, its handle, and where its part of the log begins."""
     home = home_of(goal, socket)
@@ -171,7 +177,7 @@ def start(
     memory_mb = goal.memory_limit_mb
     try:
         handle = subprocess.Popen(
-            [str(python), "-m", module_of(goal), *arguments_of(goal, socket)],
+            [str(python), "-m", module_of(goal), *arguments_of(goal, socket, ways)],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
@@ -215,19 +221,21 @@ def last_line(log: Path, offset: int) -> str:
     return lines[-1].strip()[:300] if lines else ""
 
 
-async def ping(socket: str) -> bool:
-    """Whether the worker answers on its socket in time."""
+async def ping(socket: str) -> Ways | None:
+    """How the worker says that it answers; None when it does not answer on its socket in time."""
     try:
         async with asyncio.timeout(PING_TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(socket)
             try:
                 writer.write(encode_frame(RequestHeader("ping")))
-                header, _ = await read_frame(reader, AnswerHeader)
+                header, body = await read_frame(reader, AnswerHeader)
             finally:
                 writer.close()
-    except (OSError, TimeoutError, FrameError, asyncio.IncompleteReadError):
-        return False
-    return header.status == 200
+        # One that was started by an older agent has nothing to say of it.
+        ways = shapes.read(Ways, body) if body else Ways()
+    except (OSError, TimeoutError, FrameError, Malformed, asyncio.IncompleteReadError):
+        return None
+    return ways if header.status == 200 else None
 
 
 def signal_group(record: Record, number: signal.Signals) -> None:

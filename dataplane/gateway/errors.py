@@ -54,6 +54,15 @@ def too_large(limit: int) -> Refusal:
     return Refusal(413, "BAD_REQUEST", f"The body is larger than this endpoint's limit of {limit} bytes.")
 
 
+def unsupported_encoding(supported: str) -> Refusal:
+    return Refusal(
+        415,
+        "BAD_REQUEST",
+        f"This content encoding is not supported; send one of {supported}.",
+        ((b"accept-encoding", supported.encode()),),
+    )
+
+
 def too_slow(limit_s: float) -> Refusal:
     return Refusal(408, "DEADLINE_EXCEEDED", f"The body did not arrive within {limit_s:g} s.")
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from dataplane.wire.shapes import Count, HeaderText, Number, OptionalAddress, Positive, Text, UnixTime
+from dataplane.wire.worker_ways import Ways
 
 SYNC_BODY_MAX_BYTES = 2 * 1024 * 1024
 REPLICAS_MAX = 10_000
@@ -24,7 +25,8 @@ ReplicaStatus = Literal[
 class ReplicaObservation(Struct, frozen=True):
     """A replica as its agent sees it.
 
-    `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time.
+    `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time. `ways` is what its
+    worker said of how it answers.
     """
 
     id: ReplicaId
@@ -38,6 +40,7 @@ class ReplicaObservation(Struct, frozen=True):
     memory_mb: Count = 0
     digest: HeaderText = ""
     ready_at: UnixTime | None = None
+    ways: Ways | None = None
 
 
 class BuildObservation(Struct, frozen=True):
@@ -66,9 +69,12 @@ class AgentReport(Struct, frozen=True):
 class ReplicaGoal(Struct, frozen=True):
     """A replica that should run: which bytes, in which Python environment, within which limits.
 
-    A higher `generation` replaces the process.
+    A higher `generation` replaces the process. `build_requirements` are installed where the worker gets a Python
+    environment of its own.
 
-    `runtime` names what runs in place of MLflow's model; empty outside of tests and benchmarks.
+    `rows_independent` is the owner's word that rows of different requests may go in one prediction. `nan_literal` asks
+    for Python's NaN and Infinity in answers of MLflow's protocol, where null stands else. `runtime` names what runs in
+    place of MLflow's model; empty outside of tests and benchmarks.
     """
 
     id: ReplicaId
@@ -78,6 +84,7 @@ class ReplicaGoal(Struct, frozen=True):
     digest: HeaderText
     artifacts: str
     requirements: list[str] = []
+    build_requirements: list[str] = []
     python: HeaderText = ""
     memory_limit_mb: Positive = 2048
     cpu_threads: Positive = 1
@@ -87,6 +94,8 @@ class ReplicaGoal(Struct, frozen=True):
     endpoint: str = ""
     environment: str = ""
     runtime: Literal["", "echo"] = ""
+    rows_independent: bool = False
+    nan_literal: bool = False
 
 
 class AgentGoal(Struct, frozen=True):

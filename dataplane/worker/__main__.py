@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dataplane.wire import shapes
 from dataplane.wire.digest import UnsafeArtifact, digest
+from dataplane.wire.worker_ways import Ways
 
 
 def say(event: str, **fields: Any) -> None:
@@ -22,7 +24,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--digest", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--version", required=True)
+    parser.add_argument("--rows-independent", action="store_true")
+    parser.add_argument("--nan-literal", action="store_true")
+    parser.add_argument("--ways", type=kept_ways, default=None)
     return parser.parse_args()
+
+
+def kept_ways(text: str) -> "Ways | None":
+    """What an earlier start decided, None when that cannot be read."""
+    try:
+        return shapes.read(Ways, text.encode())
+    except shapes.Malformed:
+        return None
 
 
 def check_digest(artifacts: Path, wanted: str) -> None:
@@ -42,12 +55,13 @@ def load(options: argparse.Namespace) -> Any:
     # Loads MLflow, which nobody waits for when the artifacts are wrong.
     from dataplane.worker.scorer import Scorer
 
-    scorer = Scorer(options.artifacts, options.version)
+    switches = {"rows_independent": options.rows_independent, "nan_literal": options.nan_literal}
+    scorer = Scorer(options.artifacts, options.version, **switches)
     say("warming")
     began = time.monotonic()
-    has_example = scorer.warm_up()
+    has_example = scorer.warm_up(options.ways)
     warmup_ms = round((time.monotonic() - began) * 1000, 1)
-    say("warmed", warmup_ms=warmup_ms, input_example=has_example, **scorer.paths())
+    say("warmed", warmup_ms=warmup_ms, input_example=has_example, **shapes.plain(scorer.ways))
     return scorer
 
 

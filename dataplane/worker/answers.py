@@ -48,6 +48,13 @@ def numbers_text(array: Any) -> "str | None":
     return None if "n" in text else text
 
 
+def without_literals(text: str) -> str:
+    """JSON in which NaN and the infinities, which are Python's own, are null."""
+    if "NaN" not in text and "Infinity" not in text:
+        return text
+    return json.dumps(json.loads(text, parse_constant=lambda _: None))
+
+
 def json_answer(status: int, value: Any, outcome: "Fault | None" = None) -> Answer:
     """Return `value` as a JSON answer."""
     return Answer(status, json.dumps(value).encode(), JSON, outcome)

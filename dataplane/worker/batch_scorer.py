@@ -1,5 +1,9 @@
-"""How one loaded version answers whole batches: which way was proved at load, and the general way for everything
-else.
+"""How one loaded version answers whole batches: in the ways that were decided before it serves, and the general way for
+everything else.
+
+Native paths are proved equal to the general way by examples. Requests of different clients are joined in one prediction
+only where it is known that rows do not depend on each other: by construction (`row_wise`) or declared by the owner.
+Examples (`veto`) and what is replayed while it serves (`replays`) can only forbid it.
 """
 
 import functools
@@ -7,86 +11,147 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
 from dataplane.wire.frames import RequestHeader
-from dataplane.worker import batching, equivalence
+from dataplane.wire.shapes import cut
+from dataplane.wire.worker_ways import Ways
+from dataplane.worker import batching, equivalence, row_wise, veto
 from dataplane.worker.answers import Answer
 from dataplane.worker.native import predictors
+from dataplane.worker.native.request_forms import TABLES
+from dataplane.worker.replays import Replays
 
 MAX_BATCH = 256
+JOINS = "joins requests"
+APART = "one request at a time"
+NO_ROWS = "the model's answer is no plain array with one entry per row"
+DECLARED = "the serving config declares that its rows are independent"
 # As MLflow reads them: letter case matters to it.
 JSON_TYPES = ("application/json", "application/json; charset=utf-8")
 
 
 class Batches:
-    """Answers batches for a scorer. Before `prove` has run, and where nothing was proved, requests go one by one."""
+    """Answers batches for a scorer. Before `decide` has run, and where nothing was decided, requests go one by one."""
 
-    def __init__(self, scorer: Any) -> None:
+    def __init__(self, scorer: Any, *, rows_independent: bool) -> None:
         self._scorer = scorer
+        self._is_declared = rows_independent
         self._native: batching.Native | None = None
-        self._natively = 0
         self._frames: batching.Frames | None = None
+        self._encode = batching.predictions_encoder(scorer.as_json)
+        self._replays = Replays(scorer.score_one)
+        self.ways = Ways(reason=f"{APART}: nothing is decided yet")
 
     @property
     def max_batch(self) -> int:
         return MAX_BATCH if self._frames is not None else 1
 
-    def paths(self) -> "dict[str, Any]":
-        """The proved paths, for the log."""
-        native = self._native
-        forms = sorted(native.forms.forms) if native else []
-        return {"native": native.predict.name if native else None, "forms": forms, "max_batch": self.max_batch}
-
-    def prove(self, example: "pd.DataFrame | None") -> None:
-        """Find out which requests may be answered natively and which together; `example` is the version's own."""
+    def decide(self, example: "pd.DataFrame | None", kept: "Ways | None" = None) -> None:
+        """Find out which requests may be answered natively and which joined; `example` is the version's own, `kept`
+        what was decided at an earlier start.
+        """
         # What is asked on purpose with wrong values is nobody's mistake to be warned of.
         log = logging.getLogger("mlflow.pyfunc.scoring_server")
         log.disabled = True
         try:
-            self._prove(example)
-        except Exception:  # a version that answers does not fail to start for want of a faster way
+            self.ways = self._decided(example, kept if kept is not None and kept.is_decided else None)
+        except Exception as error:  # a version that answers does not fail to start for want of a faster way
             self._native = self._frames = None
-            logging.getLogger(__name__).warning("nothing is proved: requests are answered one by one", exc_info=True)
+            self.ways = Ways(reason=cut(f"{APART}: nothing could be decided ({type(error).__name__}: {error})"))
+            logging.getLogger(__name__).warning("nothing is decided", exc_info=True)
         finally:
             log.disabled = False
 
-    def _prove(self, example: "pd.DataFrame | None") -> None:
+    def _decided(self, example: "pd.DataFrame | None", kept: "Ways | None") -> Ways:
+        given_up = self._decide_native(example, kept)
+        objection = (kept.objection or kept.alarm) if kept is not None else None
+        found = row_wise.judge(self._scorer.model)
+        reason = DECLARED if self._is_declared and not found.is_known else found.reason
+        if found.is_known or self._is_declared:
+            self._frames = batching.Frames(self._scorer.model, self._scorer.input_schema, self._scorer.as_json)
+            objection = self._objection(example) if objection is None else objection
+        if objection:
+            self._frames, reason = None, objection
+        return Ways(
+            native=self._native.predict.name if self._native else "",
+            forms=sorted(self._native.forms.forms) if self._native else [],
+            given_up={form: cut(why) for form, why in sorted(given_up.items())},
+            joins=self._frames is not None,
+            reason=cut(f"{JOINS if self._frames is not None else APART}: {reason}"),
+            objection=cut(objection or ""),
+        )
+
+    def _objection(self, example: "pd.DataFrame | None") -> str:
+        assert self._frames is not None
+        bodies = veto.requests(self._scorer.input_schema, example)
+        return veto.objection(self._frames, bodies, functools.partial(self._general, False))
+
+    def _decide_native(self, example: "pd.DataFrame | None", kept: "Ways | None") -> "dict[str, str]":
+        """Find the native path and its forms; return why each other form was given up."""
         scorer = self._scorer
         signature = predictors.signature_of(scorer.input_schema)
-        rows: list[Any] = []
-        if signature is not None:
-            rows = equivalence.rows_for(signature, _rows_of(example, signature.names))
-            self._prove_native(signature, rows)
-            table = pd.DataFrame(rows, columns=pd.Index(signature.names))
-        elif example is not None and len(example):
-            table = pd.concat([example] * equivalence.ROWS, ignore_index=True).head(equivalence.ROWS)
-        else:
-            return
-        if equivalence.is_independent(
-            scorer.model.predict, lambda places: _typed(table, places, signature), len(table)
-        ):
-            self._frames = batching.Frames(scorer.model, scorer.input_schema)
-
-    def _prove_native(self, signature: Any, rows: "list[Any]") -> None:
-        scorer = self._scorer
+        if signature is None:
+            return dict.fromkeys(TABLES, "the signature does not name required columns of plain types only")
         if scorer.model.metadata.get_params_schema() is not None:
-            return
+            return dict.fromkeys(TABLES, "the model takes parameters")
+        rows = equivalence.rows_for(signature, _rows_of(example, signature.names))
+        if kept is not None and self._resume(kept, signature, rows[0]):
+            return kept.given_up
+        body = equivalence.bodies("dataframe_split", signature.names, rows[:1])
+        if why := equivalence.too_slow(functools.partial(self._general, False, body)):
+            return dict.fromkeys(predictors.forms_of(signature), why)
+        given_up = dict.fromkeys(predictors.forms_of(signature), "the model shows no function that predicts")
         for forms, predict in predictors.candidates(scorer.model, signature):
-            self._native, self._natively = batching.Native(forms, predict, predictors.NotRows), 0
-            is_proved = equivalence.prove(forms, rows, self._alone, self._general)
-            # What never answered, or gave it up, would only have been compared with itself.
-            if is_proved and self._native is not None and self._natively:
-                return
+            self._native = batching.Native(forms, predict, predictors.NotRows)
+            names = set(forms.forms)
+            try:
+                given_up = equivalence.prove(forms, rows, self._natively, self._general)
+            except predictors.NotRows:
+                given_up = dict.fromkeys(names, NO_ROWS)
+                continue
+            if forms.forms:
+                return given_up
         self._native = None
+        return given_up
 
-    def _alone(self, is_oip: bool, body: bytes) -> Answer:
-        return self.score(_proof_header(is_oip), [body])[0]
+    def _resume(self, kept: Ways, signature: Any, row: Any) -> bool:
+        """Take the native path that was decided earlier; return whether it still holds."""
+        if not kept.native:
+            return True
+        for forms, predict in predictors.candidates(self._scorer.model, signature):
+            if predict.name == kept.native and forms.forms.issuperset(kept.forms):
+                forms.forms &= set(kept.forms)
+                self._native = batching.Native(forms, predict, predictors.NotRows)
+                if equivalence.still_holds(forms, row, self._natively, self._general):
+                    return True
+        self._native = None
+        return False
+
+    def _natively(self, is_oip: bool, body: bytes) -> "Answer | None":
+        """What the native path answers, None when it leaves it. Raises NotRows when it is of no use."""
+        assert self._native is not None
+        answers: list[Answer | None] = [None]
+        self._score_native(self._native, is_oip, _example_header(is_oip), [body], answers)
+        if self._native is None:
+            raise predictors.NotRows
+        return answers[0]
 
     def _general(self, is_oip: bool, body: bytes) -> Answer:
-        answer: Answer = self._scorer.score_one(_proof_header(is_oip), body)
+        answer: Answer = self._scorer.score_one(_example_header(is_oip), body)
         return answer
+
+    def replay(self) -> None:
+        """Ask a joined request again alone, when it is time for it. A difference ends joining at once, for good."""
+        if self._frames is None:
+            return
+        if difference := self._replays.check():
+            self._frames = None
+            why = f"{APART}: {difference}"
+            self.ways = msgspec.structs.replace(self.ways, joins=False, reason=why, alarm=difference)
+            logging.getLogger(__name__).error("joining has ended: %s", difference)
 
     def score(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
         """Answer a batch of one kind."""
@@ -96,7 +161,7 @@ class Batches:
         if self._native is not None and (is_oip or is_json):
             self._score_native(self._native, is_oip, header, bodies, answers)
         if self._frames is not None and is_json and not is_oip:
-            self._score_frames(self._frames, bodies, answers)
+            self._score_frames(self._frames, header, bodies, answers)
         return [
             answer if answer is not None else self._scorer.score_one(header, body)
             for answer, body in zip(answers, bodies, strict=True)
@@ -114,7 +179,7 @@ class Batches:
         if header.op not in ("infer", "invocations"):
             return
         decode: Callable[[bytes], Any] = native.forms.invocations
-        encode: Callable[[Any, Any], Answer] = batching.encode_predictions
+        encode: Callable[[Any, Any], Answer] = self._encode
         if is_oip:
             scorer = self._scorer
             decode = functools.partial(native.forms.oip, header_length=header.header_length)
@@ -128,15 +193,20 @@ class Batches:
             except native.unusable:
                 # Asked again the general way this once; not twice for every request from now on.
                 self._native = None
+                given_up = self.ways.given_up | dict.fromkeys(self.ways.forms, NO_ROWS)
+                self.ways = msgspec.structs.replace(self.ways, native="", forms=[], given_up=given_up)
                 return
             except Exception:  # whatever it is, the general way raises it again for its own request
                 groups += [[one] for one in group] if len(group) > 1 else []
                 continue
-            self._natively += len(group)
             for (place, _), answer in zip(group, scored, strict=True):
                 answers[place] = answer
+            if len(group) > 1:
+                self._replays.offer(header, [bodies[place] for place, _ in group], scored)
 
-    def _score_frames(self, frames: batching.Frames, bodies: "list[bytes]", answers: "list[Any]") -> None:
+    def _score_frames(
+        self, frames: batching.Frames, header: RequestHeader, bodies: "list[bytes]", answers: "list[Any]"
+    ) -> None:
         left = [place for place, answer in enumerate(answers) if answer is None]
         if len(left) < 2:
             return
@@ -150,11 +220,12 @@ class Batches:
                 continue
             for (place, _), answer in zip(group, scored, strict=True):
                 answers[place] = answer
+            self._replays.offer(header, [bodies[place] for place, _ in group], scored)
 
 
-def _proof_header(is_oip: bool) -> RequestHeader:
+def _example_header(is_oip: bool) -> RequestHeader:
     if is_oip:
-        return RequestHeader("infer", model_name="proof")
+        return RequestHeader("infer", model_name="example")
     return RequestHeader("invocations", content_type="application/json")
 
 
@@ -180,13 +251,3 @@ def _rows_of(example: "pd.DataFrame | None", names: "list[str]") -> "list[tuple[
         for row in example[names].itertuples(index=False, name=None)
     ]
     return [row for row in rows if not any(item is None or item != item for item in row)]
-
-
-def _typed(table: pd.DataFrame, places: "list[int]", signature: Any) -> pd.DataFrame:
-    """Rows of the table with the signature's own types, so that MLflow's schema enforcement takes them."""
-    part = table.iloc[places].reset_index(drop=True)
-    if signature is None:
-        return part
-    kinds = {"float": np.float32, "integer": np.int32, "double": np.float64, "long": np.int64, "boolean": np.bool_}
-    wanted = {name: kinds[kind] for name, kind in zip(signature.names, signature.kinds, strict=True) if kind in kinds}
-    return part.astype(wanted)

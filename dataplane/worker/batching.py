@@ -1,5 +1,5 @@
-"""Several requests in one prediction: natively where that was proved, else as one DataFrame where rows do not depend on
-each other.
+"""Several requests in one prediction, for models whose rows are known to be independent: natively where that was
+proved, else as one DataFrame.
 
 A prediction of several requests that fails is asked again request by request: one client's bad row never fails
 another's.
@@ -15,12 +15,17 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc import scoring_server
 
+from dataplane.worker import scoring_code
 from dataplane.worker.answers import Answer, numbers_text
 from dataplane.worker.native.predictors import Predicts
 from dataplane.worker.native.request_forms import Forms, Plain, type_Rows
 from dataplane.worker.oip import protocol
 
 ROWS_MAX = 4096
+
+
+class Unsplit(Exception):
+    """The result of several requests that cannot be told apart."""
 
 
 class Native(NamedTuple):
@@ -65,9 +70,14 @@ def _joined(parts: "list[type_Rows]") -> type_Rows:
     return list(itertools.chain.from_iterable(parts))
 
 
-def encode_predictions(_: Plain, result: np.ndarray) -> Answer:
-    """An array as MLflow's scoring protocol does."""
-    return Answer(200, f'{{"predictions": {numbers_text(result) or json.dumps(result.tolist())}}}'.encode())
+def predictions_encoder(as_json: "Callable[[str], str]") -> "Callable[[Plain, Any], Answer]":
+    """The encoder of an array as MLflow's scoring protocol has it; `as_json` says what becomes of NaN."""
+
+    def encode(_: Plain, result: np.ndarray) -> Answer:
+        text = numbers_text(result) or as_json(json.dumps(result.tolist()))
+        return Answer(200, f'{{"predictions": {text}}}'.encode())
+
+    return encode
 
 
 def oip_encoder(model_name: str, version: str, output_schema: Any) -> "Callable[[Plain, Any], Answer]":
@@ -92,45 +102,71 @@ def oip_encoder(model_name: str, version: str, output_schema: Any) -> "Callable[
 class Frames:
     """Predicts several general requests as one DataFrame, for a model whose rows are independent of each other."""
 
-    def __init__(self, model: Any, schema: Any) -> None:
+    def __init__(self, model: Any, schema: Any, as_json: "Callable[[str], str]") -> None:
         self._model = model
         self._schema = schema
+        self._as_json = as_json
 
     def parse(self, body: bytes) -> "pd.DataFrame | None":
-        """The request as the DataFrame that MLflow makes of it; None when it is none, has parameters or an index, or is
-        malformed.
+        """The request as the DataFrame that MLflow makes of it; None when it is none, has parameters or an index, is
+        malformed, or has a column that its batch mates' values could make one of another type.
         """
         try:
-            parsed = scoring_server._parse_json_data(body, self._model.metadata, self._schema)
+            parsed = scoring_code.parse(body, self._model.metadata, self._schema)
         except Exception:
             return None
         frame = parsed.data
         if not isinstance(frame, pd.DataFrame) or parsed.params is not None or parsed.is_unified_llm_input:
             return None
-        return frame if len(frame) and isinstance(frame.index, pd.RangeIndex) else None
+        is_whole = len(frame) and isinstance(frame.index, pd.RangeIndex)
+        return frame if is_whole and all(map(_is_even, frame.dtypes, map(frame.get, frame.columns))) else None
 
     def score(self, frames: "list[pd.DataFrame]") -> "list[Answer]":
         """Answer requests of the same columns and types in one prediction.
 
-        Raises whatever the model raises, ValueError when it cannot be told apart.
+        Raises whatever the model raises, Unsplit and ValueError when the answers cannot be told apart.
         """
+        parts = self.parts(frames)
+        for part in parts:
+            _check_unmixed(part)
+        return [self.encode(part) for part in parts]
+
+    def parts(self, frames: "list[pd.DataFrame]") -> "list[Any]":
+        """The result of each request out of one prediction. Raises whatever the model raises, Unsplit."""
         result = self._model.predict(pd.concat(frames, ignore_index=True))
-        if len(result) != sum(map(len, frames)):
-            raise ValueError("the result does not have one entry per row")
-        _check_unmixed(result)
-        answers, begin = [], 0
-        for frame in frames:
-            end = begin + len(frame)
-            part = result.iloc[begin:end] if isinstance(result, pd.DataFrame | pd.Series) else result[begin:end]
-            answers.append(Answer(200, _encoded(part)))
-            begin = end
-        return answers
+        _check_rows(result, sum(map(len, frames)))
+        ends = list(itertools.accumulate(map(len, frames)))
+        is_table = isinstance(result, pd.DataFrame | pd.Series)
+        cut = result.iloc if is_table else result
+        return [cut[end - len(frame) : end] for frame, end in zip(frames, ends, strict=True)]
+
+    def encode(self, part: Any) -> Answer:
+        """The answer that carries the result of one request."""
+        text = StringIO()
+        scoring_server.predictions_to_json(part, text)
+        return Answer(200, self._as_json(text.getvalue()).encode())
 
 
-def _encoded(result: Any) -> bytes:
-    text = StringIO()
-    scoring_server.predictions_to_json(result, text)
-    return text.getvalue().encode()
+def _is_even(dtype: Any, column: Any) -> bool:
+    """Whether a column has one type whatever follows it: of objects, only when all are of one kind and none is
+    missing.
+    """
+    if dtype != np.object_:
+        return True
+    kinds = set(map(type, column))
+    return kinds <= {str} or kinds <= {list, dict, np.ndarray}
+
+
+def _check_rows(result: Any, count: int) -> None:
+    """Raise Unsplit unless the result has one entry per row.
+
+    A list of arrays has one per output (`predict_proba` of several outputs), though there be as many by chance.
+    """
+    is_list = isinstance(result, list) and not any(hasattr(item, "__array__") for item in result)
+    if not is_list and not isinstance(result, np.ndarray | pd.DataFrame | pd.Series):
+        raise Unsplit(f"a {type(result).__name__} has no entry per row")
+    if getattr(result, "ndim", 1) == 0 or len(result) != count:
+        raise Unsplit("the result does not have one entry per row")
 
 
 def compatible(frames: "list[tuple[int, pd.DataFrame]]") -> "list[list[tuple[int, pd.DataFrame]]]":

@@ -1,20 +1,19 @@
-"""The proof at load: is a native path equal to pyfunc bit for bit, and may requests be predicted together?
+"""What is found out before a version serves: is a native path equal to pyfunc bit for bit, and in which forms?
 
 Rows come from the version's input example and from a generator with a fixed seed: near the example, far from it, and at
 the edges of each type.
 """
 
-import contextlib
-import functools
 import json
+import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dataplane.worker.answers import Answer
 from dataplane.worker.native.predictors import Signature
@@ -22,17 +21,15 @@ from dataplane.worker.native.request_forms import Forms, type_Row
 
 ROWS = 24
 SINGLES = 6
-ROWS_FOR_TOGETHER_MIN = 4
-GROUPS = 6  # as many times, at most, are all rows asked together
-# A slow model gains little from a native path and must not start late for it: what would take longer is not begun.
-NATIVE_MAX_S = 10.0
-TOGETHER_MAX_S = 10.0
+# Of a slower model a native path would save nothing that its clients could notice.
+SLOW_PREDICTION_S = 0.1
 TRIES = 3
+# Against models that have become slow since: a bound far above what the proof takes of one that is not.
+NATIVE_MAX_S = 120.0
 SCHEDULED = Path("/proc/thread-self/schedstat")
-HOPELESS_FACTOR = 10
 # Two orders of summation may differ in the last digits (BLAS chooses by shape); another batch mate's influence is
-# larger.
-RELATIVE_TOLERANCE = {4: 1e-4, 8: 1e-9}
+# larger. The first is for numbers that were float32.
+RELATIVE_TOLERANCE = (1e-4, 1e-9)
 EDGES: "dict[str, list[Any]]" = {
     "double": [0.0, -0.0, 1.0, -1.0, 1e-308, 1e15, -1e15, 0.1, 3],
     "float": [0.0, -0.0, 1.0, -1.0, 1e-30, 1e10, 0.1, 3],
@@ -44,29 +41,30 @@ EDGES: "dict[str, list[Any]]" = {
 WRONG: "list[Any]" = [None, "text", True, 2**31, 2**70, 1.5, [1.0]]
 
 
-def fits(most_s: float, *asked: "tuple[Callable[[], Any], int]") -> bool:
-    """Whether asking each so many times takes at most `most_s` in all.
+class Stopwatch:
+    """Time since it was made, without the time in which others had the processor: it is about the model alone."""
 
-    The quickest of some tries counts, without the time in which others had the processor: the answer is about the model
-    alone.
+    def __init__(self) -> None:
+        self._began, self._stood_s = time.monotonic(), _stood_s()
+
+    def seconds(self) -> float:
+        """What it shows."""
+        return time.monotonic() - self._began - (_stood_s() - self._stood_s)
+
+
+def too_slow(ask: Callable[[], Any]) -> str:
+    """Why a model is too slow for a native path to be of use; empty when it is not. The quickest of some tries counts.
+
+    So it is a property of the model: a machine that is busy with others makes a try slower, not all of them.
     """
-    spent = needed = 0.0
-    for ask, times in asked:
-        tries: list[float] = []
-        while len(tries) < TRIES:
-            tries.append(_seconds(ask))
-            spent += tries[-1]
-            if spent > most_s or tries[-1] * times > HOPELESS_FACTOR * most_s:
-                return False
-        needed += min(tries) * times
-    return needed <= most_s
-
-
-def _seconds(ask: Callable[[], Any]) -> float:
-    began, stood = time.monotonic(), _stood_s()
-    with contextlib.suppress(Exception):  # a refusal takes its time too
+    quickest = math.inf
+    for _ in range(TRIES):
+        watch = Stopwatch()
         ask()
-    return time.monotonic() - began - (_stood_s() - stood)
+        quickest = min(quickest, watch.seconds())
+        if quickest <= SLOW_PREDICTION_S:
+            return ""
+    return f"one prediction takes {quickest:.2g} s: a quicker way to ask would save nothing"
 
 
 def _stood_s() -> float:
@@ -83,13 +81,14 @@ def rows_for(signature: Signature, example: "list[type_Row]") -> "list[type_Row]
     rows = list(example[: ROWS // 3])
     while len(rows) < ROWS - 3:
         rows.append(
-            tuple(_value(draw, kind, [row[place] for row in example]) for place, kind in enumerate(signature.kinds))
+            tuple(drawn(draw, kind, [row[place] for row in example]) for place, kind in enumerate(signature.kinds))
         )
     edges = [[EDGES[kind][turn % len(EDGES[kind])] for kind in signature.kinds] for turn in range(3)]
     return rows + [tuple(row) for row in edges]
 
 
-def _value(draw: random.Random, kind: str, seen: "list[Any]") -> Any:
+def drawn(draw: random.Random, kind: str, seen: "list[Any]") -> Any:
+    """A value of a plain type, near those that were seen or far from them."""
     base = draw.choice(seen) if seen else None
     if kind in ("double", "float"):
         centre = float(base) if base is not None else draw.uniform(-10, 10)
@@ -122,26 +121,51 @@ def bodies(form: str, names: "list[str]", rows: "list[type_Row]") -> bytes:
 def prove(
     forms: Forms,
     rows: "list[type_Row]",
-    native: Callable[[bool, bytes], Answer],
+    native: Callable[[bool, bytes], "Answer | None"],
     general: Callable[[bool, bytes], Answer],
-) -> bool:
-    """Take away from `forms` each form in which `native` answered anything but what `general` answered; return whether
-    any is left.
+) -> "dict[str, str]":
+    """Take away from `forms` each form in which `native` answered anything but what `general` answered; say of each
+    why.
 
-    Both are called with (is it OIP, body). Values of wrong types are asked too: their errors must be the same.
+    Both are called with (is it OIP, body); `native` gives None for what it leaves to the general way. Values of wrong
+    types are asked too: their errors must be the same. All forms are asked the same before any is asked more.
     """
     groups = [rows, *([row] for row in rows[:SINGLES]), *([row] for row in rows[-3:]), *_spoiled(rows)]
-    asked = {
-        form: [(form.startswith("oip"), bodies(form, forms.names, group)) for group in groups] for form in forms.forms
-    }
-    together, alone = (functools.partial(general, *request) for request in asked[min(asked)][:2])
-    # Each request is asked twice, natively and the general way; most of them are one row.
-    if not fits(NATIVE_MAX_S, (alone, 2 * len(asked) * len(groups)), (together, 2 * len(asked))):
-        forms.forms.clear()
-    for form in sorted(forms.forms):
-        if any(native(*request) != general(*request) for request in asked[form]):
-            forms.forms.discard(form)
-    return bool(forms.forms)
+    given_up: dict[str, str] = {}
+    answered: Counter[str] = Counter()
+    watch = Stopwatch()
+    for group in groups:
+        for form in sorted(forms.forms - given_up.keys()):
+            request = form.startswith("oip"), bodies(form, forms.names, group)
+            if watch.seconds() > NATIVE_MAX_S:
+                given_up |= dict.fromkeys(forms.forms - given_up.keys(), f"not decided within {NATIVE_MAX_S:g} s")
+                break
+            answer = native(*request)
+            answered[form] += answer is not None
+            if answer is not None and answer != (wanted := general(*request)):
+                given_up[form] = _difference(answer, wanted, len(group))
+    unused = {form for form in forms.forms - given_up.keys() if not answered[form]}
+    given_up |= dict.fromkeys(unused, "no request in it was answered natively")
+    forms.forms -= given_up.keys()
+    return given_up
+
+
+def _difference(answer: Answer, wanted: Answer, rows: int) -> str:
+    asked = "one row" if rows == 1 else f"{rows} rows"
+    if answer.status != wanted.status:
+        return f"{asked} were answered with status {answer.status} instead of {wanted.status}"
+    return f"{asked} were answered with other bytes than MLflow's"
+
+
+def still_holds(
+    forms: Forms,
+    row: type_Row,
+    native: Callable[[bool, bytes], "Answer | None"],
+    general: Callable[[bool, bytes], Answer],
+) -> bool:
+    """The cheap look at a start that has been told what was proved: one request in each form."""
+    asked = [(form.startswith("oip"), bodies(form, forms.names, [row])) for form in sorted(forms.forms)]
+    return all(native(*request) == general(*request) for request in asked)
 
 
 def _spoiled(rows: "list[type_Row]") -> "list[list[type_Row]]":
@@ -150,56 +174,28 @@ def _spoiled(rows: "list[type_Row]") -> "list[list[type_Row]]":
     return [*spoiled, [rows[0], (*rows[1][:-1], None)]]
 
 
-def is_independent(predict: Callable[[Any], Any], take: Callable[[list[int]], Any], count: int) -> bool:
-    """Whether the result of a row is the same alone, with others, and in another order.
-
-    `take` gives input rows by their numbers.
-
-    Rows that the model refuses alone are left out; with fewer than `ROWS_FOR_TOGETHER_MIN` left there is no proof.
-    """
-    everything = list(range(count))
-    if not fits(TOGETHER_MAX_S, (lambda: predict(take([0])), count), (lambda: predict(take(everything)), GROUPS)):
+def is_close(one: Answer, other: Answer) -> bool:
+    """Whether two answers to one request are the same but for the last digits of their numbers."""
+    if one[:1] + one[2:] != other[:1] + other[2:]:
         return False
-    alone: dict[int, Any] = {}
-    for place in everything:
-        try:
-            alone[place] = _entries(predict(take([place])), 1)[0]
-        except Exception:  # noqa: S112 - whatever a model raises: this row proves nothing
-            continue
-    places = list(alone)
-    if len(places) < ROWS_FOR_TOGETHER_MIN:
-        return False
-    groups = [places, places[::-1], places[: len(places) // 2], places[1::2], [*places, *places]]
+    if one.body == other.body:
+        return True
     try:
-        return all(
-            _is_close(entry, alone[place])
-            for group in groups
-            for place, entry in zip(group, _entries(predict(take(group)), len(group)), strict=True)
-        )
-    except Exception:
+        return _is_close(json.loads(one.body), json.loads(other.body))
+    except ValueError:
         return False
-
-
-def _entries(result: Any, count: int) -> "list[Any]":
-    """A result cut into one entry per row. Raises ValueError when it has another length."""
-    if isinstance(result, pd.DataFrame):
-        entries: list[Any] = result.to_dict(orient="records")
-    elif isinstance(result, np.ndarray | pd.Series | list):
-        entries = list(result)
-    else:
-        raise ValueError(f"{type(result).__name__} has no rows")
-    if len(entries) != count:
-        raise ValueError(f"{len(entries)} results for {count} rows")
-    return entries
 
 
 def _is_close(one: Any, other: Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_is_close(one[key], other[key]) for key in one)
-    first, second = np.asarray(one), np.asarray(other)
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    if first.dtype.kind not in "fc":
-        return bool(np.array_equal(first, second))
-    tolerance = RELATIVE_TOLERANCE.get(first.dtype.itemsize, 1e-2)
-    return bool(np.allclose(first, second, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True))
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_close, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        with np.errstate(over="ignore"):
+            was_float32 = all(float(np.float32(value)) == value for value in (one, other))
+        tolerance = RELATIVE_TOLERANCE[0 if was_float32 else 1]
+        is_missing = math.isnan(one) and math.isnan(other)
+        return is_missing or math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance * 1e-3)
+    # Numbers of either kind: a missing value makes floating-point numbers of its mates' integers.
+    return bool(one == other)

@@ -4,17 +4,20 @@ import json
 import os
 import warnings
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
+import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 from dataplane.wire.frames import RequestHeader
-from dataplane.worker import streaming
-from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer
+from dataplane.wire.worker_ways import Ways
+from dataplane.worker import scoring_code, streaming
+from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer, without_literals
 from dataplane.worker.batch_scorer import Batches
 from dataplane.worker.oip import protocol
 
@@ -31,24 +34,31 @@ NAMELESS = "X does not have valid feature names"
 class Scorer:
     """One loaded version. `max_batch` is how many requests it takes at once, 1 when they must stay apart."""
 
-    def __init__(self, artifacts: Path, version: str) -> None:
+    def __init__(
+        self, artifacts: Path, version: str, *, rows_independent: bool = False, nan_literal: bool = False
+    ) -> None:
         os.environ["IS_IN_MLFLOW_SERVING_ENVIRONMENT"] = "true"
         warnings.filterwarnings("ignore", message=NAMELESS)
         self._artifacts = artifacts
         self.version = version
+        self._nan_literal = nan_literal
         self.model = mlflow.pyfunc.load_model(str(artifacts))
         self.input_schema = self.model.metadata.get_input_schema()
         self.output_schema = self.model.metadata.get_output_schema()
-        self._batches = Batches(self)
+        # Of a model whose type hints are its signature; MLflow before 2.20 knows none.
+        is_from_hints = getattr(self.model.metadata, "_is_signature_from_type_hint", None)
+        self._takes_a_list = bool(is_from_hints and is_from_hints())
+        self._batches = Batches(self, rows_independent=rows_independent)
 
     @property
     def max_batch(self) -> int:
         return self._batches.max_batch
 
-    def warm_up(self) -> bool:
+    def warm_up(self, kept: "Ways | None" = None) -> bool:
         """Answer the version's own input example once; return whether it has one. Raises RuntimeError when that fails.
 
-        Afterwards it is known which requests may be answered natively and which together.
+        Afterwards it is decided which requests are answered natively and which joined; `kept` is what an earlier start
+        of the same files in the same environment decided.
         """
         example = self._example()
         if example is not None:
@@ -57,29 +67,30 @@ class Scorer:
                 raise RuntimeError(
                     f"the input example was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}"
                 )
-        self._batches.prove(self._example_frame(example))
+        self._batches.decide(self._example_frame(example), kept)
         return example is not None
 
-    def paths(self) -> "dict[str, Any]":
-        """How requests are answered, for the log: the native path and its forms, and whether requests go together."""
-        return self._batches.paths()
+    @property
+    def ways(self) -> Ways:
+        """How requests are answered, and why so."""
+        return self._batches.ways
+
+    def replay(self) -> None:
+        """Look, while nothing else is asked, whether joined requests were answered as they would have been alone."""
+        self._batches.replay()
 
     def _example(self) -> bytes | None:
         stored = self._artifacts / SERVING_EXAMPLE
         if stored.is_file():
             return stored.read_bytes()
-        if not self.model.metadata.saved_input_example_info:
-            return None
-        example = self.model.metadata.load_input_example(str(self._artifacts))
-        converted = mlflow.models.convert_input_example_to_serving_input(example)
-        return converted.encode() if isinstance(converted, str) else json.dumps(converted).encode()
+        return scoring_code.serving_example(self.model.metadata, str(self._artifacts))
 
     def _example_frame(self, example: bytes | None) -> pd.DataFrame | None:
         """The input example as a DataFrame, None when it is none."""
         if example is None:
             return None
         try:
-            data = scoring_server._parse_json_data(example, self.model.metadata, self.input_schema).data
+            data = scoring_code.parse(example, self.model.metadata, self.input_schema).data
             frame = pd.DataFrame(data) if isinstance(data, dict) else data
         except Exception:  # several tensors, for example, are no table
             return None
@@ -107,14 +118,33 @@ class Scorer:
     def invocations(self, body: bytes, content_type: str) -> Answer:
         """Answer a request of MLflow's scoring protocol."""
         try:
-            result = scoring_server.invocations(body, content_type or "", self.model, self.input_schema)
+            result = scoring_code.respond(body, content_type or "", self.model, self.input_schema)
         except MlflowException as error:
-            return self.refusal(error)
+            refused = self.refusal(error)
+            is_clients = refused.outcome == SERVER_ERROR and self._has_no_rows(body, content_type)
+            return refused._replace(outcome=CLIENT_ERROR) if is_clients else refused
         except Exception as error:  # where MLflow's own server would only say "Internal Server Error"
             return _unexpected(body, error)
         outcome = CLIENT_ERROR if result.status >= 400 else None
         text = result.response
-        return Answer(result.status, text.encode() if isinstance(text, str) else text, result.mimetype, outcome)
+        body = self.as_json(text).encode() if isinstance(text, str) else text
+        return Answer(result.status, body, result.mimetype, outcome)
+
+    def as_json(self, text: str) -> str:
+        """MLflow's JSON as every client can read it, unless the serving config asks for Python's literals."""
+        return text if self._nan_literal else without_literals(text)
+
+    def _has_no_rows(self, body: bytes, content_type: str) -> bool:
+        """Whether a request that the model failed on has no row: no model has an answer to give then."""
+        try:
+            if content_type.startswith("text/csv"):
+                return not len(scoring_server.parse_csv_input(StringIO(body.decode()), self.input_schema))
+            data = scoring_code.parse(body, self.model.metadata, self.input_schema).data
+            if isinstance(data, dict):
+                return bool(data) and all(np.size(value) == 0 for value in data.values())
+            return len(data) == 0
+        except Exception:  # what cannot be read was not given to the model
+            return False
 
     def refusal(self, error: MlflowException) -> Answer:
         """MLflow's own answer for an error, without its stack trace; it says what the model raised."""
@@ -130,11 +160,11 @@ class Scorer:
 
     def infer(self, body: bytes, model_name: str, header_length: int | None = None) -> Answer:
         """Answer an OIP v2 inference request."""
+        tensors: list[tuple[str, np.ndarray]] = []
         try:
             request = protocol.parse_request(body, header_length)
-            data = protocol.model_input(
-                [protocol.decode_tensor(tensor) for tensor in request["inputs"]], self.input_schema
-            )
+            tensors = [protocol.decode_tensor(tensor) for tensor in request["inputs"]]
+            data = protocol.model_input(tensors, self.input_schema, as_list=self._takes_a_list)
             result = self._predict(data, self._params(request))
             return protocol.answer(request, result, model_name, self.version, self.output_schema)
         except BadInput as error:
@@ -142,7 +172,10 @@ class Scorer:
         except MlflowException as error:
             return json_answer(400, {"error": error.message}, CLIENT_ERROR)
         except Exception as error:  # whatever a model raises is its failure, not the client's
-            return json_answer(500, {"error": f"the model raised {type(error).__name__}: {error}"}, SERVER_ERROR)
+            raised = f"the model raised {type(error).__name__}: {error}"
+            if tensors and all(array.ndim and array.shape[0] == 0 for _, array in tensors):
+                return json_answer(400, {"error": f"the batch has no rows; {raised}"}, CLIENT_ERROR)
+            return json_answer(500, {"error": raised}, SERVER_ERROR)
 
     def _params(self, request: "dict[str, Any]") -> "dict[str, Any] | None":
         schema = self.model.metadata.get_params_schema()

@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from dataplane.wire.frames import (
     RequestHeader,
     encode_frame,
 )
+from dataplane.wire.worker_ways import Ways
 from dataplane.worker.answers import SERVER_ERROR, Answer, json_answer
 
 SOCKET_MODE = 0o600
@@ -33,6 +35,7 @@ FINISH_TIMEOUT_S = 30.0
 READ_BYTES = 256 * 1024
 BACKLOG = 64
 STREAMS_MAX = 64
+REPLAY_EVERY_S = 1.0
 EVENT_STREAM = "text/event-stream"
 CANCELLED = AnswerRow(0, 0)
 
@@ -40,10 +43,17 @@ CANCELLED = AnswerRow(0, 0)
 class Scores(Protocol):
     """What the server needs of a scorer.
 
-    `max_batch` is how many requests it takes at once; 1 when they must stay apart.
+    `max_batch` is how many requests it takes at once; 1 when they must stay apart. `ways` says why. `replay` is called
+    now and then while nothing is asked.
     """
 
-    max_batch: int
+    @property
+    def max_batch(self) -> int: ...
+
+    @property
+    def ways(self) -> Ways: ...
+
+    def replay(self) -> None: ...
 
     def score(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]": ...
 
@@ -67,8 +77,7 @@ class WorkerServer:
         signal.set_wakeup_fd(teller.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        listener = self._listen()
-        threading.Thread(target=self._accept, args=(listener,), daemon=True, name="accept").start()
+        listener = self.listen_in_background()
         if on_listening:
             on_listening()
         told.recv(1)
@@ -79,6 +88,13 @@ class WorkerServer:
         for connection in open_ones:
             connection.thread.join(FINISH_TIMEOUT_S)
         self._path.unlink(missing_ok=True)
+
+    def listen_in_background(self) -> socket.socket:
+        """Answer on threads of its own; return the listening socket."""
+        listener = self._listen()
+        threading.Thread(target=self._accept, args=(listener,), daemon=True, name="accept").start()
+        threading.Thread(target=self._replay, daemon=True, name="replay").start()
+        return listener
 
     def _listen(self) -> socket.socket:
         self._path.unlink(missing_ok=True)
@@ -103,9 +119,19 @@ class WorkerServer:
             connection.on_end = self._connections.discard
             connection.thread.start()
 
+    def _replay(self) -> None:
+        while True:
+            time.sleep(REPLAY_EVERY_S)
+            # Whoever asks comes first.
+            if self._predicting.acquire(blocking=False):
+                try:
+                    self._scorer.replay()
+                finally:
+                    self._predicting.release()
+
     def _answers(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
         if header.op == "ping":
-            return [Answer(200, b"")]
+            return [Answer(200, shapes.write(self._scorer.ways))]
         if header.op == "hello":
             return [Answer(200, shapes.write(Hello(self._scorer.max_batch)))]
         with self._predicting:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 
@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 from dataplane.wire.frames import RequestHeader
+from dataplane.worker import scoring_code
 from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, json_answer
 
 EVENT_STREAM = "text/event-stream"
@@ -27,7 +28,7 @@ def parts(scorer: Any, header: RequestHeader, body: bytes) -> "Iterator[bytes] |
         answer: Answer = scorer.score_one(header, body)
         return answer
     try:
-        parsed = scoring_server._parse_json_data(json.dumps(request), scorer.model.metadata, scorer.input_schema)
+        parsed = scoring_code.parse(json.dumps(request).encode(), scorer.model.metadata, scorer.input_schema)
         stream = iter(scorer.model.predict_stream(parsed.data, params=parsed.params))
         first = next(stream, None)
     except MlflowException as error:
@@ -38,7 +39,7 @@ def parts(scorer: Any, header: RequestHeader, body: bytes) -> "Iterator[bytes] |
     except Exception as error:  # whatever a model raises is its failure, not the client's
         message = f"The model raised {type(error).__name__}: {error}"
         return json_answer(500, {"error_code": "INTERNAL_ERROR", "message": message}, SERVER_ERROR)
-    return _events(itertools.chain([] if first is None else [first], stream))
+    return _events(itertools.chain([] if first is None else [first], stream), scorer.as_json)
 
 
 def _asks(header: RequestHeader, body: bytes) -> "tuple[bool, Any]":
@@ -52,12 +53,12 @@ def _asks(header: RequestHeader, body: bytes) -> "tuple[bool, Any]":
     return wanted or EVENT_STREAM in header.accept, request
 
 
-def _events(chunks: "Iterator[Any]") -> "Iterator[bytes]":
+def _events(chunks: "Iterator[Any]", as_json: "Callable[[str], str]") -> "Iterator[bytes]":
     try:
         for chunk in chunks:
             text = StringIO()
             scoring_server.predictions_to_json(chunk, text)
-            yield b"data: " + text.getvalue().encode() + b"\n\n"
+            yield b"data: " + as_json(text.getvalue()).encode() + b"\n\n"
     except Exception as error:  # the status is sent already: the stream itself says how it ended
         failure = json.dumps(
             {"error_code": "INTERNAL_ERROR", "message": f"The model raised {type(error).__name__}: {error}"}

@@ -257,6 +257,8 @@ class ServingChangesSerializer(StrictSerializer):
     keep_previous_s = serializers.IntegerField(required=False)
     max_batch_rows = serializers.IntegerField(required=False)
     max_batch_delay_ms = serializers.IntegerField(required=False)
+    rows_independent = serializers.BooleanField(required=False)
+    nan_literal = serializers.BooleanField(required=False)
     retry_on_stable = serializers.BooleanField(required=False)
     log_share_pct = serializers.DecimalField(required=False, max_digits=6, decimal_places=3)
     log_redacted = serializers.ListField(required=False, child=serializers.CharField(max_length=200))
@@ -287,6 +289,7 @@ class EndpointDetailSerializer(EndpointSerializer):
                 "purpose": row.purpose,
                 "state": row.state,
                 "message": row.message,
+                "ways": row.ways,
                 "restarts": row.observed.restarts if row.observed else 0,
                 "memory_mb": row.observed.memory_mb if row.observed else 0,
             }

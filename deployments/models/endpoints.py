@@ -32,6 +32,13 @@ class ServingConfig(models.Model):
         default=64, help_text="Requests predicted together; 1: never together."
     )
     max_batch_delay_ms = models.PositiveIntegerField(default=5, help_text="While every replica is busy.")
+    rows_independent = models.BooleanField(
+        default=False,
+        help_text="The model's answer for a row depends on that row alone, though its classes do not show it.",
+    )
+    nan_literal = models.BooleanField(
+        default=False, help_text="NaN and Infinity in answers of MLflow's protocol stay as Python writes them."
+    )
     retry_on_stable = models.BooleanField(
         default=False, help_text="A request that no replica of its arm could begin is answered by the stable arm."
     )

@@ -30,6 +30,7 @@ def _goal(replica: Replica, artifact_set: ArtifactSet) -> ReplicaGoal:
         digest=replica.digest,
         artifacts=str(artifacts.path_of(replica.digest)),
         requirements=[str(line) for line in facts.get("requirements", [])],
+        build_requirements=[str(line) for line in facts.get("build_requirements", [])],
         python=str(facts.get("python", "")),
         memory_limit_mb=config.memory_limit_mb,
         cpu_threads=config.cpu_threads,
@@ -38,4 +39,6 @@ def _goal(replica: Replica, artifact_set: ArtifactSet) -> ReplicaGoal:
         max_restarts=config.max_restarts,
         endpoint=replica.endpoint.name,
         environment=replica.endpoint.environment.name,
+        rows_independent=config.rows_independent,
+        nan_literal=config.nan_literal,
     )

@@ -6,13 +6,17 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
+from dataplane.wire import shapes
 from dataplane.wire.agent_sync import AgentReport, BuildObservation, ReplicaObservation
 from deployments import limits
 from deployments.journal import announce_endpoint
 from deployments.models import EnvironmentBuild, Replica, ReplicaState
 from mlorch_site.lib import clock
+from registry.selectors import open_findings
+from registry.services import finding_add, version_ways_seen
 
 PLATFORM = "local"
+JOINING_ENDED = "joining_ended"
 
 
 @transaction.atomic
@@ -51,12 +55,41 @@ def _store(agent: str, host: str, seen: ReplicaObservation, old: ReplicaState | 
         "restarts": seen.restarts,
         "message": seen.message,
         "memory_mb": seen.memory_mb,
+        "ways": shapes.plain(seen.ways) if seen.ways is not None else old.ways if old else {},
         "ready_at": now if seen.state == "ready" and ready_at is None else ready_at,
     }
     if old is None or _differ(old, values, *values):
         # Most replicas say the same again and again: nothing is written of them but that they were heard.
         ReplicaState.objects.update_or_create(pk=seen.id, defaults={**values, "reported_at": now})
-    return old is None or _differ(old, values, "state", "message", "address")
+    if seen.ways is not None and (old is None or old.ways != values["ways"]):
+        _keep_as_evidence(seen, values["ways"])
+    if values["ways"].get("alarm") and not (old and old.ways.get("alarm")):
+        _tell_of_alarm(seen, now)
+    return old is None or _differ(old, values, "state", "message", "address", "ways")
+
+
+def _keep_as_evidence(seen: ReplicaObservation, ways: dict[str, Any]) -> None:
+    replica = Replica.objects.filter(pk=seen.id).select_related("version").first()
+    if replica is not None and seen.digest:
+        version_ways_seen(version=replica.version, digest=seen.digest, ways=ways)
+
+
+def _tell_of_alarm(seen: ReplicaObservation, now: datetime) -> None:
+    """Show a finding: somebody may have got an answer that rests on another's data."""
+    replica = Replica.objects.filter(pk=seen.id).select_related("endpoint__environment", "version__model").first()
+    if replica is None or seen.ways is None:
+        return
+    told = open_findings(replica.version.model).filter(kind=JOINING_ENDED, data__replica=seen.id)
+    if told.exists():
+        return
+    version = f"version {replica.version.number} at {replica.endpoint}"
+    finding_add(
+        model=replica.version.model,
+        kind=JOINING_ENDED,
+        summary=f"{version}: {seen.ways.alarm}. Its replica {seen.id} answers one request at a time since.",
+        data={"replica": seen.id, "version": replica.version.number, "endpoint": str(replica.endpoint)},
+        now=now,
+    )
 
 
 def _differ(old: ReplicaState, values: dict[str, Any], *names: str) -> bool:

@@ -33,6 +33,8 @@ class ServingWish:
     keep_previous_s: int = 600
     max_batch_rows: int = 64
     max_batch_delay_ms: int = 5
+    rows_independent: bool = False
+    nan_literal: bool = False
     retry_on_stable: bool = False
     log_share_pct: Decimal = Decimal(0)
     log_redacted: tuple[str, ...] | list[str] = ()
@@ -55,6 +57,7 @@ SERVING_BOUNDS: dict[str, tuple[int, int]] = {
     "log_share_pct": (0, 100),
     "cost_per_replica_hour": (0, 9999),
 }
+SERVING_SWITCHES = ("rows_independent", "nan_literal", "retry_on_stable")
 REDACTED_MAX = 500
 type_ServingValue = int | bool | Decimal | list[str]
 
@@ -120,7 +123,7 @@ def _check_serving(changes: dict[str, type_ServingValue]) -> None:
 
 def _problem_of(name: str, value: type_ServingValue) -> str:
     """What is wrong with one value, empty when nothing is."""
-    if name == "retry_on_stable":
+    if name in SERVING_SWITCHES:
         return "" if isinstance(value, bool) else "true or false"
     if name == "log_redacted":
         is_names = isinstance(value, list) and len(value) <= REDACTED_MAX and all(isinstance(one, str) for one in value)

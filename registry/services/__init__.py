@@ -12,7 +12,14 @@ from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
 from registry.services.models import model_edit
 from registry.services.sync import backend_failed, sync_from_backend
-from registry.services.versions import digest_failed, digest_recheck, digest_waits, digest_want, version_digested
+from registry.services.versions import (
+    digest_failed,
+    digest_recheck,
+    digest_waits,
+    digest_want,
+    version_digested,
+    version_ways_seen,
+)
 
 __all__ = [
     "alias_applied",
@@ -32,4 +39,5 @@ __all__ = [
     "policy_revise",
     "sync_from_backend",
     "version_digested",
+    "version_ways_seen",
 ]

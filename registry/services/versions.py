@@ -77,7 +77,8 @@ def version_digested(
     row.digest_looked_at = looked_at
     row.manifest = [[entry.path, entry.size, entry.sha256] for entry in entries[:MANIFEST_KEPT_MAX]]
     row.size_bytes = sum(entry.size for entry in entries)
-    row.signature, row.evidence = signature, {**row.evidence, **facts}
+    known = row.evidence if before in ("", digest) else {k: v for k, v in row.evidence.items() if k != "ways"}
+    row.signature, row.evidence = signature, {**known, **facts}
     row.save(update_fields=DIGEST_FIELDS)
     if before == digest:
         return row
@@ -90,6 +91,20 @@ def version_digested(
         Finding.objects.create(model=row.model, kind=ARTIFACTS_CHANGED, summary=summary, data=data, found_at=now)
     publish("registry", "version.changed", {"model": row.model.name, "version": row.number})
     return row
+
+
+@transaction.atomic
+def version_ways_seen(*, version: Version, digest: str, ways: dict[str, Any]) -> None:
+    """Keep with the evidence how a worker found that these files answer. An observation: nobody did anything.
+
+    What was found of other files, or is known already, changes nothing.
+    """
+    row = Version.objects.select_for_update().select_related("model").get(pk=version.pk)
+    if row.digest != digest or row.evidence.get("ways") == ways:
+        return
+    row.evidence = {**row.evidence, "ways": ways}
+    row.save(update_fields=["evidence"])
+    publish("registry", "version.changed", {"model": row.model.name, "version": row.number})
 
 
 def digest_waits(*, version: Version, reason: str, now: datetime) -> None:

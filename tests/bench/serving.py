@@ -17,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "var" / "bench"
 LOADS = ((1, 1), (8, 1), (64, 1), (8, 100), (64, 100))  # connections, rows
 OURS = "mlorch"
+# The same pipeline behind code of an author's own: nothing is known of its rows, and no request is joined.
+APART = f"{OURS}, one at a time"
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 15
 GOALS = {(64, 1): 10.0, (8, 1): 4.0, (8, 100): 2.0, (64, 100): 2.0}
@@ -88,7 +91,22 @@ def train(folder: Path) -> tuple[Setting, list[list[float]], list[int]]:
     plain.fit(data.data.to_numpy(), data.target.to_numpy())
     (folder / "model.pickle").write_bytes(pickle.dumps(plain))
     setting = Setting(list(data.data.columns), artifacts, folder / "model.pickle", folder)
+    save_as_own_code(pipeline, folder / "own", infer_signature(data.data, told), data.data.head(3))
     return setting, data.data.to_numpy().tolist(), told.tolist()
+
+
+def save_as_own_code(pipeline: Any, path: Path, signature: Any, example: Any) -> None:
+    """Save the pipeline as a model that only its author knows the inside of."""
+    import mlflow
+
+    class Own(mlflow.pyfunc.PythonModel):
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return self._inner.predict(model_input)
+
+    mlflow.pyfunc.save_model(path, python_model=Own(pipeline), signature=signature, input_example=example)
 
 
 def install(peer: Peer) -> tuple[Path, str]:
@@ -203,7 +221,9 @@ def measure_peer(peer: Peer, setting: Setting, data: list[list[float]], truth: l
     return Result(peer.name, version, runs, unique, resident, unique)
 
 
-def measure_ours(setting: Setting, data: list[list[float]], truth: list[int], seconds: int) -> list[Result]:
+def measure_ours(
+    setting: Setting, data: list[list[float]], truth: list[int], seconds: int, label: str = OURS
+) -> list[Result]:
     """Load gateway and workers by both protocols."""
     port, results = free_port(), []
     site_port = ours.start_site()
@@ -214,7 +234,7 @@ def measure_ours(setting: Setting, data: list[list[float]], truth: list[int], se
         gateway = [sys.executable, "-m", "dataplane.gateway"]
         commands.append((gateway, here | ours.gateway_environment(own, port, site_port)))
         with started(commands, own.folder) as pids:
-            forms = {OURS: (ours.INVOCATIONS, records_split), f"{OURS}, OIP": (ours.INFER, column_tensors)}
+            forms = {label: (ours.INVOCATIONS, records_split), f"{label}, OIP": (ours.INFER, column_tensors)}
             for name, (path, body) in forms.items():
                 url = f"http://127.0.0.1:{port}{path}"
                 bodies = {rows: encoded(_plain(body(own, data[:rows]))) for rows in (1, 100)}
@@ -278,7 +298,10 @@ def main() -> None:
                 peers.append(measure_peer(peer, setting, data, truth, options.seconds))
                 if peers[-1].problem:
                     say(f"    {peers[-1].problem}")
-        results = [*measure_ours(setting, data, truth, options.seconds), *peers]
+        mine = measure_ours(setting, data, truth, options.seconds)
+        own_code = replace(setting, artifacts=Path(folder) / "own")
+        mine += measure_ours(own_code, data, truth, options.seconds, APART)
+        results = [*mine, *peers]
     say(chart.table(results))
     if options.write_docs:
         chart.write(results, ROOT / "docs")

@@ -1,12 +1,15 @@
 """How an endpoint is served: read and revised over REST and in the form, within bounds, by those who may."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
-from deployments.models import ServingConfig
+from deployments.models import Replica, ServingConfig
+from deployments.platforms import local
 from deployments.routes.build import build
+from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from tests.deployments.test_api import client_of
 from tests.deployments.world import World
@@ -59,6 +62,24 @@ def test_patch__viewer__403_names_the_role(world: World, place: dict[str, str]) 
 
     assert client_of(world.people.vik).patch(url, {"replicas": 2}, content_type="application/json").status_code == 403
     assert client_of(world.people.vik).get(url).json()["replicas"] == 1
+
+
+def test_rows_independent__declared__in_the_record_and_in_the_goal_of_the_next_release(
+    world: World, place: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = reverse("endpoint-serving", kwargs=place)
+    assert b"Rows are independent" in signed_in("vik").get(url).content
+    signed_in("mona").post(url, form_of(newest(world), rows_independent="on"))
+    config = newest(world)
+
+    assert (config.revision, config.rows_independent) == (2, True)
+    record = AuditRecord.objects.filter(action="serving_config.revised").latest("pk")
+    assert record.data["changes"]["rows_independent"] == "True"
+    monkeypatch.setattr(local, "artifact_path", lambda version: tmp_path)
+    replica = Replica.objects.get()
+    assert not local.goal_of([replica]).replicas[0].rows_independent
+    replica.serving_config = config
+    assert local.goal_of([replica]).replicas[0].rows_independent
 
 
 def test_form__changed__saved_and_used_by_the_next_release_only(world: World, place: dict[str, str]) -> None:

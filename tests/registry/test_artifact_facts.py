@@ -26,6 +26,22 @@ def test_facts__of_a_usual_version__read(tmp_path):
     assert signature == {"inputs": [{"name": "x", "type": "double"}], "outputs": [{"type": "long"}], "params": None}
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("build_dependencies:\n- pip==23.1\n- setuptools==59.8.0\n- wheel\n", ["setuptools==59.8.0", "wheel"]),
+        ("build_dependencies: 7\n", []),
+        ("build_dependencies: [[a], {b: c}, 1.5]\n", ["1.5"]),
+        ("- a\n", []),
+        ("a: [\n", []),
+    ],
+)
+def test_facts__built_with__read_without_pip(tmp_path, text, wanted):
+    (tmp_path / "python_env.yaml").write_text(text)
+
+    assert artifact_facts(tmp_path)[0]["build_requirements"] == wanted
+
+
 def test_facts__no_files__empty(tmp_path):
     facts, signature = artifact_facts(tmp_path)
     assert (facts["flavors"], facts["requirements"], facts["input_example"], signature) == ([], [], None, None)

@@ -79,6 +79,11 @@ def test_gate__outcome_and_sentence(gate, changes, wanted, words):
         "git+https://evil.example/x",
         "numpy==1; python_version<'3' @ x",
         "file:///etc",
+        "-c constraints.txt",
+        "numpy==1 --hash=sha256:00",
+        "numpy==1 \\",
+        "./wheels/own-1.0-py3-none-any.whl",
+        "numpy==1==2",
     ],
 )
 def test_requirements__that_an_installer_would_follow__fail(line):
@@ -87,8 +92,22 @@ def test_requirements__that_an_installer_would_follow__fail(line):
     assert repr(line) in sentence
 
 
+def test_requirements__built_with_what_an_installer_would_follow__fail():
+    evidence = {"requirements": ["numpy==1"], "build_requirements": ["setuptools", "git+https://evil.example/x"]}
+    found, sentence = outcome("requirements_valid", given(evidence=evidence))
+
+    assert (found, "git+https://evil.example/x" in sentence) == ("fail", True)
+
+
 @pytest.mark.parametrize(
-    "line", ["scikit-learn==1.7.2", "uvicorn[standard]==0.30", "numpy==2.3.4 ; python_version >= '3.11'", "a_b.c~=1.0"]
+    "line",
+    [
+        "scikit-learn==1.7.2",
+        "uvicorn[standard]==0.30",
+        "numpy==2.3.4 ; python_version >= '3.11'",
+        "a_b.c~=1.0",
+        "numpy==2.3.4  # pinned",
+    ],
 )
 def test_requirements__ordinary__do_not_fail(line):
     assert outcome("requirements_valid", given(evidence={"requirements": [line]}))[0] in ("pass", "warn")

@@ -1,5 +1,6 @@
 """The gateway as an ASGI application: every request that the express path of `connection.py` does not take."""
 
+import asyncio
 import json
 from collections.abc import MutableMapping
 from typing import Any
@@ -13,6 +14,7 @@ from dataplane.gateway.errors import Refusal
 from dataplane.gateway.exposition import Exposition
 from dataplane.gateway.http.asgi import RUNNING, Disconnected, read_body, send_reply, type_Receive, type_Send
 from dataplane.gateway.http.calls import call_of, request_id, single, type_Headers
+from dataplane.gateway.http.content_encoding import IDENTITY, decoded, encoding_of
 from dataplane.gateway.http.paths import InferencePath, MetadataPath, path_of
 from dataplane.gateway.http.replies import JSON, HttpReply, refused, reply_to
 from dataplane.gateway.state import State
@@ -48,7 +50,10 @@ class App:
             route = self._route(path, headers)
             if method != "POST":
                 raise errors.wrong_method("POST")
+            encoding = encoding_of(headers)
             body = await read_body(headers, receive, route.max_body_bytes)
+            if encoding != IDENTITY:
+                body = await asyncio.to_thread(decoded, encoding, body, route.max_body_bytes)
             return await self._infer(path, headers, body, identity, scope.get(RUNNING))
         if isinstance(path, MetadataPath):
             return await self._metadata(path, method, headers)

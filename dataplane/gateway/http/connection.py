@@ -238,6 +238,7 @@ class Connection(HttpToolsProtocol):
             and not self.expect_100_continue
             and EVENT_STREAM not in headers.get(b"accept", b"")
             and b"upgrade" not in headers
+            and b"content-encoding" not in headers
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
             and not self.flow.write_paused

@@ -1,6 +1,6 @@
 """The native path: the estimator asked directly, without pandas or MLflow's checks per call.
 
-Used only where `proof.py` found it equal.
+Used only where `equivalence.py` found it equal.
 """
 
 import re
@@ -130,12 +130,19 @@ def signature_of(schema: Any) -> "Signature | None":
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return None
     kinds = [getattr(getattr(column, "type", None), "name", "") for column in schema.inputs]
-    if not kinds or any(kind not in PLAIN for kind in kinds) or not all(column.required for column in schema.inputs):
+    # MLflow before 2.10 says it the other way round.
+    required = all(getattr(column, "required", not getattr(column, "optional", False)) for column in schema.inputs)
+    if not kinds or any(kind not in PLAIN for kind in kinds) or not required:
         return None
     names = list(schema.input_names())
     if len(set(names)) != len(names) or not all(isinstance(name, str) and not UNFIT.search(name) for name in names):
         return None
     return Signature(names, kinds)
+
+
+def forms_of(signature: Signature) -> "set[str]":
+    """The forms that a native path could take."""
+    return Forms(signature.names, signature.kinds).forms
 
 
 def candidates(model: Any, signature: Signature) -> "list[tuple[Forms, Predicts]]":

@@ -16,6 +16,8 @@ from dataplane.worker.native import fp64_tensors
 PLAIN = {"double": float, "float": float, "long": int, "integer": int, "boolean": bool, "string": str}
 # Beyond it a JSON integer is not exactly a double, and MLflow refuses what is not exact.
 EXACT_INTEGER_MAX = 2**53
+# MLflow's own forms, each of which has a plain one.
+TABLES = ("dataframe_split", "dataframe_records", "instances", "inputs")
 type_Row = tuple[Any, ...]
 # Tensors are a matrix of doubles already.
 type_Rows = list[type_Row] | np.ndarray
@@ -36,7 +38,7 @@ class Forms:
         types = [PLAIN[kind] for kind in kinds]
         self.names = names
         self.kinds = kinds
-        self.forms = {"dataframe_split", "dataframe_records", "instances", "inputs"}
+        self.forms = set(TABLES)
         self._invocations = msgspec.json.Decoder(_invocations_type(names, types))
         self._tensors = None
         if set(kinds) == {"double"}:

@@ -1,4 +1,4 @@
-"""What an MLflow model takes and gives, as tensors of the Open Inference Protocol v2.
+"""What an MLflow model takes, as tensors of the Open Inference Protocol v2.
 
 A column schema is one tensor per column of shape [n] or [n, 1], or one tensor [n, columns] in the order of the
 signature. A column of arrays is one tensor [n, …]; a column of objects is BYTES with the JSON of each. A tensor schema
@@ -31,31 +31,52 @@ PLATFORM = "mlflow_pyfunc"
 STRUCTURES = ("Object", "Map", "AnyType")
 
 
-def model_input(tensors: "list[tuple[str, np.ndarray]]", schema: Any) -> Any:
-    """What `pyfunc.predict` takes, out of decoded tensors and the model's input schema (None without signature)."""
+def model_input(tensors: "list[tuple[str, np.ndarray]]", schema: Any, *, as_list: bool = False) -> Any:
+    """What `pyfunc.predict` takes, out of decoded tensors and the model's input schema (None without signature).
+
+    A model whose type hints are its signature takes a list (`as_list`).
+    """
     names = [name for name, _ in tensors]
     if len(set(names)) != len(names):
         raise BadInput("two tensors have the same name")
     if schema is not None and schema.is_tensor_spec():
         return _tensor_input(tensors, schema)
-    if len(tensors) == 1 and not (schema is not None and _is_one_column(schema, names[0])):
+    if as_list and not (schema is not None and schema.has_input_names()):
+        return _list_input(tensors, schema)
+    if len(tensors) == 1 and not _is_a_column(schema, *tensors[0]):
         array = tensors[0][1]
         if array.ndim == 2:
             return _matrix_input(array, schema)
         if schema is None and array.ndim != 1:
             return array
     kinds = _column_kinds(schema)
-    columns = {name: _column(name, array, kinds.get(name, "")) for name, array in tensors}
+    # Columns of a table that came from numpy have numbers for names; in a request they are text.
+    own = {str(name): name for name in kinds}
+    columns = {own.get(name, name): _column(name, array, kinds.get(own.get(name, name), "")) for name, array in tensors}
     if len({len(column) for column in columns.values()}) != 1:
         raise BadInput("all columns must have the same number of rows")
     return _fit_columns(pd.DataFrame(columns), kinds)
 
 
-def _is_one_column(schema: Any, name: str) -> bool:
-    return bool(schema.has_input_names() and schema.input_names() == [name])
+def _list_input(tensors: "list[tuple[str, np.ndarray]]", schema: Any) -> "list[Any]":
+    if len(tensors) != 1:
+        raise BadInput(f"the model takes one tensor, the request has {len(tensors)}")
+    name, array = tensors[0]
+    kind = kind_of(schema.inputs[0].type) if schema is not None and schema.inputs else ""
+    column = _column(name, array, kind)
+    fitted = _fit_columns(pd.DataFrame({name: column}), {name: kind})[name]
+    return [item.tolist() if isinstance(item, np.ndarray | np.generic) else item for item in fitted.tolist()]
 
 
-def _column_kinds(schema: Any) -> "dict[str, str]":
+def _is_a_column(schema: Any, name: str, array: np.ndarray) -> bool:
+    """Whether a lone tensor is one column of the model: it has its name, and is not as wide as all of them."""
+    if schema is None or not schema.has_input_names():
+        return False
+    names = [str(known) for known in schema.input_names()]
+    return name in names and (len(names) == 1 or array.ndim != 2 or array.shape[1] != len(names))
+
+
+def _column_kinds(schema: Any) -> "dict[Any, str]":
     """The MLflow type of each named column: a name of OF_MLFLOW, "Array", or one of STRUCTURES."""
     if schema is None or not schema.has_input_names():
         return {}
@@ -68,11 +89,26 @@ def kind_of(column_type: Any) -> str:
 
 
 def _column(name: str, array: "np.ndarray", kind: str) -> Any:
-    if kind == "Array" and array.ndim > 1:
+    if kind == "Array" and array.ndim > 1 and not _is_of_texts(array):
         return list(array) if array.ndim == 2 else [row.tolist() for row in array]
     if array.ndim == 0 or array.size != array.shape[0]:
+        if kind == "Array" and array.ndim > 1:
+            return [row.tolist() for row in array]
         raise BadInput(f'tensor "{name}": a column has shape [n] or [n, 1], not {list(array.shape)}')
-    return array.reshape(-1)
+    flat = array.reshape(-1)
+    # Arrays of different lengths have no shape: each comes as its JSON.
+    return _from_json_texts(name, flat) if kind == "Array" and array.ndim == 1 and _is_of_texts(array) else flat
+
+
+def _is_of_texts(array: "np.ndarray") -> bool:
+    return array.dtype == np.object_ and all(isinstance(item, str) for item in array.reshape(-1).tolist())
+
+
+def _from_json_texts(name: str, texts: "np.ndarray") -> "np.ndarray":
+    try:
+        return binary.objects([item if item is None else json.loads(item) for item in texts])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadInput(f'tensor "{name}": {error}') from error
 
 
 def _tensor_input(tensors: "list[tuple[str, np.ndarray]]", schema: Any) -> Any:
@@ -112,7 +148,7 @@ def _matrix_input(array: "np.ndarray", schema: Any) -> Any:
     return _fit_columns(pd.DataFrame(array, columns=wanted), _column_kinds(schema))
 
 
-def _fit_columns(frame: pd.DataFrame, kinds: "dict[str, str]") -> pd.DataFrame:
+def _fit_columns(frame: pd.DataFrame, kinds: "dict[Any, str]") -> pd.DataFrame:
     """Give datetimes, bytes and structures their types; leave the rest to MLflow's own schema enforcement."""
     for name, kind in kinds.items():
         if name not in frame:
@@ -128,51 +164,12 @@ def _fit_columns(frame: pd.DataFrame, kinds: "dict[str, str]") -> pd.DataFrame:
             elif kind == "float" and column.dtype == np.float64:
                 frame[name] = column.astype(np.float32)
             elif kind in STRUCTURES:
-                frame[name] = binary.objects([json.loads(item) for item in column])
+                frame[name] = _from_json_texts(name, column.to_numpy())
             elif kind == "string" and any(isinstance(item, bytes) for item in column):
                 raise ValueError("an element is not UTF-8 text")
         except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
             raise BadInput(f'tensor "{name}": {error}') from error
     return frame
-
-
-def named_arrays(result: Any, schema: Any = None) -> "list[tuple[str, np.ndarray]]":
-    """The output tensors of a prediction.
-
-    A DataFrame gives one tensor per column, a dict one per key, a matrix one per column when the signature names as
-    many; anything else gives one, with the name that the signature has for a single output, else `predict`.
-    """
-    if isinstance(result, pd.DataFrame):
-        return [(str(name), _series_array(result.iloc[:, place])) for place, name in enumerate(result.columns)]
-    if isinstance(result, dict):
-        return [(str(name), _array(value)) for name, value in result.items()]
-    names = [str(name) for name in schema.input_names()] if schema is not None and schema.has_input_names() else []
-    array = _series_array(result) if isinstance(result, pd.Series) else _array(result)
-    if len(names) > 1 and array.ndim == 2 and array.shape[1] == len(names):
-        return [(name, array[:, place]) for place, name in enumerate(names)]
-    own = result.name if isinstance(result, pd.Series) else None
-    return [(names[0] if len(names) == 1 else str(own) if own is not None else "predict", array)]
-
-
-def _array(value: Any) -> "np.ndarray":
-    if hasattr(value, "toarray"):
-        value = value.toarray()
-    try:
-        return np.asarray(value)
-    except ValueError:  # rows of different lengths
-        return binary.objects(list(value))
-
-
-def _series_array(series: "pd.Series[Any]") -> "np.ndarray":
-    """The values; of pandas' own number types with missing values as FP64 with NaN, so that they stay numbers."""
-    kind = series.dtype
-    is_number = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
-    values: np.ndarray
-    if is_number and not isinstance(kind, np.dtype) and series.hasnans:
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        values = series.to_numpy()
-    return values
 
 
 def metadata(model_name: str, version: str, signature: Any) -> "dict[str, Any]":
@@ -185,7 +182,8 @@ def metadata(model_name: str, version: str, signature: Any) -> "dict[str, Any]":
 def _specs(schema: Any, fallback: str) -> "list[dict[str, Any]]":
     specs = []
     for number, column in enumerate(schema.inputs):
-        name = column.name or (fallback if len(schema.inputs) == 1 else f"{fallback}-{number}")
+        nameless = fallback if len(schema.inputs) == 1 else f"{fallback}-{number}"
+        name = nameless if column.name is None else column.name
         if schema.is_tensor_spec():
             datatype, shape = datatype_of(column.type), [int(length) for length in column.shape]
         else:

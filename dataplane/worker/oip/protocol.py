@@ -5,7 +5,8 @@ from typing import Any
 
 from dataplane.worker.answers import Answer, BadInput, json_answer
 from dataplane.worker.oip import binary
-from dataplane.worker.oip.model_tensors import metadata, model_input, named_arrays
+from dataplane.worker.oip.model_tensors import metadata, model_input
+from dataplane.worker.oip.output_tensors import named_arrays
 from dataplane.worker.oip.tensors import decode_tensor, encode_tensor
 
 __all__ = ["answer", "decode_tensor", "encode_outputs", "metadata", "model_input", "parse_request"]

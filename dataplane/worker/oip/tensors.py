@@ -2,7 +2,7 @@
 
 In JSON a BYTES element is text. Bytes that are no text go as base64, told by the tensor's parameter `"content_type":
 "base64"`, in both directions. In binary they are what they are. FP16 has no JSON form: an answer in JSON widens it to
-FP32. JSON has no NaN and no infinity: both are null in an answer, and null in a request is NaN.
+FP32. JSON has no NaN and no infinity: both are null in an answer. null in a request is a missing value of any datatype.
 """
 
 import base64
@@ -14,13 +14,16 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dataplane.worker.answers import BadInput
 from dataplane.worker.oip import binary
 
 DATATYPES = (*binary.NUMPY, "BYTES")
 DATATYPE_OF = {np.dtype(kind).newbyteorder("="): datatype for datatype, kind in binary.NUMPY.items()}
-NUMBERS = frozenset((int, float, type(None)))
+NoneType = type(None)
+NUMBERS = frozenset((int, float, NoneType))
+EXACT_MAX = 2.0**53  # up to it a floating-point number is any integer
 ELEMENTS_MAX = 16_000_000
 DIMENSIONS_MAX = 32
 BASE64 = "base64"
@@ -78,13 +81,13 @@ def _flatten(name: str, data: Any) -> "list[Any]":
 def _from_json(name: str, datatype: str, flat: "list[Any]", parameters: "dict[str, Any]") -> "np.ndarray":
     kinds = set(map(type, flat))
     if datatype == "BYTES":
-        if not kinds <= {str}:
-            raise BadInput(f'tensor "{name}": BYTES elements are JSON strings')
+        if not kinds <= {str, NoneType}:
+            raise BadInput(f'tensor "{name}": BYTES elements are JSON strings or null')
         return _texts(name, flat, parameters)
     if datatype == "BOOL":
-        if not kinds <= {bool}:
-            raise BadInput(f'tensor "{name}": BOOL elements are true or false')
-        return np.array(flat, dtype=np.bool_)
+        if not kinds <= {bool, NoneType}:
+            raise BadInput(f'tensor "{name}": BOOL elements are true, false or null')
+        return np.array(flat, dtype=np.object_ if NoneType in kinds else np.bool_)
     if datatype == "FP16":
         raise BadInput(f'tensor "{name}": FP16 has no JSON form; send it as binary tensor data')
     if datatype.startswith("FP"):
@@ -92,11 +95,11 @@ def _from_json(name: str, datatype: str, flat: "list[Any]", parameters: "dict[st
     return _integers(name, datatype, flat, kinds)
 
 
-def _texts(name: str, flat: "list[str]", parameters: "dict[str, Any]") -> "np.ndarray":
+def _texts(name: str, flat: "list[str | None]", parameters: "dict[str, Any]") -> "np.ndarray":
     try:
         if parameters.get("content_type") == BASE64:
-            return binary.objects([base64.b64decode(item, validate=True) for item in flat])
-        "".join(flat).encode()
+            return binary.objects([None if item is None else base64.b64decode(item, validate=True) for item in flat])
+        "".join(item for item in flat if item is not None).encode()
     except (binascii.Error, ValueError) as error:
         kind = "text" if isinstance(error, UnicodeEncodeError) else BASE64
         raise BadInput(f'tensor "{name}": an element is not valid {kind}') from error
@@ -106,12 +109,20 @@ def _texts(name: str, flat: "list[str]", parameters: "dict[str, Any]") -> "np.nd
 def _integers(name: str, datatype: str, flat: "list[Any]", kinds: "set[type]") -> "np.ndarray":
     kind = np.dtype(binary.NUMPY[datatype]).newbyteorder("=")
     try:
-        if kinds <= {int}:
-            return np.array(flat, dtype=kind)
+        if kinds <= {int, NoneType}:
+            whole = np.array([0 if item is None else item for item in flat], dtype=kind)
+            return _with_gaps(whole, flat) if NoneType in kinds else whole
     except OverflowError:
         pass
     limits = np.iinfo(kind)
     raise BadInput(f'tensor "{name}": {datatype} elements are integers from {limits.min} to {limits.max}')
+
+
+def _with_gaps(whole: "np.ndarray", flat: "list[Any]") -> "np.ndarray":
+    """Integers with null among them, as pandas reads them from JSON: floating-point numbers, where those are exact."""
+    if not np.abs(whole.astype(np.float64)).max() < EXACT_MAX:
+        return binary.objects(flat)
+    return np.array([math.nan if item is None else item for item in flat], dtype=np.float64)
 
 
 def _floats(name: str, datatype: str, flat: "list[Any]", kinds: "set[type]") -> "np.ndarray":
@@ -142,7 +153,11 @@ def _as_texts(array: "np.ndarray") -> "np.ndarray":
 def encode_tensor(name: str, array: "np.ndarray", as_binary: bool) -> "tuple[dict[str, Any], bytes | None]":
     """One output tensor as it stands in the answer's JSON, and its bytes when they follow behind the JSON."""
     array = array.reshape(1) if array.ndim == 0 else array
-    datatype, array = _typed(array)
+    if isinstance(array, np.ma.MaskedArray):
+        if not as_binary:
+            return _with_null(name, array), None
+        array = _with_nan(name, array)
+    datatype, array = _typed(np.asarray(array))
     tensor: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": datatype}
     if as_binary:
         raw = binary.encode(datatype, _bytes(array) if datatype == "BYTES" else array)
@@ -157,6 +172,27 @@ def encode_tensor(name: str, array: "np.ndarray", as_binary: bool) -> "tuple[dic
     else:
         tensor["data"] = _json_numbers(array)
     return tensor, None
+
+
+def _with_null(name: str, array: "np.ndarray") -> "dict[str, Any]":
+    """A tensor of integers or booleans of which some may be missing."""
+    return {
+        "name": name,
+        "shape": list(array.shape),
+        "datatype": datatype_of(array.dtype),
+        "data": array.reshape(-1).tolist(),
+    }
+
+
+def _with_nan(name: str, array: "np.ndarray") -> "np.ndarray":
+    """The same for binary data, which knows what is missing only among floating-point numbers.
+
+    Raises BadInput when those cannot be exact.
+    """
+    wide: np.ndarray = np.ma.filled(array.astype(np.float64), np.nan)
+    if bool((np.abs(wide) >= EXACT_MAX).any()):
+        raise BadInput(f'output "{name}" has missing values and integers too large for FP64: ask for JSON')
+    return wide
 
 
 def datatype_of(kind: Any) -> str:
@@ -174,19 +210,47 @@ def _typed(array: "np.ndarray") -> "tuple[str, np.ndarray]":
         texts = np.datetime_as_string(array).astype(object)
         texts[np.isnat(array)] = ""
         return datatype, texts
+    if array.dtype.kind == "m":
+        array = binary.objects([pd.Timedelta(item) for item in array.reshape(-1)]).reshape(array.shape)
     items = [_element(item) for item in array.reshape(-1).tolist()]
     return datatype, binary.objects(items).reshape(array.shape)
 
 
 def _element(item: Any) -> "str | bytes":
-    """What stands for one Python object: missing is empty, a structure is its JSON, dates are ISO 8601."""
+    """What stands for one Python object: missing is empty, a structure is its JSON, times are ISO 8601, anything else
+    is what it says of itself.
+    """
     if isinstance(item, (str, bytes)):
         return item
-    if item is None or item != item or type(item).__name__ in ("NAType", "NaTType"):
+    if item is None or item is pd.NA or item is pd.NaT or (isinstance(item, float) and math.isnan(item)):
         return ""
-    if isinstance(item, (datetime.date, datetime.time)):
-        return item.isoformat()
-    return json.dumps(item, default=str)
+    if isinstance(item, (datetime.date, datetime.time, pd.Timedelta)):
+        return str(item.isoformat())
+    if isinstance(item, datetime.timedelta):
+        return str(pd.Timedelta(item).isoformat())
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    if isinstance(item, (dict, list, tuple, np.ndarray)):
+        return json.dumps(_plain(item))
+    return str(item)
+
+
+def _plain(item: Any) -> Any:
+    """A structure as JSON has it: without NaN and infinity, numbers of numpy as numbers."""
+    if isinstance(item, dict):
+        return {str(name): _plain(value) for name, value in item.items()}
+    if isinstance(item, (list, tuple)):
+        return [_plain(value) for value in item]
+    if isinstance(item, (np.ndarray, np.generic)):
+        return _plain(item.tolist())
+    if isinstance(item, float):
+        return item if math.isfinite(item) else None
+    if isinstance(item, (bool, int, str)):
+        return item
+    if item is None or item is pd.NA or item is pd.NaT:
+        return None
+    text = _element(item)
+    return text if isinstance(text, str) else base64.b64encode(text).decode()
 
 
 def _bytes(array: "np.ndarray") -> "np.ndarray":

@@ -42,6 +42,54 @@ def test_key_of__order_and_case__do_not_matter_but_python_does() -> None:
     assert one != python_environments.key_of(["pandas==3.0", "numpy==2.0"], "3.12.0")
 
 
+class Distributions:
+    """Installed distributions: name → version and what it requires."""
+
+    def __init__(self, **known: tuple[str, list[str]]) -> None:
+        self._known = known
+
+    def version(self, name: str) -> str:
+        if name not in self._known:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return self._known[name][0]
+
+    def requires(self, name: str) -> list[str]:
+        return self._known[name][1]
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("table", True),
+        ("table[sheets]", False),
+        ("table[charts]", True),
+        ("table[charts,sheets]", False),
+        ("table[all]", False),
+        ("table[round]", True),
+        ("table[old]", False),
+        ("table[elsewhere]", True),
+        ("table[unknown]", True),
+    ],
+)
+def test_satisfied_here__extras__are_met_when_what_they_need_is_there(
+    line: str, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = [
+        "base>=1",
+        'openpyxl; extra == "sheets"',
+        'plots>=2; extra == "charts"',
+        'plots>=3; extra == "old"',
+        'table[sheets]; extra == "all"',
+        'table[round]; extra == "round"',
+        'absent; sys_platform == "nowhere" and extra == "elsewhere"',
+    ]
+    installed = Distributions(table=("1.0", needs), plots=("2.1", []), base=("1", []))
+    monkeypatch.setattr(importlib.metadata, "version", installed.version)
+    monkeypatch.setattr(importlib.metadata, "requires", installed.requires)
+
+    assert python_environments.satisfied_here([line]) is wanted
+
+
 def test_satisfied_here__own_versions_yes_others_no() -> None:
     own = importlib.metadata.version("mlflow")
 

@@ -44,6 +44,7 @@ def start_worker(
     *,
     wanted: str = "",
     module: str = "dataplane.worker",
+    arguments: tuple[str, ...] = (),
     environment: dict[str, str] | None = None,
 ) -> tuple[Worker, list[str]]:
     """Start a worker and wait until it says ready or failed; return it with the lines it said."""
@@ -65,6 +66,7 @@ def start_worker(
             "m",
             "--version",
             "7",
+            *arguments,
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

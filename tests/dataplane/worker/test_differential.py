@@ -45,7 +45,7 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "bare": lambda: list(table_cases(models.PLAIN)),
 }
 # What the worker finds out at load: the native path, and whether requests may go together.
-WAYS = {"doubles": ("array", True), "plain": ("frame", True), "mixed": (None, True), "tensor": (None, False)}
+WAYS = {"doubles": ("array", True), "plain": ("frame", True), "mixed": ("", True), "bare": ("", True)}
 
 
 class Difference(NamedTuple):
@@ -96,8 +96,43 @@ def _tells_that_the_answer_has_no_json(_: Reply, ours: Reply) -> bool:
     return ours[:2] == (500, JSON) and ours.outcome == "server_error" and "TypeError: " in _content(ours)["message"]
 
 
+def _has_no_rows(case: Case) -> bool:
+    try:
+        content = json.loads(case.body)
+    except ValueError:
+        return case.content_type.startswith("text/csv") and case.body.count(b"\n") <= 1 if case.content_type else False
+    if not isinstance(content, dict):
+        return False
+    split = content.get("dataframe_split")
+    rows = [split.get("data") or []] if isinstance(split, dict) else list(content.values())
+    return any(part == [] or (isinstance(part, dict) and part and not any(part.values())) for part in rows)
+
+
+def _is_the_clients_error(theirs: Reply, ours: Reply) -> bool:
+    return (
+        _tells_what_the_model_raised(theirs, ours._replace(outcome="server_error")) and ours.outcome == "client_error"
+    )
+
+
+def _with_null(body: bytes) -> bytes:
+    """The body without Python's own literals."""
+    try:
+        seen: list[str] = []
+        content = json.loads(body, parse_constant=seen.append)
+    except (ValueError, RecursionError):
+        return body
+    return json.dumps(content).encode() if seen else body
+
+
 # Where several apply, the first counts.
 INTENDED = {
+    "NaN and the infinities are null, unless the serving config asks for Python's literals": Difference(
+        lambda _, theirs: theirs.status == 200 and _with_null(theirs.body) != theirs.body,
+        lambda theirs, ours: ours == theirs._replace(body=_with_null(theirs.body)),
+    ),
+    "a batch without rows on which the model fails is the client's error": Difference(
+        lambda case, theirs: _says(theirs, MODEL_RAISED) and _has_no_rows(case), _is_the_clients_error
+    ),
     "a model's failure is told by what it raised, without the stack trace, and is not the client's error": Difference(
         lambda _, theirs: _says(theirs, MODEL_RAISED), _tells_what_the_model_raised
     ),
@@ -158,7 +193,7 @@ def test_invocations__each_body_alone_and_with_others__answered_as_mlflow_does(m
         seen = [worker.ask(case) for case in cases]
         seen_together = together(worker, in_json)
 
-    assert (ways["native"], ways["max_batch"] > 1) == WAYS.get(model, (None, False))
+    assert (ways["native"], ways["joins"]) == WAYS.get(model, ("", True))
     alone = dict(zip(cases, seen, strict=True))
     differing = [
         told(case, MLflow=theirs, worker=ours)

@@ -2,7 +2,10 @@
 clear refusal.
 """
 
+import datetime
 import json
+import uuid
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlflow.types import ColSpec, DataType, Schema
 
 from dataplane.worker.answers import Answer, BadInput
 from dataplane.worker.oip import binary, protocol
@@ -147,7 +151,27 @@ def test_outputs__some_binary__only_those_follow_the_json() -> None:
         ([{"a": 1}, [1, 2]], "BYTES", ['{"a": 1}', "[1, 2]"]),
         ([[1], [1, 2]], "BYTES", ["[1]", "[1, 2]"]),
         (np.array(["2026-01-02", "NaT"], dtype="datetime64[s]"), "BYTES", ["2026-01-02T00:00:00", ""]),
-        (pd.Series([1, None], dtype="Int64"), "FP64", [1.0, None]),
+        (pd.Series([1, None], dtype="Int64"), "INT64", [1, None]),
+        (pd.Series([1.5, None], dtype="Float64"), "FP64", [1.5, None]),
+        (pd.Series([True, None], dtype="boolean"), "BOOL", [True, None]),
+        (pd.Series([None, None], dtype="boolean"), "BOOL", [None, None]),
+        ([1.5, None], "FP64", [1.5, None]),
+        ([1, None], "INT64", [1, None]),
+        ([True, None], "BOOL", [True, None]),
+        ([1, None, 2.5], "FP64", [1.0, None, 2.5]),
+        ([2**63], "UINT64", [2**63]),
+        ([2**63, None], "UINT64", [2**63, None]),
+        ([2**63, -1], "BYTES", [str(2**63), "-1"]),
+        ([2**70], "BYTES", [str(2**70)]),
+        ([2**70, 1.5], "BYTES", [str(2**70), "1.5"]),
+        ([Decimal("1.50"), None], "BYTES", ["1.50", ""]),
+        ([uuid.UUID(int=7)], "BYTES", ["00000000-0000-0000-0000-000000000007"]),
+        ([pd.Timedelta("1h")], "BYTES", ["P0DT1H0M0S"]),
+        (np.array([3600], dtype="timedelta64[s]"), "BYTES", ["P0DT1H0M0S"]),
+        ([datetime.timedelta(hours=1)], "BYTES", ["P0DT1H0M0S"]),
+        ((value for value in [1.5, 2.5]), "FP64", [1.5, 2.5]),
+        ([{"a": np.int64(1), "b": float("nan"), "c": [pd.NA]}], "BYTES", ['{"a": 1, "b": null, "c": [null]}']),
+        (pd.DataFrame({"x": [1.0, 2.0]}), "FP64", [1.0, 2.0]),
         (pd.Series([1, 2], dtype="Int64"), "INT64", [1, 2]),
         (pd.Series(["a", None], dtype="str"), "BYTES", ["a", ""]),
         ([pd.Timestamp("2026-01-02T03:00")], "BYTES", ["2026-01-02T03:00:00"]),
@@ -158,6 +182,91 @@ def test_answer__odd_results__have_a_defined_json_form(result: Any, datatype: st
     (output,) = json.loads(protocol.answer({"inputs": []}, result, "e", "7").body)["outputs"]
 
     assert (output["datatype"], output["data"], output["shape"]) == (datatype, data, [len(data)])
+
+
+MULTI = [np.array([[0.2, 0.8], [0.5, 0.5]]), np.array([[0.1, 0.2, 0.7], [1.0, 0.0, 0.0]])]
+TWICE = pd.DataFrame([[1, 2.5], [3, 4.5]], columns=["a", "a"])
+type_Outputs = list[tuple[str, str, list[int], list[Any]]]
+
+
+@pytest.mark.parametrize(
+    ("result", "wanted"),
+    [
+        (
+            MULTI,
+            [
+                ("predict-0", "FP64", [2, 2], [0.2, 0.8, 0.5, 0.5]),
+                ("predict-1", "FP64", [2, 3], [0.1, 0.2, 0.7, 1, 0, 0]),
+            ],
+        ),
+        (TWICE, [("a", "INT64", [2], [1, 3]), ("a.1", "FP64", [2], [2.5, 4.5])]),
+        (pd.DataFrame({"v": [[1.0, 2.0], [3.0, 4.0]]}), [("v", "FP64", [2, 2], [1, 2, 3, 4])]),
+        (pd.DataFrame({"v": [np.array([1, 2]), np.array([3, 4])]}), [("v", "INT64", [2, 2], [1, 2, 3, 4])]),
+        (pd.DataFrame({"v": [[1.0], [3.0, None]]}), [("v", "BYTES", [2], ["[1.0]", "[3.0, null]"])]),
+        (pd.DataFrame({"v": [["a"], ["b"]]}), [("v", "BYTES", [2, 1], ["a", "b"])]),
+        ({"n": [None, 1.5], "t": ["x", None]}, [("n", "FP64", [2], [None, 1.5]), ("t", "BYTES", [2], ["x", ""])]),
+    ],
+    ids=["several outputs", "a name twice", "lists", "arrays", "different lengths", "texts", "dict"],
+)
+def test_answer__of_several_tensors_or_arrays__has_them_all(result: Any, wanted: type_Outputs) -> None:
+    outputs = json.loads(protocol.answer({"inputs": []}, result, "e", "7").body)["outputs"]
+
+    assert [(one["name"], one["datatype"], one["shape"], one["data"]) for one in outputs] == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "datatype", "data"),
+    [
+        ("double", [1, 2], "FP64", [1.0, 2.0]),
+        ("double", [None, None], "FP64", [None, None]),
+        ("double", [1, None], "FP64", [1.0, None]),
+        ("float", [1.5, 2.5], "FP32", [1.5, 2.5]),
+        ("long", np.array([1, 2], dtype=np.int32), "INT64", [1, 2]),
+        ("long", [None, None], "INT64", [None, None]),
+        ("integer", [1, 2], "INT32", [1, 2]),
+        ("integer", [1, 2**40], "INT64", [1, 2**40]),
+        ("long", [1.5], "FP64", [1.5]),
+        ("string", [None, None], "BYTES", ["", ""]),
+    ],
+)
+def test_answer__signature_tells_the_type__whatever_numbers_come(
+    kind: str, result: Any, datatype: str, data: Any
+) -> None:
+    schema = Schema([ColSpec(DataType[kind], "y")])
+    (output,) = json.loads(protocol.answer({"inputs": []}, result, "e", "7", schema).body)["outputs"]
+
+    assert (output["name"], output["datatype"], output["data"]) == ("y", datatype, data)
+
+
+def binary_output(result: Any) -> tuple[str, list[Any]]:
+    """Datatype and values of the only output as binary data."""
+    answer = protocol.answer({"parameters": {"binary_data_output": True}}, result, "e", "7")
+    assert answer.header_length is not None
+    (output,) = json.loads(answer.body[: answer.header_length])["outputs"]
+    raw = memoryview(answer.body)[answer.header_length :]
+    return output["datatype"], binary.decode("x", output["datatype"], raw, output["shape"][0]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("result", "values"),
+    [
+        (pd.Series([1, None], dtype="Int64"), [1.0, None]),
+        (pd.Series([1, 2], dtype="Int64"), [1.0, 2.0]),
+        (pd.Series([True, None], dtype="boolean"), [1.0, None]),
+        ([1, None], [1.0, None]),
+    ],
+)
+def test_answer__type_that_knows_missing_values_in_binary__floating_point_whatever_is_there(
+    result: Any, values: list[Any]
+) -> None:
+    datatype, seen = binary_output(result)
+
+    assert (datatype, [None if value != value else value for value in seen]) == ("FP64", values)
+
+
+def test_answer__missing_among_integers_that_fp64_cannot_hold_in_binary__refused_with_a_sentence() -> None:
+    with pytest.raises(BadInput, match="too large for FP64: ask for JSON"):
+        binary_output([2**60, None])
 
 
 REFUSED_JSON: dict[str, tuple[dict[str, Any], str]] = {
@@ -183,7 +292,7 @@ REFUSED_JSON: dict[str, tuple[dict[str, Any], str]] = {
     "number as text": (tensor("BYTES", data=[1]), "JSON strings"),
     "half a character": (tensor("BYTES", data=["\ud800"]), "not valid text"),
     "no base64": (tensor("BYTES", data=["%"], parameters={"content_type": "base64"}), "not valid base64"),
-    "null as boolean": (tensor("BOOL", data=[None]), "true or false"),
+    "number as boolean": (tensor("BOOL", data=[1]), "true, false or null"),
     "shared memory": (tensor(parameters={"shared_memory_region": "r"}), "shared memory"),
     "parameters no object": (tensor(data=[1], parameters=3), "must be an object"),
     "binary without header": (tensor(parameters={"binary_data_size": 8}), "Inference-Header-Content-Length"),

@@ -1,0 +1,36 @@
+"""What a version's worker found out about the ways to ask its model: decided before it serves the first time, kept by
+the agent, handed in at the next start (docs/wire.md section 6).
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from dataplane.wire.shapes import Text
+
+FORMS_MAX = 32
+
+Forms = Annotated[list[Text], Meta(max_length=FORMS_MAX)]
+Reasons = Annotated[dict[Text, Text], Meta(max_length=FORMS_MAX)]
+
+
+class Ways(Struct, frozen=True):
+    """How requests are answered: by which native path in which `forms`, and whether those of different clients are
+    joined in one prediction.
+
+    `given_up` says of each other form why, `reason` why requests are joined or not. `objection` is what the examples
+    had against it, `alarm` what was found while it served; either ends it.
+    """
+
+    native: Text = ""
+    forms: Forms = []
+    given_up: Reasons = {}
+    joins: bool = False
+    reason: Text = ""
+    objection: Text = ""
+    alarm: Text = ""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a decision was come to: there is a native path, or a reason why there is none."""
+        return bool(self.native or self.given_up)
