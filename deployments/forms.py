@@ -180,18 +180,20 @@ class ServingForm(forms.Form):
     max_restarts = forms.IntegerField(label="Restarts before a replica fails")
     cost_per_replica_hour = forms.DecimalField(label="Cost per replica and hour", max_digits=9, decimal_places=4)
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
+    expects_revision = forms.IntegerField(widget=forms.HiddenInput, min_value=1)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            is_switch = isinstance(field, forms.BooleanField)
-            field.widget.attrs["class"] = "form-check-input d-block" if is_switch else "form-control"
+        for bound in self.visible_fields():
+            is_switch = isinstance(bound.field, forms.BooleanField)
+            bound.field.widget.attrs["class"] = "form-check-input d-block" if is_switch else "form-control"
 
     @staticmethod
     def initial_of(config: ServingConfig) -> dict[str, Any]:
         """What the form shows of a serving config."""
-        values = {name: getattr(config, name) for name in ServingForm.base_fields if name != "reason"}
-        return {**values, "log_redacted": ", ".join(config.log_redacted)}
+        apart = {"reason", "expects_revision"}
+        values = {name: getattr(config, name) for name in ServingForm.base_fields if name not in apart}
+        return {**values, "log_redacted": ", ".join(config.log_redacted), "expects_revision": config.revision}
 
     def changes(self) -> dict[str, Any]:
         """The values as the service takes them."""

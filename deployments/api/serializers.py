@@ -264,6 +264,7 @@ class ServingChangesSerializer(StrictSerializer):
     log_redacted = serializers.ListField(required=False, child=serializers.CharField(max_length=200))
     cost_per_replica_hour = serializers.DecimalField(required=False, max_digits=9, decimal_places=4)
     reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=2000)
+    expects_revision = serializers.IntegerField(required=False, min_value=1)
 
 
 class EndpointDetailSerializer(EndpointSerializer):

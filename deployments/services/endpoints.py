@@ -86,16 +86,27 @@ def endpoint_create(*, actor: Actor, environment: Environment, name: str, model:
 
 @transaction.atomic
 def serving_config_revise(
-    *, actor: Actor, endpoint: Endpoint, reason: str = "", **changes: type_ServingValue
+    *,
+    actor: Actor,
+    endpoint: Endpoint,
+    reason: str = "",
+    expects_revision: int | None = None,
+    **changes: type_ServingValue,
 ) -> ServingConfig:
     """Add the next revision with `changes` to the newest one. It takes effect with the endpoint's next release.
 
     Returns the newest revision unchanged when nothing would change. Raises Invalid for unknown fields or values out of
-    bounds.
+    bounds, Conflict when `expects_revision` is given and is not the newest any more.
     """
     actor.require(Action.ENDPOINT_MANAGE, endpoint.scopes)
     Endpoint.objects.select_for_update().get(pk=endpoint.pk)
     newest = serving_config_of(endpoint)
+    if expects_revision is not None and expects_revision != newest.revision:
+        raise Conflict(
+            f"{newest.created_by or 'Somebody'} wrote serving config {newest.revision} meanwhile; look at it first.",
+            code="changed_meanwhile",
+            details={"revision": newest.revision},
+        )
     old = ServingWish(**{field.name: getattr(newest, field.name) for field in fields_of(ServingWish)})
     _check_serving(changes)
     new = replace(old, **changes)  # type: ignore[arg-type]

@@ -175,6 +175,8 @@ def endpoint_serving(request: HttpRequest, environment: str, name: str) -> HttpR
     if request.method == "POST" and form.is_valid():
         try:
             config = services.serving_config_revise(actor=actor, endpoint=found, **form.changes())
+        except Conflict as error:
+            form.add_error(None, error.message)
         except Invalid as error:
             for field_name, problem in error.details.items():
                 form.add_error(field_name if field_name in form.fields else None, problem)

@@ -1,6 +1,5 @@
 """How an endpoint is served: read and revised over REST and in the form, within bounds, by those who may."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,7 +64,7 @@ def test_patch__viewer__403_names_the_role(world: World, place: dict[str, str]) 
 
 
 def test_rows_independent__declared__in_the_record_and_in_the_goal_of_the_next_release(
-    world: World, place: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, place: dict[str, str]
 ) -> None:
     url = reverse("endpoint-serving", kwargs=place)
     assert b"Rows are independent" in signed_in("vik").get(url).content
@@ -75,7 +74,6 @@ def test_rows_independent__declared__in_the_record_and_in_the_goal_of_the_next_r
     assert (config.revision, config.rows_independent) == (2, True)
     record = AuditRecord.objects.filter(action="serving_config.revised").latest("pk")
     assert record.data["changes"]["rows_independent"] == "True"
-    monkeypatch.setattr(local, "artifact_path", lambda version: tmp_path)
     replica = Replica.objects.get()
     assert not local.goal_of([replica]).replicas[0].rows_independent
     replica.serving_config = config
@@ -119,3 +117,14 @@ def test_form__viewer__sees_it_and_cannot_save(world: World, place: dict[str, st
     assert b"disabled" in client.get(url).content
     assert client.post(url, form_of(newest(world), replicas=2)).status_code == 403
     assert newest(world).revision == 1
+
+
+def test_form__somebody_wrote_a_revision_meanwhile__nothing_is_overwritten(world: World, place: dict[str, str]) -> None:
+    url = reverse("endpoint-serving", kwargs=place)
+    opened = form_of(newest(world), timeout_ms=700)
+    signed_in("mona").post(url, form_of(newest(world), timeout_ms=900))
+    answer = signed_in("mona").post(url, opened)
+
+    assert answer.status_code == 422
+    assert "mona wrote serving config 2 meanwhile" in answer.content.decode()
+    assert newest(world).timeout_ms == 900
