@@ -24,7 +24,21 @@ def environments(actor: Actor) -> Choices:
     return [("", "Any environment"), *((name, name) for name in names)]
 
 
-class ReleaseFilter(Filters):
+def states() -> Choices:
+    return [("", "In use and retired"), ("in_use", "In use"), ("retired", "Retired")]
+
+
+class FiltersByPlace(Filters):
+    """Filters of which one is an environment, out of those that the person may see."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.request is not None:
+            choices = partial(environments, actor_of(self.request))
+            self.filters["environment"].extra["widget"] = choice_box("Environment", choices)
+
+
+class ReleaseFilter(FiltersByPlace):
     """Releases by status and place; `q` is part of the model's or the endpoint's name."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Model or endpoint"))
@@ -34,20 +48,19 @@ class ReleaseFilter(Filters):
     model = CharFilter("version__model__name", widget=HiddenInput)
     kind = CharFilter(widget=HiddenInput)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.request is not None:
-            choices = partial(environments, actor_of(self.request))
-            self.filters["environment"].extra["widget"] = choice_box("Environment", choices)
-
     def search(self, releases: QuerySet[Release], name: str, text: str) -> QuerySet[Release]:
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
 
 
-class EndpointFilter(Filters):
+class EndpointFilter(FiltersByPlace):
     """Endpoints with `q` in their name or in that of their model."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Search endpoints"))
+    environment = CharFilter("environment__name")
+    state = CharFilter(method="in_state", widget=choice_box("State", states))
+
+    def in_state(self, endpoints: QuerySet[Endpoint], name: str, state: str) -> QuerySet[Endpoint]:
+        return endpoints.filter(retired_at__isnull=state != "retired")
 
     def search(self, endpoints: QuerySet[Endpoint], name: str, text: str) -> QuerySet[Endpoint]:
         return endpoints.filter(Q(name__icontains=text) | Q(model__name__icontains=text))

@@ -132,10 +132,11 @@ class ReplicaRow:
 
 def replicas_of(endpoint: Endpoint) -> list[ReplicaRow]:
     """The endpoint's replicas with what their agents last reported."""
-    arms = {arm.version_id: arm.arm for arm in endpoint.arms.all()}
+    arms = list(endpoint.arms.select_related("release"))
     replicas = list(endpoint.replicas.select_related("version", "serving_config"))
     states = ReplicaState.objects.in_bulk([replica.pk for replica in replicas])
-    return [ReplicaRow(row, states.get(row.pk), arms.get(row.version_id, "")) for row in replicas]
+    serving = {row.pk: next((arm.arm for arm in arms if row.serves(arm.release)), "") for row in replicas}
+    return [ReplicaRow(row, states.get(row.pk), serving[row.pk]) for row in replicas]
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,19 @@ def traffic_rate(environment: str, endpoint: str) -> float:
     return float(rows.aggregate(total=Sum("requests"))["total"] or 0) / RATE_SPAN_S
 
 
+def requests_total(environment: str, endpoint: str, *, minutes: int) -> int:
+    """How often clients asked the endpoint over the last `minutes`."""
+    windows, _ = _last(minutes)
+    rows = windows.filter(environment=environment, endpoint=endpoint).exclude(arm=SHADOW)
+    return int(rows.aggregate(total=Sum("requests"))["total"] or 0)
+
+
+def last_request_at(environment: str, endpoint: str) -> datetime | None:
+    """When a client last asked the endpoint, to the width of the windows that are kept of it."""
+    rows = Window.objects.filter(environment=environment, endpoint=endpoint).exclude(arm=SHADOW)
+    return rows.order_by("-start").values_list("start", flat=True).first()
+
+
 def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
     """Merge windows of several gateways into points of `seconds`, in time order."""
     groups: dict[tuple[int, str, int], list[Window]] = defaultdict(list)

@@ -41,6 +41,14 @@ class GateOutcome(StrEnum):
     SKIPPED = "skipped"
 
 
+class ChangedOutside(StrEnum):
+    """What a rollout does when its version is deleted, made again or changed in MLflow meanwhile."""
+
+    GO_BACK = "go_back"
+    HOLD = "hold"
+    GO_ON = "go_on"
+
+
 class RiskTier(StrEnum):
     LOW = "low"
     MEDIUM = "medium"

@@ -3,7 +3,7 @@
 Those that take an actor are the only way a surface gets a row; hidden and missing look the same.
 """
 
-from pathlib import Path
+from collections.abc import Iterable
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -13,7 +13,8 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
-from registry.models import BackendState, Environment, Finding, Model, Policy, Version
+from registry.lifecycle import VersionStatus
+from registry.models import ArtifactSet, BackendState, Environment, Finding, Model, Policy, Version
 
 MODEL_PREFIX = "model:"
 ENVIRONMENT_PREFIX = "environment:"
@@ -53,11 +54,17 @@ def _require(actor: Actor, action: Action, scopes: list[str]) -> None:
         actor.require(action, scopes)
 
 
-def version_for(actor: Actor, name: str, number: int | str, *, action: Action = Action.VIEW) -> Version:
-    """A version of a model the actor may do `action` on. Raises NotFound or Forbidden."""
+def version_for(
+    actor: Actor, name: str, number: int | str, *, row: int | None = None, action: Action = Action.VIEW
+) -> Version:
+    """A version of a model the actor may do `action` on: the one that has the number now, or one that had it before, by
+    its `row`. Raises NotFound or Forbidden.
+    """
     model = model_for(actor, name, action=action)
     wanted = whole_number(str(number))
-    version = model.versions.select_related("model").filter(number=wanted).first() if wanted is not None else None
+    known = model.versions.select_related("model")
+    rows = known.filter(superseded_at=None) if row is None else known.filter(pk=row)
+    version = rows.filter(number=wanted).first() if wanted is not None else None
     if version is None:
         raise NotFound(f"{name[:100]} has no version {str(number)[:20]}.")
     return version
@@ -85,12 +92,31 @@ def backend_state() -> BackendState:
     return BackendState.objects.get(pk=1)
 
 
-def artifact_path(version: Version) -> Path:
-    """Where the artifacts of a version lie. Raises NotFound while they are not in the store."""
-    path = artifacts.path_of(version.digest) if version.digest else None
-    if path is None or not path.is_dir():
-        raise NotFound(f"The artifacts of {version} are not in the store yet.")
-    return path
+def artifact_sets(digests: Iterable[str]) -> dict[str, ArtifactSet]:
+    """Digest → what lies in the artifact store under it; without those whose files are not there."""
+    return {digest: row for digest, row in ArtifactSet.objects.in_bulk(set(digests)).items() if is_stored(digest)}
+
+
+def is_stored(digest: str) -> bool:
+    """Whether the files of a digest lie in the artifact store."""
+    return bool(digest) and artifacts.path_of(digest).is_dir()
+
+
+def why_changed_outside(version: Version, digest: str) -> str:
+    """What was done in MLflow to a version since `digest` was noted of it, as a sentence; empty when nothing is known.
+
+    Asked at every moment of a release: what was approved stays in the artifact store, but whoever took it out of MLflow
+    may have had a reason.
+    """
+    if version.superseded_at is not None:
+        return f"{version} was deleted in MLflow, and another version was registered under its number."
+    if version.status == VersionStatus.DELETED:
+        return f"{version} was deleted in MLflow."
+    if not version.is_ready:
+        return f"{version} is no longer ready in MLflow: {version.status}."
+    if digest and version.digest != digest:
+        return f"The artifacts of {version} were changed in MLflow after they had been looked at."
+    return ""
 
 
 def open_findings(model: Model | None = None) -> QuerySet[Finding]:
@@ -107,7 +133,6 @@ def findings_visible_to(actor: Actor) -> QuerySet[Finding]:
 def models_counted(actor: Actor) -> QuerySet[Model]:
     """The visible models with `version_count`."""
     # Counted by a subquery, so that only the rows of the page shown are counted.
-    versions = (
-        Version.objects.filter(model=OuterRef("pk")).order_by().values("model").annotate(n=Count("pk")).values("n")
-    )
-    return models_visible_to(actor).annotate(version_count=Coalesce(Subquery(versions), 0))
+    versions = Version.objects.filter(model=OuterRef("pk"), superseded_at=None).order_by().values("model")
+    counts = versions.annotate(n=Count("pk")).values("n")
+    return models_visible_to(actor).annotate(version_count=Coalesce(Subquery(counts), 0))

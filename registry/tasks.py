@@ -20,6 +20,7 @@ from registry.artifact_facts import artifact_facts
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
 from registry.models import AliasIntent, BackendState, Version, WebhookDelivery
+from registry.selectors import why_changed_outside
 from registry.services.sync import lease_release, lease_take
 
 log = structlog.get_logger(__name__)
@@ -107,9 +108,11 @@ def digest_version(version_id: int) -> None:
     folder = artifacts.new_folder()
     try:
         registry = backend()
+        _require_same(registry, version)
         with contextlib.suppress(BackendRefused):  # a registry that lists nothing may still give
             artifacts.check_listed(registry.files(version.model.name, version.number))
         registry.download(version.model.name, version.number, folder)
+        _require_same(registry, version)
         digest, entries = artifacts.take_in(folder)
         values, signature = artifact_facts(artifacts.path_of(digest))
         services.version_digested(
@@ -130,14 +133,31 @@ def digest_version(version_id: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _require_same(registry: Backend, version: Version) -> None:
+    """Raise BackendDown while the registry's version under the name and number is not the one that is meant.
+
+    Names and numbers are given again; the next look of the mirror tells the two apart.
+    """
+    found = registry.version(version.model.name, version.number)
+    if found.identity != version.identity:
+        raise BackendDown(f"MLflow has another version under the number of {version} now")
+
+
 @shared_task(name="registry.apply_alias", queue="work")
 def apply_alias(intent_id: int) -> None:
     """Write one alias to the registry, as it is wanted now."""
     intent = services.alias_claim(intent_id=intent_id, now=clock.now())
     if intent is None:
         return
+    why = why_changed_outside(intent.version, "") if intent.version is not None else ""
+    if why or intent.model.deleted_at is not None:
+        why = why or f"{intent.model} was deleted in MLflow."
+        services.alias_impossible(intent=intent, reason=f"{why} The alias is not moved.")
+        return
     try:
         registry = backend()
+        if intent.version is not None:
+            _require_same(registry, intent.version)
         if intent.version_number is None:
             registry.delete_alias(intent.model.name, intent.name)
         else:

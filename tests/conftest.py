@@ -23,6 +23,13 @@ def missing(component: str) -> None:
 
 
 @pytest.fixture
+def data_dir(settings, tmp_path):
+    """A data directory of its own, with an empty artifact store."""
+    settings.DATA_DIR = tmp_path / "data"
+    return settings.DATA_DIR
+
+
+@pytest.fixture
 def people(db):
     """The personas: vik (viewer), emma (ML engineer), rita (reviewer), oscar (risk officer), mona (release manager),
     ada (administrator), max (ML engineer of staging only), and nobody's rights for `noa`. Each has `.actor`.

@@ -51,6 +51,21 @@ class ReasonSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=2000, allow_blank=True, default="")
 
 
+class RollbackSerializer(ReasonSerializer):
+    """The body of `POST /endpoints/{environment}/{name}/rollback`.
+
+    `expects` is the release to take back: the endpoint's `live_release`, or without one its `stable_release`.
+    """
+
+    expects = serializers.UUIDField(format="hex_verbose")
+
+
+class RetireSerializer(ReasonSerializer):
+    """The body of `POST /endpoints/{environment}/{name}/retire`: `expects` is its `stable_release`, null for none."""
+
+    expects = serializers.UUIDField(allow_null=True)
+
+
 class DecisionSerializer(StrictSerializer):
     """The body of `POST /releases/{id}/decisions`."""
 
@@ -187,7 +202,17 @@ class EndpointSerializer(serializers.ModelSerializer[Endpoint]):
 
     class Meta:
         model = Endpoint
-        fields = ["environment", "name", "model", "stable_version", "arms", "created_at", "url"]
+        fields = [
+            "environment",
+            "name",
+            "model",
+            "stable_version",
+            "stable_release",
+            "arms",
+            "created_at",
+            "retired_at",
+            "url",
+        ]
 
     def get_stable_version(self, endpoint: Endpoint) -> int | None:
         return endpoint.stable_release.version.number if endpoint.stable_release else None
@@ -244,10 +269,15 @@ class EndpointDetailSerializer(EndpointSerializer):
 
     replicas = serializers.SerializerMethodField()
     routes = serializers.SerializerMethodField()
+    live_release = serializers.SerializerMethodField()
     rollback_target = serializers.SerializerMethodField()
 
     class Meta(EndpointSerializer.Meta):
-        fields = [*EndpointSerializer.Meta.fields, "replicas", "routes", "rollback_target"]
+        fields = [*EndpointSerializer.Meta.fields, "live_release", "replicas", "routes", "rollback_target"]
+
+    def get_live_release(self, endpoint: Endpoint) -> str | None:
+        live = selectors.live_release(endpoint)
+        return str(live.pk) if live else None
 
     def get_replicas(self, endpoint: Endpoint) -> list[dict[str, Any]]:
         return [

@@ -20,6 +20,10 @@ urlpatterns = [
         views.EndpointRollback.as_view(),
         name="api-endpoint-rollback",
     ),
+    path("endpoints/<str:environment>/<str:name>/retire", views.EndpointRetire.as_view(), name="api-endpoint-retire"),
+    path(
+        "endpoints/<str:environment>/<str:name>/restore", views.EndpointRestore.as_view(), name="api-endpoint-restore"
+    ),
     path(
         "endpoints/<str:environment>/<str:name>/serving-config",
         views.EndpointServing.as_view(),

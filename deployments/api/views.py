@@ -20,6 +20,8 @@ from deployments.api.serializers import (
     ReleaseDetailSerializer,
     ReleaseRequestSerializer,
     ReleaseSerializer,
+    RetireSerializer,
+    RollbackSerializer,
     ServingChangesSerializer,
     ServingConfigSerializer,
 )
@@ -168,14 +170,47 @@ class EndpointRollback(APIView):
 
     permission = Action.ENDPOINT_ROLLBACK
 
-    @extend_schema(request=ReasonSerializer, responses={200: ReleaseDetailSerializer})
+    @extend_schema(request=RollbackSerializer, responses={200: ReleaseDetailSerializer})
     @idempotent
     def post(self, request: Request, environment: str, name: str) -> Response:
+        endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
+        body = RollbackSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wish = {**body.validated_data, "expects": str(body.validated_data["expects"])}
+        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **wish)
+        return Response(ReleaseDetailSerializer(release).data)
+
+
+class EndpointRetire(APIView):
+    """Take an endpoint out of service and free its quota. It can be restored."""
+
+    permission = Action.ENDPOINT_MANAGE
+
+    @extend_schema(request=RetireSerializer, responses={200: EndpointDetailSerializer})
+    @idempotent
+    def post(self, request: Request, environment: str, name: str) -> Response:
+        endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
+        body = RetireSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wish = {**body.validated_data, "expects": str(body.validated_data["expects"] or "")}
+        endpoint = services.endpoint_retire(actor=actor(request), endpoint=endpoint, **wish)
+        return Response(EndpointDetailSerializer(endpoint).data)
+
+
+class EndpointRestore(APIView):
+    """Let a retired endpoint serve again what it served."""
+
+    permission = Action.ENDPOINT_MANAGE
+
+    @extend_schema(request=ReasonSerializer, responses={200: EndpointDetailSerializer})
+    @idempotent
+    def post(self, request: Request, environment: str, name: str) -> Response:
+        endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
         body = ReasonSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
-        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **body.validated_data)
-        return Response(ReleaseDetailSerializer(release).data)
+        services.endpoint_restore(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        endpoint = selectors.endpoint_for(actor(request), environment, name)
+        return Response(EndpointDetailSerializer(endpoint).data)
 
 
 class EndpointServing(APIView):

@@ -57,7 +57,8 @@ class ServingConfig(models.Model):
 class Endpoint(models.Model):
     """A stable address in one environment that serves one model.
 
-    `stable_release` is the last fully promoted release: what an automatic rollback returns to.
+    `stable_release` is the last fully promoted release: what an automatic rollback returns to, and what a retired
+    endpoint served and is restored to.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -66,6 +67,9 @@ class Endpoint(models.Model):
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="endpoints")
     stable_release = models.ForeignKey("Release", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
+    retired_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it serves nothing and takes no release."
+    )
     row_version = models.PositiveIntegerField(default=0)
 
     class Meta:

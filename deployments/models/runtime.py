@@ -6,11 +6,15 @@ Goal and observation are different rows with different writers.
 from django.db import models
 
 from deployments.models.endpoints import Endpoint, ServingConfig
+from deployments.models.releases import Release
 from registry.models import Environment, Version
 
 
 class Replica(models.Model):
     """A replica that should run (goal). Deleted only after it is observed stopped or its agent is gone.
+
+    `version`, `digest` and `serving_config` are those that a release froze: what MLflow says of the version later does
+    not reach it. A later release that froze the same takes the replica over (`serves`).
 
     `agent` is the agent that took it over; empty while nobody has. A replica leaves in this order: out of the route
     table (`removed_from_routes_at`, acknowledged as `removal_revision`), warm until `keep_until` for an instant
@@ -20,6 +24,7 @@ class Replica(models.Model):
     id = models.CharField(max_length=20, primary_key=True)
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="replicas")
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="replicas")
+    digest = models.CharField(max_length=80)
     serving_config = models.ForeignKey(ServingConfig, on_delete=models.PROTECT)
     platform = models.CharField(max_length=20, default="local")
     agent = models.CharField(max_length=80, blank=True)
@@ -36,6 +41,21 @@ class Replica(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @staticmethod
+    def of(release: Release) -> models.Q:
+        """The condition for replicas that run exactly what `release` froze."""
+        return models.Q(
+            endpoint=release.endpoint_id,
+            version=release.version_id,
+            digest=release.digest,
+            serving_config=release.serving_config_id,
+        )
+
+    def serves(self, release: Release) -> bool:
+        """Whether the replica runs exactly what `release` froze."""
+        mine = (self.endpoint_id, self.version_id, self.digest, self.serving_config_id)
+        return mine == (release.endpoint_id, release.version_id, release.digest, release.serving_config_id)
 
 
 class ReplicaState(models.Model):

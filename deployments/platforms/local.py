@@ -3,31 +3,34 @@
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import AgentGoal, ReplicaGoal
 from deployments.models import Replica
-from mlorch_site.lib.errors import DomainError
 from mlorch_site.lib.hashing import content_hash
-from registry.selectors import artifact_path
+from registry import artifacts
+from registry.models import ArtifactSet
+from registry.selectors import artifact_sets
 
 
 def goal_of(replicas: list[Replica]) -> AgentGoal:
     """An agent's goal, with a name for it by which the agent says that it knows it.
 
-    A replica whose artifacts are not stored yet is left out: it cannot start.
+    Each replica names the digest that its release froze, and what it needs comes from the files of that digest. One
+    whose artifacts are not in the store is left out: it cannot start, and never with others.
     """
-    goals = [_goal(replica, artifacts) for replica in replicas if (artifacts := _artifacts(replica))]
+    stored = artifact_sets(replica.digest for replica in replicas)
+    goals = [_goal(replica, stored[replica.digest]) for replica in replicas if replica.digest in stored]
     return AgentGoal(goals, content_hash(shapes.plain(goals)))
 
 
-def _goal(replica: Replica, artifacts: str) -> ReplicaGoal:
-    version, config = replica.version, replica.serving_config
+def _goal(replica: Replica, artifact_set: ArtifactSet) -> ReplicaGoal:
+    version, config, facts = replica.version, replica.serving_config, artifact_set.facts
     return ReplicaGoal(
         id=replica.pk,
         generation=replica.generation,
         model=version.model.name,
         version=str(version.number),
-        digest=version.digest,
-        artifacts=artifacts,
-        requirements=[str(line) for line in version.evidence.get("requirements", [])],
-        python=str(version.evidence.get("python", "")),
+        digest=replica.digest,
+        artifacts=str(artifacts.path_of(replica.digest)),
+        requirements=[str(line) for line in facts.get("requirements", [])],
+        python=str(facts.get("python", "")),
         memory_limit_mb=config.memory_limit_mb,
         cpu_threads=config.cpu_threads,
         start_timeout_s=config.start_timeout_s,
@@ -36,11 +39,3 @@ def _goal(replica: Replica, artifacts: str) -> ReplicaGoal:
         endpoint=replica.endpoint.name,
         environment=replica.endpoint.environment.name,
     )
-
-
-def _artifacts(replica: Replica) -> str:
-    try:
-        path = artifact_path(replica.version)
-    except DomainError:
-        return ""
-    return str(path) if path.is_dir() else ""

@@ -31,7 +31,7 @@ def rollout_begin(release: Release, *, actor: Actor, now: datetime) -> Rollout:
             actor=actor,
             model=endpoint.model,
             name=CHALLENGER,
-            version_number=release.version.number,
+            version=release.version,
             reason=f"Rolling out to {endpoint}",
         )
     return Rollout.objects.create(
@@ -44,8 +44,8 @@ def rollout_begin(release: Release, *, actor: Actor, now: datetime) -> Rollout:
 
 
 def replicas_want(release: Release, now: datetime) -> None:
-    """Want as many replicas of the release's version as its serving config says, taking back those kept warm first."""
-    known = Replica.objects.filter(endpoint=release.endpoint, version=release.version, wanted=True)
+    """Want as many replicas of what the release froze as its serving config says, taking back those kept warm first."""
+    known = Replica.objects.filter(Replica.of(release), wanted=True)
     known.update(keep_until=None, removed_from_routes_at=None, removal_revision=0)
     missing = release.serving_config.replicas - known.count()
     if missing > 0:
@@ -55,6 +55,7 @@ def replicas_want(release: Release, now: datetime) -> None:
             id=f"r-{secrets.token_hex(6)}",
             endpoint=release.endpoint,
             version=release.version,
+            digest=release.digest,
             serving_config=release.serving_config,
             platform=release.endpoint.environment.platform,
             created_at=now,
@@ -65,11 +66,11 @@ def quota_left(release: Release) -> str:
     """Why the environment has no room for the release's replicas, or an empty string."""
     environment = release.endpoint.environment
     running = Replica.objects.filter(endpoint__environment=environment, wanted=True)
-    others = running.exclude(endpoint=release.endpoint, version=release.version).count()
+    others = running.exclude(Replica.of(release)).count()
     wanted = release.serving_config.replicas
     if others + wanted <= environment.replica_quota:
         return ""
     return (
         f"{environment.name} has room for {environment.replica_quota} replicas; {others} run, and "
-        f"{wanted} more are needed."
+        f"{wanted} more are needed. Retire an endpoint that nobody needs, or raise the quota."
     )

@@ -13,6 +13,8 @@ from deployments.moves import release_move
 from deployments.rollout.begin import CHALLENGER, CHAMPION, PREVIOUS
 from deployments.routes.publish import publish_if_changed
 from deployments.routes.revisions import newest_revision
+from mlorch_site.accounts.actor import Actor
+from registry.models import Version
 from registry.services import alias_want
 
 
@@ -34,6 +36,21 @@ def rollout_finish(release: Release, status: ReleaseStatus, *, reason: str, orde
     return release_move(release, status, actor=ROLLOUT.on_behalf(ordered_by), reason=reason, now=now)
 
 
+def endpoint_empty(endpoint: Endpoint, *, actor: Actor, now: datetime) -> None:
+    """Leave an endpoint without any arm and without replicas, and MLflow's aliases without what it served."""
+    endpoint.arms.all().delete()
+    going = Replica.objects.filter(endpoint=endpoint, wanted=True)
+    going.update(keep_until=None)
+    going.filter(removed_from_routes_at=None).update(removed_from_routes_at=now, removal_revision=0)
+    environment = endpoint.environment
+    table = publish_if_changed(environment, reason=f"{endpoint} was retired", now=now)
+    revision = table.revision if table else newest_revision(environment)
+    going.filter(removal_revision=0).update(removal_revision=revision)
+    if environment.aliases:
+        for name in (CHALLENGER, CHAMPION, PREVIOUS):
+            alias_want(actor=actor, model=endpoint.model, name=name, version=None, reason=f"{endpoint} was retired")
+
+
 def _make_stable(release: Release) -> None:
     """The candidate becomes the stable arm."""
     release.endpoint.arms.exclude(release=release).delete()
@@ -51,28 +68,27 @@ def _retired_replicas(release: Release) -> QuerySet[Replica]:
 
 
 def _retire_replicas(release: Release, now: datetime) -> None:
-    """Take replicas of versions without an arm out of the routes; keep only those of the rollback target warm."""
+    """Take replicas that no arm needs out of the routes; keep only those of the rollback target warm."""
     endpoint = release.endpoint
-    serving = endpoint.arms.values_list("version_id", flat=True)
-    idle = Replica.objects.filter(endpoint=endpoint, wanted=True).exclude(version__in=serving)
+    idle = Replica.objects.filter(endpoint=endpoint, wanted=True)
+    for arm in endpoint.arms.select_related("release"):
+        idle = idle.exclude(Replica.of(arm.release))
     idle.filter(removed_from_routes_at=None).update(removed_from_routes_at=now, removal_revision=0)
     target = selectors.rollback_target(endpoint)
     if target is None:
         idle.update(keep_until=None)
         return
-    idle.exclude(version=target.version_id).update(keep_until=None)
+    idle.exclude(Replica.of(target)).update(keep_until=None)
     keep_until = now + timedelta(seconds=release.serving_config.keep_previous_s)
-    idle.filter(version=target.version_id, keep_until=None).update(keep_until=keep_until)
+    idle.filter(Replica.of(target), keep_until=None).update(keep_until=keep_until)
 
 
 def _aliases_want(release: Release, status: ReleaseStatus) -> None:
     """Let MLflow's aliases say what is served: champion, what a rollback would restore, and no challenger any more."""
     endpoint = release.endpoint
-    wanted: dict[str, int | None] = {CHALLENGER: None}
+    wanted: dict[str, Version | None] = {CHALLENGER: None}
     if status is ReleaseStatus.SUCCEEDED:
         target = selectors.rollback_target(endpoint)
-        wanted |= {CHAMPION: release.version.number, PREVIOUS: target.version.number if target else None}
-    for name, number in wanted.items():
-        alias_want(
-            actor=ROLLOUT, model=endpoint.model, name=name, version_number=number, reason=f"{release}: {status.value}"
-        )
+        wanted |= {CHAMPION: release.version, PREVIOUS: target.version if target else None}
+    for name, version in wanted.items():
+        alias_want(actor=ROLLOUT, model=endpoint.model, name=name, version=version, reason=f"{release}: {status.value}")

@@ -10,6 +10,8 @@ from deployments.rollout.snapshot import ReplicasSnapshot, Snapshot
 from deployments.rollout.steps import steps_from_plan
 from deployments.routes.acknowledgement import live_gateways, why_ejected, why_unacknowledged
 from deployments.routes.build import READY
+from registry.lifecycle import ChangedOutside
+from registry.selectors import is_stored, why_changed_outside
 
 FAILED = "failed"
 
@@ -27,7 +29,13 @@ class Observation:
 def observe(release_id: str, now: datetime) -> Observation | None:
     """What is to be seen of a live rollout, or None when the release has none."""
     rows = Release.objects.select_related(
-        "rollout", "endpoint__environment", "endpoint__model", "version__model", "serving_config", "replaces__version"
+        "rollout",
+        "endpoint__environment",
+        "endpoint__model",
+        "version__model",
+        "serving_config",
+        "replaces__version",
+        "policy",
     )
     release = rows.filter(pk=release_id, status__in=LIVE_STATUSES, rollout__isnull=False).first()
     if release is None:
@@ -61,6 +69,8 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
         judged=watched.judged,
         split_off=watched.split_off,
         ejected=why_ejected(release, gateways),
+        changed_outside=_changed_outside(release),
+        when_changed_outside=ChangedOutside(release.policy.when_changed_outside),
         disagrees=watched.disagrees,
         unsettled=watched.unsettled,
         wish=rollout.wish,
@@ -71,11 +81,14 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
     )
 
 
+def _changed_outside(release: Release) -> str:
+    """What MLflow did to the candidate. A rollback by hand is not held up: what it restores lies in our store."""
+    return "" if release.kind == "rollback" else why_changed_outside(release.version, release.digest)
+
+
 def _replicas(release: Release) -> ReplicasSnapshot:
-    """How the replicas of the release's version stand."""
-    replicas = Replica.objects.filter(
-        endpoint=release.endpoint_id, version=release.version_id, wanted=True, removed_from_routes_at=None
-    )
+    """How the replicas of the release stand."""
+    replicas = Replica.objects.filter(Replica.of(release), wanted=True, removed_from_routes_at=None)
     names = list(replicas.values_list("pk", flat=True))
     states = ReplicaState.objects.in_bulk(names)
     ready = sum(1 for state in states.values() if state.state == READY)
@@ -84,11 +97,13 @@ def _replicas(release: Release) -> ReplicasSnapshot:
         wanted=len(names),
         ready=ready,
         failed=f"Replica {failed[0].replica_id} failed: {failed[0].message}" if failed else "",
-        waiting=_waiting(names, states),
+        waiting=_waiting(release, names, states),
     )
 
 
-def _waiting(names: list[str], states: dict[str, ReplicaState]) -> str:
+def _waiting(release: Release, names: list[str], states: dict[str, ReplicaState]) -> str:
+    if len(states) < len(names) and not is_stored(release.digest):
+        return f"The artifacts {release.digest[:19]}… of {release.version} are not in the artifact store."
     for name in names:
         state = states.get(name)
         if state is None:

@@ -12,6 +12,7 @@ from deployments import limits
 from deployments.lifecycle import Phase, ReleaseStatus
 from deployments.rollout.snapshot import Snapshot
 from deployments.rollout.steps import Step, StepKind
+from registry.lifecycle import ChangedOutside
 
 HEALTHY, HARMFUL = "healthy", "harmful"
 
@@ -62,7 +63,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Decision:
         return Wait("The rollout has ended.", now + timedelta(seconds=limits.LOOK_IDLE_S))
     if snapshot.phase is Phase.REVERTING:
         return _reverting(snapshot, now)
-    return _ordered_back(snapshot) or _danger(snapshot) or _forward(snapshot, now)
+    return _ordered_back(snapshot) or _danger(snapshot) or _withdrawn(snapshot) or _forward(snapshot, now)
 
 
 def _forward(snapshot: Snapshot, now: datetime) -> Decision:
@@ -111,7 +112,7 @@ def _danger(snapshot: Snapshot) -> Decision | None:
         return _go_back(snapshot, ReleaseStatus.ROLLED_BACK, f"Harmful: {snapshot.judged.sentence}")
     if snapshot.disagrees:
         return _go_back(snapshot, ReleaseStatus.ROLLED_BACK, snapshot.disagrees)
-    bad_end = ReleaseStatus.ROLLED_BACK if snapshot.has_traffic and snapshot.has_stable else ReleaseStatus.FAILED
+    bad_end = _bad_end(snapshot)
     if snapshot.candidate.failed:
         return _go_back(snapshot, bad_end, snapshot.candidate.failed)
     if snapshot.ejected:
@@ -122,6 +123,19 @@ def _danger(snapshot: Snapshot) -> Decision | None:
             snapshot, bad_end, f"Only {ready} replicas of the new version are still ready: {snapshot.candidate.waiting}"
         )
     return None
+
+
+def _bad_end(snapshot: Snapshot) -> ReleaseStatus:
+    """How a release ends that goes back by itself: where nobody noticed it, it only failed."""
+    is_seen = snapshot.has_traffic and snapshot.has_stable
+    return ReleaseStatus.ROLLED_BACK if is_seen else ReleaseStatus.FAILED
+
+
+def _withdrawn(snapshot: Snapshot) -> Decision | None:
+    """The way back when MLflow does not have any more what was approved, and the policy wants no other."""
+    if not snapshot.changed_outside or snapshot.when_changed_outside is not ChangedOutside.GO_BACK:
+        return None
+    return _go_back(snapshot, _bad_end(snapshot), snapshot.changed_outside)
 
 
 def _go_back(snapshot: Snapshot, outcome: ReleaseStatus, reason: str) -> Decision:
@@ -139,6 +153,14 @@ def _paused(snapshot: Snapshot, now: datetime) -> Decision:
 
 def _not_yet(snapshot: Snapshot, now: datetime) -> str:
     """Why the current step is not over, or an empty string when it is."""
+    is_held = snapshot.when_changed_outside is ChangedOutside.HOLD and snapshot.wish != "promote"
+    if snapshot.changed_outside and is_held:
+        return f"{snapshot.changed_outside} The policy holds the rollout; a person can promote it or take it back."
+    return _step_left(snapshot, now)
+
+
+def _step_left(snapshot: Snapshot, now: datetime) -> str:
+    """Why the current step is not over by itself."""
     match snapshot.phase:
         case Phase.STARTING:
             return "" if snapshot.candidate.all_ready else snapshot.candidate.waiting or "Replicas are starting."

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from deployments.lifecycle import Phase, ReleaseStatus
 from deployments.rollout.steps import Step, mirror_at
+from registry.lifecycle import ChangedOutside
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Snapshot:
     since `applied_at`. `ejected` is empty unless a live gateway turned away from a replica of the candidate.
     `disagrees` is empty unless the mirrored answers agree less often than asked for, `unsettled` unless that may still
     be so; both are sentences. `split_off` is empty unless the traffic is not split as asked: then it is the sentence
-    that says so, and nothing goes up.
+    that says so, and nothing goes up. `changed_outside` is empty unless the version was deleted or changed in MLflow
+    since it was approved; `when_changed_outside` is what the policy wants then.
     """
 
     phase: Phase
@@ -64,6 +66,8 @@ class Snapshot:
     judged: Judged | None = None
     split_off: str = ""
     ejected: str = ""
+    changed_outside: str = ""
+    when_changed_outside: ChangedOutside = ChangedOutside.GO_BACK
     disagrees: str = ""
     unsettled: str = ""
     wish: str = ""

@@ -34,7 +34,7 @@ def build(environment: Environment, now: datetime) -> dict[str, Any]:
 def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
     """The entry of an endpoint, or None when it has no arm, or an arm with traffic and nobody to serve it."""
     rows = sorted(endpoint.arms.all(), key=lambda row: (row.arm == Arm.STABLE, row.pk))
-    arms = [_arm(endpoint, row) for row in rows]
+    arms = [_arm(row) for row in rows]
     if not arms or any(arm["weight_pct"] and not arm["replicas"] for arm in arms):
         return None
     leading = rows[0]
@@ -53,24 +53,23 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
     }
 
 
-def _arm(endpoint: Endpoint, row: EndpointArm) -> dict[str, Any]:
+def _arm(row: EndpointArm) -> dict[str, Any]:
     entry = {
         "arm": row.arm,
         "version": str(row.version.number),
         "weight_pct": row.weight_pct,
         "release": str(row.release_id),
-        "replicas": _replicas(endpoint, row),
+        "replicas": _replicas(row),
     }
     return entry | ({"mirror_pct": row.mirror_pct} if row.mirror_pct else {})
 
 
-def _replicas(endpoint: Endpoint, row: EndpointArm) -> list[dict[str, str]]:
+def _replicas(row: EndpointArm) -> list[dict[str, str]]:
     """The ready replicas of an arm; when none is, those that were ready: their agent restarts them under the same
     address.
     """
-    replicas = Replica.objects.filter(
-        endpoint=endpoint, version=row.version_id, wanted=True, removed_from_routes_at=None
-    ).order_by("pk")
+    running = Replica.objects.filter(Replica.of(row.release), wanted=True, removed_from_routes_at=None)
+    replicas = running.order_by("pk")
     states = ReplicaState.objects.in_bulk([replica.pk for replica in replicas])
     known = [
         state

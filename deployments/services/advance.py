@@ -19,6 +19,7 @@ from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
+from registry.selectors import why_changed_outside
 from registry.services import digest_recheck
 
 ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
@@ -46,6 +47,10 @@ def release_look(*, release_id: str, now: datetime) -> None:
 def _look_at_approval(release: Release, now: datetime) -> None:
     request = release.approval
     if request is None:
+        return
+    if request.status == ApprovalStatus.OPEN and (why := why_changed_outside(release.version, release.digest)):
+        approval_void(actor=ROLLOUT, request=request, reason=why)
+        release_move(release, ReleaseStatus.REJECTED, actor=ROLLOUT, reason=why, now=now)
         return
     if request.status == ApprovalStatus.APPROVED:
         release_move(
@@ -83,10 +88,8 @@ def _why_not_valid(release: Release, now: datetime) -> str:
     stable = release.endpoint.stable_release_id
     if (str(stable) if stable else None) != release.plan.get("replaces"):
         return "The endpoint serves another version than when this release was requested; request it again."
-    if not release.version.is_ready:
-        return f"{release.version} is no longer ready in MLflow: {release.version.status}."
-    if release.version.digest != release.digest:
-        return "The version's artifacts changed after the release was requested."
+    if why := why_changed_outside(release.version, release.digest):
+        return why
     if release.approval is None:
         return ""
     return approval_recheck(release.approval, content_hash(approval_content(release)), now)

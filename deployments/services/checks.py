@@ -20,6 +20,7 @@ from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_open
 from registry.gates import GateInput, GateOutcomeRow, gate_results_record, run
 from registry.lifecycle import ApprovalStatus, DigestStatus, GateOutcome
+from registry.selectors import why_changed_outside
 
 CHECK_RELEASE = TaskName("deployments.check_release", "work")
 SUBJECT_KIND = "release"
@@ -43,6 +44,10 @@ def release_check(*, release_id: str, now: datetime) -> None:
     )
     release = rows.filter(pk=release_id, status=ReleaseStatus.CHECKING).first()
     if release is None:
+        return
+    if why := why_changed_outside(release.version, ""):
+        with transaction.atomic():
+            release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=why, now=now)
         return
     if release.version.digest_status == DigestStatus.PENDING:
         _wait(release, _digest_reason(release), now)

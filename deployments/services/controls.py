@@ -1,5 +1,8 @@
 """What people do with a rollout: pause, resume, promote, abort, roll back."""
 
+import contextlib
+import uuid
+
 from django.db import transaction
 
 from deployments import journal, limits, selectors
@@ -7,19 +10,15 @@ from deployments.actors import ROLLOUT
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, Release, Rollout
 from deployments.moves import release_move
-from deployments.rollout.begin import rollout_begin
 from deployments.rollout.reconcile import reconcile_now
-from deployments.rollout.strategies import first_release_steps
-from deployments.services.endpoints import serving_config_of
+from deployments.services.restoring import RestoringAct, restoring_release
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
-from mlorch_site.lib.hashing import content_hash
+from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_withdraw
 from registry.lifecycle import ApprovalStatus
-from registry.selectors import current_policy
 
 
 @transaction.atomic
@@ -108,23 +107,50 @@ def release_abort(*, actor: Actor, release: Release, reason: str = "") -> Releas
 
 
 @transaction.atomic
-def endpoint_rollback(*, actor: Actor, endpoint: Endpoint, reason: str) -> Release:
+def endpoint_rollback(*, actor: Actor, endpoint: Endpoint, expects: str, reason: str) -> Release:
     """Take the endpoint back to the version before. Returns the release that is taken back, or the rollback's own.
 
     During a rollout: that release is reverted (status `rolled_back`). Otherwise a release of kind `rollback` restores
-    what the stable one had replaced, without approval. Asking again while it is under way is harmless. Raises Conflict
-    when there is nothing to go back to.
+    what the stable one had replaced, without approval. `expects` is the id of the release that is to be taken back: the
+    one that rolls out, or the stable one. Asking again for the same is harmless. Raises Conflict when another release
+    is there by now, or when there is nothing to go back to.
     """
     actor.require(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
     endpoint = (
         Endpoint.objects.select_for_update(of=("self",)).select_related("environment", "model").get(pk=endpoint.pk)
     )
     live = selectors.live_release(endpoint)
-    if live is not None and live.kind == "rollback":
-        return live
+    taken_back = live or endpoint.stable_release
+    if taken_back is None or str(taken_back.pk) != expects:
+        return _asked_before(endpoint, live, expects)
     if live is not None:
-        return _revert_by_hand(actor, live, reason)
+        return live if live.kind == "rollback" else _revert_by_hand(actor, live, reason)
     return _reconciled(_rollback_release(actor, endpoint, reason))
+
+
+def _asked_before(endpoint: Endpoint, live: Release | None, expects: str) -> Release:
+    """The release that already did, or does, what was asked. Raises Conflict with what is the case when there is none.
+
+    Whoever clicks twice, or together with somebody else, meant one step back.
+    """
+    present = live or endpoint.stable_release
+    if present is not None and present.kind == "rollback" and str(present.replaces_id) == expects:
+        return present
+    with contextlib.suppress(ValueError):  # what is no id names no release
+        reverted = endpoint.releases.filter(pk=uuid.UUID(expects), status=ReleaseStatus.ROLLED_BACK).first()
+        if reverted is not None:
+            return reverted
+    if live is not None:
+        what = f"version {live.version.number} is rolling out"
+    elif endpoint.stable_release is not None:
+        what = f"version {endpoint.stable_release.version.number} serves"
+    else:
+        what = "nothing serves"
+    raise Conflict(
+        f"{endpoint} is not as you saw it: {what} now. Look again before you roll back.",
+        code="changed_meanwhile",
+        details={"release": str(live.pk) if live else str(endpoint.stable_release_id or "")},
+    )
 
 
 def _revert_by_hand(actor: Actor, live: Release, reason: str) -> Release:
@@ -142,44 +168,13 @@ def _revert_by_hand(actor: Actor, live: Release, reason: str) -> Release:
 
 
 def _rollback_release(actor: Actor, endpoint: Endpoint, reason: str) -> Release:
-    target = selectors.rollback_target(endpoint)
-    stable = endpoint.stable_release
+    target, stable = selectors.rollback_target(endpoint), endpoint.stable_release
     if target is None or stable is None:
         raise Conflict(f"{endpoint} has no version to go back to.", code="no_rollback_target")
-    if target.version.digest != target.digest:
-        raise Conflict(f"The artifacts of {target.version} are not those that were approved; it cannot be restored.")
-    if actor.user is None:
-        raise Forbidden("A rollback by hand is made by a person.")
-    now = clock.now()
-    plan = {"steps": [step.to_dict() for step in first_release_steps()], "guardrails": [], "judge_deadline_s": 0}
-    release = Release.objects.create(
-        kind="rollback",
-        endpoint=endpoint,
-        version=target.version,
-        digest=target.digest,
-        restores=target,
-        requester=actor.user,
-        reason=reason[: limits.REASON_MAX_CHARS],
-        strategy={"kind": "immediate"},
-        plan=plan,
-        content_hash=content_hash({"restores": str(target.pk), "digest": target.digest, "plan": plan}),
-        policy=current_policy(endpoint.environment),
-        serving_config=serving_config_of(endpoint),
-        status=ReleaseStatus.ROLLING_OUT,
-        created_at=now,
-        started_at=now,
-        due_at=now,
-    )
     sentence = f"{actor.name} rolled {endpoint} back from version {stable.version.number} to {target.version.number}."
-    entry = journal.AuditEntry(
-        "endpoint.rolled_back",
-        {"release": str(release.pk), "from": stable.version.number, "to": target.version.number},
-        reason,
-        journal.endpoint_subject(endpoint),
-    )
-    journal.write(release, "endpoint.rolled_back", sentence, actor=actor, now=now, new=release.status, audit=entry)
-    rollout_begin(release, actor=actor, now=now)
-    return release
+    data = {"from": stable.version.number, "to": target.version.number}
+    act = RestoringAct("endpoint.rolled_back", sentence, data)
+    return restoring_release(actor=actor, endpoint=endpoint, target=target, act=act, reason=reason)
 
 
 def _wish(actor: Actor, release: Release, rollout: Rollout, wish: str, reason: str) -> None:

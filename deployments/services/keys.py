@@ -10,7 +10,7 @@ from pathlib import Path
 from django.db import transaction
 
 from deployments import limits
-from deployments.models import GatewayKey
+from deployments.models import Endpoint, GatewayKey
 from deployments.routes.publish import publish_changed
 from deployments.selectors import gateway_keys_visible_to
 from mlorch_site.accounts.actor import Actor
@@ -81,6 +81,19 @@ def environments_of(key: GatewayKey) -> list[Environment]:
     """The environments whose route tables carry the key."""
     environments = Environment.objects.order_by("pk")
     return list(environments if key.environments == ALL else environments.filter(name__in=key.environments))
+
+
+def keys_of(endpoint: Endpoint, now: datetime) -> list[GatewayKey]:
+    """The live keys that open an endpoint, those that name it first."""
+    keys = GatewayKey.objects.filter(revoked_at=None).order_by("created_at")
+    opening = [
+        key
+        for key in keys
+        if key.is_live(now)
+        and not {"*", endpoint.environment.name}.isdisjoint(key.environments)
+        and not {"*", endpoint.name}.isdisjoint(key.endpoints)
+    ]
+    return sorted(opening, key=lambda key: endpoint.name not in key.endpoints)
 
 
 def key_subject(key: GatewayKey) -> Subject:

@@ -19,6 +19,8 @@ from mlorch_site.lib.enqueue import enqueue_on_commit
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.hashing import content_hash
 from registry.approvals.services import approval_decide
+from registry.lifecycle import DecisionKind
+from registry.selectors import why_changed_outside
 
 
 def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
@@ -57,10 +59,12 @@ def release_decide(*, actor: Actor, release: Release, decision: str, comment: st
     """
     if release.approval is None or release.status != "awaiting_approval":
         raise Conflict(f"This release is {release.status.replace('_', ' ')}; it does not wait for a decision.")
+    if decision == DecisionKind.APPROVE and (why := why_changed_outside(release.version, release.digest)):
+        raise Conflict(f"{why} It cannot be approved; request the release again.", code="changed_outside")
     with transaction.atomic():
-        approval_decide(actor=actor, request=release.approval, kind=decision, comment=comment)
-        sentence = comment or decision.replace("_", " ")
-        journal.write(release, f"decision.{decision}", sentence, actor=actor, now=clock.now())
+        if approval_decide(actor=actor, request=release.approval, kind=decision, comment=comment) is not None:
+            sentence = comment or decision.replace("_", " ")
+            journal.write(release, f"decision.{decision}", sentence, actor=actor, now=clock.now())
     release_look(release_id=str(release.pk), now=clock.now())
     release.refresh_from_db()
     return release

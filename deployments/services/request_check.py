@@ -9,18 +9,19 @@ from functools import partial
 from typing import Any, TypeVar
 
 from deployments import limits, selectors
-from deployments.models import Endpoint
+from deployments.models import Endpoint, Release
 from deployments.rollout.guardrails import read_guardrails
 from deployments.rollout.steps import Step
 from deployments.rollout.strategies import compile_strategy, first_release_steps, first_weight_pct, strategy_kind
 from deployments.services.commands import ReleaseCommand
+from deployments.services.endpoints import serving_config_of
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.hashing import content_hash
 from registry.lifecycle import VersionStatus
 from registry.models import Environment, Model, Policy, Version
-from registry.selectors import current_policy, environment_for, model_for, version_for
+from registry.selectors import current_policy, environment_for, model_for, version_for, why_changed_outside
 
 T = TypeVar("T")
 
@@ -109,7 +110,9 @@ def _endpoint(environment: Environment, name: str) -> Endpoint | None:
 
 def _check_endpoint(target: ReleaseTarget, problems: dict[str, str]) -> None:
     endpoint = target.endpoint
-    if endpoint is not None and endpoint.model_id != target.model.pk:
+    if endpoint is not None and endpoint.retired_at is not None:
+        problems["endpoint"] = f"{endpoint} is retired; restore it on its page first."
+    elif endpoint is not None and endpoint.model_id != target.model.pk:
         problems["endpoint"] = f"{endpoint} serves the model {endpoint.model.name}, not {target.model.name}."
 
 
@@ -117,12 +120,17 @@ def _check_version(version: Version | None, target: ReleaseTarget, problems: dic
     if version is None:
         return
     stable = target.endpoint.stable_release if target.endpoint else None
-    if version.status == VersionStatus.DELETED or target.model.deleted_at is not None:
-        problems["version"] = f"{version} was deleted in MLflow."
-    elif not version.is_ready:
+    if version.status in (VersionStatus.PENDING, VersionStatus.FAILED):
         problems["version"] = f"{version} is not ready yet: MLflow says {version.status}."
-    elif stable is not None and stable.version_id == version.pk:
-        problems["version"] = f"{target.endpoint} already serves version {version.number}."
+    elif why := why_changed_outside(version, ""):
+        problems["version"] = why
+    elif stable is not None and stable.version_id == version.pk and not _is_changed(stable, version):
+        problems["version"] = f"{target.endpoint} already serves version {version.number}, as it is configured."
+
+
+def _is_changed(stable: Release, version: Version) -> bool:
+    """Whether a release of the version that serves already would bring other files or another serving config."""
+    return stable.digest != version.digest or stable.serving_config_id != serving_config_of(stable.endpoint).pk
 
 
 def _guardrails(command: ReleaseCommand, target: ReleaseTarget, problems: dict[str, str]) -> list[dict[str, Any]]:
@@ -171,6 +179,7 @@ def _plan(
     """The plan to freeze. `replaces` ties it to what is served now."""
     stable = target.endpoint.stable_release if target.endpoint else None
     return {
+        "model": target.model.name,
         "strategy": command.strategy,
         "steps": [step.to_dict() for step in steps],
         "guardrails": guardrails,

@@ -9,6 +9,7 @@ from deployments import services
 from deployments.models import Release
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import steps_from_plan
+from deployments.serving_comparison import compare_serving
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
@@ -24,6 +25,7 @@ from registry.approvals.selectors import (
     why_cannot_decide,
 )
 from registry.models import ApprovalRequest, GateResult
+from registry.selectors import why_changed_outside
 from registry.version_comparison import compare_versions
 
 DONE = {"approve": "Approved.", "reject": "Rejected.", "request_changes": "Changes were requested."}
@@ -53,7 +55,8 @@ def _release_of(request_row: ApprovalRequest) -> Release:
     release = Release.objects.select_related(
         "endpoint__environment",
         "endpoint__model",
-        "endpoint__stable_release__version",
+        "endpoint__stable_release__version__model",
+        "endpoint__stable_release__serving_config",
         "version__model",
         "requester",
         "policy",
@@ -77,6 +80,8 @@ def approval(request: HttpRequest, pk: str) -> HttpResponse:
         "release": release,
         "from_version": stable.version if stable else None,
         "comparison": compare_versions(stable.version if stable else None, release.version),
+        "serving": compare_serving(stable.serving_config if stable else None, release.serving_config),
+        "changed_outside": why_changed_outside(release.version, release.digest) if row.status == "open" else "",
         "steps": steps_from_plan(release.plan),
         "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
         "gates": GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk)),

@@ -32,6 +32,7 @@ from mlorch_site.lib.lists import listed
 from monitoring.charts import AGREEMENT, PANELS
 from monitoring.selectors import summary, totals
 from monitoring.shadow_agreement import shadow_agreements
+from registry.selectors import open_findings, why_changed_outside
 
 TRY_TIMEOUT_S = 15
 TRY_BODY_MAX_CHARS = 100_000
@@ -58,7 +59,7 @@ def endpoints(request: HttpRequest) -> HttpResponse:
 
 def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
     actor = actor_of(request)
-    arms = list(endpoint.arms.select_related("version", "release"))
+    arms = list(endpoint.arms.select_related("version__model", "release"))
     target = selectors.rollback_target(endpoint)
     live = selectors.live_release(endpoint)
     gateways = live_gateways(clock.now())
@@ -66,6 +67,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
     if not why_not and target is None and not (live and live.replaces_id):
         why_not = "There is no earlier version to roll back to."
     stable = endpoint.stable_release
+    newest = services.serving_config_of(endpoint)
     example = stable.version.evidence.get("input_example") if stable else None
     return {
         "endpoint": endpoint,
@@ -76,7 +78,11 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "gateways": [(gateway, gateway.applied.get(endpoint.environment.name, 0)) for gateway in gateways],
         "queues": arms_traffic(endpoint, gateways),
         "history": selectors.served_history(endpoint),
-        "config": endpoint.configs.order_by("-revision").first(),
+        "config": stable.serving_config if stable else newest,
+        "newest": newest,
+        "changed_outside": [why for arm in arms if (why := why_changed_outside(arm.version, arm.release.digest))],
+        "findings": open_findings(endpoint.model),
+        "why_not_manage": actor.why_not(Action.ENDPOINT_MANAGE, endpoint.scopes),
         "target": target,
         "live": live,
         "why_not_rollback": why_not,
@@ -109,13 +115,53 @@ def endpoint_rollback(request: HttpRequest, environment: str, name: str) -> Http
     found = selectors.endpoint_for(actor_of(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
     try:
         release = services.endpoint_rollback(
-            actor=actor_of(request), endpoint=found, reason=request.POST.get("reason", "")
+            actor=actor_of(request),
+            endpoint=found,
+            expects=request.POST.get("expects", ""),
+            reason=request.POST.get("reason", ""),
         )
     except (Conflict, Invalid) as error:
         messages.error(request, error.message)
         return redirect_to(request, reverse("endpoint", args=[environment, name]))
     messages.success(request, "The endpoint goes back.")
     return redirect_to(request, reverse("release", args=[release.pk]))
+
+
+@requires(Action.ENDPOINT_MANAGE)
+def endpoint_retire(request: HttpRequest, environment: str, name: str) -> HttpResponse:
+    """Show what retiring the endpoint would break, and retire it."""
+    actor = actor_of(request)
+    found = selectors.endpoint_for(actor, environment, name, action=Action.ENDPOINT_MANAGE)
+    address = reverse("endpoint", args=[environment, name])
+    if request.method != "POST":
+        context = {"endpoint": found, "impact": services.retirement_impact(found)}
+        return render(request, "deployments/retire.html", context)
+    expects, reason = request.POST.get("expects", ""), request.POST.get("reason", "")
+    try:
+        services.endpoint_retire(actor=actor, endpoint=found, expects=expects, reason=reason)
+    except (Conflict, Invalid) as error:
+        messages.error(request, error.message)
+        return redirect_to(request, reverse("endpoint-retire", args=[environment, name]))
+    messages.success(request, f"{found} is retired. It can be restored here.")
+    return redirect_to(request, address)
+
+
+@requires(Action.ENDPOINT_MANAGE)
+@require_POST
+def endpoint_restore(request: HttpRequest, environment: str, name: str) -> HttpResponse:
+    """Let a retired endpoint serve again."""
+    actor = actor_of(request)
+    found = selectors.endpoint_for(actor, environment, name, action=Action.ENDPOINT_MANAGE)
+    try:
+        release = services.endpoint_restore(actor=actor, endpoint=found, reason=request.POST.get("reason", ""))
+    except (Conflict, Invalid) as error:
+        messages.error(request, error.message)
+        release = None
+    else:
+        messages.success(request, f"{found} is restored.")
+    if release is not None:
+        return redirect_to(request, reverse("release", args=[release.pk]))
+    return redirect_to(request, reverse("endpoint", args=[environment, name]))
 
 
 @requires(Action.VIEW)

@@ -15,6 +15,7 @@ from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
+from registry.selectors import why_changed_outside
 
 EVENTS_SHOWN = 200
 AROUND_ROLLOUT = timedelta(seconds=60)  # what came just before and after is shown for comparison
@@ -56,18 +57,23 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "waiting_for": (rollout.waiting_for if rollout and is_live else "") or release.status_reason,
         "controls": controls(actor, release, rollout),
         "events": events,
-        "replicas": [
-            row for row in selectors.replicas_of(release.endpoint) if row.replica.version_id == release.version_id
-        ],
+        "replicas": [row for row in selectors.replicas_of(release.endpoint) if row.replica.serves(release)],
         "builds": list(EnvironmentBuild.objects.exclude(state="ready")) if is_live else [],
         "gates": list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))),
         "progress": approval_progress(release.approval) if release.approval else None,
         "charts": panels(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),
+        "changed_outside": changed_outside(release),
         "marks": marks(release, rollout),
         "report": getattr(release, "report", None),
     }
+
+
+def changed_outside(release: Release) -> str:
+    """What MLflow did to the version of a release that still counts: one that is open, or that serves."""
+    is_served = release.endpoint.stable_release_id == release.pk
+    return why_changed_outside(release.version, release.digest) if release.is_open or is_served else ""
 
 
 def panels(release: Release) -> tuple[Panel, ...]:
@@ -139,6 +145,8 @@ def _why_not_abort(actor: Actor, release: Release) -> str:
 
 def _why_no_rollback(release: Release) -> str:
     live = selectors.live_release(release.endpoint)
+    if live is not None and live.pk != release.pk:
+        return f"Version {live.version.number} is rolling out; roll back on its page or the endpoint's."
     if live is not None:
         return "" if live.replaces_id else "It is the first release of this endpoint; there is nothing to roll back to."
     if release.endpoint.stable_release_id != release.pk:

@@ -42,7 +42,7 @@ class VersionList(generics.ListAPIView[Version]):
 
     def get_queryset(self) -> QuerySet[Version]:
         model = model_for(actor_of(self.request._request), self.kwargs["name"])
-        return model.versions.select_related("model")
+        return model.versions.filter(superseded_at=None).select_related("model")
 
 
 class VersionDetail(generics.RetrieveAPIView[Version]):

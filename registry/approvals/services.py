@@ -93,13 +93,17 @@ def approval_open(
 
 
 @transaction.atomic
-def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, comment: str) -> ApprovalRequest:
+def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, comment: str) -> Decision | None:
     """Note a person's decision; the last approval that the rules need approves the request, one rejection ends it.
+
+    None when the person's newest decision says exactly that already: one click that arrives ten times is one decision.
 
     Raises Invalid for an unknown kind or a missing comment, Forbidden for the requester and for people without a role
     that counts, Conflict when the request has ended or expired meanwhile.
     """
     request = ApprovalRequest.objects.select_for_update().select_related("policy").get(pk=request.pk)
+    if _is_said(actor, request, kind, comment):
+        return None
     _check_decision(actor, request, kind, comment)
     assert actor.user is not None
     decision = Decision.objects.create(
@@ -124,7 +128,12 @@ def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, commen
             data={"content_hash": request.content_hash},
         )
     _publish(request)
-    return request
+    return decision
+
+
+def _is_said(actor: Actor, request: ApprovalRequest, kind: str, comment: str) -> bool:
+    newest = request.decisions.filter(person=actor.user).order_by("-pk").first() if actor.user else None
+    return newest is not None and (newest.kind, newest.comment) == (kind, comment.strip())
 
 
 def _check_decision(actor: Actor, request: ApprovalRequest, kind: str, comment: str) -> None:

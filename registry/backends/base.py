@@ -46,6 +46,11 @@ class SeenVersion:
     updated_at: datetime
     logged_model: str = ""
 
+    @property
+    def identity(self) -> tuple[datetime, str, str]:
+        """What the registry never gives to another version of the number; as `registry.models.Version.identity`."""
+        return self.created_at, self.run_id, self.source
+
 
 @dataclass(frozen=True)
 class SeenFile:
@@ -70,6 +75,8 @@ class Backend(Protocol):
     def models(self) -> list[SeenModel]: ...
 
     def versions(self) -> list[SeenVersion]: ...
+
+    def version(self, model: str, number: int) -> SeenVersion: ...
 
     def evidence(self, version: SeenVersion) -> Evidence: ...
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mlorch_site.lib import clock
-from registry.backends.base import BackendDown, Evidence, SeenFile, SeenModel, SeenVersion
+from registry.backends.base import BackendDown, BackendRefused, Evidence, SeenFile, SeenModel, SeenVersion
 from registry.lifecycle import VersionStatus
 
 type_Snapshot = tuple[
@@ -40,7 +40,7 @@ class FakeBackend:
         """Register one more version of `model` and return its number."""
         now = clock.now()
         cls._models.setdefault(model, SeenModel(model, "", {}, {}, now, now))
-        number = 1 + sum(1 for name, _ in cls._versions if name == model)
+        number = 1 + max((n for name, n in cls._versions if name == model), default=0)
         cls._versions[model, number] = SeenVersion(
             model, number, status, "", f"fake:/{model}/{number}", "", "", {}, now, now
         )
@@ -84,6 +84,25 @@ class FakeBackend:
         seen = cls._models[model]
         cls._models[model] = replace(seen, aliases={name: n for name, n in seen.aliases.items() if n != number})
 
+    @classmethod
+    def remove_model(cls, model: str) -> None:
+        """Delete a model with all its versions."""
+        for key in [key for key in cls._versions if key[0] == model]:
+            for part in (cls._versions, cls._files, cls._evidence):
+                del part[key]
+        del cls._models[model]
+
+    @classmethod
+    def rename(cls, old: str, new: str) -> None:
+        """Give a model another name; as MLflow does, its times of creation stay."""
+        if new in cls._models:
+            raise BackendRefused(f"there is a model {new} already")
+        cls._models[new] = replace(cls._models.pop(old), name=new)
+        for key in [key for key in cls._versions if key[0] == old]:
+            cls._versions[new, key[1]] = replace(cls._versions.pop(key), model=new)
+            cls._files[new, key[1]] = cls._files.pop(key)
+            cls._evidence[new, key[1]] = cls._evidence.pop(key)
+
     def ping(self) -> None:
         if self.down:
             raise BackendDown("the fake registry was switched off")
@@ -96,27 +115,37 @@ class FakeBackend:
         self.ping()
         return list(self._versions.values())
 
+    def version(self, model: str, number: int) -> SeenVersion:
+        self.ping()
+        if (model, number) not in self._versions:
+            raise BackendRefused(f"there is no version {number} of {model}")
+        return self._versions[model, number]
+
     def evidence(self, version: SeenVersion) -> Evidence:
         self.ping()
         return Evidence(dict(self._evidence[version.model, version.number]))
 
-    def set_alias(self, model: str, alias: str, number: int) -> None:
+    def _model(self, name: str) -> SeenModel:
         self.ping()
-        seen = self._models[model]
+        if name not in self._models:
+            raise BackendRefused(f"there is no model {name}")
+        return self._models[name]
+
+    def set_alias(self, model: str, alias: str, number: int) -> None:
+        seen = self._model(model)
         self._models[model] = replace(seen, aliases={**seen.aliases, alias: number})
 
     def delete_alias(self, model: str, alias: str) -> None:
-        self.ping()
-        seen = self._models[model]
+        seen = self._model(model)
         self._models[model] = replace(seen, aliases={name: n for name, n in seen.aliases.items() if name != alias})
 
     def files(self, model: str, number: int) -> Iterator[SeenFile]:
-        self.ping()
+        self.version(model, number)
         for name, content in self._files[model, number].items():
             yield SeenFile(name, len(content))
 
     def download(self, model: str, number: int, target: Path) -> None:
-        self.ping()
+        self.version(model, number)
         for name, content in self._files[model, number].items():
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)

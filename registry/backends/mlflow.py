@@ -106,6 +106,11 @@ class MlflowBackend:
         with self._speaking():
             return [self._version(version) for version in self._pages(self._client.search_model_versions)]
 
+    def version(self, model: str, number: int) -> SeenVersion:
+        """One version as it is now."""
+        with self._speaking():
+            return self._version(self._client.get_model_version(model, str(number)))
+
     def _version(self, version: Any) -> SeenVersion:
         return SeenVersion(
             model=version.name,

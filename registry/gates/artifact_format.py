@@ -1,17 +1,15 @@
-"""Which files can run code when they are loaded. Pickles are read opcode by opcode, never loaded.
+"""Whether reading a version's files runs code, and which: for the people who approve it.
 
 A scanner can be fooled, so what it finds is a warning for people; that code runs only in the isolated worker is what
-protects.
+protects. What is not known is never a pass.
 """
 
-import pickletools
-from pathlib import Path
-
 from registry import artifacts
+from registry.code_in_files import Reading, readings
 from registry.gates.base import Found, GateInput, failed, passed, warned
 
-PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin")
-READ_MAX_BYTES = 64 * 1024 * 1024
+NAMED_MAX = 50
+SAID_MAX = 3
 KNOWN_ROOTS = frozenset(
     {"sklearn", "numpy", "scipy", "pandas", "collections", "copyreg", "xgboost", "lightgbm", "_codecs"}
 )
@@ -19,66 +17,35 @@ KNOWN_BUILTINS = frozenset(
     {"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set"}
     | {"slice", "str", "tuple", "type"}
 )
-IMPORTS = ("GLOBAL", "INST")
-TEXTS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
-PUTS = ("BINPUT", "LONG_BINPUT", "PUT")
-GETS = ("BINGET", "LONG_BINGET", "GET")
 
 
 def check(given: GateInput) -> Found:
     if not given.version.digest:
         return failed("The artifacts are not known, so their files cannot be looked at.")
     root = artifacts.path_of(given.version.digest)
-    pickles = [path for path in sorted(root.rglob("*")) if path.suffix in PICKLE_SUFFIXES and path.is_file()]
-    if not pickles:
-        return passed("No file of the version runs code when it is read.")
-    foreign = sorted({name for path in pickles for name in imports_of(path) if not _is_known(name)})
-    names = [path.relative_to(root).as_posix() for path in pickles]
-    if foreign:
-        return warned(
-            f"{names[0]} is a pickle that imports {foreign[0]}; loading it runs code.",
-            files=names,
-            imports=foreign[:50],
-        )
+    if not root.is_dir():
+        return failed("The artifacts are not in the store, so their files cannot be looked at.")
+    found = readings(root)
+    running = [reading for reading in found if reading.sentence]
+    if not running:
+        return passed("No file of the version runs code when it is read.", looked_at=len(found))
+    foreign = sorted({name for reading in running for name in reading.imports if not _is_known(name)})
+    said = "; ".join(_said(reading) for reading in running[:SAID_MAX])
+    more = f"; and {len(running) - SAID_MAX} more files" if len(running) > SAID_MAX else ""
     return warned(
-        f"{names[0]} is a pickle; loading it runs code. Prefer skops, safetensors or ONNX.", files=names, imports=[]
+        f"{said}{more}.",
+        files=[reading.path for reading in running][:NAMED_MAX],
+        unknown=[reading.path for reading in running if not reading.is_known][:NAMED_MAX],
+        imports=foreign[:NAMED_MAX],
     )
+
+
+def _said(reading: Reading) -> str:
+    foreign = sorted(name for name in reading.imports if not _is_known(name))
+    imports = f", and it imports {foreign[0]}" if foreign else ""
+    return f"{reading.path} {reading.sentence}{imports}"
 
 
 def _is_known(name: str) -> bool:
     root, _, rest = name.partition(".")
     return rest in KNOWN_BUILTINS if root in ("builtins", "__builtin__") else root in KNOWN_ROOTS
-
-
-def imports_of(path: Path) -> set[str]:
-    """The modules that a pickle names, as `module.name`; an unreadable one gives `unreadable`."""
-    try:
-        data = path.read_bytes() if path.stat().st_size <= READ_MAX_BYTES else b""
-        return _imports(data) if data else {"unreadable"}
-    except Exception:  # what pickletools raises for broken files is not documented
-        return {"unreadable"}
-
-
-def _imports(data: bytes) -> set[str]:
-    """Walk the opcodes. Names come as texts off the stack or, from their second use on, out of the memo."""
-    found: set[str] = set()
-    texts: list[str] = []
-    memo: dict[int, str] = {}
-    last = ""
-    for opcode, argument, _ in pickletools.genops(data):
-        name = opcode.name
-        if name in TEXTS:
-            last = str(argument)
-            texts.append(last)
-        elif name in PUTS or name == "MEMOIZE":
-            memo[len(memo) if name == "MEMOIZE" else int(argument or 0)] = last
-            continue
-        elif name in GETS:
-            texts.append(memo.get(int(argument or 0), ""))
-        elif name == "STACK_GLOBAL" and len(texts) >= 2:
-            found.add(f"{texts[-2]}.{texts[-1]}")
-        elif name in IMPORTS and argument:
-            found.add(str(argument).replace(" ", "."))
-        if name not in TEXTS:
-            last = ""
-    return found

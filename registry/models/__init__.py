@@ -2,12 +2,22 @@
 
 from registry.models.approvals import ApprovalRequest, Decision, GateResult
 from registry.models.environments import Environment, Policy
-from registry.models.mirror import Alias, AliasIntent, BackendState, Finding, Model, Version, WebhookDelivery
+from registry.models.mirror import (
+    Alias,
+    AliasIntent,
+    ArtifactSet,
+    BackendState,
+    Finding,
+    Model,
+    Version,
+    WebhookDelivery,
+)
 
 __all__ = [
     "Alias",
     "AliasIntent",
     "ApprovalRequest",
+    "ArtifactSet",
     "BackendState",
     "Decision",
     "Environment",

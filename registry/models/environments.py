@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.db import models
 
+from registry.lifecycle import ChangedOutside
+
 
 class Environment(models.Model):
     """A place to run in. `aliases` says whether a promotion here moves MLflow's aliases."""
@@ -46,6 +48,12 @@ class Policy(models.Model):
     allowed_strategies = models.JSONField(default=list, blank=True)
     max_first_weight_pct = models.PositiveSmallIntegerField(default=100)
     judge_deadline_s = models.PositiveIntegerField(default=900)
+    when_changed_outside = models.CharField(
+        max_length=8,
+        choices=[(c.value, c.value.replace("_", " ")) for c in ChangedOutside],
+        default=ChangedOutside.GO_BACK,
+        help_text="What a rollout does when its version is deleted or changed in MLflow meanwhile.",
+    )
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)

@@ -1,8 +1,10 @@
 """The mirror of MLflow's registry. Only the sync writes what MLflow owns."""
 
 import uuid
+from datetime import datetime
 
 from django.db import models
+from django.urls import reverse
 
 from registry.lifecycle import DigestStatus, RiskTier, VersionStatus
 
@@ -31,8 +33,26 @@ class Model(models.Model):
         return f"model:{self.name}"
 
 
+class ArtifactSet(models.Model):
+    """The files of one digest as they were taken into the artifact store, and what they say.
+
+    A version's own fields follow MLflow; this row never changes, so that what a release froze can be read at any time.
+    `facts` has the keys of `registry.artifact_facts.artifact_facts`.
+    """
+
+    digest = models.CharField(max_length=80, primary_key=True)
+    facts = models.JSONField(default=dict)
+    taken_in_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.digest
+
+
 class Version(models.Model):
     """A model version. `digest` is `sha256:…` over its artifacts; `evidence` is what MLflow knows about its making.
+
+    MLflow gives a number again when a version was deleted and another one made: `identity` tells them apart. The row of
+    the earlier one stays for everything that hangs on it, with `superseded_at`; the later one is a row of its own.
 
     `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `experiment`, `datasets`, `git_commit`,
     `source_type`, `flavors`, `requirements` (list of lines), `python`, `input_example` (JSON or null), `run_url`.
@@ -59,10 +79,15 @@ class Version(models.Model):
     manifest = models.JSONField(default=list)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True, blank=True, help_text="When its number was seen given again.")
 
     class Meta:
-        ordering = ["model", "-number"]
-        constraints = [models.UniqueConstraint(fields=["model", "number"], name="one_row_per_version")]
+        ordering = ["model", "-number", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "number"], condition=models.Q(superseded_at=None), name="one_row_per_version"
+            )
+        ]
         indexes = [models.Index(fields=["digest_due_at"], name="version_digest_due")]
 
     def __str__(self) -> str:
@@ -71,6 +96,17 @@ class Version(models.Model):
     @property
     def is_ready(self) -> bool:
         return self.status == VersionStatus.READY
+
+    @property
+    def identity(self) -> tuple[datetime, str, str]:
+        """What MLflow never gives to another version of the number: when it was made, from which run and source."""
+        return self.created_at, self.run_id, self.source
+
+    @property
+    def address(self) -> str:
+        """The address of the version's page; of one whose number was given again it says which row is meant."""
+        url = reverse("version", args=[self.model.name, self.number])
+        return f"{url}?row={self.pk}" if self.superseded_at else url
 
 
 class Alias(models.Model):
@@ -91,12 +127,14 @@ class Alias(models.Model):
 class AliasIntent(models.Model):
     """Where mlorch wants an alias of a model to point. One row per alias; the newest wish wins.
 
-    `version_number` null means: the alias should not exist. `applied_at` null means: still to be written to MLflow.
+    `version_number` null means: the alias should not exist. `version` is the row that was meant by the number.
+    `applied_at` null means: still to be written to MLflow.
     """
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="alias_intents")
     name = models.CharField(max_length=255)
     version_number = models.PositiveIntegerField(null=True, blank=True)
+    version = models.ForeignKey(Version, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     reason = models.CharField(max_length=300, blank=True)
     wanted_at = models.DateTimeField()
     applied_at = models.DateTimeField(null=True, blank=True)

@@ -1,6 +1,13 @@
 """Every change to what may run."""
 
-from registry.services.aliases import alias_applied, alias_claim, alias_failed, alias_want, finding_resolve
+from registry.services.aliases import (
+    alias_applied,
+    alias_claim,
+    alias_failed,
+    alias_impossible,
+    alias_want,
+    finding_resolve,
+)
 from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
 from registry.services.models import model_edit
@@ -11,6 +18,7 @@ __all__ = [
     "alias_applied",
     "alias_claim",
     "alias_failed",
+    "alias_impossible",
     "alias_want",
     "backend_failed",
     "digest_failed",

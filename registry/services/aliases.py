@@ -12,7 +12,7 @@ from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
-from registry.models import Alias, AliasIntent, Finding, Model
+from registry.models import Alias, AliasIntent, Finding, Model, Version
 
 RETRY_FIRST_S = 2
 RETRY_MAX_S = 60
@@ -21,17 +21,26 @@ ALIAS_MOVED = "alias_moved"
 
 
 @transaction.atomic
-def alias_want(*, actor: Actor, model: Model, name: str, version_number: int | None, reason: str) -> AliasIntent:
-    """Want an alias of `model` at a version (None: nowhere).
+def alias_want(*, actor: Actor, model: Model, name: str, version: Version | None, reason: str) -> AliasIntent:
+    """Want an alias of `model` at a version of it (None: nowhere).
 
     The registry's worker writes it; wanting the same again is harmless.
     """
     now = clock.now()
     intent = AliasIntent.objects.select_for_update().filter(model=model, name=name).first()
-    if intent is not None and intent.version_number == version_number and _is_under_way_or_there(intent):
+    version_number = version.number if version else None
+    wished = (version_number, version.pk if version else None)
+    is_same = intent is not None and (intent.version_number, intent.version_id) == wished
+    if intent is not None and is_same and _is_under_way_or_there(intent):
         return intent
     before = intent.version_number if intent else None
-    wanted = {"version_number": version_number, "reason": reason[:300], "wanted_at": now, "applied_at": None}
+    wanted = {
+        "version_number": version_number,
+        "version": version,
+        "reason": reason[:300],
+        "wanted_at": now,
+        "applied_at": None,
+    }
     intent, _ = AliasIntent.objects.update_or_create(
         model=model, name=name, defaults={**wanted, "last_error": "", "due_at": now}
     )
@@ -53,7 +62,8 @@ def alias_claim(*, intent_id: int, now: datetime) -> AliasIntent | None:
 
     When the worker dies, the alias is due again after a while.
     """
-    intent = AliasIntent.objects.select_related("model").filter(pk=intent_id, applied_at=None, due_at__lte=now).first()
+    rows = AliasIntent.objects.select_related("model", "version__model")
+    intent = rows.filter(pk=intent_id, applied_at=None, due_at__lte=now).first()
     if intent is None:
         return None
     return intent if swap(intent, "applied_at", "due_at", due_at=now + timedelta(seconds=WRITE_LEASE_S)) else None
@@ -78,6 +88,12 @@ def alias_applied(*, actor: Actor, intent: AliasIntent) -> None:
     _close_findings(intent.model, intent.name, "mlorch wrote the alias again.", now)
     data = {"alias": intent.name, "to": version_number}
     audit_record(actor, "alias.written", audit_subjects.of_model(intent.model), reason=intent.reason, data=data)
+    publish("registry", "model.changed", {"model": intent.model.name})
+
+
+def alias_impossible(*, intent: AliasIntent, reason: str) -> None:
+    """Note that the version meant by `intent` is not in MLflow any more: its number must not lead to another one."""
+    AliasIntent.objects.filter(pk=intent.pk, applied_at=None).update(last_error=reason[:500], due_at=None)
     publish("registry", "model.changed", {"model": intent.model.name})
 
 
@@ -156,7 +172,9 @@ def finding_resolve(*, actor: Actor, finding: Finding, how: str) -> Finding:
     if finding.kind == ALIAS_MOVED and how != "note":
         intents = AliasIntent.objects.filter(model=finding.model, name=finding.data["alias"])
         if how == "adopt":
-            intents.update(version_number=finding.data["to"], applied_at=now, due_at=None)
+            number = finding.data["to"]
+            version = finding.model.versions.filter(number=number, superseded_at=None).first()
+            intents.update(version_number=number, version=version, applied_at=now, due_at=None)
         else:
             intents.update(applied_at=None, due_at=now, wanted_at=now)
     audit_record(actor, "finding.resolved", audit_subjects.of_finding(finding), data={"how": how})

@@ -12,6 +12,7 @@ from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.gates import GATES
+from registry.lifecycle import ChangedOutside
 from registry.models import Environment, Policy
 
 RULES_MAX = 10
@@ -28,6 +29,7 @@ POLICY_FIELDS = (
     "allowed_strategies",
     "max_first_weight_pct",
     "judge_deadline_s",
+    "when_changed_outside",
     "note",
 )
 
@@ -93,6 +95,8 @@ def check_policy(values: dict[str, Any]) -> None:
         value = values.get(field, usual)
         if type(value) is not int or not least <= value <= most:
             problems[field] = f"a whole number from {least} to {most}"
+    if values.get("when_changed_outside", ChangedOutside.GO_BACK) not in list(ChangedOutside):
+        problems["when_changed_outside"] = f"one of {', '.join(ChangedOutside)}"
     if problems:
         field, problem = next(iter(problems.items()))
         raise Invalid(f"{field.replace('_', ' ').capitalize()}: {problem}.", details=problems)

@@ -15,13 +15,17 @@ from registry import audit_subjects
 from registry.actors import MIRROR
 from registry.backends.base import Backend, BackendRefused, SeenModel, SeenVersion
 from registry.lifecycle import VersionStatus
-from registry.models import Alias, BackendState, Model, Version
+from registry.models import Alias, BackendState, Finding, Model, Version
 from registry.services.aliases import note_alias_moves
+from registry.services.renames import find_renames, model_renamed
 
 log = structlog.get_logger(__name__)
 
 LEASE_S = 60
-VERSION_FIELDS = ("status", "status_message", "source", "run_id", "description", "tags", "updated_at")
+IDENTITY_FIELDS = ("created_at", "run_id", "source")
+VERSION_FIELDS = (*IDENTITY_FIELDS, "status", "status_message", "description", "tags", "updated_at")
+VERSION_REMADE = "version_remade"
+MODEL_REMADE = "model_remade"
 
 type_Evidence = dict[int, dict[str, Any]]
 
@@ -72,7 +76,7 @@ class _Known:
 
     def needs_evidence(self, version: SeenVersion) -> bool:
         row = self.versions.get(version.model, {}).get(version.number)
-        return row is None or row["updated_at"] != version.updated_at
+        return row is None or any(row[name] != getattr(version, name) for name in ("updated_at", *IDENTITY_FIELDS))
 
 
 def _values_of(version: SeenVersion) -> dict[str, Any]:
@@ -80,14 +84,16 @@ def _values_of(version: SeenVersion) -> dict[str, Any]:
 
 
 def _model_values(seen: SeenModel) -> dict[str, Any]:
-    return {"description": seen.description, "tags": seen.tags, "updated_at": seen.updated_at, "deleted_at": None}
+    seen_values = {name: getattr(seen, name) for name in ("description", "tags", "created_at", "updated_at")}
+    return {**seen_values, "deleted_at": None}
 
 
 def _read_known() -> _Known:
-    fields = ("description", "tags", "updated_at", "deleted_at")
+    fields = ("description", "tags", "created_at", "updated_at", "deleted_at")
     models = {row.pop("name"): row for row in Model.objects.values("name", *fields)}
     versions: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in Version.objects.order_by().values("model__name", "number", *VERSION_FIELDS):
+    present = Version.objects.filter(superseded_at=None).order_by()
+    for row in present.values("model__name", "number", *VERSION_FIELDS):
         versions.setdefault(row.pop("model__name"), {})[row.pop("number")] = row
     aliases: dict[str, dict[str, int]] = {}
     for model, name, number in Alias.objects.values_list("model__name", "name", "version_number"):
@@ -105,9 +111,10 @@ def sync_from_backend(backend: Backend, *, epoch: int, now: datetime) -> int:
     by_model: dict[str, list[SeenVersion]] = {model.name: [] for model in seen_models}
     for version in backend.versions():
         by_model.setdefault(version.model, []).append(version)
-    known = _read_known()
     changed = 0
     try:
+        changed += _follow_renames(seen_models, by_model, epoch, now)
+        known = _read_known()
         for seen in seen_models:
             versions = by_model[seen.name]
             if known.is_same(seen, versions):
@@ -138,8 +145,10 @@ def _evidence(backend: Backend, versions: list[SeenVersion], epoch: int) -> type
 
 def _mirror_model(seen: SeenModel, versions: list[SeenVersion], evidence: type_Evidence, now: datetime) -> bool:
     values = _model_values(seen)
-    model, created = Model.objects.get_or_create(name=seen.name, defaults={**values, "created_at": seen.created_at})
+    model, created = Model.objects.get_or_create(name=seen.name, defaults=values)
     changed = created or any(getattr(model, name) != value for name, value in values.items())
+    if model.created_at != seen.created_at:
+        _note_remade(model, now)
     if changed and not created:
         Model.objects.filter(pk=model.pk).update(**values)
     if created:
@@ -152,13 +161,16 @@ def _mirror_model(seen: SeenModel, versions: list[SeenVersion], evidence: type_E
 
 
 def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evidence, now: datetime) -> bool:
-    known = {version.number: version for version in model.versions.select_for_update()}
+    known = {version.number: version for version in model.versions.select_for_update().filter(superseded_at=None)}
     changed = False
     for version in seen:
         row = known.get(version.number)
         if row is not None and all(getattr(row, name) == value for name, value in _values_of(version).items()):
             continue
         changed = True
+        if row is not None and row.identity != version.identity:
+            _supersede(row, now)
+            row = None
         _mirror_version(model, row, version, evidence.get(version.number, {}), now)
     numbers = {version.number for version in seen}
     for number, row in known.items():
@@ -169,13 +181,29 @@ def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evide
     return changed
 
 
+def _note_remade(model: Model, now: datetime) -> None:
+    """A model was deleted and another registered under its name: its endpoints stay, its versions are new ones."""
+    summary = f"{model} was deleted in MLflow and registered again. No approval given before covers its versions now."
+    data = {"created_at": model.created_at.isoformat()}
+    Finding.objects.create(model=model, kind=MODEL_REMADE, summary=summary, data=data, found_at=now)
+    audit_record(MIRROR, "model.remade_outside", audit_subjects.of_model(model), data=data)
+
+
+def _supersede(row: Version, now: datetime) -> None:
+    """The number of a version belongs to another one now; what hangs on this row stays with it."""
+    gone = {"status": VersionStatus.DELETED, "digest_due_at": None, "superseded_at": now}
+    Version.objects.filter(pk=row.pk).update(**gone)
+    summary = f"{row} was deleted in MLflow and another version was registered under its number."
+    data = {"version": row.number, "digest": row.digest, "run_id": row.run_id, "source": row.source}
+    Finding.objects.create(model=row.model, kind=VERSION_REMADE, summary=summary, data=data, found_at=now)
+    audit_record(MIRROR, "version.remade_outside", audit_subjects.of_version(row), data=data)
+
+
 def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found: dict[str, Any], now: datetime) -> None:
     values = {**_values_of(seen), "evidence": {**(row.evidence if row else {}), **found}}
     if row is None:
         due_at = now if seen.status == VersionStatus.READY else None
-        row = Version.objects.create(
-            model=model, number=seen.number, created_at=seen.created_at, digest_due_at=due_at, **values
-        )
+        row = Version.objects.create(model=model, number=seen.number, digest_due_at=due_at, **values)
         audit_record(MIRROR, "version.mirrored", audit_subjects.of_version(row), data={"status": seen.status})
         return
     if row.status != seen.status and seen.status == VersionStatus.READY:
@@ -187,11 +215,34 @@ def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found:
 def _mirror_gone(names: list[str], epoch: int, now: datetime) -> None:
     _lease_renew(epoch)
     for model in Model.objects.filter(deleted_at=None, name__in=names):
-        Model.objects.filter(pk=model.pk).update(deleted_at=now)
-        Version.objects.filter(model=model).update(status=VersionStatus.DELETED, digest_due_at=None)
-        Alias.objects.filter(model=model).delete()
-        audit_record(MIRROR, "model.deleted_outside", audit_subjects.of_model(model))
-        publish("registry", "model.changed", {"model": model.name})
+        _mark_gone(model, now)
+
+
+def _mark_gone(model: Model, now: datetime) -> None:
+    Model.objects.filter(pk=model.pk).update(deleted_at=now)
+    Version.objects.filter(model=model).update(status=VersionStatus.DELETED, digest_due_at=None)
+    Alias.objects.filter(model=model).delete()
+    audit_record(MIRROR, "model.deleted_outside", audit_subjects.of_model(model))
+    publish("registry", "model.changed", {"model": model.name})
+
+
+@transaction.atomic
+def _follow_renames(seen: list[SeenModel], versions: dict[str, list[SeenVersion]], epoch: int, now: datetime) -> int:
+    """Give our rows the names that their models have now; return how many. All at once: names may have been swapped."""
+    renames = find_renames(seen, versions)
+    if not renames:
+        return 0
+    _lease_renew(epoch)
+    for model in renames:
+        Model.objects.filter(pk=model.pk).update(name=f"{model.name[:200]}~renamed-{model.pk}")
+    for holder in Model.objects.filter(name__in=renames.values()):
+        # The model that had the name is gone: it would be among the renamed ones otherwise.
+        if holder.deleted_at is None:
+            _mark_gone(holder, now)
+        Model.objects.filter(pk=holder.pk).update(name=f"{holder.name[:200]}~deleted-{holder.pk}")
+    for model, name in renames.items():
+        model_renamed(model=model, name=name, now=now)
+    return len(renames)
 
 
 @transaction.atomic

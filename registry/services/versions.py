@@ -13,7 +13,7 @@ from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.artifacts import MANIFEST_KEPT_MAX
 from registry.lifecycle import DigestStatus
-from registry.models import Finding, Version
+from registry.models import ArtifactSet, Finding, Version
 
 RETRY_S = 15
 REFUSED_RETRY_S = 900
@@ -69,6 +69,8 @@ def version_digested(
     Approvals are bound to the digest, so those given for the old one do not hold any more.
     """
     now = clock.now()
+    frozen = {"facts": facts, "taken_in_at": now}
+    ArtifactSet.objects.get_or_create(digest=digest, defaults=frozen)
     row = Version.objects.select_for_update().select_related("model").get(pk=version.pk)
     before = row.digest
     row.digest, row.digest_status, row.digest_error, row.digest_due_at = digest, DigestStatus.COMPUTED, "", None

@@ -43,7 +43,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
     aliases: dict[int, list[str]] = {}
     for alias in found.aliases.all():
         aliases.setdefault(alias.version_number, []).append(alias.name)
-    context = listed(request, found.versions.all())
+    context = listed(request, found.versions.filter(superseded_at=None))
     context |= {
         "model": found,
         "rows": [(version, aliases.get(version.number, [])) for version in context["page"]],
@@ -96,7 +96,10 @@ def finding_resolve(request: HttpRequest, name: str, pk: str) -> HttpResponse:
 def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Show a version: what is known of it, beside the version that serves."""
     actor = actor_of(request)
-    found = version_for(actor, name, number)
+    row = request.GET.get("row", "")
+    found = version_for(
+        actor, name, number, row=int(row) if row.isascii() and row.isdigit() and len(row) < 19 else None
+    )
     serving = [
         e.stable_release.version
         for e in found.model.endpoints.filter(_where_it_serves(actor)).select_related("stable_release__version")
@@ -107,6 +110,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     releases = list(found.releases.filter(shown).select_related("endpoint__environment", "requester")[:20])
     context = {
         "version": found,
+        "namesakes": found.model.versions.filter(number=number).exclude(pk=found.pk).select_related("model"),
         "other": other,
         "comparison": compare_versions(other, found),
         "releases": releases,

@@ -1,7 +1,9 @@
-// Tells the page what changed.
+// Tells the page what changed, and keeps it true without being told.
 // <body data-live-topics="release.1,overview" data-live-since="42">; news become a `live` event on <body> (throttled), and
-// htmx elements with hx-trigger="live from:body" fetch their fragment again. Connection state is shown in #connection-state;
-// #announcer says politely that something changed. Nothing here moves the focus.
+// htmx elements with hx-trigger="live from:body" fetch their fragment again. A message can be lost and a fetch can fail: so
+// every part is fetched again after TRUTH_MS in any case, and sooner after a fetch that failed. #connection-state says how
+// news come and as of when the page is right; a page that could not be made right for STALE_MS says so, is greyed, and its
+// acts are off (`inert`). #announcer says politely that something changed. Nothing here moves the focus.
 (function () {
   "use strict";
   const body = document.body;
@@ -9,12 +11,15 @@
   if (!topics) return;
   const state = document.getElementById("connection-state");
   const announcer = document.getElementById("announcer");
-  const POLL_MS = 4000, THROTTLE_MS = 400, SHOW_MS = 1000, SAY_MS = 5000;
+  const stale = document.getElementById("stale");
+  const PARTS = "[hx-trigger*='live from:body']", ACTS = ".page-actions, [data-acts], .modal-footer";
+  const POLL_MS = 4000, THROTTLE_MS = 400, SHOW_MS = 1000, SAY_MS = 5000, TRUTH_MS = 10000, AGAIN_MS = 2000, STALE_MS = 15000;
   const TEXTS = {
     "connecting": "Connecting", "live": "Live", "polling": "Polling every " + POLL_MS / 1000 + " s",
     "signed-out": "Signed out: load the page again to sign in", "refused": "No live news: you may not hear them"
   };
   let mode = "connecting", lastNews = Date.now(), pending = null, saying = null;
+  let trueAt = Date.now(), askedAt = Date.now(), failed = false;
 
   function show(newMode) {
     mode = newMode;
@@ -23,12 +28,34 @@
   }
 
   function paint() {
+    const hasParts = document.querySelector(PARTS) !== null;
+    if (hasParts) keepTrue();
     if (!state) return;
     const age = Math.round((Date.now() - lastNews) / 1000);
-    const text = TEXTS[mode] || "Reconnecting, last update " + age + " s ago";
+    const asOf = hasParts && (mode === "live" || mode === "polling") ? ", as of " + clock(trueAt) : "";
+    const text = (TEXTS[mode] || "Reconnecting, last update " + age + " s ago") + asOf;
     const label = state.querySelector("[data-state-text]");
     if (label.textContent !== text) label.textContent = text;
     state.dataset.state = mode;
+  }
+
+  function clock(time) {
+    return new Date(time).toLocaleTimeString([], { hour12: false, timeZone: document.documentElement.dataset.timeZone || undefined });
+  }
+
+  function keepTrue() {
+    const now = Date.now();
+    if (mode !== "signed-out" && !document.hidden && now - askedAt >= (failed ? AGAIN_MS : TRUTH_MS)) refresh();
+    if (!document.hidden) mark(now - trueAt > STALE_MS);
+  }
+
+  function mark(isStale) {
+    if (stale) {
+      stale.hidden = !isStale;
+      if (isStale) stale.textContent = "This page is not known to be right since " + clock(trueAt) + ". Nothing can be done here until it is.";
+    }
+    body.classList.toggle("is-stale", isStale);
+    document.querySelectorAll(ACTS).forEach(function (part) { part.inert = isStale; });
   }
 
   function hear(message, isNew) {
@@ -50,8 +77,33 @@
   }
 
   function refresh() {
+    askedAt = Date.now();
     body.dispatchEvent(new CustomEvent("live"));
   }
+
+  // A session that ended answers with the sign-in page, which is no part of this one.
+  function isAnswer(detail) {
+    return detail.xhr.status === 200 && detail.xhr.responseURL.split("?")[0].endsWith(detail.pathInfo.requestPath.split("?")[0]);
+  }
+
+  body.addEventListener("htmx:beforeSwap", function (event) {
+    if (event.detail.elt.matches(PARTS) && !isAnswer(event.detail)) event.detail.shouldSwap = false;
+  });
+  // A dialog in which somebody writes stays as it is.
+  body.addEventListener("htmx:oobBeforeSwap", function (event) {
+    if (event.detail.target.querySelector(".modal.show")) event.detail.shouldSwap = false;
+  });
+  body.addEventListener("htmx:afterRequest", function (event) {
+    if (!event.detail.elt.matches(PARTS)) return;
+    failed = !isAnswer(event.detail);
+    if (!failed) trueAt = Date.now();
+    paint();
+  });
+  document.addEventListener("visibilitychange", function () {
+    if (document.hidden || mode === "signed-out") return;
+    trueAt = Math.max(trueAt, Date.now() - TRUTH_MS);  // nothing was asked while nobody looked
+    refresh();
+  });
 
   setInterval(paint, SHOW_MS);
   window.mlorch.follow({

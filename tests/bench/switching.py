@@ -131,7 +131,7 @@ def take_back(run: Run, endpoint: str, release: str, version: int) -> Decision:
     """Roll back by hand and wait until the site shows it."""
     decided = time.time()
     path = f"/endpoints/{ENVIRONMENT}/{endpoint}/rollback"
-    answer = run.rest.call("manager", "POST", path, {"reason": "the bench goes back"})
+    answer = run.rest.call("manager", "POST", path, {"reason": "the bench goes back", "expects": release})
     assert answer.status == 200, answer
     run.rest.reach(release, {"rolled_back"}, RELEASE_WITHIN_S)
     return Decision(endpoint, str(version), decided, time.time())

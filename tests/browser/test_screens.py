@@ -41,7 +41,7 @@ def test_screens__theme_and_width__are_accessible_and_fit(
         browser,
         product.web,
         product.credentials["people"],
-        "engineer",
+        "manager",
         color_scheme=theme,
         viewport=size,
         bypass_csp=True,
@@ -51,6 +51,7 @@ def test_screens__theme_and_width__are_accessible_and_fit(
         f"{served}report/",
         "/endpoints/development/followed/",
         "/endpoints/development/followed/serving/",
+        "/endpoints/development/followed/retire/",
     )
     problems = []
     for path in (*PAGES, *charts):

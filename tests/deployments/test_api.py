@@ -121,7 +121,8 @@ def test_controls__walk__status_follows(world, emma):
 
 def test_endpoint__rollback_and_detail(world, emma):
     world.serve(1)
-    refused = post(emma, "/endpoints/production/clinic/rollback", {"reason": "x"})
+    expects = {"expects": str(world.endpoint.stable_release_id)}
+    refused = post(emma, "/endpoints/production/clinic/rollback", {"reason": "x", **expects})
     detail = emma.get("/api/v1/endpoints/production/clinic").json()
     metrics = emma.get("/api/v1/endpoints/production/clinic/metrics?minutes=5")
 

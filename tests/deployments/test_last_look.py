@@ -37,6 +37,6 @@ def test_last_look__artifacts_changed__rejected_and_the_approval_void(approved):
     world, release = approved
     Version.objects.filter(number=1).update(digest="sha256:" + "f" * 64, digest_looked_at=world.now)
     world.until(release, "rejected", most_s=10)
-    assert "artifacts changed" in release.status_reason
+    assert "artifacts of tumours version 1 were changed" in release.status_reason
     assert Release.objects.get(pk=release.pk).approval.status == "void"
     assert not Replica.objects.exists()

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 
 from deployments.lifecycle import ENDED_STATUSES, LIVE_STATUSES
 from deployments.models import Endpoint, Release, ReplicaState, RouteTable
+from deployments.selectors import live_release
 from deployments.services import endpoint_rollback, release_abort, release_pause, release_promote, release_resume
 from mlorch_site.audit.chain import verify
 from mlorch_site.lib.errors import DomainError
@@ -112,7 +113,10 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: Endpoint.objects.exists())
     @rule()
     def rollback(self):
-        self.command(endpoint_rollback, endpoint=self.world.endpoint, reason="so")
+        endpoint = self.world.endpoint
+        shown = live_release(endpoint) or endpoint.stable_release
+        expects = str(shown.pk) if shown else ""
+        self.command(endpoint_rollback, endpoint=endpoint, expects=expects, reason="so")
 
     @invariant()
     def weights_sum_to_100_and_name_known_replicas(self):

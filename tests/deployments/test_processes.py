@@ -6,10 +6,10 @@ import pytest
 from django.test import Client
 
 from deployments.models import GatewayState, Replica
-from deployments.platforms import local
 from deployments.routes.acknowledgement import live_gateways, why_unacknowledged
 from deployments.tasks import tick
 from mlorch_site.lib import clock
+from registry.artifacts import path_of
 
 TOKEN = "control-token"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -33,15 +33,14 @@ def test_sync__malformed__400(db):
     assert sync({"replicas": [{"id": 1}]}).status_code == 400
 
 
-def test_sync__wanted_replica__goal_names_artifacts(world, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "artifact_path", lambda version: tmp_path)
+def test_sync__wanted_replica__goal_names_artifacts(world):
     world.request(1, strategy={"kind": "immediate"})
     with world.at():
         tick()
     goal = sync({"host": "h", "replicas": []}).json()["replicas"]
 
     assert [row["version"] for row in goal] == ["1"]
-    assert goal[0]["artifacts"] == str(tmp_path)
+    assert goal[0]["artifacts"] == str(path_of(goal[0]["digest"]))
     assert Replica.objects.get().agent == "a1"
     assert sync({"host": "h", "replicas": []}).json()["replicas"] == goal
 

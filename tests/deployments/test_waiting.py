@@ -12,7 +12,6 @@ from django.test.utils import CaptureQueriesContext
 
 from deployments import limits
 from deployments.models import GatewayState, Replica
-from deployments.platforms import local
 from deployments.processes import long_polls
 from deployments.services import gateway_key_create
 from deployments.tasks import tick
@@ -99,9 +98,8 @@ def test_gateway__waits__is_answered_at_once_when_a_table_is_published(db):
 
 
 @pytest.fixture
-def wanted(world, tmp_path, monkeypatch):
+def wanted(world):
     """A release that is about to want a replica with the next tick."""
-    monkeypatch.setattr(local, "artifact_path", lambda version: tmp_path)
     world.now = clock.now()  # agents may take over what others did not run for long
     world.request(1, strategy={"kind": "immediate"})
     return world

@@ -15,7 +15,8 @@ from deployments.services import ReleaseCommand, release_request
 from deployments.services.checks import release_check
 from mlorch_site.accounts.actor import Actor
 from monitoring.models import Window
-from registry.models import Environment, Model, Version
+from registry import artifacts
+from registry.models import ArtifactSet, Environment, Model, Version
 from registry.services import environment_create
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -24,18 +25,22 @@ GUARDRAILS = [{"metric": "error_rate", "margin": 0.1}]
 
 
 def make_model(name: str = "tumours", versions: int = 3) -> Model:
+    """A model with versions whose artifacts are in the store: use the fixture `data_dir` with it."""
     model = Model.objects.create(name=name, created_at=START, updated_at=START)
     for number in range(1, versions + 1):
+        digest = f"sha256:{number:064d}"
         Version.objects.create(
             model=model,
             number=number,
             status="READY",
-            digest=f"sha256:{number:064d}",
+            digest=digest,
             digest_status="computed",
             digest_looked_at=START + timedelta(days=365),
             created_at=START,
             updated_at=START,
         )
+        ArtifactSet.objects.get_or_create(digest=digest, defaults={"taken_in_at": START})
+        artifacts.path_of(digest).mkdir(parents=True, exist_ok=True)
     return model
 
 

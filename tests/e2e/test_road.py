@@ -13,7 +13,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from tests.e2e.client import ROWS, Load, Rest, infer, send
+from tests.e2e.client import ROWS, Answer, Load, Rest, infer, send
 from tests.support.product import ROOT, Product
 from tests.support.waiting import PATIENCE_S, until
 
@@ -29,6 +29,13 @@ def alias(product: Product, name: str) -> int | None:
     url = f"{product.mlflow}/api/2.0/mlflow/registered-models/alias?name=breast-cancer&alias={name}"
     answer = send("GET", url, "", None)
     return int(answer.body["model_version"]["version"]) if answer.status == 200 else None
+
+
+def take_back(rest: Rest, reason: str) -> Answer:
+    """Roll back what the endpoint serves."""
+    shown = rest.get("/endpoints/production/cancer")
+    wish = {"reason": reason, "expects": shown["live_release"] or shown["stable_release"]}
+    return rest.call("engineer", "POST", "/endpoints/production/cancer/rollback", wish)
 
 
 def test_1_first_release__approved_by_two_roles__serves_and_has_no_rollback_target(
@@ -50,7 +57,7 @@ def test_1_first_release__approved_by_two_roles__serves_and_has_no_rollback_targ
     assert done["rollback_target"]["version"] is None
     assert "no version to roll back to" in done["status_reason"]
     until(lambda: alias(product, "champion") == 1, "champion is version 1 in MLflow")
-    again = rest.call("engineer", "POST", "/endpoints/production/cancer/rollback", {"reason": "try"})
+    again = take_back(rest, "try")
     assert (again.status, again.body["error"]["code"]) == (409, "no_rollback_target")
 
 
@@ -130,9 +137,7 @@ def test_4_bad_version__rolled_back_by_itself_with_its_verdict(product: Product,
 
 
 def test_5_rollback_by_hand__returns_to_the_version_before(product: Product, rest: Rest) -> None:
-    answer = rest.call(
-        "engineer", "POST", "/endpoints/production/cancer/rollback", {"reason": "the clinic asks for it"}
-    )
+    answer = take_back(rest, "the clinic asks for it")
     assert (answer.status, answer.body["kind"]) == (200, "rollback")
     rest.reach(answer.body["id"], {"succeeded"})
 

@@ -126,10 +126,10 @@ async def test_up__bootstrap_prints_passwords__they_are_in_no_file(plan, tmp_pat
 async def test_up__process_killed__file_tells_the_new_process(plan, tmp_path):
     def row() -> dict:
         rows = json.loads((tmp_path / STATUS_FILE).read_text())["processes"]
-        return next(row for row in rows if row["name"] == "gateway")
+        return next((row for row in rows if row["name"] == "gateway"), {"pid": None})
 
     task = await run_until_up(up_with(plan, tmp_path), plan, NAMES)
-    first = row()
+    first = await auntil(lambda: row()["pid"] and row(), "the file tells the process", seen=row)
     os.kill(first["pid"], signal.SIGKILL)
     await auntil(lambda: row()["pid"] not in (first["pid"], None), "the file tells the new process", seen=row)
     assert row()["restarts"] == 1

@@ -15,6 +15,8 @@ from tests.deployments.world import make_model
 from tests.monitoring.windows import NOW, at, row, store
 from tests.support.live import close_code, run, signed_in, socket
 
+pytestmark = pytest.mark.usefixtures("data_dir")
+
 SOCKET = "/ws/charts/production/clinic/"
 URL = "/live/charts/production/clinic.json"
 

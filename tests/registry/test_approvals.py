@@ -44,7 +44,8 @@ def ask(people):
 
 
 def decide(request, person, kind="approve", comment="") -> ApprovalRequest:
-    return approval_decide(actor=actor_for_user(person.user), request=request, kind=kind, comment=comment)
+    approval_decide(actor=actor_for_user(person.user), request=request, kind=kind, comment=comment)
+    return ApprovalRequest.objects.get(pk=request.pk)
 
 
 def test_decide__every_rule_met__approved_and_audited(ask, people):

@@ -8,11 +8,11 @@ import pytest
 from dataplane.wire import digest
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Invalid, NotFound
+from mlorch_site.lib.errors import Invalid
 from registry import artifacts, tasks
 from registry.backends.base import BackendDown, BackendRefused, SeenFile
 from registry.models import Finding, Version
-from registry.selectors import artifact_path
+from registry.selectors import artifact_sets, is_stored
 from registry.services import digest_recheck, digest_want
 
 
@@ -42,8 +42,8 @@ def test_digest__known_files__is_sha256_over_the_sorted_manifest(tmp_path):
 
 def test_task__due__stores_the_files_read_only_under_their_digest(version, store):
     assert digested(version).digest_status == "computed"
-    folder = artifact_path(version)
-    assert folder == store / version.digest.replace(":", "-")
+    folder = store / version.digest.replace(":", "-")
+    assert list(artifact_sets([version.digest])) == [version.digest]
     assert (folder / "data/model.skops").read_bytes() == b"weights"
     assert not any(path.stat().st_mode & stat.S_IWUSR for path in folder.rglob("*"))
     assert [entry[0] for entry in version.manifest] == ["MLmodel", "data/model.skops"]
@@ -57,9 +57,8 @@ def test_task__run_again__does_nothing(version):
     assert AuditRecord.objects.filter(action="version.digested").count() == 1
 
 
-def test_path__before_the_digest_is_known__not_found(version):
-    with pytest.raises(NotFound):
-        artifact_path(version)
+def test_stored__before_the_digest_is_known__no(version):
+    assert not is_stored(version.digest)
 
 
 def test_task__registry_down__stays_pending_with_the_reason(registry, version):

@@ -4,8 +4,13 @@ import pytest
 
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from registry import tasks
-from registry.models import AliasIntent, Finding, Model
+from registry.models import AliasIntent, Finding, Model, Version
 from registry.services import alias_want, finding_resolve
+
+
+def numbered(model: Model, number: int) -> Version:
+    """The version that has a number now."""
+    return model.versions.get(number=number, superseded_at=None)
 
 
 @pytest.fixture
@@ -14,7 +19,11 @@ def finding(registry, look, people):
     registry.add("tumours")
     look()
     intent = alias_want(
-        actor=people.emma.actor, model=Model.objects.get(), name="champion", version_number=1, reason=""
+        actor=people.emma.actor,
+        model=Model.objects.get(),
+        name="champion",
+        version=numbered(Model.objects.get(), 1),
+        reason="",
     )
     tasks.apply_alias(intent.pk)
     registry().set_alias("tumours", "champion", 2)
@@ -39,7 +48,9 @@ def test_revert__writes_back_what_mlorch_wants(registry, look, people, finding):
 
 
 def test_same_wish_again__after_an_outside_move__is_written_again_and_closes_the_finding(registry, people, finding):
-    intent = alias_want(actor=people.emma.actor, model=finding.model, name="champion", version_number=1, reason="")
+    intent = alias_want(
+        actor=people.emma.actor, model=finding.model, name="champion", version=numbered(finding.model, 1), reason=""
+    )
     tasks.apply_alias(intent.pk)
     assert registry.aliases("tumours") == {"champion": 1}
     finding.refresh_from_db()

@@ -8,8 +8,8 @@ import pytest
 
 from mlorch_site.audit.services import Subject
 from registry import artifacts
+from registry.code_in_files import imports_of
 from registry.gates import GATES, GateInput, gate_results_record, run
-from registry.gates.artifact_format import imports_of
 from registry.models import Environment, GateResult, Model, Policy, Version
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -147,12 +147,3 @@ def test_format__pickle_with_foreign_imports__warns_and_names_them(store, conten
     found, sentence = outcome("artifact_format", given(digest="sha256:1"))
     assert found == "warn"
     assert word in sentence
-
-
-def test_format__broken_pickle__warns_and_no_pickle_passes(store):
-    folder = artifacts.path_of("sha256:1")
-    folder.mkdir(parents=True)
-    (folder / "model.skops").write_bytes(b"zip")
-    assert outcome("artifact_format", given(digest="sha256:1"))[0] == "pass"
-    (folder / "model.pkl").write_bytes(b"\x80\x04\x95nonsense")
-    assert "unreadable" in outcome("artifact_format", given(digest="sha256:1"))[1]

@@ -27,6 +27,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 SECRET = "a webhook secret of the test"
 
 
+def numbered(model: Model, number: int) -> Version:
+    """The version that has a number now."""
+    return model.versions.get(number=number, superseded_at=None)
+
+
 def wait_until_up(url: str, process: subprocess.Popen) -> None:
     def answers() -> bool:
         assert process.poll() is None, "mlflow server ended by itself"
@@ -182,7 +187,9 @@ def test_files__unknown_version__refused(mirrored):
 
 
 def test_alias__written_moved_outside_found_and_reverted(mirrored, client, people):
-    intent = alias_want(actor=people.emma.actor, model=mirrored, name="champion", version_number=1, reason="")
+    intent = alias_want(
+        actor=people.emma.actor, model=mirrored, name="champion", version=numbered(mirrored, 1), reason=""
+    )
     tasks.apply_alias(intent.pk)
     assert client.get_model_version_by_alias("tumours", "champion").version == "1"
     tasks.sync()
@@ -194,7 +201,7 @@ def test_alias__written_moved_outside_found_and_reverted(mirrored, client, peopl
     finding_resolve(actor=people.emma.actor, finding=finding, how="revert")
     tasks.apply_alias(intent.pk)
     assert client.get_model_version_by_alias("tumours", "champion").version == "1"
-    nowhere = alias_want(actor=people.emma.actor, model=mirrored, name="champion", version_number=None, reason="")
+    nowhere = alias_want(actor=people.emma.actor, model=mirrored, name="champion", version=None, reason="")
     tasks.apply_alias(nowhere.pk)
     tasks.sync()
     assert not Alias.objects.exists()

@@ -105,6 +105,7 @@ def form_of(policy: Policy, **changes: object) -> dict[str, object]:
         "allowed_strategies": "[]",
         "max_first_weight_pct": 100,
         "judge_deadline_s": 900,
+        "when_changed_outside": "go_back",
         "note": "",
     }
     return {**values, **changes}

@@ -18,6 +18,8 @@ from tests.deployments.world import START, make_model
 from tests.monitoring.windows import row, store
 from tests.support.live import publish
 
+pytestmark = pytest.mark.usefixtures("data_dir")
+
 
 @pytest.fixture
 def scheduler(db, monkeypatch):

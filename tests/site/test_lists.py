@@ -11,6 +11,8 @@ from tests.deployments.world import World
 from tests.support import crowd
 from tests.support.live import signed_in
 
+pytestmark = pytest.mark.usefixtures("data_dir")
+
 TABLE = """{% when_empty "No fruit yet" "Plant some." url="/plant/" action="Plant" as empty %}
 {% table "Fruit" "Name|Weight" filtered=filtered empty=empty %}{% for name in names %}<tr><td>{{ name }}</td></tr>{% endfor %}{% endtable %}"""
 

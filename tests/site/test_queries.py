@@ -13,6 +13,8 @@ from tests.deployments.world import World
 from tests.support import crowd
 from tests.support.live import signed_in
 
+pytestmark = pytest.mark.usefixtures("data_dir")
+
 FEW, MORE = 2, 18
 PAGES = ("overview", "models", "approvals", "releases", "endpoints", "audit", "tokens", "system", "gateways")
 API_LISTS = ("api-models", "api-releases", "api-endpoints", "api-gateway-keys", "api-tokens", "api-audit")

@@ -1,0 +1,74 @@
+"""A release that brings back what an earlier one had brought: its version, its files, its serving config."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments import journal, limits
+from deployments.lifecycle import ReleaseStatus
+from deployments.models import Endpoint, Release
+from deployments.rollout.begin import rollout_begin
+from deployments.rollout.strategies import first_release_steps
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import User
+from mlorch_site.lib import clock
+from mlorch_site.lib.errors import Conflict, Forbidden
+from mlorch_site.lib.hashing import content_hash
+from registry.selectors import current_policy, is_stored
+
+
+@dataclass(frozen=True)
+class RestoringAct:
+    """What the history and the audit record say of the act."""
+
+    action: str
+    sentence: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def restoring_release(*, actor: Actor, endpoint: Endpoint, target: Release, act: RestoringAct, reason: str) -> Release:
+    """A release of kind `rollback` that restores `target`, with its rollout begun. Belongs into the transaction of the
+    act.
+
+    Nobody approves again what was approved: so the version, the digest and the serving config are those that `target`
+    froze. Raises Conflict when its artifacts are gone, Forbidden for anything but a person.
+    """
+    if not is_stored(target.digest):
+        raise Conflict(
+            f"The artifacts of {target.version} that were approved ({target.digest[:19]}…) are not in the artifact "
+            "store any more; it cannot be restored.",
+            code="artifacts_missing",
+        )
+    if actor.user is None:
+        raise Forbidden("This is for a person to decide.")
+    release = _create(actor.user, endpoint, target, reason)
+    data = {"release": str(release.pk), **act.data}
+    entry = journal.AuditEntry(act.action, data, reason, journal.endpoint_subject(endpoint))
+    now = release.created_at
+    journal.write(release, act.action, act.sentence, actor=actor, now=now, new=release.status, audit=entry)
+    rollout_begin(release, actor=actor, now=now)
+    return release
+
+
+def _create(requester: User, endpoint: Endpoint, target: Release, reason: str) -> Release:
+    now = clock.now()
+    plan = {"steps": [step.to_dict() for step in first_release_steps()], "guardrails": [], "judge_deadline_s": 0}
+    config = target.serving_config
+    covered = {"restores": str(target.pk), "digest": target.digest, "plan": plan, "serving_config": config.revision}
+    return Release.objects.create(
+        kind="rollback",
+        endpoint=endpoint,
+        version=target.version,
+        digest=target.digest,
+        restores=target,
+        requester=requester,
+        reason=reason[: limits.REASON_MAX_CHARS],
+        strategy={"kind": "immediate"},
+        plan=plan,
+        content_hash=content_hash(covered),
+        policy=current_policy(endpoint.environment),
+        serving_config=config,
+        status=ReleaseStatus.ROLLING_OUT,
+        created_at=now,
+        started_at=now,
+        due_at=now,
+    )
