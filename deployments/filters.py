@@ -28,8 +28,8 @@ def states() -> Choices:
     return [("", "In use and retired"), ("in_use", "In use"), ("retired", "Retired")]
 
 
-class PlacedFilter(Filters):
-    """What lies in environments, of which only those are offered that the person may see."""
+class FiltersByPlace(Filters):
+    """Filters of which one is an environment, out of those that the person may see."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,7 +38,7 @@ class PlacedFilter(Filters):
             self.filters["environment"].extra["widget"] = choice_box("Environment", choices)
 
 
-class ReleaseFilter(PlacedFilter):
+class ReleaseFilter(FiltersByPlace):
     """Releases by status and place; `q` is part of the model's or the endpoint's name."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Model or endpoint"))
@@ -52,7 +52,7 @@ class ReleaseFilter(PlacedFilter):
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
 
 
-class EndpointFilter(PlacedFilter):
+class EndpointFilter(FiltersByPlace):
     """Endpoints with `q` in their name or in that of their model."""
 
     q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Search endpoints"))

@@ -149,7 +149,10 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TIMEZONE = "UTC"
 
 # Checkpoints of the audit record, signed and kept outside the database.
-AUDIT_CHECKPOINT_DIR = env.str("MLORCH_AUDIT_CHECKPOINT_DIR", str(DATA_DIR / "audit"))
+# Those of an installation in the same data directory say nothing of the records of a test.
+AUDIT_CHECKPOINT_DIR = env.str(
+    "MLORCH_AUDIT_CHECKPOINT_DIR", str(DATA_DIR / ("audit-of-tests" if IN_TESTS else "audit"))
+)
 AUDIT_CHECKPOINT_S = env.int("MLORCH_AUDIT_CHECKPOINT_S", 60)
 AUDIT_KEY_FILE = env.str("MLORCH_AUDIT_KEY_FILE", "")
 AUDIT_FORMER_KEYS = env.list("MLORCH_AUDIT_FORMER_KEYS", default=[])

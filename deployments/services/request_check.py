@@ -82,7 +82,11 @@ def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     version = _found("version", problems, read_version) if model is not None else None
     if model is None or environment is None:
         return RequestCheck(command, problems)
-    target = ReleaseTarget(model, environment, current_policy(environment), _endpoint(environment, command.endpoint))
+    endpoint = _endpoint(environment, command.endpoint)
+    if endpoint is not None and not selectors.endpoints_visible_to(actor).filter(pk=endpoint.pk).exists():
+        problems["endpoint"] = f"The name {command.endpoint} is taken in {environment.name}."
+        return RequestCheck(command, problems)
+    target = ReleaseTarget(model, environment, current_policy(environment), endpoint)
     forbidden = actor.why_not(Action.RELEASE_REQUEST, [environment.scope, model.scope])
     _check_endpoint(target, problems)
     _check_version(version, target, problems)

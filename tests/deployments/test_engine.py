@@ -12,7 +12,7 @@ from deployments.services import (
     release_promote,
     release_resume,
 )
-from mlorch_site.audit.chain import verify
+from mlorch_site.audit.verification import verify
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from registry.models import AliasIntent
 from tests.deployments.world import CANARY, World

@@ -17,7 +17,7 @@ from deployments.lifecycle import ENDED_STATUSES, LIVE_STATUSES
 from deployments.models import Endpoint, Release, ReplicaState, RouteTable
 from deployments.selectors import live_release
 from deployments.services import endpoint_rollback, release_abort, release_pause, release_promote, release_resume
-from mlorch_site.audit.chain import verify
+from mlorch_site.audit.verification import verify
 from mlorch_site.lib.errors import DomainError
 from tests.deployments.world import CANARY, World
 from tests.factories import make_people

@@ -34,7 +34,7 @@ from deployments.services import (
 from deployments.services.checks import release_check
 from deployments.tasks import tick as deployments_tick
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.audit.chain import verify
+from mlorch_site.audit.verification import verify
 from mlorch_site.lib.errors import DomainError
 from registry import artifacts
 from registry import tasks as registry_tasks

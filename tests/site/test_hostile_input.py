@@ -52,7 +52,11 @@ def addresses(value: str = "clinic") -> list[str]:
         if permissions_of(pattern) == ["control token"] or path.startswith(("admin/", "webhooks/")) or "(" in path:
             continue
         for name, filled in FILLED.items():
-            path = path.replace(f"<int:{name}>", filled).replace(f"<str:{name}>", quote(value, safe=""))
+            path = (
+                path.replace(f"<int:{name}>", filled)
+                .replace(f"<slug:{name}>", filled)
+                .replace(f"<str:{name}>", quote(value, safe=""))
+            )
         found.append("/" + path.replace("<uuid:pk>", UUID))
     return found
 

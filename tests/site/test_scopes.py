@@ -47,7 +47,7 @@ def address(path: str, tenant: Tenant) -> str | None:
         "<str:name>": name,
         "<str:endpoint>": tenant.endpoint.name,
         "<int:number>": 1,
-        "<str:action>": "pause",
+        "<slug:action>": "pause",
     }.items():
         filled = filled.replace(wanted, quote(str(value)))
     return None if "<" in filled or "(" in filled else f"/{filled}"
@@ -90,6 +90,26 @@ def test_every_object_that_is_foreign__to_every_scoped_person__is_not_there(tena
             answer = browser.post(where, {})
             assert answer.status_code in (303, 400, 403, 404, 405, 415), f"{person.name} at {where}"
             assert pattern is not None
+
+
+def test_request__to_a_foreign_endpoint__does_not_say_what_it_serves(tenants):
+    mine, foreign = tenants
+    scoped_people(mine)
+    wish = {
+        "model": mine.model.name,
+        "version": 1,
+        "environment": foreign.environment.name,
+        "endpoint": foreign.endpoint.name,
+        "strategy": {"kind": "immediate"},
+    }
+    browser = signed_in("release_manager-model")
+    answer = browser.post("/api/v1/releases", wish, content_type="application/json")
+
+    assert answer.status_code == 400
+    assert "is taken in" in answer.json()["error"]["details"]["endpoint"]
+    preview = browser.post("/releases/preview/", {**wish, "kind": "immediate"}).content.decode()
+    for body in (answer.content.decode(), preview):
+        assert foreign.model.name not in body
 
 
 @pytest.mark.parametrize("page", ["/audit/", "/releases/", "/endpoints/", "/system/", "/"])
