@@ -93,13 +93,15 @@ def _varied(draw: random.Random, value: Any) -> Any:
     return value * draw.gauss(1, 0.5) if isinstance(value, float) else value
 
 
-def objection(frames: Frames, bodies: "list[bytes]", alone: "Callable[[bytes], Answer]") -> str:
+def objection(
+    frames: Frames, bodies: "list[bytes]", alone: "Callable[[bytes], Answer]", most_s: float = VETO_MAX_S
+) -> str:
     """Why requests must not be joined; empty when nothing speaks against it.
 
     What a model refuses alone proves nothing and is left out. A model that takes too long is looked at as far as
-    `VETO_MAX_S` reaches.
+    `most_s` reaches.
     """
-    end = time.monotonic() + VETO_MAX_S
+    end = time.monotonic() + most_s
     asked: list[tuple[pd.DataFrame, Answer]] = []
     for body in bodies:
         frame = frames.parse(body)
