@@ -83,6 +83,27 @@ class Vectors(mlflow.pyfunc.PythonModel):
         return np.abs(stacked - stacked.mean(axis=0)).sum(axis=1)
 
 
+class Sorting(mlflow.pyfunc.PythonModel):
+    """Answers in the order of the answers."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return np.sort(model_input["x"].fillna(0.0).to_numpy())
+
+
+class Numbering(mlflow.pyfunc.PythonModel):
+    """Answers with the number of the row in its table."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return model_input["x"].fillna(0.0).to_numpy() + model_input.index.to_numpy()
+
+
+class Unique(mlflow.pyfunc.PythonModel):
+    """Answers equal rows once."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return model_input["x"].fillna(0.0).drop_duplicates().to_numpy()
+
+
 X = Schema([ColSpec(DataType.double, "x")])
 HOSTILE: dict[str, tuple[Any, Schema, pd.DataFrame]] = {
     "filling": (Filling(), X, pd.DataFrame({"x": [1.0, 2.5, 7.0]})),
@@ -96,6 +117,9 @@ HOSTILE: dict[str, tuple[Any, Schema, pd.DataFrame]] = {
         pd.DataFrame({"x": [1.0], "at": pd.to_datetime(["2026-01-31"])}),
     ),
     "centring": (Centring(), X, pd.DataFrame({"x": [1.0]})),
+    "sorting": (Sorting(), X, pd.DataFrame({"x": [1.0, 2.0]})),
+    "numbering": (Numbering(), X, pd.DataFrame({"x": [1.0, 2.0]})),
+    "unique": (Unique(), X, pd.DataFrame({"x": [1.0, 2.0]})),
     "pairs": (Pairs(), X, pd.DataFrame({"x": [1.0, 2.0]})),
     "vectors": (Vectors(), None, pd.DataFrame({"v": [[1.0, 2.0]]})),
 }
