@@ -149,7 +149,7 @@ class Scorer:
             data = scoring_code.parse(body, self.model.metadata, self.input_schema).data
             if isinstance(data, dict):
                 return bool(data) and all(np.size(value) == 0 for value in data.values())
-            return len(data) == 0
+            return np.asarray(data).item() is None if np.ndim(data) == 0 else len(data) == 0
         except Exception:  # what cannot be read was not given to the model
             return False
 
