@@ -17,7 +17,7 @@ import pandas as pd
 
 from dataplane.wire.frames import RequestHeader
 from dataplane.wire.shapes import cut
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_ways import REASON_MAX_CHARS, Ways
 from dataplane.worker import batching, equivalence, row_wise, veto
 from dataplane.worker.answers import Answer
 from dataplane.worker.native import predictors
@@ -80,7 +80,7 @@ class Batches:
         return Ways(
             native=self._native.predict.name if self._native else "",
             forms=sorted(self._native.forms.forms) if self._native else [],
-            given_up={form: cut(why) for form, why in sorted(given_up.items())},
+            given_up={form: why[:REASON_MAX_CHARS] for form, why in sorted(given_up.items())},
             joins=self._frames is not None,
             reason=cut(f"{JOINS if self._frames is not None else APART}: {reason}"),
             objection=cut(objection or ""),
