@@ -122,8 +122,9 @@ class ReplicaRow:
 
     @property
     def ways(self) -> dict[str, Any]:
-        """How its worker answers, empty while that is not known."""
-        return self.observed.ways if self.observed else {}
+        """How its worker answers; empty while that is not known, and of a worker too old to say it."""
+        ways = self.observed.ways if self.observed else {}
+        return ways if ways.get("reason") else {}
 
     @property
     def purpose(self) -> str:

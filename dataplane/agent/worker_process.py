@@ -26,6 +26,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 LOG_MAX_BYTES = 5 * 1024 * 1024
 OPEN_FILES_MAX = 1024
 PING_TIMEOUT_S = 5.0
+DECIDE_PART = 2  # of the time that a worker has to start, that it may take to decide how it answers
 RUNTIMES = {"": "dataplane.worker.__main__", "echo": "dataplane.worker.echo"}
 
 
@@ -160,6 +161,7 @@ def arguments_of(goal: ReplicaGoal, socket: Path, ways: Ways | None = None) -> l
     """The command line of a worker, without its interpreter and module; `ways` were decided at an earlier start."""
     arguments = ["--socket", str(socket), "--artifacts", goal.artifacts, "--digest", goal.digest]
     arguments += ["--model", goal.model, "--version", goal.version]
+    arguments += ["--decide-s", str(goal.start_timeout_s / DECIDE_PART)]
     if goal.rows_independent:
         arguments.append("--rows-independent")
     if goal.nan_literal:

@@ -84,7 +84,6 @@ class ReplicaGoal(Struct, frozen=True):
     digest: HeaderText
     artifacts: str
     requirements: list[str] = []
-    build_requirements: list[str] = []
     python: HeaderText = ""
     memory_limit_mb: Positive = 2048
     cpu_threads: Positive = 1
@@ -96,6 +95,7 @@ class ReplicaGoal(Struct, frozen=True):
     runtime: Literal["", "echo"] = ""
     rows_independent: bool = False
     nan_literal: bool = False
+    build_requirements: list[str] = []
 
 
 class AgentGoal(Struct, frozen=True):

@@ -8,10 +8,15 @@ from msgspec import Meta, Struct
 
 from dataplane.wire.shapes import Text
 
-FORMS_MAX = 32
+# Small: the ways of all replicas go in every report of their agent, and a worker may say anything.
+FORMS_MAX = 16
+FORM_MAX_CHARS = 40
+REASON_MAX_CHARS = 200
 
-Forms = Annotated[list[Text], Meta(max_length=FORMS_MAX)]
-Reasons = Annotated[dict[Text, Text], Meta(max_length=FORMS_MAX)]
+Form = Annotated[str, Meta(max_length=FORM_MAX_CHARS)]
+Forms = Annotated[list[Form], Meta(max_length=FORMS_MAX)]
+Reason = Annotated[str, Meta(max_length=REASON_MAX_CHARS)]
+Reasons = Annotated[dict[Form, Reason], Meta(max_length=FORMS_MAX)]
 
 
 class Ways(Struct, frozen=True):
@@ -22,7 +27,7 @@ class Ways(Struct, frozen=True):
     had against it, `alarm` what was found while it served; either ends it.
     """
 
-    native: Text = ""
+    native: Form = ""
     forms: Forms = []
     given_up: Reasons = {}
     joins: bool = False

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--version", required=True)
     parser.add_argument("--rows-independent", action="store_true")
     parser.add_argument("--nan-literal", action="store_true")
+    parser.add_argument("--decide-s", type=float, default=math.inf)
     parser.add_argument("--ways", type=kept_ways, default=None)
     return parser.parse_args()
 
@@ -55,8 +57,13 @@ def load(options: argparse.Namespace) -> Any:
     # Loads MLflow, which nobody waits for when the artifacts are wrong.
     from dataplane.worker.scorer import Scorer
 
-    switches = {"rows_independent": options.rows_independent, "nan_literal": options.nan_literal}
-    scorer = Scorer(options.artifacts, options.version, **switches)
+    scorer = Scorer(
+        options.artifacts,
+        options.version,
+        rows_independent=options.rows_independent,
+        nan_literal=options.nan_literal,
+        decide_s=options.decide_s,
+    )
     say("warming")
     began = time.monotonic()
     has_example = scorer.warm_up(options.ways)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from dataplane.wire.frames import RequestHeader
 from dataplane.wire.shapes import cut
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_ways import REASON_MAX_CHARS, Ways
 from dataplane.worker import batching, equivalence, row_wise, veto
 from dataplane.worker.answers import Answer
 from dataplane.worker.native import predictors
@@ -36,9 +36,11 @@ JSON_TYPES = ("application/json", "application/json; charset=utf-8")
 class Batches:
     """Answers batches for a scorer. Before `decide` has run, and where nothing was decided, requests go one by one."""
 
-    def __init__(self, scorer: Any, *, rows_independent: bool) -> None:
+    def __init__(self, scorer: Any, *, rows_independent: bool, decide_s: float) -> None:
         self._scorer = scorer
         self._is_declared = rows_independent
+        self._native_s = min(equivalence.NATIVE_MAX_S, decide_s / 2)
+        self._veto_s = min(veto.VETO_MAX_S, decide_s / 2)
         self._native: batching.Native | None = None
         self._frames: batching.Frames | None = None
         self._encode = batching.predictions_encoder(scorer.as_json)
@@ -78,7 +80,7 @@ class Batches:
         return Ways(
             native=self._native.predict.name if self._native else "",
             forms=sorted(self._native.forms.forms) if self._native else [],
-            given_up={form: cut(why) for form, why in sorted(given_up.items())},
+            given_up={form: why[:REASON_MAX_CHARS] for form, why in sorted(given_up.items())},
             joins=self._frames is not None,
             reason=cut(f"{JOINS if self._frames is not None else APART}: {reason}"),
             objection=cut(objection or ""),
@@ -87,7 +89,7 @@ class Batches:
     def _objection(self, example: "pd.DataFrame | None") -> str:
         assert self._frames is not None
         bodies = veto.requests(self._scorer.input_schema, example)
-        return veto.objection(self._frames, bodies, functools.partial(self._general, False))
+        return veto.objection(self._frames, bodies, functools.partial(self._general, False), self._veto_s)
 
     def _decide_native(self, example: "pd.DataFrame | None", kept: "Ways | None") -> "dict[str, str]":
         """Find the native path and its forms; return why each other form was given up."""
@@ -108,7 +110,7 @@ class Batches:
             self._native = batching.Native(forms, predict, predictors.NotRows)
             names = set(forms.forms)
             try:
-                given_up = equivalence.prove(forms, rows, self._natively, self._general)
+                given_up = equivalence.prove(forms, rows, self._natively, self._general, self._native_s)
             except predictors.NotRows:
                 given_up = dict.fromkeys(names, NO_ROWS)
                 continue

@@ -26,6 +26,7 @@ class Replays:
         self._alone = alone
         self._samples: deque[tuple[RequestHeader, bytes, Answer]] = deque()
         self._not_before = 0.0
+        self._scale = 0.0
 
     def offer(self, header: RequestHeader, bodies: "list[bytes]", answers: "list[Answer]") -> None:
         """Take one of the requests that were joined with its answer, when there is room for it.
@@ -54,4 +55,5 @@ class Replays:
         wanted = self._alone(header, body)
         took = time.monotonic() - began
         self._not_before = began + max(EVERY_S, took / SHARE_MAX)
-        return "" if equivalence.is_close(answer, wanted) else DIFFERENCE
+        self._scale = max(self._scale, equivalence.scale_of(wanted))
+        return "" if equivalence.is_close(answer, wanted, self._scale) else DIFFERENCE

@@ -1,6 +1,7 @@
 """Load one version with MLflow and answer requests with it, as `mlflow models serve` does and as OIP v2 asks."""
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -35,7 +36,13 @@ class Scorer:
     """One loaded version. `max_batch` is how many requests it takes at once, 1 when they must stay apart."""
 
     def __init__(
-        self, artifacts: Path, version: str, *, rows_independent: bool = False, nan_literal: bool = False
+        self,
+        artifacts: Path,
+        version: str,
+        *,
+        rows_independent: bool = False,
+        nan_literal: bool = False,
+        decide_s: float = math.inf,
     ) -> None:
         os.environ["IS_IN_MLFLOW_SERVING_ENVIRONMENT"] = "true"
         warnings.filterwarnings("ignore", message=NAMELESS)
@@ -48,7 +55,7 @@ class Scorer:
         # Of a model whose type hints are its signature; MLflow before 2.20 knows none.
         is_from_hints = getattr(self.model.metadata, "_is_signature_from_type_hint", None)
         self._takes_a_list = bool(is_from_hints and is_from_hints())
-        self._batches = Batches(self, rows_independent=rows_independent)
+        self._batches = Batches(self, rows_independent=rows_independent, decide_s=decide_s)
 
     @property
     def max_batch(self) -> int:
@@ -142,7 +149,7 @@ class Scorer:
             data = scoring_code.parse(body, self.model.metadata, self.input_schema).data
             if isinstance(data, dict):
                 return bool(data) and all(np.size(value) == 0 for value in data.values())
-            return len(data) == 0
+            return np.asarray(data).item() is None if np.ndim(data) == 0 else len(data) == 0
         except Exception:  # what cannot be read was not given to the model
             return False
 

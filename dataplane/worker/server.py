@@ -6,6 +6,7 @@ another thread.
 """
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -126,6 +127,8 @@ class WorkerServer:
             if self._predicting.acquire(blocking=False):
                 try:
                     self._scorer.replay()
+                except Exception:  # who looks after the answers does not end for one of them
+                    logging.getLogger(__name__).warning("a replay failed", exc_info=True)
                 finally:
                     self._predicting.release()
 

@@ -3,7 +3,6 @@ permits it.
 """
 
 import datetime
-import itertools
 import json
 import random
 import time
@@ -93,24 +92,27 @@ def _varied(draw: random.Random, value: Any) -> Any:
     return value * draw.gauss(1, 0.5) if isinstance(value, float) else value
 
 
-def objection(frames: Frames, bodies: "list[bytes]", alone: "Callable[[bytes], Answer]") -> str:
+def objection(
+    frames: Frames, bodies: "list[bytes]", alone: "Callable[[bytes], Answer]", most_s: float = VETO_MAX_S
+) -> str:
     """Why requests must not be joined; empty when nothing speaks against it.
 
     What a model refuses alone proves nothing and is left out. A model that takes too long is looked at as far as
-    `VETO_MAX_S` reaches.
+    `most_s` reaches.
     """
-    end = time.monotonic() + VETO_MAX_S
+    end = time.monotonic() + most_s
     asked: list[tuple[pd.DataFrame, Answer]] = []
     for body in bodies:
         frame = frames.parse(body)
         answer = alone(body) if frame is not None and time.monotonic() < end else None
         if frame is not None and answer is not None and answer.status == 200:
             asked.append((frame, answer))
+    scale = max((equivalence.scale_of(answer) for _, answer in asked), default=0.0)
     for kin in compatible([(place, frame) for place, (frame, _) in enumerate(asked)]):
         for order in _orders([place for place, _ in kin]):
             if time.monotonic() >= end:
                 return ""
-            if found := _objection_to(frames, [asked[place] for place in order]):
+            if found := _objection_to(frames, [asked[place] for place in order], scale):
                 return found
     return ""
 
@@ -121,7 +123,7 @@ def _orders(places: "list[int]") -> "Iterator[list[int]]":
     yield from (order for order in (places, places[::-1], half, places[1::2]) if len(order) > 1)
 
 
-def _objection_to(frames: Frames, asked: "list[tuple[pd.DataFrame, Answer]]") -> str:
+def _objection_to(frames: Frames, asked: "list[tuple[pd.DataFrame, Answer]]", scale: float) -> str:
     try:
         parts = frames.parts([frame for frame, _ in asked])
         together = [frames.encode(part) for part in parts]
@@ -129,6 +131,6 @@ def _objection_to(frames: Frames, asked: "list[tuple[pd.DataFrame, Answer]]") ->
         return f"{len(asked)} example rows together: {error}"
     except Exception as error:  # whatever a model raises
         return f"{len(asked)} example rows that are answered alone are not answered together ({type(error).__name__})"
-    if all(itertools.starmap(equivalence.is_close, zip(together, (answer for _, answer in asked), strict=True))):
+    if all(equivalence.is_close(answer, wanted, scale) for answer, (_, wanted) in zip(together, asked, strict=True)):
         return ""
     return f"an example row was answered otherwise beside {len(asked) - 1} others than alone"

@@ -79,6 +79,12 @@ def test_report__without_ways__what_was_known_stays(served: World) -> None:
     assert ReplicaState.objects.get().ways["native"] == "array"
 
 
+def test_report__worker_too_old_to_say__nothing_is_shown(served: World) -> None:
+    report(served, Ways())
+
+    assert "<details" not in page(served).split('id="replicas-title"')[1].split("</section>")[0]
+
+
 def test_report__alarm__is_shown_and_found_once(served: World) -> None:
     replica = report(served, JOINS)
     for ways in (ENDED, ENDED, JOINS, ENDED):

@@ -104,8 +104,9 @@ def _has_no_rows(case: Case) -> bool:
     if not isinstance(content, dict):
         return False
     split = content.get("dataframe_split")
-    rows = [split.get("data") or []] if isinstance(split, dict) else list(content.values())
-    return any(part == [] or (isinstance(part, dict) and part and not any(part.values())) for part in rows)
+    forms = [content[form] for form in ("dataframe_records", "instances", "inputs") if form in content]
+    rows = [split.get("data")] if isinstance(split, dict) else forms
+    return any(part in ([], None) or (isinstance(part, dict) and part and not any(part.values())) for part in rows)
 
 
 def _is_the_clients_error(theirs: Reply, ours: Reply) -> bool:

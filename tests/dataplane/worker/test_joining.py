@@ -19,7 +19,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from dataplane.wire import shapes
 from dataplane.wire.frames import AnswerHeader, FrameBuffer, RequestHeader, encode_frame
 from dataplane.wire.worker_ways import Ways
-from dataplane.worker import replays
+from dataplane.worker import equivalence, replays
 from dataplane.worker.answers import json_answer
 from dataplane.worker.replays import DIFFERENCE, Replays
 from dataplane.worker.scorer import Scorer
@@ -83,6 +83,27 @@ class Vectors(mlflow.pyfunc.PythonModel):
         return np.abs(stacked - stacked.mean(axis=0)).sum(axis=1)
 
 
+class Sorting(mlflow.pyfunc.PythonModel):
+    """Answers in the order of the answers."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return np.sort(model_input["x"].fillna(0.0).to_numpy())
+
+
+class Numbering(mlflow.pyfunc.PythonModel):
+    """Answers with the number of the row in its table."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return model_input["x"].fillna(0.0).to_numpy() + model_input.index.to_numpy()
+
+
+class Unique(mlflow.pyfunc.PythonModel):
+    """Answers equal rows once."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return model_input["x"].fillna(0.0).drop_duplicates().to_numpy()
+
+
 X = Schema([ColSpec(DataType.double, "x")])
 HOSTILE: dict[str, tuple[Any, Schema, pd.DataFrame]] = {
     "filling": (Filling(), X, pd.DataFrame({"x": [1.0, 2.5, 7.0]})),
@@ -96,6 +117,9 @@ HOSTILE: dict[str, tuple[Any, Schema, pd.DataFrame]] = {
         pd.DataFrame({"x": [1.0], "at": pd.to_datetime(["2026-01-31"])}),
     ),
     "centring": (Centring(), X, pd.DataFrame({"x": [1.0]})),
+    "sorting": (Sorting(), X, pd.DataFrame({"x": [1.0, 2.0]})),
+    "numbering": (Numbering(), X, pd.DataFrame({"x": [1.0, 2.0]})),
+    "unique": (Unique(), X, pd.DataFrame({"x": [1.0, 2.0]})),
     "pairs": (Pairs(), X, pd.DataFrame({"x": [1.0, 2.0]})),
     "vectors": (Vectors(), None, pd.DataFrame({"v": [[1.0, 2.0]]})),
 }
@@ -293,6 +317,35 @@ def test_replays__only_a_later_request_is_wrong__is_found() -> None:
         looked_at.offer(INVOCATIONS, [b"first", b"second"], [right, wrong])
 
     assert DIFFERENCE in {looked_at.check_now() for _ in range(replays.SAMPLES_MAX)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "scale", "wanted"),
+    [
+        ([1.5], [1.5 + 1e-12], 0.0, True),
+        ([1.5], [1.5 + 1e-7], 0.0, False),
+        ([1e-9], [2e-9], 0.0, False),
+        ([1.1e-9], [2.1e-9], 1e3, True),
+        ([0.1e-3], [0.2e-3], 1e3, False),
+        ([float(np.float32(0.1))], [float(np.nextafter(np.float32(0.1), np.float32(1)))], 0.0, True),
+        ([5], [5.0], 0.0, True),
+        ([float("nan")], [float("nan")], 0.0, True),
+        (["a"], ["b"], 1e9, False),
+        ([1.5], [1.5, 1.5], 0.0, False),
+        ({"a": 1.5}, {"b": 1.5}, 0.0, False),
+    ],
+)
+def test_is_close__last_digits_may_differ__and_nothing_else(one: Any, other: Any, scale: float, wanted: bool) -> None:
+    answers = [json_answer(200, {"predictions": value}) for value in (one, other)]
+
+    assert equivalence.is_close(*answers, scale) is wanted
+    assert not equivalence.is_close(answers[0], answers[0]._replace(status=400))
+
+
+def test_scale__of_the_largest_number_wherever_it_is() -> None:
+    told = json_answer(200, {"predictions": [{"a": [-7.5, float("inf")], "b": "9"}, 3], "c": None})
+
+    assert equivalence.scale_of(told) == 7.5
 
 
 def test_server__idle__replays_and_says_in_a_ping_what_it_found() -> None:

@@ -183,13 +183,13 @@ def test_decide__model_is_slow__no_native_path_and_says_so(tmp_path: Path, monke
     assert scorer.max_batch > 1
 
 
-def test_decide__takes_longer_than_its_bound__every_form_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(equivalence, "NATIVE_MAX_S", 0.0)
-    scorer = load(tmp_path, Doubling(), independent=True)
+def test_decide__takes_longer_than_it_may__every_form_says_so(tmp_path: Path) -> None:
+    load(tmp_path, Doubling())
+    scorer = Scorer(tmp_path / "model", "7", decide_s=0.0)
+    scorer.warm_up()
 
     assert set(scorer.ways.given_up.values()) == {"not decided within 0 s"}
+    assert scorer.ways.is_decided
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,7 @@ def test_several_outputs__probabilities_of_different_widths__one_tensor_each(tmp
 EMPTY = {
     "split": {"dataframe_split": {"columns": ["a", "b"], "data": []}},
     "columns": {"inputs": {"a": [], "b": []}},
+    "records": {"dataframe_records": []},
 }
 
 
