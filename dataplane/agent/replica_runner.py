@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import structlog
 
 from dataplane.agent import worker_process
@@ -18,7 +19,9 @@ from dataplane.agent.config import AgentConfig
 from dataplane.agent.memory_gauge import MemoryGauge
 from dataplane.agent.process_exit import Exit, exit_of
 from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments
+from dataplane.agent.sandboxes import Refused, Sandboxes
 from dataplane.agent.templates import NoTemplate, Templates
+from dataplane.agent.worker_channels import NotStarted, WorkerChannels
 from dataplane.agent.worker_process import Record
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation, ReplicaStatus
@@ -27,6 +30,8 @@ from dataplane.wire.worker_start import StartEvent
 log = structlog.get_logger(__name__)
 
 START_POLL_S = 0.05
+LAUNCH_TIMEOUT_S = 30.0
+HOME_BYTES_MAX = 256 * 1024**2
 WATCH_S = 2.0
 PING_EVERY_S = 10.0  # a worker's end is told at once; this finds one that lives and does not answer
 PING_AGAIN_S = 2.0  # after a ping that was not answered
@@ -52,6 +57,7 @@ class ReplicaRunner:
         config: AgentConfig,
         environments: Environments,
         templates: Templates,
+        sandboxes: Sandboxes,
         goal: ReplicaGoal,
         changed: Callable[[], None],
     ) -> None:
@@ -67,6 +73,8 @@ class ReplicaRunner:
         self._config = config
         self._environments = environments
         self._templates = templates
+        self._sandboxes = sandboxes
+        self._channels: WorkerChannels | None = None
         self._changed = changed
         self._task: asyncio.Task[None] | None = None
 
@@ -102,6 +110,7 @@ class ReplicaRunner:
             memory_mb=self.memory_mb if record else 0,
             digest=self.goal.digest,
             ready_at=self.ready_at,
+            sandbox=shapes.cut(record.sandbox) if record else "",
         )
 
     async def stop(self) -> None:
@@ -109,7 +118,8 @@ class ReplicaRunner:
         self._set("stopping", "")
         await self.detach()
         if self.record:
-            await worker_process.end(self.record, self._handle, self.goal.drain_s)
+            # What never served has nothing to finish.
+            await worker_process.end(self.record, self._handle, self.goal.drain_s if self.ready_at else 0)
         self._forget()
         self._set("stopped", "")
 
@@ -163,27 +173,65 @@ class ReplicaRunner:
         shutil.rmtree(self._socket.parent / f"{self.id}.home", ignore_errors=True)
 
     async def _start(self) -> None:
+        await self._sandboxes.look()
+        try:
+            level = self._sandboxes.level_for(self.goal)
+        except Refused as error:
+            raise Hopeless(str(error)) from error
         python = await self._interpreter()
         self._set("starting", "")
-        self._socket.unlink(missing_ok=True)
-        await self._fork_or_start(python)
-        await self._until_ready()
-
-    async def _fork_or_start(self, python: Path) -> None:
-        """Fork the worker from a warm template; start it the slower way when there is none that can, or nothing to
-        share.
-        """
+        if not await self._fork(python):
+            await self._launch(python, level)
         try:
-            if self.goal.runtime:
-                raise NoTemplate("this runtime loads nothing that could be shared")
-            self.record, self._offset = await self._templates.start(self.goal, python, self._socket, self._log)
-            self._handle = None
+            await self._until_ready()
+        finally:
+            self._hang_up()
+
+    def _open_channels(self) -> WorkerChannels:
+        self._hang_up()
+        self._channels = WorkerChannels(self._log, self._socket)
+        self._offset = self._channels.log_begins
+        return self._channels
+
+    def _hang_up(self) -> None:
+        if self._channels:
+            self._channels.close()
+            self._channels = None
+
+    async def _fork(self, python: Path) -> bool:
+        """Fork the worker from a warm template; False when there is none that can, or nothing to share."""
+        if self.goal.runtime:
+            return False
+        channels = self._open_channels()
+        try:
+            self.record, self._handle = await self._templates.start(self.goal, python, self._socket, channels), None
         except (NoTemplate, OSError) as error:
+            self._hang_up()
             log.info("replica.not_forked", replica=self.id, why=str(error))
-            self.record, self._handle, self._offset = worker_process.start(
-                self.goal, python, self._socket, self._log, self._config.path
-            )
-        self.record.save(self._config.records)
+            return False
+        except BaseException:
+            self._hang_up()
+            raise
+        self._changed()
+        return True
+
+    async def _launch(self, python: Path, level: str) -> None:
+        """Start the worker the slower way. Raises Crashed."""
+        channels = self._open_channels()
+        spec = self._sandboxes.for_worker(self.goal, python, worker_process.home_of(self.goal, self._socket))
+        path = self._config.path
+        self._handle = worker_process.launched(self.goal, python, self._socket, spec, channels, path)
+        try:
+            pid = await asyncio.to_thread(channels.meet, LAUNCH_TIMEOUT_S)
+            self.record = worker_process.record_of(self.goal, pid, self._socket, level)
+            self.record.save(self._config.records)
+            channels.go()
+        except (NotStarted, psutil.Error) as error:
+            self._hang_up()
+            raise Crashed(f"The worker could not be started: {error}") from error
+        except BaseException:
+            self._hang_up()
+            raise
         self._changed()
 
     async def _interpreter(self) -> Path:
@@ -197,34 +245,40 @@ class ReplicaRunner:
 
     async def _until_ready(self) -> None:
         assert self.record is not None
+        assert self._channels is not None
         began = time.monotonic()
-        offset = self._offset
         with exit_of(self.record) as end:
             while True:
-                news, offset = worker_process.events(self._log, offset)
-                if await self._is_ready(news):
+                if await self._is_ready(self._channels.events()):
                     return
+                self._check_room(self.record)
                 if time.monotonic() - began > self.goal.start_timeout_s:
                     raise Crashed(f"The worker was not ready after {self.goal.start_timeout_s} s")
                 if await end.within(START_POLL_S):
-                    await self._last_words(offset)
+                    await self._last_words(self._channels)
 
     async def _is_ready(self, news: list[StartEvent]) -> bool:
         """Take in what a starting worker says; return whether it is ready. Raises Hopeless."""
         for event in news:
             if event.event == "failed":
                 await self._clear_away()
-                raise Hopeless(event.error or "the worker could not start")
+                raise Hopeless(shapes.cut(event.error) or "the worker could not start")
             if event.event == "warming":
                 self._set("warming", "")
             if event.event == "ready":
                 return True
         return False
 
-    async def _last_words(self, offset: int) -> None:
+    async def _last_words(self, channels: WorkerChannels) -> None:
         """Raise what a worker that ended while it started has said of it."""
-        await self._is_ready(worker_process.events(self._log, offset)[0])
+        await self._is_ready(channels.events())
         raise Crashed(f"The worker ended while starting: {worker_process.last_line(self._log, self._offset)}")
+
+    def _check_room(self, record: Record) -> None:
+        """Keep what a worker writes within its bounds. Raises Crashed."""
+        worker_process.bound_log(self._log)
+        if not record.sandbox.startswith("full") and worker_process.home_bytes(record) > HOME_BYTES_MAX:
+            raise Crashed(f"The worker wrote more than {HOME_BYTES_MAX // 1024**2} MB to its temporary folder")
 
     async def _watch(self) -> None:
         assert self.record is not None
@@ -237,6 +291,7 @@ class ReplicaRunner:
         memory_gauge = MemoryGauge(record, self.goal.memory_limit_mb)
         missed, next_ping = 0, 0.0
         while not await end.within(0 if next_ping == 0 else WATCH_S):
+            self._check_room(record)
             self.memory_mb = memory_gauge.own_mb()
             if self.memory_mb > memory_gauge.limit_mb:
                 sentence = f"{self.memory_mb} MB of memory, more than its limit of {memory_gauge.limit_mb} MB"

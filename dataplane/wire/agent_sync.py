@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from dataplane.wire.sandbox import SandboxLevel
 from dataplane.wire.shapes import Count, HeaderText, Number, OptionalAddress, Positive, Text, UnixTime
 
 SYNC_BODY_MAX_BYTES = 2 * 1024 * 1024
@@ -24,7 +25,8 @@ ReplicaStatus = Literal[
 class ReplicaObservation(Struct, frozen=True):
     """A replica as its agent sees it.
 
-    `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time.
+    `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time. `sandbox` is the
+    level of its sandbox: `full`, or `partly` or `none` with what is missing.
     """
 
     id: ReplicaId
@@ -38,6 +40,7 @@ class ReplicaObservation(Struct, frozen=True):
     memory_mb: Count = 0
     digest: HeaderText = ""
     ready_at: UnixTime | None = None
+    sandbox: Text = ""
 
 
 class BuildObservation(Struct, frozen=True):
@@ -61,6 +64,7 @@ class AgentReport(Struct, frozen=True):
     goal: HeaderText = ""
     wait_s: Number = 0.0
     environments: Annotated[list[BuildObservation], Meta(max_length=BUILDS_MAX)] = []
+    sandbox: Text = ""
 
 
 class ReplicaGoal(Struct, frozen=True):
@@ -68,7 +72,8 @@ class ReplicaGoal(Struct, frozen=True):
 
     A higher `generation` replaces the process.
 
-    `runtime` names what runs in place of MLflow's model; empty outside of tests and benchmarks.
+    `runtime` names what runs in place of MLflow's model; empty outside of tests and benchmarks. Without `network` there
+    is none. A machine whose sandboxes are worse than `sandbox_level_min` does not start it.
     """
 
     id: ReplicaId
@@ -87,6 +92,8 @@ class ReplicaGoal(Struct, frozen=True):
     endpoint: str = ""
     environment: str = ""
     runtime: Literal["", "echo"] = ""
+    network: bool = False
+    sandbox_level_min: SandboxLevel = "none"
 
 
 class AgentGoal(Struct, frozen=True):

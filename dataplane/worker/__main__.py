@@ -1,7 +1,9 @@
 """`python -m dataplane.worker --socket PATH --artifacts DIR --digest sha256:… --model NAME --version N`."""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,9 +12,18 @@ from typing import Any
 from dataplane.wire.digest import UnsafeArtifact, digest
 
 
-def say(event: str, **fields: Any) -> None:
-    """Tell the agent, one JSON object per line on standard output."""
-    print(json.dumps({"event": event, **fields}), flush=True)
+def say(channel: "int | None", event: str, **fields: Any) -> None:
+    """Tell the agent on the channel for events, one JSON object per line; and whoever reads the log, on standard
+    output.
+
+    An agent that is gone, or was told enough, hears nothing.
+    """
+    line = json.dumps({"event": event, **fields})
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
+    if channel is not None:
+        with contextlib.suppress(OSError):
+            os.write(channel, line.encode() + b"\n")
 
 
 def arguments() -> argparse.Namespace:
@@ -22,6 +33,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--digest", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--version", required=True)
+    parser.add_argument("--events", type=int, help="descriptor of the channel for events")
+    parser.add_argument("--listener", type=int, help="descriptor of the bound socket; without it the worker binds PATH")
     return parser.parse_args()
 
 
@@ -37,17 +50,17 @@ def check_digest(artifacts: Path, wanted: str) -> None:
 
 def load(options: argparse.Namespace) -> Any:
     """Check, load and warm up the version; return its scorer."""
-    say("loading")
+    say(options.events, "loading")
     check_digest(options.artifacts, options.digest)
     # Loads MLflow, which nobody waits for when the artifacts are wrong.
     from dataplane.worker.scorer import Scorer
 
     scorer = Scorer(options.artifacts, options.version)
-    say("warming")
+    say(options.events, "warming")
     began = time.monotonic()
     has_example = scorer.warm_up()
     warmup_ms = round((time.monotonic() - began) * 1000, 1)
-    say("warmed", warmup_ms=warmup_ms, input_example=has_example, **scorer.paths())
+    say(options.events, "warmed", warmup_ms=warmup_ms, input_example=has_example, **scorer.paths())
     return scorer
 
 
@@ -56,12 +69,12 @@ def main() -> int:
     try:
         scorer = load(options)
     except Exception as error:  # the agent shows this sentence to people
-        say("failed", error=f"{type(error).__name__}: {error}"[:1000])
+        say(options.events, "failed", error=f"{type(error).__name__}: {error}"[:1000])
         return 1
     # Only a version that is loaded is served.
     from dataplane.worker.server import WorkerServer
 
-    WorkerServer(scorer, options.socket).serve(lambda: say("ready"))
+    WorkerServer(scorer, options.socket, options.listener).serve(lambda: say(options.events, "ready"))
     return 0
 
 

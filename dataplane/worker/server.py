@@ -51,11 +51,15 @@ class Scores(Protocol):
 
 
 class WorkerServer:
-    """Serves one scorer until SIGTERM; then finishes what has arrived."""
+    """Serves one scorer until SIGTERM; then finishes what has arrived.
 
-    def __init__(self, scorer: Scores, path: Path) -> None:
+    With a `listener` that is a descriptor of a socket with a name already, which is somebody else's to remove.
+    """
+
+    def __init__(self, scorer: Scores, path: Path, listener: "int | None" = None) -> None:
         self._scorer = scorer
         self._path = path
+        self._given = listener
         self._predicting = threading.Lock()
         self._connections: set[_Connection] = set()
 
@@ -78,9 +82,14 @@ class WorkerServer:
             connection.take_no_more()
         for connection in open_ones:
             connection.thread.join(FINISH_TIMEOUT_S)
-        self._path.unlink(missing_ok=True)
+        if self._given is None:
+            self._path.unlink(missing_ok=True)
 
     def _listen(self) -> socket.socket:
+        if self._given is not None:
+            given = socket.socket(fileno=self._given)
+            given.listen(BACKLOG)
+            return given
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         old_mask = os.umask(0o177)
