@@ -186,12 +186,15 @@ class Environments:
         exceptions = [option for name in self._config.source_builds for option in ("--no-binary", name)]
         return ["--only-binary", ":all:", *exceptions]
 
+    @staticmethod
+    def _given() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("UV_")}
+
     def _variables(self, work: Path) -> dict[str, str]:
         """The whole environment of a build: what the installer is to be told, and no secret of ours."""
-        given = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("UV_")}
         own = {"PATH": self._config.path, "HOME": str(work.with_suffix(".home")), "TMPDIR": str(work)}
         own |= {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}  # of the launcher
-        return given | own | {"UV_CACHE_DIR": str(self._cache(work)), "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
+        return self._given() | own | {"UV_CACHE_DIR": str(self._cache(work)), "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
 
     async def _uv(self, build: Build, work: Path, *arguments: str) -> None:
         uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{self._config.path}")
@@ -199,7 +202,7 @@ class Environments:
             raise BuildFailed("uv is not installed beside the agent")
         await self._sandboxes.look()
         variables = self._variables(work)
-        named = [value for value in variables.values() if value.startswith("/") and os.path.exists(value)]
+        named = [value for value in self._given().values() if value.startswith("/") and os.path.exists(value)]
         spec = self._sandboxes.for_build(work.with_suffix(".home"), [work, self._cache(work)], [uv, *SETTINGS, *named])
         process = await asyncio.create_subprocess_exec(
             *launch(spec, -1, [uv, *arguments]),

@@ -173,6 +173,7 @@ class ReplicaRunner:
         shutil.rmtree(self._socket.parent / f"{self.id}.home", ignore_errors=True)
 
     async def _start(self) -> None:
+        self._set("building", "")
         await self._sandboxes.look()
         try:
             level = self._sandboxes.level_for(self.goal)
@@ -235,7 +236,6 @@ class ReplicaRunner:
         self._changed()
 
     async def _interpreter(self) -> Path:
-        self._set("building", "")
         try:
             return await self._environments.python_for(self.goal.requirements, self.goal.python)
         except BadRequirement as error:

@@ -61,7 +61,9 @@ class FileTree:
     def _shown(self) -> "list[str]":
         spec = self._spec
         system = [path for path in SYSTEM if not os.path.islink(path)]
-        return [*system, *SETTINGS, *DEVICES, *spec.readable, *spec.writable]
+        # Also where a link leads: the folder around it may be shown as well, with the link in it.
+        readable = [place for path in spec.readable for place in (path, os.path.realpath(path))]
+        return [*system, *SETTINGS, *DEVICES, *readable, *spec.writable]
 
     def _place(self, path: str) -> str:
         return self._root + path
