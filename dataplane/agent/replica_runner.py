@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 START_POLL_S = 0.05
 LAUNCH_TIMEOUT_S = 30.0
 HOME_BYTES_MAX = 256 * 1024**2
+THREADS_MAX = 1024
 WATCH_S = 2.0
 PING_EVERY_S = 10.0  # a worker's end is told at once; this finds one that lives and does not answer
 PING_AGAIN_S = 2.0  # after a ping that was not answered
@@ -275,8 +276,10 @@ class ReplicaRunner:
         raise Crashed(f"The worker ended while starting: {worker_process.last_line(self._log, self._offset)}")
 
     def _check_room(self, record: Record) -> None:
-        """Keep what a worker writes within its bounds. Raises Crashed."""
+        """Keep what a worker writes and starts within bounds. Raises Crashed."""
         worker_process.bound_log(self._log)
+        if record.threads() > THREADS_MAX:
+            raise Crashed(f"The worker had more than {THREADS_MAX} threads")
         if not record.sandbox.startswith("full") and worker_process.home_bytes(record) > HOME_BYTES_MAX:
             raise Crashed(f"The worker wrote more than {HOME_BYTES_MAX // 1024**2} MB to its temporary folder")
 

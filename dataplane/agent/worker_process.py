@@ -68,6 +68,13 @@ class Record:
         except (OSError, IndexError):
             return 0
 
+    def threads(self) -> int:
+        """How many threads it has, 0 when it is gone."""
+        try:
+            return len(os.listdir(f"/proc/{self.pid}/task"))
+        except OSError:
+            return 0
+
     def memory_mb(self) -> int:
         """The memory that is the process's own, in MB, 0 when it is gone: what forked workers share is nobody's fault.
 

@@ -39,7 +39,10 @@ def enter(spec: SandboxSpec, in_parent: Callable[[int], None]) -> None:
     if spec.level != "none":
         _become(spec)
         _allow(spec)
-        seccomp.enforce(seccomp.program(families=NETWORK if spec.network else (), may_fork=spec.may_fork))
+        families = NETWORK if spec.network else ()
+        may_change_files = spec.level == "full" or spec.may_fork
+        program = seccomp.program(families=families, may_fork=spec.may_fork, may_change_files=may_change_files)
+        seccomp.enforce(program)
     if spec.has_init and (child := os.fork()):
         _care(child)
 

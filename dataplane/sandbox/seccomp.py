@@ -37,6 +37,14 @@ REFUSED = {
     "memfd_create": (319, 279), "memfd_secret": (447, 447),
     "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
 }  # fmt: skip
+# What Landlock does not watch: whose a file is and who may read it, by its name, wherever it lies.
+CHANGES_OF_FILES = {
+    "chmod": (90, 0), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, 0), "lchown": (94, 0), "fchownat": (260, 54),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "removexattr": (197, 14), "lremovexattr": (198, 15),
+    "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
+    "utime": (132, 0), "utimes": (235, 0), "futimesat": (261, 0),
+}  # fmt: skip
 _SOCKET, _SOCKETPAIR, _CLONE = (41, 198), (53, 199), (56, 220)
 _CLONE3 = 435
 _FORK, _VFORK = (57, 0), (58, 0)
@@ -80,13 +88,16 @@ def _processes() -> bytes:
     return clone + clone3 + b"".join(forks)
 
 
-def program(*, families: Iterable[int], may_fork: bool) -> bytes:
-    """The filter: the families of sockets that may be made, and whether processes may be."""
+def program(*, families: Iterable[int], may_fork: bool, may_change_files: bool) -> bytes:
+    """The filter: the families of sockets that may be made, whether processes may be, and whether owner and mode of
+    files may be changed.
+    """
     begin = _instruction(_LOAD, _ARCHITECTURE)
     begin += _instruction(_JUMP_EQUAL, _MACHINES[platform.machine()], 1) + _instruction(_RETURN, _KILL)
     begin += _instruction(_LOAD, _NUMBER)
     begin += _instruction(_JUMP_AT_LEAST, _X32, 0, 1) + _instruction(_RETURN, _KILL)
-    refused = b"".join(_when(_number(call), _error(errno.EPERM)) for call in REFUSED.values() if _number(call))
+    calls = [*REFUSED.values(), *(() if may_change_files else CHANGES_OF_FILES.values())]
+    refused = b"".join(_when(_number(call), _error(errno.EPERM)) for call in calls if _number(call))
     forks = b"" if may_fork else _processes()
     return begin + forks + _sockets(list(families)) + refused + _instruction(_RETURN, _ALLOW)
 

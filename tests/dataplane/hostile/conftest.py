@@ -25,7 +25,7 @@ from dataplane.wire.digest import digest
 from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
 from tests.dataplane.hostile.models import Attempt, saved
 from tests.support.folders import short_folder
-from tests.support.waiting import auntil
+from tests.support.waiting import auntil, patience
 
 SECRET = "the-secret-of-the-house"
 BODY = json.dumps({"inputs": [1]}).encode()
@@ -78,7 +78,8 @@ class World:
     async def told(self, replica: str) -> str:
         """What is said of the one request: by the worker, or by the agent when there is no worker any more."""
         with contextlib.suppress(OSError, FrameError, EOFError):
-            header, body = await self.ask(replica)
+            async with asyncio.timeout(patience()):
+                header, body = await self.ask(replica)
             return f"{header.status} {body.decode()}"
         return await self.until(replica, "failed", "backoff")
 
