@@ -194,7 +194,11 @@ class Environments:
         """The whole environment of a build: what the installer is to be told, and no secret of ours."""
         own = {"PATH": self._config.path, "HOME": str(work.with_suffix(".home")), "TMPDIR": str(work)}
         own |= {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}  # of the launcher
-        return self._given() | own | {"UV_CACHE_DIR": str(self._cache(work)), "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
+        return (
+            self._given()
+            | own
+            | {"UV_CACHE_DIR": str(self._cache(work)), "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
+        )
 
     async def _uv(self, build: Build, work: Path, *arguments: str) -> None:
         uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{self._config.path}")

@@ -39,7 +39,7 @@ class FileTree:
     def enter(self) -> None:
         """Make the tree and live in it; what lies outside has no name any more."""
         kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
-        shown = {path: os.open(path, os.O_PATH) for path in self._shown() if os.path.exists(path)}
+        shown = {path: os.open(path, os.O_PATH) for path in set(self._shown()) if os.path.exists(path)}
         kernel.mount("tmpfs", self._root, "tmpfs", NO_DEVICES, TREE_OPTIONS)
         self._link()
         outside = [path for path in shown if not self._is_hidden(path)]

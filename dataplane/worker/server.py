@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from dataplane.wire import shapes
 from dataplane.wire.frames import (
+    BODY_MAX_BYTES,
     AnswerHeader,
     AnswerRow,
     FrameBuffer,
@@ -35,6 +36,7 @@ BACKLOG = 64
 STREAMS_MAX = 64
 EVENT_STREAM = "text/event-stream"
 CANCELLED = AnswerRow(0, 0)
+TOO_LARGE = json_answer(500, {"error": f"the model's answer is larger than {BODY_MAX_BYTES >> 20} MiB"}, SERVER_ERROR)
 
 
 class Scores(Protocol):
@@ -123,7 +125,7 @@ class WorkerServer:
             except Exception as error:
                 text = f"the worker failed: {type(error).__name__}: {error}"
                 answers = [json_answer(500, {"error": text}, SERVER_ERROR)] * len(bodies)
-        return answers
+        return answers if sum(len(answer.body) for answer in answers) <= BODY_MAX_BYTES else _with_room(answers)
 
     def _stream(self, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer":
         """The parts of a streamed answer; each part is made under the lock, other requests are answered between
@@ -220,6 +222,8 @@ class _Connection:
             for part in parts:
                 if (number, None) in self._cancelled:
                     return
+                if len(part) > BODY_MAX_BYTES:
+                    part = b"event: error\ndata: " + TOO_LARGE.body + b"\n\n"
                 self._send(AnswerHeader(number, content_type=EVENT_STREAM, more=True), part)
             self._send(AnswerHeader(number, content_type=EVENT_STREAM), b"")
         except OSError:
@@ -232,6 +236,16 @@ class _Connection:
         frame = encode_frame(header, body)
         with self._sending:
             self._peer.sendall(frame)
+
+
+def _with_room(answers: "list[Answer]") -> "list[Answer]":
+    """The answers without those for which their frame has no room."""
+    room, kept = BODY_MAX_BYTES - len(answers) * len(TOO_LARGE.body), []
+    for answer in answers:
+        has_room = len(answer.body) <= room
+        room -= len(answer.body) if has_room else 0
+        kept.append(answer if has_room else TOO_LARGE)
+    return kept
 
 
 def _cut(body: bytes, sizes: "list[int]") -> "list[bytes]":

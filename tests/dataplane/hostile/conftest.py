@@ -50,7 +50,8 @@ class World:
         artifacts = saved(tried, self.folder / "artifacts", self.known())
         fields: dict[str, Any] = {"max_restarts": 0, "memory_limit_mb": tried.memory_mb, "drain_s": 1}
         fields |= {"start_timeout_s": tried.start_timeout_s, "requirements": [], "python": "3.11"} | changes
-        goal = ReplicaGoal(replica, 1, tried.name, "1", digest(artifacts), str(artifacts), **fields)
+        fields = {"digest": digest(artifacts), "artifacts": str(artifacts)} | fields
+        goal = ReplicaGoal(replica, 1, tried.name, "1", **fields)
         self.goals = {**{name: kept for name, kept in self.goals.items() if name == "r-0"}, replica: goal}
         self.agent.reconcile(list(self.goals.values()))
         return replica
@@ -149,4 +150,3 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             yield world
         await agent.close()
         assert not [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
-
