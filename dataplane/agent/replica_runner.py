@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import structlog
 
-from dataplane.agent import worker_process
+from dataplane.agent import worker_process, worker_room
 from dataplane.agent.config import AgentConfig
 from dataplane.agent.memory_gauge import MemoryGauge
 from dataplane.agent.process_exit import Exit, exit_of
@@ -31,8 +31,6 @@ log = structlog.get_logger(__name__)
 
 START_POLL_S = 0.05
 LAUNCH_TIMEOUT_S = 30.0
-HOME_BYTES_MAX = 256 * 1024**2
-THREADS_MAX = 1024
 WATCH_S = 2.0
 PING_EVERY_S = 10.0  # a worker's end is told at once; this finds one that lives and does not answer
 PING_AGAIN_S = 2.0  # after a ping that was not answered
@@ -168,6 +166,8 @@ class ReplicaRunner:
         self._forget()
 
     def _forget(self) -> None:
+        if self._handle and not self.record:
+            self._handle.kill()  # nobody came of it
         self.record = self._handle = None
         (self._config.records / f"{self.id}.json").unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
@@ -182,9 +182,9 @@ class ReplicaRunner:
             raise Hopeless(str(error)) from error
         python = await self._interpreter()
         self._set("starting", "")
-        if not await self._fork(python):
-            await self._launch(python, level)
         try:
+            if not await self._fork(python):
+                await self._launch(python, level)
             await self._until_ready()
         finally:
             self._hang_up()
@@ -208,12 +208,8 @@ class ReplicaRunner:
         try:
             self.record, self._handle = await self._templates.start(self.goal, python, self._socket, channels), None
         except (NoTemplate, OSError) as error:
-            self._hang_up()
             log.info("replica.not_forked", replica=self.id, why=str(error))
             return False
-        except BaseException:
-            self._hang_up()
-            raise
         self._changed()
         return True
 
@@ -229,11 +225,7 @@ class ReplicaRunner:
             self.record.save(self._config.records)
             channels.go()
         except (NotStarted, psutil.Error) as error:
-            self._hang_up()
             raise Crashed(f"The worker could not be started: {error}") from error
-        except BaseException:
-            self._hang_up()
-            raise
         self._changed()
 
     async def _interpreter(self) -> Path:
@@ -276,12 +268,9 @@ class ReplicaRunner:
         raise Crashed(f"The worker ended while starting: {worker_process.last_line(self._log, self._offset)}")
 
     def _check_room(self, record: Record) -> None:
-        """Keep what a worker writes and starts within bounds. Raises Crashed."""
-        worker_process.bound_log(self._log)
-        if record.threads() > THREADS_MAX:
-            raise Crashed(f"The worker had more than {THREADS_MAX} threads")
-        if not record.sandbox.startswith("full") and worker_process.home_bytes(record) > HOME_BYTES_MAX:
-            raise Crashed(f"The worker wrote more than {HOME_BYTES_MAX // 1024**2} MB to its temporary folder")
+        """Raise Crashed when the worker takes too much."""
+        if problem := worker_room.problem_of(record, self._log):
+            raise Crashed(problem)
 
     async def _watch(self) -> None:
         assert self.record is not None

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from dataplane.agent.sandboxes import PROJECT_ROOT, launch
-from dataplane.agent.worker_channels import LOG_MAX_BYTES, WorkerChannels
+from dataplane.agent.worker_channels import WorkerChannels
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
@@ -66,13 +66,6 @@ class Record:
             with open(f"/proc/{self.pid}/statm", "rb", buffering=0) as file:
                 return int(file.read(200).split()[1]) * resource.getpagesize() // (1024 * 1024)
         except (OSError, IndexError):
-            return 0
-
-    def threads(self) -> int:
-        """How many threads it has, 0 when it is gone."""
-        try:
-            return len(os.listdir(f"/proc/{self.pid}/task"))
-        except OSError:
             return 0
 
     def memory_mb(self) -> int:
@@ -228,24 +221,3 @@ def has_ended(record: Record, handle: "subprocess.Popen[bytes] | None") -> bool:
     if handle is not None:
         return handle.poll() is not None
     return not record.is_alive()
-
-
-def bound_log(log: Path) -> None:
-    """Let the log of a running worker not grow without end: its newest part is kept beside it and it begins anew."""
-    with contextlib.suppress(OSError):
-        if log.stat().st_size <= LOG_MAX_BYTES:
-            return
-        with open(log, "rb+") as file:
-            file.seek(-LOG_MAX_BYTES, os.SEEK_END)
-            log.with_suffix(".log.1").write_bytes(file.read(LOG_MAX_BYTES))
-            file.truncate(0)
-
-
-def home_bytes(record: Record) -> int:
-    """What a worker has in its temporary folder, where no file system of its own bounds it."""
-    total = 0
-    for folder, _, names in os.walk(Path(record.socket).with_suffix(".home")):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-    return total

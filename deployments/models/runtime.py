@@ -52,6 +52,7 @@ class ReplicaState(models.Model):
     message = models.CharField(max_length=500, blank=True)
     memory_mb = models.PositiveIntegerField(default=0)
     ready_at = models.DateTimeField(null=True, blank=True)
+    sandbox = models.CharField(max_length=500, blank=True, help_text="The level of its sandbox, and what it lacks.")
     reported_at = models.DateTimeField()
 
     def __str__(self) -> str:

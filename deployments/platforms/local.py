@@ -2,10 +2,11 @@
 
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import AgentGoal, ReplicaGoal
+from dataplane.wire.sandbox import SandboxLevel
 from deployments.models import Replica
 from mlorch_site.lib.errors import DomainError
 from mlorch_site.lib.hashing import content_hash
-from registry.selectors import artifact_path
+from registry.selectors import artifact_path, sandbox_levels_min
 
 
 def goal_of(replicas: list[Replica]) -> AgentGoal:
@@ -13,11 +14,12 @@ def goal_of(replicas: list[Replica]) -> AgentGoal:
 
     A replica whose artifacts are not stored yet is left out: it cannot start.
     """
-    goals = [_goal(replica, artifacts) for replica in replicas if (artifacts := _artifacts(replica))]
+    levels = sandbox_levels_min()
+    goals = [_goal(replica, artifacts, levels) for replica in replicas if (artifacts := _artifacts(replica))]
     return AgentGoal(goals, content_hash(shapes.plain(goals)))
 
 
-def _goal(replica: Replica, artifacts: str) -> ReplicaGoal:
+def _goal(replica: Replica, artifacts: str, levels: dict[int, SandboxLevel]) -> ReplicaGoal:
     version, config = replica.version, replica.serving_config
     return ReplicaGoal(
         id=replica.pk,
@@ -35,6 +37,8 @@ def _goal(replica: Replica, artifacts: str) -> ReplicaGoal:
         max_restarts=config.max_restarts,
         endpoint=replica.endpoint.name,
         environment=replica.endpoint.environment.name,
+        network=config.network,
+        sandbox_level_min=levels.get(replica.endpoint.environment_id, "none"),
     )
 
 

@@ -51,6 +51,7 @@ def _store(agent: str, host: str, seen: ReplicaObservation, old: ReplicaState | 
         "restarts": seen.restarts,
         "message": seen.message,
         "memory_mb": seen.memory_mb,
+        "sandbox": seen.sandbox,
         "ready_at": now if seen.state == "ready" and ready_at is None else ready_at,
     }
     if old is None or _differ(old, values, *values):

@@ -36,6 +36,7 @@ class ServingWish:
     retry_on_stable: bool = False
     log_share_pct: Decimal = Decimal(0)
     log_redacted: tuple[str, ...] | list[str] = ()
+    network: bool = False
     cost_per_replica_hour: Decimal = Decimal(0)
 
 
@@ -120,7 +121,7 @@ def _check_serving(changes: dict[str, type_ServingValue]) -> None:
 
 def _problem_of(name: str, value: type_ServingValue) -> str:
     """What is wrong with one value, empty when nothing is."""
-    if name == "retry_on_stable":
+    if name in ("retry_on_stable", "network"):
         return "" if isinstance(value, bool) else "true or false"
     if name == "log_redacted":
         is_names = isinstance(value, list) and len(value) <= REDACTED_MAX and all(isinstance(one, str) for one in value)

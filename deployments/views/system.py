@@ -9,6 +9,7 @@ from django.shortcuts import render
 
 from deployments.models import GatewayState, ReplicaState
 from deployments.processes.gateway_status import gateway_processes
+from deployments.selectors import sandboxes_by_agent
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.lib import clock
@@ -33,6 +34,7 @@ def system(request: HttpRequest) -> HttpResponse:
     context = {
         "processes": processes(),
         "gateways": GatewayState.objects.order_by("-last_seen_at")[:50],
+        "sandboxes": sandboxes_by_agent(),
         "replicas": ReplicaState.objects.order_by("-reported_at")[:100],
         "backend": backend_state(),
         "now": clock.now(),

@@ -88,6 +88,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
             "allowed_strategies",
             "max_first_weight_pct",
             "judge_deadline_s",
+            "sandbox_level_min",
             "note",
             "created_at",
         ]

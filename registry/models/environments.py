@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.db import models
 
+from dataplane.wire.sandbox import LEVELS
+
 
 class Environment(models.Model):
     """A place to run in. `aliases` says whether a promotion here moves MLflow's aliases."""
@@ -45,6 +47,12 @@ class Policy(models.Model):
     default_guardrails = models.JSONField(default=list, blank=True)
     allowed_strategies = models.JSONField(default=list, blank=True)
     max_first_weight_pct = models.PositiveSmallIntegerField(default=100)
+    sandbox_level_min = models.CharField(
+        max_length=10,
+        choices=[(level, level) for level in LEVELS],
+        default="none",
+        help_text="A replica does not start on a machine whose sandboxes are worse.",
+    )
     judge_deadline_s = models.PositiveIntegerField(default=900)
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
