@@ -141,7 +141,7 @@ class ReplicaRunner:
                 if self.record is None:
                     await self._start()
                 await self._watch()
-            except Hopeless as error:
+            except (Hopeless, Refused) as error:
                 self._set("failed", str(error))
                 return
             except Crashed as error:
@@ -176,10 +176,7 @@ class ReplicaRunner:
     async def _start(self) -> None:
         self._set("building", "")
         await self._sandboxes.look()
-        try:
-            level = self._sandboxes.level_for(self.goal)
-        except Refused as error:
-            raise Hopeless(str(error)) from error
+        level = self._sandboxes.level_for(self.goal)
         python = await self._interpreter()
         self._set("starting", "")
         try:

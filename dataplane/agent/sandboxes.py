@@ -26,7 +26,7 @@ BUILD_FILE_BYTES = 32 * 1024**3
 BUILD_FILES_MAX = 16 * 1024
 BUILD_TASKS_MAX = 4096
 # The outside must be gone, and what a worker needs must be there.
-TRIAL = "import os, sys, mmap, socket; socket.socketpair(); sys.exit(os.path.exists(sys.argv[1]))"
+TRIAL = "import os, sys, socket, dataplane.worker.server; socket.socketpair(); sys.exit(os.path.exists(sys.argv[1]))"
 
 
 class Refused(Exception):
@@ -92,7 +92,9 @@ class Sandboxes:
     async def _try(self, level: SandboxLevel, has_users: bool) -> str:
         """Make a sandbox and look around in it. Returns what went wrong, empty when nothing did."""
         hidden = [str(self._config.data_dir)]
-        if level == "partly" and (around := [one for one in self._readable() if is_beneath(hidden[0], one)]):
+        if level == "partly" and (
+            around := [one for one in (*SYSTEM, *self._readable()) if is_beneath(hidden[0], one)]
+        ):
             return f"the data directory lies in {around[0]}, which workers must read"
         with tempfile.TemporaryDirectory(dir="/tmp", prefix="mlorch-try-") as home:
             user = user_of(home) if has_users else 0

@@ -21,7 +21,7 @@ import structlog
 from dataplane.agent import worker_process
 from dataplane.agent.config import AgentConfig
 from dataplane.agent.sandboxes import Sandboxes, launch
-from dataplane.agent.worker_channels import NotStarted, WorkerChannels
+from dataplane.agent.worker_channels import NoAnswer, NotStarted, WorkerChannels
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.worker_start import ForkRequest
@@ -154,9 +154,11 @@ class Template:
                 pid = await asyncio.to_thread(self._ask, request, channels)
                 keep(pid)
                 channels.go()
-            except (OSError, NotStarted, psutil.Error) as error:
+            except (OSError, NoAnswer, psutil.Error) as error:
                 self.end()
                 raise NoTemplate(f"the template does not answer: {error}") from error
+            except NotStarted as error:
+                raise NoTemplate(f"the template refuses: {error}") from error
 
     def _ask(self, request: ForkRequest, channels: WorkerChannels) -> int:
         assert self._control is not None

@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +25,10 @@ _CREDENTIALS = struct.Struct("3i")
 
 class NotStarted(Exception):
     """The process is not there; the text says why."""
+
+
+class NoAnswer(NotStarted):
+    """Whoever should have started it does not answer."""
 
 
 def open_log(path: Path) -> int:
@@ -54,6 +59,7 @@ class WorkerChannels:
         self._talk, self._talk_end = socket.socketpair()
         self._talk.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._listener = bound_socket(address) if address else None
+        self._meeting = threading.Lock()
         self._unread = b""
         self._has_events = True
 
@@ -76,13 +82,13 @@ class WorkerChannels:
 
     def meet(self, within_s: float) -> int:
         """The id of the process that has come, as the kernel tells it. Blocks. Raises NotStarted."""
-        self._talk.settimeout(within_s)
         try:
-            space = socket.CMSG_SPACE(_CREDENTIALS.size)
-            said, told, _, _ = self._talk.recvmsg(ANSWER_MAX_BYTES, space)
-            answer = shapes.read(ForkAnswer, said) if said else ForkAnswer("it ended before it had begun")
+            with self._meeting:
+                self._talk.settimeout(within_s)
+                said, told, _, _ = self._talk.recvmsg(ANSWER_MAX_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
+            answer = shapes.read(ForkAnswer, said)
         except (OSError, Malformed) as error:
-            raise NotStarted(f"no answer: {type(error).__name__} {error}") from error
+            raise NoAnswer(f"no answer: {type(error).__name__} {error}") from error
         if answer.error:
             raise NotStarted(shapes.cut(answer.error))
         pid: int = next(_CREDENTIALS.unpack(data)[0] for _, kind, data in told if kind == socket.SCM_CREDENTIALS)
@@ -114,7 +120,8 @@ class WorkerChannels:
         self.give()
         with contextlib.suppress(OSError):
             self._talk.shutdown(socket.SHUT_RDWR)
-        self._talk.close()
+        with self._meeting:  # which has ended by now
+            self._talk.close()
         if self._has_events:
             os.close(self._events)
         self._has_events = False

@@ -25,6 +25,7 @@ from dataplane.wire.digest import digest
 from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
 from tests.dataplane.hostile.models import Attempt, saved
 from tests.support.folders import short_folder
+from tests.support.ports import free_ports
 from tests.support.waiting import auntil, patience
 
 SECRET = "the-secret-of-the-house"
@@ -136,7 +137,9 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         for name, seconds in (("WATCH_S", 0.2), ("PING_AGAIN_S", 0.1), ("BACKOFF_FIRST_S", 0.05)):
             patch.setattr(replica_runner, name, seconds)
         config = AgentConfig(
-            "a1", "here", "http://127.0.0.1:1", SECRET, folder, 0.1, True, os.environ["PATH"], sandbox=request.param
+            *("a1", "here", "http://127.0.0.1:1", SECRET, folder, 0.1, True, os.environ["PATH"]),
+            sandbox=request.param,
+            network_ports=(80, 443, *free_ports(1)),
         )
         agent = Agent(config)
         agent.adopt()
