@@ -25,8 +25,16 @@ TRY_TIMEOUT_S = 20.0
 BUILD_FILE_BYTES = 32 * 1024**3
 BUILD_FILES_MAX = 16 * 1024
 BUILD_TASKS_MAX = 4096
-# The outside must be gone, and what a worker needs must be there.
-TRIAL = "import os, sys, socket, dataplane.worker.server; socket.socketpair(); sys.exit(os.path.exists(sys.argv[1]))"
+# What a worker needs must be there, and what lies beside its home must not.
+TRIAL = """
+import socket, sys, dataplane.worker.server
+socket.socketpair()
+try:
+    open(sys.argv[1]).close()
+except OSError:
+    sys.exit(0)
+sys.exit("what is hidden can be read")
+"""
 
 
 class Refused(Exception):
@@ -96,10 +104,13 @@ class Sandboxes:
             around := [one for one in (*SYSTEM, *self._readable()) if is_beneath(hidden[0], one)]
         ):
             return f"the data directory lies in {around[0]}, which workers must read"
-        with tempfile.TemporaryDirectory(dir="/tmp", prefix="mlorch-try-") as home:
-            user = user_of(home) if has_users else 0
-            spec = SandboxSpec(level, home, self._readable(), [], hidden, user=user)
-            trial = [sys.executable, "-c", TRIAL, str(self._config.records if level == "full" else "/nowhere")]
+        with tempfile.TemporaryDirectory(dir="/tmp", prefix="mlorch-try-") as folder:  # noqa: S108 - private by itself
+            home, beside = Path(folder) / "home", Path(folder) / "beside"
+            home.mkdir()
+            beside.touch()
+            user = user_of(folder) if has_users else 0
+            spec = SandboxSpec(level, str(home), self._readable(), [], hidden, user=user)
+            trial = [sys.executable, "-c", TRIAL, str(beside)]
             process = await asyncio.create_subprocess_exec(
                 *launch(spec, -1, trial),
                 env={"PYTHONPATH": str(PROJECT_ROOT), "PATH": self._config.path, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -114,7 +125,7 @@ class Sandboxes:
                 process.kill()
                 return "a sandbox could not be made in time"
         lines = said.decode(errors="replace").strip().splitlines()
-        return "" if process.returncode == 0 else lines[-1][:200] if lines else "what is hidden can be seen"
+        return "" if process.returncode == 0 else lines[-1][:200] if lines else f"it ended with {process.returncode}"
 
     def _readable(self, python: Path | None = None) -> list[str]:
         """What every process of an interpreter reads: the interpreter, its packages, and the data plane's own code."""
