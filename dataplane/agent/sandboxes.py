@@ -1,9 +1,11 @@
 """The sandboxes of an agent: how good they can be on this machine, found out by making one, and what goes into each."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import site
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +24,7 @@ log = structlog.get_logger(__name__)
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 USERS_BEGIN, USERS = 1_800_000_000, 100_000_000  # beyond what systems and containers give to anybody
 TRY_TIMEOUT_S = 20.0
+GROUP_READS, OTHERS_READ = stat.S_IRGRP | stat.S_IXGRP, stat.S_IROTH | stat.S_IXOTH
 BUILD_FILE_BYTES = 32 * 1024**3
 BUILD_FILES_MAX = 16 * 1024
 BUILD_TASKS_MAX = 4096
@@ -104,7 +107,7 @@ class Sandboxes:
             around := [one for one in (*SYSTEM, *self._readable()) if is_beneath(hidden[0], one)]
         ):
             return f"the data directory lies in {around[0]}, which workers must read"
-        with tempfile.TemporaryDirectory(dir="/tmp", prefix="mlorch-try-") as folder:  # noqa: S108 - private by itself
+        with tempfile.TemporaryDirectory(dir="/tmp", prefix="mlorch-try-") as folder:
             home, beside = Path(folder) / "home", Path(folder) / "beside"
             home.mkdir()
             beside.touch()
@@ -145,6 +148,8 @@ class Sandboxes:
     def level_for(self, goal: ReplicaGoal) -> str:
         """The level of a goal's worker as a sentence. Raises Refused when the policy demands a better one."""
         level = self.sentence
+        if self._has_users and not self._user_of(goal):
+            level = f"partly: no user of its own, because only the owner may read {goal.artifacts}"
         if goal.network and self._mechanism != "none":
             ports = ", ".join(str(port) for port in self._ports()) or "none"
             missing = "" if level == "full" else f"; {level.removeprefix('partly: ')}"
@@ -154,6 +159,14 @@ class Sandboxes:
                 f"The policy demands a sandbox level of '{goal.sandbox_level_min}'; this machine gives {level}."
             )
         return level
+
+    def _user_of(self, goal: ReplicaGoal) -> int:
+        """The user of a goal's worker, 0 for ours: where there is none to give, or it could not read the artifacts."""
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.stat(goal.artifacts).st_mode
+            if not (mode & GROUP_READS == GROUP_READS or mode & OTHERS_READ == OTHERS_READ):
+                return 0
+        return user_of(goal.id) if self._has_users else 0
 
     def _ports(self) -> list[int]:
         """The ports that a grant opens. Addresses cannot be told apart, so whatever listens on this machine is out."""
@@ -169,8 +182,8 @@ class Sandboxes:
             [*self._readable(python), goal.artifacts],
             hidden=[str(self._config.data_dir), str(self._config.sockets)],
             data_bytes=data_limit(goal.memory_limit_mb),
-            user=user_of(goal.id) if self._has_users else 0,
-            groups=[os.stat(goal.artifacts).st_gid] if self._has_users and os.path.exists(goal.artifacts) else [],
+            user=self._user_of(goal),
+            groups=[os.stat(goal.artifacts).st_gid] if self._user_of(goal) and os.path.exists(goal.artifacts) else [],
             network=goal.network,
             ports=self._ports() if goal.network else None,
         )
@@ -182,7 +195,7 @@ class Sandboxes:
         if goal is None or self._mechanism == "none":
             return SandboxSpec("none", str(home))
         worker = self.for_worker(goal, python, home)
-        changes = {"may_fork": True, "has_init": True, "user": user_of(home.name) if self._has_users else 0}
+        changes = {"may_fork": True, "has_init": True, "user": user_of(home.name) if worker.user else 0}
         return shapes.changed(worker, **changes)
 
     def in_template(self, goal: ReplicaGoal, python: Path, home: Path, template_home: Path) -> SandboxSpec:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dataplane.agent.config import AgentConfig, from_environment
@@ -120,3 +121,22 @@ async def test_build__source_distribution__runs_only_when_it_is_named_and_then_f
     assert "canary-secret" not in build.log
     assert ("it ran, None, False" in build.log) == is_named
     assert ("binary" in build.log or "wheel" in build.log) or is_named
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives workers users of their own; else there is none to lack")
+@pytest.mark.parametrize(("mode", "level"), [(0o750, "full"), (0o700, "partly: no user of its own")])
+async def test_artifacts__only_their_owner_may_read_them__are_read_all_the_same_and_the_level_says_so(
+    config: AgentConfig, mode: int, level: str
+) -> None:
+    agent = Agent(config)
+    agent.adopt()
+    artifacts = config.data_dir / "artifacts" / "sha256-x"
+    artifacts.mkdir(parents=True)
+    artifacts.chmod(mode)
+    agent.reconcile([goal(agent, artifacts=str(artifacts))])
+    await reached(agent, "ready")
+    told, user = agent.report().replicas[0].sandbox, psutil.Process(seen(agent)["pid"]).uids().real
+    await agent.close()
+
+    assert told.startswith(level)
+    assert (user == user_of("r-1")) == (level == "full")
