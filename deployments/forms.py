@@ -170,6 +170,9 @@ class ServingForm(forms.Form):
     retry_on_stable = forms.BooleanField(
         required=False, label="The stable arm answers what no replica of another arm could begin"
     )
+    network = forms.BooleanField(
+        required=False, label="The model may use the network", help_text="Its sandbox is 'partly' then, at best."
+    )
     log_share_pct = forms.DecimalField(label="Requests logged with their data (%)", max_digits=6, decimal_places=3)
     log_redacted = forms.CharField(
         required=False, label="Columns that are not logged", help_text="Separated by commas.", max_length=10_000

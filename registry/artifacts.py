@@ -69,6 +69,8 @@ def take_in(folder: Path) -> tuple[str, list[ManifestEntry]]:
     if target.exists():
         shutil.rmtree(folder)
         return digest, entries
+    # Workers of a user of their own read by the group.
+    folder.chmod(stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP)
     for path in folder.rglob("*"):
         path.chmod(stat.S_IRUSR | stat.S_IRGRP | (stat.S_IXUSR | stat.S_IXGRP if path.is_dir() else 0))
     try:

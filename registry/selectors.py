@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from dataplane.wire.sandbox import LEVELS, SandboxLevel
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import NotFound
@@ -77,6 +78,14 @@ def environment_for(actor: Actor, name: str, *, action: Action = Action.VIEW) ->
         raise NotFound(f"There is no environment {name[:60]}.")
     _require(actor, action, [environment.scope])
     return environment
+
+
+def sandbox_levels_min() -> dict[int, SandboxLevel]:
+    """What each environment's policy in force demands of sandboxes, by the environment's key (reads the database)."""
+    newest = Policy.objects.filter(environment=OuterRef("pk")).order_by("-revision")
+    levels = Environment.objects.annotate(level=Subquery(newest.values("sandbox_level_min")[:1]))
+    demanded = dict(levels.values_list("pk", "level"))
+    return {key: known for key, level in demanded.items() for known in LEVELS if known == level}
 
 
 def current_policy(environment: Environment) -> Policy:

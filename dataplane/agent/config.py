@@ -7,6 +7,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataplane.wire.sandbox import LEVELS, SandboxLevel
+
+NETWORK_PORTS = (53, 80, 443)
 SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108, with the terminating zero
 
 
@@ -14,6 +17,9 @@ SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108, with the terminating z
 class AgentConfig:
     """`sync_s` is the period of the sync in seconds where it cannot wait at the site; `stop_workers` ends workers when
     the agent is ended by SIGTERM.
+
+    `sandbox` is the best level that is tried; `network_ports` are the TCP ports that a granted network opens;
+    `source_builds` are the packages that may be built from source, which runs their code.
     """
 
     agent_id: str
@@ -24,6 +30,9 @@ class AgentConfig:
     sync_s: float
     stop_workers: bool
     path: str
+    sandbox: SandboxLevel = "full"
+    network_ports: tuple[int, ...] = NETWORK_PORTS
+    source_builds: tuple[str, ...] = ()
 
     @property
     def records(self) -> Path:
@@ -54,7 +63,7 @@ class AgentConfig:
 
 
 def from_environment() -> AgentConfig:
-    """The configuration. Raises KeyError when the control token is missing."""
+    """The configuration. Raises KeyError when the control token is missing, ValueError for a value that is none."""
     env = os.environ
     return AgentConfig(
         agent_id=env.get("MLORCH_AGENT_ID", "agent-1"),
@@ -65,4 +74,18 @@ def from_environment() -> AgentConfig:
         sync_s=float(env.get("MLORCH_AGENT_SYNC_S", "0.5")),
         stop_workers=env.get("MLORCH_AGENT_STOP_WORKERS", "1") != "0",
         path=env.get("PATH", os.defpath),
+        sandbox=_level(env.get("MLORCH_AGENT_SANDBOX", "full")),
+        network_ports=tuple(int(port) for port in _listed(env.get("MLORCH_AGENT_NETWORK_PORTS", "53,80,443"))),
+        source_builds=_listed(env.get("MLORCH_SOURCE_BUILDS", "")),
     )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _level(text: str) -> SandboxLevel:
+    for level in LEVELS:
+        if text == level:
+            return level
+    raise ValueError(f"MLORCH_AGENT_SANDBOX is one of {', '.join(LEVELS)}, not {text!r}")

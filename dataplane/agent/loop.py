@@ -14,6 +14,7 @@ from dataplane.agent.config import AgentConfig
 from dataplane.agent.kept_ways import KeptWays
 from dataplane.agent.python_environments import Environments
 from dataplane.agent.replica_runner import ReplicaRunner
+from dataplane.agent.sandboxes import Sandboxes
 from dataplane.agent.templates import Templates
 from dataplane.agent.worker_process import Record
 from dataplane.wire import shapes
@@ -33,8 +34,9 @@ class Agent:
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
         self._boot = str(uuid.uuid4())
-        self._environments = Environments(config.environments)
-        self._templates = Templates(config)
+        self._sandboxes = Sandboxes(config)
+        self._environments = Environments(config, self._sandboxes)
+        self._templates = Templates(config, self._sandboxes)
         self._kept_ways = KeptWays(config.ways)
         self._runners: dict[str, ReplicaRunner] = {}
         self._ending: dict[str, tuple[ReplicaRunner, asyncio.Task[None]]] = {}
@@ -67,7 +69,15 @@ class Agent:
             self._begin(record.goal, adopted=record)
 
     def _begin(self, goal: ReplicaGoal, adopted: Record | None = None) -> None:
-        runner = ReplicaRunner(self._config, self._environments, self._templates, self._kept_ways, goal, self._news.set)
+        runner = ReplicaRunner(
+            self._config,
+            self._environments,
+            self._templates,
+            self._sandboxes,
+            self._kept_ways,
+            goal,
+            self._news.set,
+        )
         self._runners[runner.id] = runner
         runner.begin(adopted)
 
@@ -106,6 +116,7 @@ class Agent:
             wait_s=wait_s,
             replicas=[runner.report() for runner in runners],
             environments=[build.report() for build in self._environments.builds.values()],
+            sandbox=self._sandboxes.sentence,
         )
 
     async def run(self) -> None:

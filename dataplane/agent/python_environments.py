@@ -3,12 +3,14 @@ cached by key.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -17,6 +19,9 @@ from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from dataplane.agent.config import AgentConfig
+from dataplane.agent.sandboxes import PROJECT_ROOT, Sandboxes, launch
+from dataplane.wire import shapes
 from dataplane.wire.agent_sync import PROGRESS_MAX_CHARS, BuildObservation
 
 # What the worker itself needs beside the version's own requirements: the decoder of its native path.
@@ -26,6 +31,12 @@ LINE_MAX_CHARS = 300
 BUILD_TIMEOUT_S = 1800
 RETRY_AFTER_S = 60
 LOG_TAIL_CHARS = 4000
+# What an installer needs of our environment beside its own variables: how to reach an index.
+PASSED_ON = {
+    "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+}  # fmt: skip
+SETTINGS = ("/etc/uv", "/etc/xdg/uv", "/etc/netrc")
 _LINE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._\-]*(\[[A-Za-z0-9._,\- ]+\])?\s*([<>=!~][^;@/\\]*)?(;[^@/\\]*)?$")
 
 
@@ -116,8 +127,10 @@ class Build:
 class Environments:
     """Finds or builds the interpreter that a version runs in."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, config: AgentConfig, sandboxes: Sandboxes) -> None:
+        self._config = config
+        self._sandboxes = sandboxes
+        self._root = config.environments
         self.builds: dict[str, Build] = {}
 
     async def python_for(self, lines: list[str], python: str, build_lines: list[str] | None = None) -> Path:
@@ -160,40 +173,88 @@ class Environments:
             await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
             if target.exists():
                 return
-            temporary = self._root / f".{build.key}.{os.getpid()}"
-            shutil.rmtree(temporary, ignore_errors=True)
+            work = self._root / f".{build.key}.{os.getpid()}"
             try:
-                build.progress = "making the environment"
-                await self._uv(build, "venv", "--relocatable", "--python", sys.executable, str(temporary))
-                wanted = [str(requirement) for requirement in parse([*lines, *RUNTIME_REQUIREMENTS])]
-                build.progress = f"installing {len(wanted)} requirements"
-                await self._uv(build, "pip", "install", "--python", str(temporary / "bin" / "python"), "--", *wanted)
-                temporary.rename(target)
+                await self._fill(build, work, lines)
+                (work / "environment").rename(target)
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+                for left in (work, work.with_suffix(".home")):
+                    shutil.rmtree(left, ignore_errors=True)
 
-    async def _uv(self, build: Build, *arguments: str) -> None:
-        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    async def _fill(self, build: Build, work: Path, lines: list[str]) -> None:
+        """Build the environment in a folder that is gone afterwards."""
+        shutil.rmtree(work, ignore_errors=True)
+        for folder in (work, work.with_suffix(".home"), self._cache(work)):
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        new = work / "environment"
+        build.progress = "making the environment"
+        await self._uv(build, work, "venv", "--relocatable", "--python", sys.executable, str(new))
+        wanted = [str(requirement) for requirement in parse([*lines, *RUNTIME_REQUIREMENTS])]
+        build.progress = f"installing {len(wanted)} requirements"
+        python = str(new / "bin" / "python")
+        await self._uv(build, work, "pip", "install", *self._sources(), "--python", python, "--", *wanted)
+
+    def _cache(self, work: Path) -> Path:
+        """Where wheels are kept: for all builds, unless one may run code that would leave something for the others."""
+        return work / "cache" if self._config.source_builds else self._root / ".cache"
+
+    def _sources(self) -> list[str]:
+        """Wheels only: to build a package from source is to run its code. An administrator may name exceptions."""
+        exceptions = [option for name in self._config.source_builds for option in ("--no-binary", name)]
+        return ["--only-binary", ":all:", *exceptions]
+
+    @staticmethod
+    def _given() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("UV_")}
+
+    def _variables(self, work: Path) -> dict[str, str]:
+        """The whole environment of a build: what the installer is to be told, and no secret of ours."""
+        own = {"PATH": self._config.path, "HOME": str(work.with_suffix(".home")), "TMPDIR": str(work)}
+        own |= {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}  # of the launcher
+        return (
+            self._given()
+            | own
+            | {"UV_CACHE_DIR": str(self._cache(work)), "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
+        )
+
+    async def _uv(self, build: Build, work: Path, *arguments: str) -> None:
+        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{self._config.path}")
         if uv is None:
             raise BuildFailed("uv is not installed beside the agent")
+        await self._sandboxes.look()
+        variables = self._variables(work)
+        named = [value for value in self._given().values() if value.startswith("/") and os.path.exists(value)]
+        spec = self._sandboxes.for_build(work.with_suffix(".home"), [work, self._cache(work)], [uv, *SETTINGS, *named])
         process = await asyncio.create_subprocess_exec(
-            uv, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True
+            *launch(spec, -1, [uv, *arguments]),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=variables,
+            start_new_session=True,
         )
-        assert process.stderr is not None
         try:
             async with asyncio.timeout(BUILD_TIMEOUT_S):
-                async for raw in process.stderr:
-                    line = raw.decode(errors="replace").strip()
-                    build.log = (build.log + line + "\n")[-4 * LOG_TAIL_CHARS :]
-                    if line and not line.startswith(("+", "-", "~")):
-                        build.progress = line[:200]
-                code = await process.wait()
+                code = await _followed(build, process)
         except TimeoutError:
-            process.kill()
             raise BuildFailed(f"the environment was not built within {BUILD_TIMEOUT_S} s") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         if code != 0:
             last = [line for line in build.log.splitlines() if line.strip()]
             raise BuildFailed(
                 "the environment could not be built: "
                 + (" ".join(last[-3:])[:250] if last else f"uv ended with {code}")
             )
+
+
+async def _followed(build: Build, process: asyncio.subprocess.Process) -> int:
+    """Keep what the installer says until it ends; return its exit code."""
+    assert process.stderr is not None
+    async for raw in process.stderr:
+        line = shapes.plain_text(raw.decode(errors="replace").strip())
+        build.log = (build.log + line + "\n")[-4 * LOG_TAIL_CHARS :]
+        if line and not line.startswith(("+", "-", "~")):
+            build.progress = line[:200]
+    return await process.wait()

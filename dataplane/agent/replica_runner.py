@@ -13,14 +13,17 @@ from pathlib import Path
 
 import structlog
 
-from dataplane.agent import worker_process
+from dataplane.agent import worker_process, worker_room
 from dataplane.agent.config import AgentConfig
 from dataplane.agent.kept_ways import KeptWays
 from dataplane.agent.memory_gauge import MemoryGauge
 from dataplane.agent.process_exit import Exit, exit_of
 from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments
-from dataplane.agent.templates import NoTemplate, Templates
+from dataplane.agent.sandboxes import Refused, Sandboxes
+from dataplane.agent.templates import Templates
+from dataplane.agent.worker_channels import NotStarted, WorkerChannels
 from dataplane.agent.worker_process import Record
+from dataplane.agent.worker_starter import Beginning, WorkerStarter
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation, ReplicaStatus
 from dataplane.wire.worker_start import StartEvent
@@ -54,6 +57,7 @@ class ReplicaRunner:
         config: AgentConfig,
         environments: Environments,
         templates: Templates,
+        sandboxes: Sandboxes,
         kept_ways: KeptWays,
         goal: ReplicaGoal,
         changed: Callable[[], None],
@@ -67,10 +71,10 @@ class ReplicaRunner:
         self.ways: Ways | None = None
         self.record: Record | None = None
         self._handle: subprocess.Popen[bytes] | None = None
-        self._offset = 0
         self._config = config
         self._environments = environments
-        self._templates = templates
+        self._sandboxes = sandboxes
+        self._starter = WorkerStarter(config, templates, sandboxes, self._socket, self._log)
         self._kept_ways = kept_ways
         self._ways_key = ""  # of the worker that was started last
         self._changed = changed
@@ -109,6 +113,7 @@ class ReplicaRunner:
             digest=self.goal.digest,
             ready_at=self.ready_at,
             ways=self.ways,
+            sandbox=shapes.cut(record.sandbox) if record else "",
         )
 
     async def stop(self) -> None:
@@ -116,7 +121,8 @@ class ReplicaRunner:
         self._set("stopping", "")
         await self.detach()
         if self.record:
-            await worker_process.end(self.record, self._handle, self.goal.drain_s)
+            # What never served has nothing to finish.
+            await worker_process.end(self.record, self._handle, self.goal.drain_s if self.ready_at else 0)
         self._forget()
         self._set("stopped", "")
 
@@ -139,7 +145,7 @@ class ReplicaRunner:
                 if self.record is None:
                     await self._start()
                 await self._watch()
-            except Hopeless as error:
+            except (Hopeless, Refused) as error:
                 self._set("failed", str(error))
                 return
             except Crashed as error:
@@ -164,29 +170,39 @@ class ReplicaRunner:
         self._forget()
 
     def _forget(self) -> None:
+        if self._handle and not self.record:
+            self._handle.kill()  # nobody came of it
         self.record = self._handle = None
         (self._config.records / f"{self.id}.json").unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
         shutil.rmtree(self._socket.parent / f"{self.id}.home", ignore_errors=True)
 
     async def _start(self) -> None:
+        self._set("building", "")
+        await self._sandboxes.look()
+        level = self._sandboxes.level_for(self.goal)
         python = await self._interpreter()
         self._ways_key = "" if self.goal.runtime else self._kept_ways.key_of(self.goal, python)
         kept = self._kept_ways.read(self._ways_key)
         if kept is not None or not self._ways_key:
-            await self._start_with(python, kept)
+            await self._start_with(python, level, kept)
             return
         self._set("starting", "Waits until it is decided how this version answers")
         async with self._kept_ways.deciding(self._ways_key) as decided:
-            await self._start_with(python, decided)
+            await self._start_with(python, level, decided)
             if (ways := await worker_process.ping(str(self._socket))) is not None:
                 self._take_ways(ways)
 
-    async def _start_with(self, python: Path, ways: Ways | None) -> None:
+    async def _start_with(self, python: Path, level: str, ways: Ways | None) -> None:
         self._set("starting", "")
-        self._socket.unlink(missing_ok=True)
-        await self._fork_or_start(python, ways)
-        await self._until_ready()
+        try:
+            self.record, self._handle = await self._starter.start(self.goal, python, Beginning(level, ways))
+            self._changed()
+            await self._until_ready()
+        except NotStarted as error:
+            raise Crashed(f"The worker could not be started: {error}") from error
+        finally:
+            self._starter.hang_up()
 
     def _take_ways(self, ways: Ways) -> None:
         """Take in what the worker says of how it answers; what is new is kept for the next start."""
@@ -197,25 +213,7 @@ class ReplicaRunner:
             self._kept_ways.keep(self._ways_key, ways)
         self._changed()
 
-    async def _fork_or_start(self, python: Path, ways: Ways | None) -> None:
-        """Fork the worker from a warm template; start it the slower way when there is none that can, or nothing to
-        share.
-        """
-        try:
-            if self.goal.runtime:
-                raise NoTemplate("this runtime loads nothing that could be shared")
-            self.record, self._offset = await self._templates.start(self.goal, python, self._socket, self._log, ways)
-            self._handle = None
-        except (NoTemplate, OSError) as error:
-            log.info("replica.not_forked", replica=self.id, why=str(error))
-            self.record, self._handle, self._offset = worker_process.start(
-                self.goal, python, self._socket, self._log, self._config.path, ways
-            )
-        self.record.save(self._config.records)
-        self._changed()
-
     async def _interpreter(self) -> Path:
-        self._set("building", "")
         try:
             return await self._environments.python_for(
                 self.goal.requirements, self.goal.python, self.goal.build_requirements
@@ -227,46 +225,54 @@ class ReplicaRunner:
 
     async def _until_ready(self) -> None:
         assert self.record is not None
+        assert self._starter.channels is not None
         began = time.monotonic()
-        offset = self._offset
         with exit_of(self.record) as end:
             while True:
-                news, offset = worker_process.events(self._log, offset)
-                if await self._is_ready(news):
+                if await self._is_ready(self._starter.channels.events()):
                     return
+                self._check_room(self.record)
                 if time.monotonic() - began > self.goal.start_timeout_s:
                     raise Crashed(f"The worker was not ready after {self.goal.start_timeout_s} s")
                 if await end.within(START_POLL_S):
-                    await self._last_words(offset)
+                    await self._last_words(self._starter.channels)
 
     async def _is_ready(self, news: list[StartEvent]) -> bool:
         """Take in what a starting worker says; return whether it is ready. Raises Hopeless."""
         for event in news:
             if event.event == "failed":
                 await self._clear_away()
-                raise Hopeless(event.error or "the worker could not start")
+                raise Hopeless(shapes.cut(event.error) or "the worker could not start")
             if event.event == "warming":
                 self._set("warming", "")
             if event.event == "ready":
                 return True
         return False
 
-    async def _last_words(self, offset: int) -> None:
+    async def _last_words(self, channels: WorkerChannels) -> None:
         """Raise what a worker that ended while it started has said of it."""
-        await self._is_ready(worker_process.events(self._log, offset)[0])
-        raise Crashed(f"The worker ended while starting: {worker_process.last_line(self._log, self._offset)}")
+        await self._is_ready(channels.events())
+        raise Crashed(
+            f"The worker ended while starting: {worker_process.last_line(self._log, self._starter.log_begins)}"
+        )
+
+    def _check_room(self, record: Record) -> None:
+        """Raise Crashed when the worker takes too much."""
+        if problem := worker_room.problem_of(record, self._log):
+            raise Crashed(problem)
 
     async def _watch(self) -> None:
         assert self.record is not None
         with exit_of(self.record) as end:
             await self._watch_until(end, self.record)
-        raise Crashed(f"The worker ended: {worker_process.last_line(self._log, self._offset)}")
+        raise Crashed(f"The worker ended: {worker_process.last_line(self._log, self._starter.log_begins)}")
 
     async def _watch_until(self, end: Exit, record: Record) -> None:
         """Return when the worker has ended. Raises Crashed when it has to be ended."""
         memory_gauge = MemoryGauge(record, self.goal.memory_limit_mb)
         missed, next_ping = 0, 0.0
         while not await end.within(0 if next_ping == 0 else WATCH_S):
+            self._check_room(record)
             self.memory_mb = memory_gauge.own_mb()
             if self.memory_mb > memory_gauge.limit_mb:
                 sentence = f"{self.memory_mb} MB of memory, more than its limit of {memory_gauge.limit_mb} MB"

@@ -1,11 +1,15 @@
-"""Warm template processes, one per Python environment, from which workers are forked (dataplane/worker/template.py)."""
+"""Warm template processes, from which workers are forked (dataplane/worker/template.py): one for our own interpreter,
+one for each version that has an environment of its own.
+"""
 
 import asyncio
 import contextlib
 import hashlib
 import os
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,9 +20,11 @@ import structlog
 
 from dataplane.agent import worker_process
 from dataplane.agent.config import AgentConfig
+from dataplane.agent.sandboxes import Sandboxes, launch
+from dataplane.agent.worker_channels import NoAnswer, NotStarted, WorkerChannels
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
-from dataplane.wire.worker_start import GO, ForkAnswer, ForkRequest
+from dataplane.wire.worker_start import ForkRequest
 from dataplane.wire.worker_ways import Ways
 
 log = structlog.get_logger(__name__)
@@ -26,6 +32,7 @@ log = structlog.get_logger(__name__)
 READY_TIMEOUT_S = 60.0
 FORK_TIMEOUT_S = 10.0
 POLL_S = 0.05
+END_TIMEOUT_S = 2.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 300.0
 TEMPLATES_MAX = 8
@@ -40,23 +47,33 @@ class NoTemplate(Exception):
 class Template:
     """One warm process. A template that died is started again, with back-off; workers it forked live on."""
 
-    def __init__(self, config: AgentConfig, python: Path) -> None:
-        key = hashlib.sha256(str(python).encode()).hexdigest()[:12]
+    def __init__(self, config: AgentConfig, sandboxes: Sandboxes, python: Path, goal: ReplicaGoal | None) -> None:
+        """Without a goal it is the one of our own interpreter, which serves all versions."""
+        key = hashlib.sha256(f"{python} {goal.digest if goal else ''}".encode()).hexdigest()[:12]
         self._config = config
+        self._sandboxes = sandboxes
         self._python = python
-        self._socket = config.sockets / f"t-{key}.sock"
-        self._home = config.sockets / f"t-{key}.home"
+        self._goal = goal
+        self.home = config.sockets / f"t-{key}.home"
         self._log = config.logs / f"template-{key}.log"
         self._handle: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._end_told = -1  # the kernel's descriptor of the process
+        self._pid = 0
         self._failures = 0
         self._not_before = 0.0
         self._unfit = ""
         self.used_at = time.monotonic()
         self._lock = asyncio.Lock()
+        self._asking = asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
-        return self._handle.pid if self._handle and self._handle.poll() is None else None
+        """The process, None when it does not run."""
+        if self._handle is not None:
+            self._handle.poll()  # takes its exit code
+        has_ended = self._end_told < 0 or select.select([self._end_told], [], [], 0)[0]
+        return None if has_ended else self._pid
 
     async def warm_up(self) -> None:
         """Start the process when it does not run, and wait until it can fork. Raises NoTemplate."""
@@ -67,9 +84,8 @@ class Template:
                 return
             if time.monotonic() < self._not_before:
                 raise NoTemplate("the template failed lately")
-            offset = self._start()
             try:
-                await self._until_ready(offset)
+                await self._warm()
             except BaseException as error:
                 # Also when the one who waits is cancelled: a half-warm process would be taken for a ready one.
                 if isinstance(error, NoTemplate):
@@ -79,129 +95,156 @@ class Template:
                 raise
             self._failures = 0
 
-    def _start(self) -> int:
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._socket.unlink(missing_ok=True)
-        descriptor = worker_process.open_log(self._log)
-        offset = self._log.stat().st_size
-        environment = worker_process.clean_environment(1, self._home, self._config.path)
-        self._handle = subprocess.Popen(
-            [str(self._python), "-m", "dataplane.worker.template", "--socket", str(self._socket)],
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            env=environment | SINGLE_THREADED,
-            cwd=self._home,
-            start_new_session=True,
-        )
-        os.close(descriptor)
-        return offset
+    async def _warm(self) -> None:
+        await self._sandboxes.look()
+        self.end()
+        with WorkerChannels(self._log) as channels:
+            try:
+                self._start(channels)
+                self._pid = await asyncio.to_thread(channels.meet, READY_TIMEOUT_S)
+                self._end_told = os.pidfd_open(self._pid)
+                channels.go()
+            except (NotStarted, ProcessLookupError) as error:
+                raise NoTemplate(f"the template cannot be started: {error}") from error
+            await self._until_ready(channels)
 
-    async def _until_ready(self, offset: int) -> None:
+    def _start(self, channels: WorkerChannels) -> None:
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spec = self._sandboxes.for_template(self._goal, self._python, self.home)
+        talk, output, events = channels.theirs
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [str(self._python), "-m", "dataplane.worker.template"]
+        command += ["--control", str(theirs.fileno()), "--events", str(events)]
+        environment = worker_process.clean_environment(1, self.home, self._config.path)
+        self._handle = subprocess.Popen(
+            launch(spec, talk, command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment | SINGLE_THREADED,
+            cwd=self.home,
+            start_new_session=True,
+            pass_fds=(talk, events, theirs.fileno()),
+        )
+        theirs.close()
+        channels.give()
+
+    async def _until_ready(self, channels: WorkerChannels) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
-            news, offset = worker_process.events(self._log, offset)
+            has_ended = self.pid is None
+            news = channels.events()
             if any(event.event == "ready" for event in news):
                 return
             if why := next((event.error for event in news if event.event == "unfit"), ""):
-                self._unfit = f"this environment cannot be forked: {why}"
+                self._unfit = f"this environment cannot be forked: {shapes.cut(why)}"
                 raise NoTemplate(self._unfit)
-            if self.pid is None:
+            if has_ended:
                 raise NoTemplate(f"the template ended: {worker_process.last_line(self._log, 0)}")
             await asyncio.sleep(POLL_S)
         raise NoTemplate(f"the template was not ready after {READY_TIMEOUT_S:g} s")
 
-    async def fork(self, request: ForkRequest, keep: Callable[[int], None]) -> None:
+    async def fork(self, request: ForkRequest, channels: WorkerChannels, keep: Callable[[int], None]) -> None:
         """Fork a worker. `keep` is called with its process id before it may begin. Raises NoTemplate; then no worker
         runs.
         """
         await self.warm_up()
         self.used_at = time.monotonic()
-        try:
-            async with asyncio.timeout(FORK_TIMEOUT_S):
-                reader, writer = await asyncio.open_unix_connection(str(self._socket))
-                try:
-                    writer.write(shapes.write(request) + b"\n")
-                    answer = shapes.read(ForkAnswer, await reader.readline())
-                    if answer.pid is None:
-                        raise NoTemplate(f"the template refuses: {answer.error}")
-                    keep(answer.pid)
-                    writer.write(GO)
-                    await writer.drain()
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError, ValueError, psutil.Error) as error:
-            self.end()
-            raise NoTemplate(f"the template does not answer: {type(error).__name__} {error}") from error
+        async with self._asking:
+            try:
+                pid = await asyncio.to_thread(self._ask, request, channels)
+                keep(pid)
+                channels.go()
+            except (OSError, NoAnswer, psutil.Error) as error:
+                self.end()
+                raise NoTemplate(f"the template does not answer: {error}") from error
+            except NotStarted as error:
+                raise NoTemplate(f"the template refuses: {error}") from error
+
+    def _ask(self, request: ForkRequest, channels: WorkerChannels) -> int:
+        assert self._control is not None
+        self._control.settimeout(FORK_TIMEOUT_S)
+        socket.send_fds(self._control, [shapes.write(request)], channels.theirs)
+        channels.give()
+        return channels.meet(FORK_TIMEOUT_S)
 
     def end(self) -> None:
         """End the process; the workers it forked are not its business."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(OSError):
+                if self._end_told >= 0 and self.pid is not None:
+                    signal.pidfd_send_signal(self._end_told, number)
+                    select.select([self._end_told], [], [], END_TIMEOUT_S)
+        if self._handle is not None and self._end_told < 0:
+            self._handle.kill()  # it never came so far as to say who it is
         if self._handle is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._handle.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._handle.wait(2)
-            if self._handle.poll() is None:
-                self._handle.kill()
-                self._handle.wait()
-            self._handle = None
-        self._socket.unlink(missing_ok=True)
-        shutil.rmtree(self._home, ignore_errors=True)
+                # What cares for the workers of its sandbox lives as long as they do.
+                self._handle.wait(0 if self._goal else END_TIMEOUT_S)
+        if self._end_told >= 0:
+            os.close(self._end_told)
+        self._handle, self._end_told = None, -1
+        shutil.rmtree(self.home, ignore_errors=True)
 
 
 class Templates:
     """All templates of an agent."""
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(self, config: AgentConfig, sandboxes: Sandboxes) -> None:
         self._config = config
-        self._templates: dict[Path, Template] = {}
+        self._sandboxes = sandboxes
+        self._templates: dict[str, Template] = {}
 
     @property
     def pids(self) -> list[int]:
         """The processes that run."""
         return [template.pid for template in self._templates.values() if template.pid is not None]
 
-    def template_for(self, python: Path) -> Template:
-        """The template of an environment; the longest unused one makes room when there are too many."""
-        if python not in self._templates:
+    def template_for(self, python: Path, goal: ReplicaGoal | None = None) -> Template:
+        """The template of a goal's version; the longest unused one makes room when there are too many."""
+        owner = None if self._sandboxes.is_own(python) else goal
+        key = f"{python} {owner.digest if owner else ''}"
+        if key not in self._templates:
             if len(self._templates) >= TEMPLATES_MAX:
                 longest_unused = min(self._templates, key=lambda known: self._templates[known].used_at)
                 self._templates.pop(longest_unused).end()
-            self._templates[python] = Template(self._config, python)
-        return self._templates[python]
+            self._templates[key] = Template(self._config, self._sandboxes, python, owner)
+        return self._templates[key]
 
     async def warm_up(self, python: Path) -> None:
-        """Make an environment's template ready; a failure is only logged, because workers start without one too."""
+        """Make our own interpreter's template ready; a failure is only logged, because workers start without one
+        too.
+        """
         try:
             await self.template_for(python).warm_up()
         except (NoTemplate, OSError) as error:
             log.warning("template.failed", python=str(python), why=str(error))
 
     async def start(
-        self, goal: ReplicaGoal, python: Path, socket: Path, worker_log: Path, ways: Ways | None = None
-    ) -> tuple[worker_process.Record, int]:
-        """Fork a worker for a goal; return its record and where its part of the log begins. Raises NoTemplate."""
+        self, goal: ReplicaGoal, python: Path, socket: Path, channels: WorkerChannels, ways: Ways | None = None
+    ) -> worker_process.Record:
+        """Fork a worker for a goal. Raises NoTemplate; then none runs."""
+        if goal.network and not self._sandboxes.is_own(python):
+            raise NoTemplate("the template has no network to share")
+        template = self.template_for(python, goal)
         home = worker_process.home_of(goal, socket)
-        descriptor = worker_process.open_log(worker_log)
-        offset = worker_log.stat().st_size
-        os.close(descriptor)
         request = ForkRequest(
             module=worker_process.module_of(goal),
             arguments=worker_process.arguments_of(goal, socket, ways),
-            log=str(worker_log),
-            home=str(home),
-            data_bytes=worker_process.data_limit(goal.memory_limit_mb),
+            sandbox=self._sandboxes.in_template(goal, python, home, template.home),
             threads=goal.cpu_threads,
         )
         records: list[worker_process.Record] = []
 
         def keep(pid: int) -> None:
-            born = psutil.Process(pid).create_time()
-            records.append(worker_process.Record(goal.id, goal.generation, pid, born, str(socket), goal))
+            records.append(worker_process.record_of(goal, pid, socket, self._sandboxes.level_for(goal)))
             records[0].save(self._config.records)
 
-        await self.template_for(python).fork(request, keep)
-        return records[0], offset
+        await template.fork(request, channels, keep)
+        return records[0]
 
     def end(self) -> None:
         """End all templates."""

@@ -1,4 +1,4 @@
-"""One worker process: start it with a clean environment and limits, watch it, end its whole group."""
+"""One worker process: start it with a clean environment in its sandbox, watch it, end its whole group."""
 
 import asyncio
 import contextlib
@@ -14,17 +14,17 @@ from pathlib import Path
 
 import psutil
 
+from dataplane.agent.sandboxes import PROJECT_ROOT, launch
+from dataplane.agent.worker_channels import WorkerChannels
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
+from dataplane.wire.sandbox import SandboxSpec
 from dataplane.wire.shapes import Malformed
-from dataplane.wire.worker_start import StartEvent
 from dataplane.wire.worker_ways import Ways
 from dataplane.worker.threads import THREAD_VARIABLES
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-LOG_MAX_BYTES = 5 * 1024 * 1024
-OPEN_FILES_MAX = 1024
+LINE_MAX_CHARS = 300
 PING_TIMEOUT_S = 5.0
 DECIDE_PART = 2  # of the time that a worker has to start, that it may take to decide how it answers
 RUNTIMES = {"": "dataplane.worker.__main__", "echo": "dataplane.worker.echo"}
@@ -34,7 +34,8 @@ RUNTIMES = {"": "dataplane.worker.__main__", "echo": "dataplane.worker.echo"}
 class Record:
     """What is written down about a running worker, so that another agent process can adopt it.
 
-    `born` is the process's start time as the kernel tells it: a reused process id has another one.
+    `born` is the process's start time as the kernel tells it: a reused process id has another one. `sandbox` is the
+    level it was started with.
     """
 
     replica: str
@@ -43,6 +44,7 @@ class Record:
     born: float
     socket: str
     goal: ReplicaGoal
+    sandbox: str = ""
 
     @cached_property
     def _process(self) -> psutil.Process | None:
@@ -112,17 +114,10 @@ def saved_records(folder: Path) -> list[Record]:
     return records
 
 
-def open_log(path: Path) -> int:
-    """Open the worker's log for appending, starting over when it has grown past its bound."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_MAX_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-
 def clean_environment(threads: int, home: Path, path: str) -> dict[str, str]:
     """The worker's whole environment: no secret of ours is in it."""
     environment = {"PATH": path, "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+    environment |= {"USER": "worker", "LOGNAME": "worker"}  # the user of a sandbox has no name
     environment |= {
         "PYTHONPATH": str(PROJECT_ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -130,19 +125,6 @@ def clean_environment(threads: int, home: Path, path: str) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     return environment | dict.fromkeys(THREAD_VARIABLES, str(threads))
-
-
-def data_limit(memory_mb: int) -> int:
-    """The bound on a worker's data in bytes; its watched memory comes first."""
-    return 4 * memory_mb * 1024 * 1024
-
-
-def _limit(memory_mb: int) -> None:
-    """Runs in the child before exec: no core dumps, few files, a bound on data."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
-    data = data_limit(memory_mb)
-    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
 
 
 def home_of(goal: ReplicaGoal, socket: Path) -> Path:
@@ -169,58 +151,42 @@ def arguments_of(goal: ReplicaGoal, socket: Path, ways: Ways | None = None) -> l
     return [*arguments, "--ways", shapes.write(ways).decode()] if ways is not None else arguments
 
 
-def start(
-    goal: ReplicaGoal, python: Path, socket: Path, log: Path, path: str, ways: Ways | None = None
-) -> tuple[Record, "subprocess.Popen[bytes]", int]:
-    """Start a worker; return its record, its handle, and where its part of the log begins."""
-    home = home_of(goal, socket)
-    descriptor = open_log(log)
-    offset = os.fstat(descriptor).st_size
-    memory_mb = goal.memory_limit_mb
-    try:
-        handle = subprocess.Popen(
-            [str(python), "-m", module_of(goal), *arguments_of(goal, socket, ways)],
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            env=clean_environment(goal.cpu_threads, home, path),
-            cwd=home,
-            start_new_session=True,
-            preexec_fn=lambda: _limit(memory_mb),
-        )
-    finally:
-        os.close(descriptor)
-    born = psutil.Process(handle.pid).create_time()
-    return Record(goal.id, goal.generation, handle.pid, born, str(socket), goal), handle, offset
+def record_of(goal: ReplicaGoal, pid: int, socket: Path, level: str) -> Record:
+    """The record of a process that has come. Raises psutil.Error when it is gone."""
+    return Record(goal.id, goal.generation, pid, psutil.Process(pid).create_time(), str(socket), goal, level)
 
 
-def events(log: Path, offset: int) -> tuple[list[StartEvent], int]:
-    """The worker's events written since `offset`, and the new offset.
-
-    Lines that are not events are the model's own output.
-    """
-    found = []
-    with contextlib.suppress(OSError), open(log, "rb") as file:
-        file.seek(offset)
-        chunk = file.read(1024 * 1024)
-        whole = chunk[: chunk.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            if line.startswith(b'{"event"'):
-                with contextlib.suppress(Malformed):
-                    found.append(shapes.read(StartEvent, line))
-        offset += len(whole)
-    return found, offset
+def launched(
+    goal: ReplicaGoal, python: Path, arguments: list[str], spec: SandboxSpec, channels: WorkerChannels, path: str
+) -> "subprocess.Popen[bytes]":
+    """Launch a worker; it begins when it was met and told so."""
+    talk, log, events, listener = channels.theirs
+    command = [str(python), "-m", module_of(goal), *arguments]
+    command += ["--events", str(events), "--listener", str(listener)]
+    handle = subprocess.Popen(
+        launch(spec, talk, command),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=clean_environment(goal.cpu_threads, Path(spec.home), path),
+        cwd=spec.home,
+        start_new_session=True,
+        pass_fds=(talk, events, listener),
+    )
+    channels.give()
+    return handle
 
 
 def last_line(log: Path, offset: int) -> str:
     """The last line a worker wrote, which is usually why it died."""
     try:
         with open(log, "rb") as file:
-            file.seek(max(offset, os.fstat(file.fileno()).st_size - 4000))
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(offset if offset <= size else 0, size - 4000))  # a log that grew too long began anew
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     except OSError:
         return ""
-    return lines[-1].strip()[:300] if lines else ""
+    return shapes.plain_text(lines[-1].strip()[:LINE_MAX_CHARS]) if lines else ""
 
 
 async def ping(socket: str) -> Ways | None:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from dataplane.wire.sandbox import SandboxLevel
 from dataplane.wire.shapes import Count, HeaderText, Number, OptionalAddress, Positive, Text, UnixTime
 from dataplane.wire.worker_ways import Ways
 
@@ -26,7 +27,8 @@ class ReplicaObservation(Struct, frozen=True):
     """A replica as its agent sees it.
 
     `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time. `ways` is what its
-    worker said of how it answers.
+    worker said of how it answers. `sandbox` is the level of its sandbox: `full`, or `partly` or `none` with what is
+    missing.
     """
 
     id: ReplicaId
@@ -41,6 +43,7 @@ class ReplicaObservation(Struct, frozen=True):
     digest: HeaderText = ""
     ready_at: UnixTime | None = None
     ways: Ways | None = None
+    sandbox: Text = ""
 
 
 class BuildObservation(Struct, frozen=True):
@@ -64,6 +67,7 @@ class AgentReport(Struct, frozen=True):
     goal: HeaderText = ""
     wait_s: Number = 0.0
     environments: Annotated[list[BuildObservation], Meta(max_length=BUILDS_MAX)] = []
+    sandbox: Text = ""
 
 
 class ReplicaGoal(Struct, frozen=True):
@@ -74,7 +78,8 @@ class ReplicaGoal(Struct, frozen=True):
 
     `rows_independent` is the owner's word that rows of different requests may go in one prediction. `nan_literal` asks
     for Python's NaN and Infinity in answers of MLflow's protocol, where null stands else. `runtime` names what runs in
-    place of MLflow's model; empty outside of tests and benchmarks.
+    place of MLflow's model; empty outside of tests and benchmarks. Without `network` there is none. A machine whose
+    sandboxes are worse than `sandbox_level_min` does not start it.
     """
 
     id: ReplicaId
@@ -96,6 +101,8 @@ class ReplicaGoal(Struct, frozen=True):
     rows_independent: bool = False
     nan_literal: bool = False
     build_requirements: list[str] = []
+    network: bool = False
+    sandbox_level_min: SandboxLevel = "none"
 
 
 class AgentGoal(Struct, frozen=True):

@@ -4,6 +4,7 @@ What a newer process adds and an older one does not know is left out when it is 
 """
 
 import re
+import unicodedata
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -32,6 +33,8 @@ Percent = Annotated[int, Meta(ge=0, le=100)]
 Number = Annotated[float, Meta(ge=0, le=COUNT_MAX)]
 UnixTime = Annotated[float, Meta(ge=0, lt=UNIX_TIME_MAX_S)]
 
+# Control, format (which turns the direction of text), surrogate and unassigned characters, separators of lines.
+NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 _PLACE = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 
 ShapeT = TypeVar("ShapeT", bound=Struct)
@@ -71,9 +74,24 @@ def plain(value: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
+def changed(shape: ShapeT, **fields: Any) -> ShapeT:
+    """The shape with other values in some of its fields."""
+    return msgspec.structs.replace(shape, **fields)
+
+
+def plain_text(said: str) -> str:
+    """What a model or a tool said, fit for a log, a page, or a terminal: each control, direction or lone surrogate
+    character is written as its number.
+    """
+    return "".join(
+        letter if letter == " " or unicodedata.category(letter) not in NOT_SHOWN else f"\\u{ord(letter):04x}"
+        for letter in said
+    )
+
+
 def cut(sentence: str) -> str:
-    """A sentence as long as a `Text` may be."""
-    return sentence[:TEXT_MAX_CHARS]
+    """A sentence that can be shown, as long as a `Text` may be."""
+    return plain_text(sentence[:TEXT_MAX_CHARS])[:TEXT_MAX_CHARS]
 
 
 def _malformed(error: Exception) -> Malformed:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from dataplane.wire.shapes import Count, Positive
+from dataplane.wire.sandbox import SandboxSpec
+from dataplane.wire.shapes import Positive
 
 FORK_REQUEST_MAX_BYTES = 64 * 1024
 EVENT_TEXT_MAX_CHARS = 2000
@@ -16,28 +17,29 @@ EventText = Annotated[str, Meta(max_length=EVENT_TEXT_MAX_CHARS)]
 
 
 class ForkRequest(Struct, frozen=True):
-    """One line of JSON: the module that the worker runs with its arguments, where it writes and lives, and its
-    limits.
+    """The module that the worker runs with its arguments, and the sandbox it runs in.
+
+    With it go the descriptors of the worker's channels: talk, log, events, and the socket it answers on.
     """
 
     module: str
     arguments: list[str]
-    log: str
-    home: str
-    data_bytes: Positive
+    sandbox: SandboxSpec
     threads: Positive = 1
 
 
 class ForkAnswer(Struct, frozen=True, omit_defaults=True):
-    """The process id of the forked worker, which begins at the agent's word; or why there is none."""
+    """The worker is there, in its sandbox, and begins at the agent's word; or why there is none.
 
-    pid: Count | None = None
-    error: str = ""
+    Who it is the kernel says, as it does with every message of a unix socket.
+    """
+
+    error: EventText = ""
 
 
 class StartEvent(Struct, frozen=True):
-    """One line of a worker or a template on its standard output: `loading`, `warming`, `warmed`, `ready`, `failed` or
-    `unfit`.
+    """One line of a worker or a template on its channel for events: `loading`, `warming`, `warmed`, `ready`, `failed`
+    or `unfit`.
     """
 
     event: EventText

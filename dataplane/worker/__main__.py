@@ -1,8 +1,10 @@
 """`python -m dataplane.worker --socket PATH --artifacts DIR --digest sha256:… --model NAME --version N`."""
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,9 +15,18 @@ from dataplane.wire.digest import UnsafeArtifact, digest
 from dataplane.wire.worker_ways import Ways
 
 
-def say(event: str, **fields: Any) -> None:
-    """Tell the agent, one JSON object per line on standard output."""
-    print(json.dumps({"event": event, **fields}), flush=True)
+def say(channel: "int | None", event: str, **fields: Any) -> None:
+    """Tell the agent on the channel for events, one JSON object per line; and whoever reads the log, on standard
+    output.
+
+    An agent that is gone, or was told enough, hears nothing.
+    """
+    line = json.dumps({"event": event, **fields})
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
+    if channel is not None:
+        with contextlib.suppress(OSError):
+            os.write(channel, line.encode() + b"\n")
 
 
 def arguments() -> argparse.Namespace:
@@ -29,6 +40,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--nan-literal", action="store_true")
     parser.add_argument("--decide-s", type=float, default=math.inf)
     parser.add_argument("--ways", type=kept_ways, default=None)
+    parser.add_argument("--events", type=int, help="descriptor of the channel for events")
+    parser.add_argument("--listener", type=int, help="descriptor of the bound socket; without it the worker binds PATH")
     return parser.parse_args()
 
 
@@ -52,7 +65,7 @@ def check_digest(artifacts: Path, wanted: str) -> None:
 
 def load(options: argparse.Namespace) -> Any:
     """Check, load and warm up the version; return its scorer."""
-    say("loading")
+    say(options.events, "loading")
     check_digest(options.artifacts, options.digest)
     # Loads MLflow, which nobody waits for when the artifacts are wrong.
     from dataplane.worker.scorer import Scorer
@@ -64,11 +77,11 @@ def load(options: argparse.Namespace) -> Any:
         nan_literal=options.nan_literal,
         decide_s=options.decide_s,
     )
-    say("warming")
+    say(options.events, "warming")
     began = time.monotonic()
     has_example = scorer.warm_up(options.ways)
     warmup_ms = round((time.monotonic() - began) * 1000, 1)
-    say("warmed", warmup_ms=warmup_ms, input_example=has_example, **shapes.plain(scorer.ways))
+    say(options.events, "warmed", warmup_ms=warmup_ms, input_example=has_example, **shapes.plain(scorer.ways))
     return scorer
 
 
@@ -77,12 +90,12 @@ def main() -> int:
     try:
         scorer = load(options)
     except Exception as error:  # the agent shows this sentence to people
-        say("failed", error=f"{type(error).__name__}: {error}"[:1000])
+        say(options.events, "failed", error=f"{type(error).__name__}: {error}"[:1000])
         return 1
     # Only a version that is loaded is served.
     from dataplane.worker.server import WorkerServer
 
-    WorkerServer(scorer, options.socket).serve(lambda: say("ready"))
+    WorkerServer(scorer, options.socket, options.listener).serve(lambda: say(options.events, "ready"))
     return 0
 
 

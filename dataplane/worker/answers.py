@@ -1,9 +1,9 @@
 """What a worker answers: an HTTP status for the client, a body, and whose fault an error is."""
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from dataplane.wire.frames import AnswerHeader, AnswerRow, Fault
+from dataplane.wire.frames import AnswerHeader, AnswerRow, Fault, Status
 
 JSON = "application/json"
 CLIENT_ERROR: Fault = "client_error"
@@ -25,11 +25,11 @@ class Answer(NamedTuple):
 
     def row(self) -> AnswerRow:
         """The answer without its body, as one of a batch."""
-        return AnswerRow(self.status, len(self.body), self.content_type, self.outcome, self.header_length)
+        return AnswerRow(cast(Status, self.status), len(self.body), self.content_type, self.outcome, self.header_length)
 
     def header(self, number: int) -> AnswerHeader:
         """The answer without its body, as the only one in its frame."""
-        return AnswerHeader(number, self.status, self.content_type, self.outcome, self.header_length)
+        return AnswerHeader(number, cast(Status, self.status), self.content_type, self.outcome, self.header_length)
 
 
 class BadInput(Exception):

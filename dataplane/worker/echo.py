@@ -61,9 +61,9 @@ class EchoScorer:
 
 def main() -> int:
     options = arguments()
-    say("loading")
-
-    WorkerServer(EchoScorer(options.version), options.socket).serve(lambda: say("ready"))
+    say(options.events, "loading")
+    server = WorkerServer(EchoScorer(options.version), options.socket, options.listener)
+    server.serve(lambda: say(options.events, "ready"))
     return 0
 
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from dataplane.wire import shapes
 from dataplane.wire.frames import (
+    BODY_MAX_BYTES,
     AnswerHeader,
     AnswerRow,
     FrameBuffer,
@@ -39,6 +40,7 @@ STREAMS_MAX = 64
 REPLAY_EVERY_S = 1.0
 EVENT_STREAM = "text/event-stream"
 CANCELLED = AnswerRow(0, 0)
+TOO_LARGE = json_answer(500, {"error": f"the model's answer is larger than {BODY_MAX_BYTES >> 20} MiB"}, SERVER_ERROR)
 
 
 class Scores(Protocol):
@@ -62,11 +64,15 @@ class Scores(Protocol):
 
 
 class WorkerServer:
-    """Serves one scorer until SIGTERM; then finishes what has arrived."""
+    """Serves one scorer until SIGTERM; then finishes what has arrived.
 
-    def __init__(self, scorer: Scores, path: Path) -> None:
+    With a `listener` that is a descriptor of a socket with a name already, which is somebody else's to remove.
+    """
+
+    def __init__(self, scorer: Scores, path: Path, listener: "int | None" = None) -> None:
         self._scorer = scorer
         self._path = path
+        self._given = listener
         self._predicting = threading.Lock()
         self._connections: set[_Connection] = set()
 
@@ -88,7 +94,8 @@ class WorkerServer:
             connection.take_no_more()
         for connection in open_ones:
             connection.thread.join(FINISH_TIMEOUT_S)
-        self._path.unlink(missing_ok=True)
+        if self._given is None:
+            self._path.unlink(missing_ok=True)
 
     def listen_in_background(self) -> socket.socket:
         """Answer on threads of its own; return the listening socket."""
@@ -98,6 +105,10 @@ class WorkerServer:
         return listener
 
     def _listen(self) -> socket.socket:
+        if self._given is not None:
+            given = socket.socket(fileno=self._given)
+            given.listen(BACKLOG)
+            return given
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         old_mask = os.umask(0o177)
@@ -143,7 +154,7 @@ class WorkerServer:
             except Exception as error:
                 text = f"the worker failed: {type(error).__name__}: {error}"
                 answers = [json_answer(500, {"error": text}, SERVER_ERROR)] * len(bodies)
-        return answers
+        return answers if sum(len(answer.body) for answer in answers) <= BODY_MAX_BYTES else _with_room(answers)
 
     def _stream(self, header: RequestHeader, body: bytes) -> "Iterator[bytes] | Answer":
         """The parts of a streamed answer; each part is made under the lock, other requests are answered between
@@ -240,6 +251,8 @@ class _Connection:
             for part in parts:
                 if (number, None) in self._cancelled:
                     return
+                if len(part) > BODY_MAX_BYTES:
+                    part = b"event: error\ndata: " + TOO_LARGE.body + b"\n\n"
                 self._send(AnswerHeader(number, content_type=EVENT_STREAM, more=True), part)
             self._send(AnswerHeader(number, content_type=EVENT_STREAM), b"")
         except OSError:
@@ -252,6 +265,16 @@ class _Connection:
         frame = encode_frame(header, body)
         with self._sending:
             self._peer.sendall(frame)
+
+
+def _with_room(answers: "list[Answer]") -> "list[Answer]":
+    """The answers without those for which their frame has no room."""
+    room, kept = BODY_MAX_BYTES - len(answers) * len(TOO_LARGE.body), []
+    for answer in answers:
+        has_room = len(answer.body) <= room
+        room -= len(answer.body) if has_room else 0
+        kept.append(answer if has_room else TOO_LARGE)
+    return kept
 
 
 def _cut(body: bytes, sizes: "list[int]") -> "list[bytes]":

@@ -1,5 +1,5 @@
-"""`python -m dataplane.worker.template --socket PATH`: a warm process that has loaded what every version needs, and
-forks workers.
+"""`python -m dataplane.worker.template --control FD --events FD`: a warm process that has loaded what every version
+needs, and forks workers.
 
 Loading MLflow, pandas and scikit-learn takes seconds and 200 MB; a forked worker has them at once and shares their
 pages. A process that forks must have one thread only: others would be gone in the child with their locks held. So
@@ -8,23 +8,25 @@ nothing here starts one, and before each fork it is checked.
 
 import argparse
 import contextlib
-import ctypes
 import gc
 import importlib
-import json
 import os
 import random
-import resource
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
 
+from dataplane.sandbox import kernel
+from dataplane.sandbox.entry import OPEN_FILES_MAX, enter
+from dataplane.sandbox.launcher import announce
 from dataplane.wire import shapes
-from dataplane.wire.worker_start import FORK_REQUEST_MAX_BYTES, GO, ForkAnswer, ForkRequest
+from dataplane.wire.worker_start import FORK_REQUEST_MAX_BYTES, ForkAnswer, ForkRequest
 from dataplane.worker import threads
+from dataplane.worker.__main__ import say
 
 PRELOADED = (
     "mlflow.pyfunc",
@@ -39,9 +41,8 @@ PRELOADED = (
     "dataplane.worker.equivalence",
     "dataplane.worker.server",
 )
-OPEN_FILES_MAX = 1024
-ASK_TIMEOUT_S = 5.0
-PR_SET_PDEATHSIG = 1
+ERROR_MAX_CHARS = 500
+CHANNELS = 4  # that come with a request: talk, log, events, listener
 
 
 class CannotFork(Exception):
@@ -65,9 +66,11 @@ def preload() -> "list[str]":
 def end_with_parent() -> None:
     """Let the kernel end this process when its agent is gone.
 
-    Workers are not affected: a forked process does not inherit this.
+    Workers are not affected: a forked process does not inherit this. Those whose parent stays outside of their sandbox
+    become children of this process.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
 
 
 def check_single() -> None:
@@ -78,26 +81,20 @@ def check_single() -> None:
         raise CannotFork(f"{len(tasks)} threads: {', '.join(names)}")
 
 
-def fork(request: ForkRequest, peer: socket.socket, listener: socket.socket) -> int:
-    """Fork a worker for the request; return its process id. In the child this never returns. Raises CannotFork.
+def fork(request: ForkRequest, channels: "list[int]", control: socket.socket) -> None:
+    """Fork a worker for the request, which enters its sandbox and waits there for the agent's word. Raises CannotFork.
 
-    The child begins when the agent has written it down and says so; without a word it ends, so that no worker runs
-    unknown.
+    In the child this never returns.
     """
     check_single()
     if request.threads > 1 and not threads.is_settable():
         raise CannotFork("the environment has no threadpoolctl to raise the number of threads")
-    pid = os.fork()
-    if pid:
-        return pid
+    if os.fork():
+        return
     code = 1
     try:
-        listener.close()
-        if peer.recv(len(GO)) != GO:
-            os._exit(0)
-        peer.close()
-        settle(request)
-        code = worker(request)
+        control.close()
+        code = begin(request, *channels)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:
@@ -109,34 +106,49 @@ def fork(request: ForkRequest, peer: socket.socket, listener: socket.socket) -> 
         os._exit(code)
 
 
-def settle(request: ForkRequest) -> None:
-    """Make the forked process what a started one would be: session, log, home, limits, signals, random numbers of its
-    own.
-    """
-    os.setsid()
-    log = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+def begin(request: ForkRequest, talk: int, log: int, events: int, listener: int) -> int:
+    """Become a worker; return its exit code."""
+    with socket.socket(fileno=talk) as agent:
+        try:
+            keep_only(log, {talk, events, listener})
+            # Who makes a process for the sandbox has nothing else to do than to make it.
+            enter(request.sandbox, lambda _: os._exit(0))
+            settle(request)
+        except OSError as error:
+            refuse(agent, f"the sandbox cannot be made: {error}")
+            return 1
+        announce(agent)
+    return worker(request, events, listener)
+
+
+def keep_only(log: int, kept: "set[int]") -> None:
+    """Write to the log, read nothing, and let go of every descriptor but the kept ones."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     for target, source in ((0, nothing), (1, log), (2, log)):
         os.dup2(source, target)
-    os.closerange(3, OPEN_FILES_MAX)
-    os.environ.update(HOME=request.home, TMPDIR=request.home)
-    os.chdir(request.home)
-    threads.use(request.threads)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
-    resource.setrlimit(resource.RLIMIT_DATA, (request.data_bytes, request.data_bytes))
+    for descriptor in range(3, OPEN_FILES_MAX):
+        if descriptor not in kept:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def settle(request: ForkRequest) -> None:
+    """Make the forked process what a started one would be: home, threads, signals, random numbers of its own."""
+    os.environ.update(HOME=request.sandbox.home, TMPDIR=request.sandbox.home)
+    tempfile.tempdir = None
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
+    threads.use(request.threads)
 
 
-def worker(request: ForkRequest) -> int:
+def worker(request: ForkRequest, events: int, listener: int) -> int:
     """Run a worker's own main with the request's arguments; return its exit code."""
     module = importlib.import_module(request.module)
-    sys.argv = [request.module, *request.arguments]
+    sys.argv = [request.module, *request.arguments, "--events", str(events), "--listener", str(listener)]
     code: int = module.main()
     return code
 
@@ -148,44 +160,32 @@ def reap(*_: Any) -> None:
             pass
 
 
-def read_request(peer: socket.socket) -> ForkRequest:
-    """The request: one line of JSON. Raises ValueError when it is none."""
-    content = b""
-    while not content.endswith(b"\n"):
-        chunk = peer.recv(FORK_REQUEST_MAX_BYTES)
-        content += chunk
-        if not chunk or len(content) > FORK_REQUEST_MAX_BYTES:
-            raise ValueError("no whole line")
-    return shapes.read(ForkRequest, content)
-
-
-def answer(peer: socket.socket, listener: socket.socket) -> None:
-    """Serve one request of the agent."""
-    peer.settimeout(ASK_TIMEOUT_S)
-    try:
-        forked = ForkAnswer(pid=fork(read_request(peer), peer, listener))
-    except (CannotFork, ValueError, OSError) as error:
-        forked = ForkAnswer(error=f"{type(error).__name__}: {error}")
+def refuse(agent: socket.socket, why: str) -> None:
+    """Tell the agent that there will be no worker."""
     with contextlib.suppress(OSError):
-        peer.sendall(shapes.write(forked) + b"\n")
+        agent.sendall(shapes.write(ForkAnswer(error=why[:ERROR_MAX_CHARS])) + b"\n")
 
 
-def listen(path: Path) -> socket.socket:
-    """A listening socket that only this user can reach."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old_mask = os.umask(0o177)
+def serve(control: socket.socket) -> bool:
+    """Serve one request of the agent; return False when it is gone."""
+    message, channels, _, _ = socket.recv_fds(control, FORK_REQUEST_MAX_BYTES, CHANNELS)
+    if not message:
+        return False
     try:
-        listener.bind(str(path))
+        fork(shapes.read(ForkRequest, message), channels, control)
+    except (CannotFork, ValueError, OSError) as error:
+        with socket.socket(fileno=os.dup(channels[0])) as agent:
+            refuse(agent, f"{type(error).__name__}: {error}")
     finally:
-        os.umask(old_mask)
-    listener.listen(16)
-    return listener
+        for descriptor in channels:
+            os.close(descriptor)
+    return True
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dataplane.worker.template")
-    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--events", type=int, required=True)
     options = parser.parse_args()
     end_with_parent()
     missing = preload()
@@ -195,15 +195,14 @@ def main() -> int:
     try:
         check_single()
     except CannotFork as error:
-        print(json.dumps({"event": "unfit", "error": str(error)}), flush=True)
+        say(options.events, "unfit", error=str(error))
         return 1
     signal.signal(signal.SIGCHLD, reap)
-    with listen(options.socket) as listener:
-        print(json.dumps({"event": "ready", "missing": missing}), flush=True)
-        while True:
-            peer, _ = listener.accept()
-            with peer:
-                answer(peer, listener)
+    with socket.socket(fileno=options.control) as control:
+        say(options.events, "ready", missing=missing)
+        while serve(control):
+            pass
+    return 0
 
 
 if __name__ == "__main__":

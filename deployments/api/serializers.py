@@ -260,6 +260,7 @@ class ServingChangesSerializer(StrictSerializer):
     rows_independent = serializers.BooleanField(required=False)
     nan_literal = serializers.BooleanField(required=False)
     retry_on_stable = serializers.BooleanField(required=False)
+    network = serializers.BooleanField(required=False)
     log_share_pct = serializers.DecimalField(required=False, max_digits=6, decimal_places=3)
     log_redacted = serializers.ListField(required=False, child=serializers.CharField(max_length=200))
     cost_per_replica_hour = serializers.DecimalField(required=False, max_digits=9, decimal_places=4)

@@ -49,6 +49,9 @@ class ServingConfig(models.Model):
         help_text="Share of the requests that the gateway logs with their data.",
     )
     log_redacted = models.JSONField(default=list, blank=True, help_text="Columns whose values are not logged.")
+    network = models.BooleanField(
+        default=False, help_text="The model may use the network; without this grant it has none."
+    )
     cost_per_replica_hour = models.DecimalField(max_digits=9, decimal_places=4, default=0)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=150, blank=True)

@@ -2,11 +2,12 @@
 
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import AgentGoal, ReplicaGoal
+from dataplane.wire.sandbox import SandboxLevel
 from deployments.models import Replica
 from mlorch_site.lib.hashing import content_hash
 from registry import artifacts
 from registry.models import ArtifactSet
-from registry.selectors import artifact_sets
+from registry.selectors import artifact_sets, sandbox_levels_min
 
 
 def goal_of(replicas: list[Replica]) -> AgentGoal:
@@ -15,12 +16,12 @@ def goal_of(replicas: list[Replica]) -> AgentGoal:
     Each replica names the digest that its release froze, and what it needs comes from the files of that digest. One
     whose artifacts are not in the store is left out: it cannot start, and never with others.
     """
-    stored = artifact_sets(replica.digest for replica in replicas)
-    goals = [_goal(replica, stored[replica.digest]) for replica in replicas if replica.digest in stored]
+    stored, levels = artifact_sets(replica.digest for replica in replicas), sandbox_levels_min()
+    goals = [_goal(replica, stored[replica.digest], levels) for replica in replicas if replica.digest in stored]
     return AgentGoal(goals, content_hash(shapes.plain(goals)))
 
 
-def _goal(replica: Replica, artifact_set: ArtifactSet) -> ReplicaGoal:
+def _goal(replica: Replica, artifact_set: ArtifactSet, levels: dict[int, SandboxLevel]) -> ReplicaGoal:
     version, config, facts = replica.version, replica.serving_config, artifact_set.facts
     return ReplicaGoal(
         id=replica.pk,
@@ -41,4 +42,6 @@ def _goal(replica: Replica, artifact_set: ArtifactSet) -> ReplicaGoal:
         environment=replica.endpoint.environment.name,
         rows_independent=config.rows_independent,
         nan_literal=config.nan_literal,
+        network=config.network,
+        sandbox_level_min=levels.get(replica.endpoint.environment_id, "none"),
     )

@@ -56,6 +56,7 @@ def _store(agent: str, host: str, seen: ReplicaObservation, old: ReplicaState | 
         "message": seen.message,
         "memory_mb": seen.memory_mb,
         "ways": shapes.plain(seen.ways) if seen.ways is not None else old.ways if old else {},
+        "sandbox": seen.sandbox,
         "ready_at": now if seen.state == "ready" and ready_at is None else ready_at,
     }
     if old is None or _differ(old, values, *values):

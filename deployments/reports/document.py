@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Max, Min
 
 from deployments.models import Release, ReleaseEvent, Report, Rollout
+from deployments.selectors import sandboxes_of
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.hashing import content_hash
 from registry.approvals.selectors import approval_progress
@@ -44,6 +45,7 @@ def document_of(release: Release) -> dict[str, Any]:
         "guardrails": release.guardrails,
         "approval": _approval(release),
         "gates": _gates(release),
+        "sandboxes": sandboxes_of(release),
         "assessment": _assessment(release),
         "timeline": [_event(event) for event in release.events.all()],
         "audit": _audit_range(release),

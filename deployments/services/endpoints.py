@@ -38,6 +38,7 @@ class ServingWish:
     retry_on_stable: bool = False
     log_share_pct: Decimal = Decimal(0)
     log_redacted: tuple[str, ...] | list[str] = ()
+    network: bool = False
     cost_per_replica_hour: Decimal = Decimal(0)
 
 
@@ -57,7 +58,7 @@ SERVING_BOUNDS: dict[str, tuple[int, int]] = {
     "log_share_pct": (0, 100),
     "cost_per_replica_hour": (0, 9999),
 }
-SERVING_SWITCHES = ("rows_independent", "nan_literal", "retry_on_stable")
+SERVING_SWITCHES = ("rows_independent", "nan_literal", "retry_on_stable", "network")
 REDACTED_MAX = 500
 type_ServingValue = int | bool | Decimal | list[str]
 

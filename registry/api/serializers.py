@@ -90,6 +90,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
             "judge_deadline_s",
             "when_changed_outside",
             "refuse_taken_back",
+            "sandbox_level_min",
             "note",
             "created_at",
         ]

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 
+from dataplane.wire.sandbox import LEVELS
 from registry.lifecycle import ChangedOutside
 
 
@@ -47,6 +48,12 @@ class Policy(models.Model):
     default_guardrails = models.JSONField(default=list, blank=True)
     allowed_strategies = models.JSONField(default=list, blank=True)
     max_first_weight_pct = models.PositiveSmallIntegerField(default=100)
+    sandbox_level_min = models.CharField(
+        max_length=10,
+        choices=[(level, level) for level in LEVELS],
+        default="none",
+        help_text="A replica does not start on a machine whose sandboxes are worse.",
+    )
     judge_deadline_s = models.PositiveIntegerField(default=900)
     when_changed_outside = models.CharField(
         max_length=8,

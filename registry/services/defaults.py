@@ -37,6 +37,7 @@ DEFAULTS: list[dict[str, Any]] = [
         "approval_rules": [{"role": "reviewer", "count": 1}, {"role": "risk_officer", "count": 1}],
         "gates": [*ALL_GATES, "guardrails_present"],
         "guardrails_required": True,
+        "sandbox_level_min": "partly",
         "default_guardrails": GUARDRAILS,
     },
 ]

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 
+from dataplane.wire.sandbox import LEVELS
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action, roles_that_allow
 from mlorch_site.audit.services import audit_record
@@ -31,6 +32,7 @@ POLICY_FIELDS = (
     "judge_deadline_s",
     "when_changed_outside",
     "refuse_taken_back",
+    "sandbox_level_min",
     "note",
 )
 
@@ -92,6 +94,8 @@ def check_policy(values: dict[str, Any]) -> None:
         problems["gates"] = problem
     if problem := _names_problem(values.get("allowed_strategies", []), STRATEGIES):
         problems["allowed_strategies"] = problem
+    if values.get("sandbox_level_min", "none") not in LEVELS:
+        problems["sandbox_level_min"] = f"one of {', '.join(LEVELS)}"
     for field, (least, most, usual) in NUMBERS.items():
         value = values.get(field, usual)
         if type(value) is not int or not least <= value <= most:

@@ -4,12 +4,17 @@ from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
-from deployments.models import GatewayState, Replica
+from deployments.models import GatewayState, Replica, ReplicaState, ServingConfig
+from deployments.reports.document import document_of
 from deployments.routes.acknowledgement import live_gateways, why_unacknowledged
 from deployments.tasks import tick
+from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from registry.artifacts import path_of
+from registry.services import policy_revise
+from tests.support.live import signed_in
 
 TOKEN = "control-token"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -43,6 +48,31 @@ def test_sync__wanted_replica__goal_names_artifacts(world):
     assert goal[0]["artifacts"] == str(path_of(goal[0]["digest"]))
     assert Replica.objects.get().agent == "a1"
     assert sync({"host": "h", "replicas": []}).json()["replicas"] == goal
+
+
+def test_sync__network_is_granted_and_a_level_demanded__goal_says_both(world):
+    world.request(1, strategy={"kind": "immediate"})
+    with world.at():
+        tick()
+    before = sync({"host": "h", "replicas": []}).json()
+    ServingConfig.objects.update(network=True)
+    policy_revise(actor=Actor.controller("test"), environment=world.environment, sandbox_level_min="full")
+    after = sync({"host": "h", "replicas": [], "goal": before["goal"], "wait_s": 0}).json()
+
+    assert (before["replicas"][0]["network"], before["replicas"][0]["sandbox_level_min"]) == (False, "none")
+    assert (after["replicas"][0]["network"], after["replicas"][0]["sandbox_level_min"]) == (True, "full")
+
+
+def test_sync__agent_tells_the_level__kept_shown_and_part_of_the_report(world):
+    release = world.serve(1)
+    replica = release.endpoint.replicas.first()
+    level = "partly: no namespaces (switched off by MLORCH_AGENT_SANDBOX)"
+    sync({"host": "h", "replicas": [{"id": replica.pk, "state": "ready", "sandbox": level}]})
+    page = signed_in("vik").get(reverse("system")).content.decode()
+
+    assert ReplicaState.objects.get(pk=replica.pk).sandbox == level
+    assert f"Sandboxes of a1: {level}." in page
+    assert document_of(release)["sandboxes"] == [level]
 
 
 def poll(body):

@@ -35,15 +35,25 @@ def newest(world: World) -> ServingConfig:
 def test_patch__some_fields__next_revision_with_the_rest_as_it_was(world: World, place: dict[str, str]) -> None:
     url = reverse("api-endpoint-serving", kwargs=place)
     body = {"max_batch_rows": 1, "log_share_pct": "2.5", "log_redacted": ["ssn"], "retry_on_stable": True}
+    body["network"] = True
     answer = client_of(world.people.mona).patch(url, body, content_type="application/json")
 
     assert answer.status_code == 200, answer.content
     assert (answer.json()["revision"], answer.json()["max_batch_rows"], answer.json()["timeout_ms"]) == (2, 1, 10_000)
     assert (newest(world).log_redacted, newest(world).retry_on_stable) == (["ssn"], True)
+    assert newest(world).network is True
 
 
 @pytest.mark.parametrize(
-    "body", [{"max_batch_rows": 0}, {"log_share_pct": 101}, {"log_redacted": "ssn"}, {"timeout": 5}, {"replicas": 65}]
+    "body",
+    [
+        {"max_batch_rows": 0},
+        {"log_share_pct": 101},
+        {"log_redacted": "ssn"},
+        {"timeout": 5},
+        {"replicas": 65},
+        {"network": 2},
+    ],
 )
 def test_patch__out_of_bounds_or_unknown__400_and_nothing_changes(
     world: World, place: dict[str, str], body: dict[str, Any]

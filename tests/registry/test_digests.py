@@ -46,6 +46,8 @@ def test_task__due__stores_the_files_read_only_under_their_digest(version, store
     assert list(artifact_sets([version.digest])) == [version.digest]
     assert (folder / "data/model.skops").read_bytes() == b"weights"
     assert not any(path.stat().st_mode & stat.S_IWUSR for path in folder.rglob("*"))
+    readable = stat.S_IRGRP | stat.S_IXGRP  # also for workers of a user of their own
+    assert folder.stat().st_mode & readable == readable
     assert [entry[0] for entry in version.manifest] == ["MLmodel", "data/model.skops"]
     assert not list(store.glob(".tmp-*"))
 

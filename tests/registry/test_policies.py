@@ -9,7 +9,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Forbidden, Invalid, NotFound
 from registry.models import Environment, Policy
-from registry.selectors import current_policy, environment_for, environments_visible_to
+from registry.selectors import current_policy, environment_for, environments_visible_to, sandbox_levels_min
 from registry.services import environment_create, policy_revise
 from registry.services.defaults import defaults_create
 
@@ -49,6 +49,7 @@ def test_revise__writes_the_next_revision_and_keeps_the_rest(environment, people
         ("max_first_weight_pct", 0),
         ("approval_days", 0),
         ("judge_deadline_s", None),
+        ("sandbox_level_min", "some"),
         ("colour", "red"),
     ],
 )
@@ -104,6 +105,7 @@ def form_of(policy: Policy, **changes: object) -> dict[str, object]:
         "default_guardrails": "[]",
         "allowed_strategies": "[]",
         "max_first_weight_pct": 100,
+        "sandbox_level_min": "none",
         "judge_deadline_s": 900,
         "when_changed_outside": "go_back",
         "refuse_taken_back": "",
@@ -144,3 +146,16 @@ def test_admin__deleting_or_looking_without_the_role__refused(browser, client, e
     people.mona.user.save()
     client.force_login(people.mona.user)
     assert client.get(reverse("admin:registry_policy_changelist")).status_code == 403
+
+
+def test_defaults__production_demands_a_sandbox__others_do_not(people):
+    defaults_create(actor=ENGINE)
+    levels = {place.name: current_policy(place).sandbox_level_min for place in Environment.objects.all()}
+
+    assert levels == {"development": "none", "staging": "none", "production": "partly"}
+
+
+def test_sandbox_levels_min__policy_revised__the_newest_counts(environment, people):
+    policy_revise(actor=people.ada.actor, environment=environment, sandbox_level_min="full")
+
+    assert sandbox_levels_min() == {environment.pk: "full"}

@@ -38,6 +38,25 @@ class WorkerAnswer(NamedTuple):
     parts: "asyncio.Queue[bytes | None] | None" = None
 
 
+STREAM_WAITING_MAX_BYTES = 16 * 1024 * 1024  # of a stream that comes quicker than its client takes it
+CUT = b'event: error\ndata: {"error_code": "STREAM_CUT", "message": "the stream came quicker than it was taken"}\n\n'
+
+
+class StreamParts(asyncio.Queue[bytes | None]):
+    """Parts that wait for their client, and how many bytes they are. A stream is endless when its model wants it."""
+
+    waiting_bytes = 0
+
+    def _put(self, item: bytes | None) -> None:
+        super()._put(item)
+        self.waiting_bytes += len(item or b"")
+
+    def _get(self) -> bytes | None:
+        item: bytes | None = super()._get()
+        self.waiting_bytes -= len(item or b"")
+        return item
+
+
 OUTCOME_OF = {"client_error": "client_errors", "server_error": "server_errors"}
 
 
@@ -110,14 +129,15 @@ IN_NO_LANE: dict[PendingRequest, None] = {}  # stays empty: a lane puts its own 
 class RequestBatch:
     """Requests of one kind in one frame."""
 
-    __slots__ = ("_parts", "has_begun", "is_stream", "on_unsent", "requests")
+    __slots__ = ("_is_cut", "_parts", "has_begun", "is_stream", "on_unsent", "requests")
 
     def __init__(self, requests: list[PendingRequest], on_unsent: Callable[[list[PendingRequest]], None]) -> None:
         self.requests = requests
         self.on_unsent = on_unsent
         self.is_stream = requests[0].kind.op == "stream"
         self.has_begun = False
-        self._parts: asyncio.Queue[bytes | None] | None = None
+        self._parts: StreamParts | None = None
+        self._is_cut = False
 
     def answer(self, rows: list[AnswerRow], body: bytes) -> None:
         """Give each request its own answer. Raises ValueError when the worker answered another number of requests."""
@@ -132,12 +152,24 @@ class RequestBatch:
     def part(self, header: AnswerHeader, body: bytes) -> None:
         """Give the one request of a stream its first part as the answer, later ones through `parts`."""
         if self._parts is not None:
-            self._parts.put_nowait(body if header.more else None)
+            self._later_part(self._parts, body if header.more else None)
             return
-        parts: asyncio.Queue[bytes | None] | None = asyncio.Queue() if header.more else None
+        parts = StreamParts() if header.more else None
         self._parts = parts
         outcome, length = header.outcome, header.header_length
         self.requests[0].answer(WorkerAnswer(header.status, header.content_type, body, outcome, length, parts))
+
+    def _later_part(self, parts: StreamParts, part: bytes | None) -> None:
+        """Let a part wait for the client; when too much waits the stream ends here, whatever the worker still sends."""
+        if self._is_cut:
+            return
+        if parts.waiting_bytes + len(part or b"") <= STREAM_WAITING_MAX_BYTES:
+            parts.put_nowait(part)
+            return
+        self._is_cut = True
+        self.requests[0].cancel()
+        for last in (CUT, None):
+            parts.put_nowait(last)
 
     def fail(self, error: Exception) -> None:
         """End all waits; what was not begun may be sent again."""

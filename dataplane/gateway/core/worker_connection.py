@@ -165,8 +165,8 @@ class WorkerConnection:
         if batch.is_stream:
             self._on_part(number, batch, header, body)
             return
-        if header.answers is None:
-            raise FrameError("the answer to a batch has no answers")
+        if header.answers is None or len(header.answers) != len(batch.requests):
+            raise FrameError("the answer to a batch has not one answer for each request")
         self._done(number, batch)
         batch.answer(header.answers, body)
         self._changed(self)

@@ -35,6 +35,7 @@ PASSED_ON = {
 SITE_NAMES = {"DATABASE_URL", "BROKER_URL", "DJANGO_SECRET_KEY"}
 SITE_PREFIXES = ("MLORCH_", "MLFLOW_TRACKING_")
 GATEWAY_PREFIXES = ("MLORCH_GATEWAY_",)
+AGENT_NAMES = {"MLORCH_SOURCE_BUILDS"}
 AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
 # A trial on one machine runs as whoever starts it, also as root; Celery's advice against that would be eight lines in
 # every start.
@@ -186,7 +187,7 @@ class Plan:
 
     def agent(self) -> Spec:
         command = [sys.executable, "-m", "dataplane.agent"]
-        return Spec("agent", command, {**_given(AGENT_PREFIXES), **self._control_env}, stop_grace_s=30)
+        return Spec("agent", command, {**_given(AGENT_PREFIXES, AGENT_NAMES), **self._control_env}, stop_grace_s=30)
 
     def mlflow(self) -> Spec | None:
         """Our own MLflow server, or None when one is given."""

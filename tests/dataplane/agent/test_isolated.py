@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from dataplane.agent.config import AgentConfig
@@ -75,12 +76,19 @@ async def test_other_requirements__environment_is_built_once_and_serves(cancer_m
         replica = await reached(agent, {"ready", "failed"}, seen_states)
         assert replica.state == "ready", replica.message
         header, body = await ask(replica.address, example)
+        (template,) = agent.template_pids
+        outside = Path(f"/proc/{template}/root{folder}")
+        in_template = sorted(path.name for path in outside.iterdir())
+        parent = psutil.Process(replica.pid).ppid()
         (build,) = agent.report().environments
         await agent.close()
 
         assert (header.status, len(json.loads(body)["predictions"])) == (200, 2)
         assert "building" in seen_states
         assert build.state == "ready"
+        assert parent == template  # which loads packages that the version chose, and lives in a sandbox itself
+        assert psutil.Process(template).uids().real not in (0, os.getuid()) or os.getuid()
+        assert in_template == ["environments", "run"]
         assert "cloudpickle" in build.log_tail
         site = next((folder / "environments").glob("*/lib/python*/site-packages"))
         assert (site / f"cloudpickle-{OTHER_CLOUDPICKLE}.dist-info").is_dir()

@@ -44,7 +44,7 @@ def goal(agent: Agent, **changes: Any) -> ReplicaGoal:
         "runtime": "echo",
     }
     more = {
-        "artifacts": str(agent.config.data_dir),
+        "artifacts": str(agent.config.data_dir / "artifacts" / "none"),
         "requirements": [],
         "python": "3.11",
         "drain_s": 5,

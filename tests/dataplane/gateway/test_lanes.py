@@ -4,12 +4,13 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from dataplane.gateway.core.pending_request import PendingRequest, TimedOut
+from dataplane.gateway.core.pending_request import PendingRequest, RequestBatch, TimedOut
 from dataplane.gateway.site.poll_stats import stats_of
 from dataplane.gateway.state import State
 from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
@@ -242,6 +243,46 @@ async def test_stream__parts_arrive_in_order(state: State, short_dir: Any) -> No
 
     assert answer.headers["content-type"] == "text/event-stream"
     assert answer.body == b"one two "
+    state.close()
+    server.close()
+
+
+async def test_stream__comes_quicker_than_it_is_taken__is_cut_and_the_worker_told() -> None:
+    told, cancelled = [], []
+    kind = RequestHeader("stream")
+    request = PendingRequest(kind, b"{}", 0.0, 1e9, lambda *end: told.append(end))
+    batch = RequestBatch([request], lambda _: None)
+    request.sent_to = (SimpleNamespace(cancel=lambda *which: cancelled.append(which)), 7, 0)
+    more = AnswerHeader(7, content_type="text/event-stream", more=True)
+    for _ in range(40):
+        batch.part(more, b"x" * 2**20)
+    parts = told[0][0].parts
+    taken = [parts.get_nowait() for _ in range(parts.qsize())]
+
+    assert len(taken) == 16 + 2
+    assert (b"STREAM_CUT" in taken[-2], taken[-1]) == (True, None)
+    assert cancelled == [(7, 0)]
+    assert parts.waiting_bytes == 0
+
+
+async def test_batch__worker_answers_another_number_of_requests__they_fail_at_once(
+    state: State, short_dir: Any
+) -> None:
+    async def answers_none(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            header, _ = await read_frame(reader, RequestHeader)
+            answers = None if header.op == "hello" else []
+            writer.write(encode_frame(AnswerHeader(header.id, answers=answers), b'{"max_batch": 1}'))
+
+    server = await asyncio.start_unix_server(answers_none, path=str(short_dir / "1.sock"))
+    document = table(sockets={"1": str(short_dir / "1.sock"), "2": "/nowhere/2.sock"})
+    document["endpoints"]["e"]["arms"] = document["endpoints"]["e"]["arms"][1:]
+    state.apply(document)
+    began = time.monotonic()
+    answer = await call(state, "POST", PATH)
+
+    assert answer.status in (502, 503)
+    assert time.monotonic() - began < 30  # its deadline is a minute away
     state.close()
     server.close()
 
