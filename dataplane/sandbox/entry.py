@@ -35,6 +35,8 @@ def enter(spec: SandboxSpec, in_parent: Callable[[int], None]) -> None:
     with contextlib.suppress(PermissionError):  # of whoever leads a session already
         os.setsid()
     os.chdir(spec.home)
+    # Before Landlock's rules are made: each process is allowed its own folder in /proc.
+    child = os.fork() if spec.has_init else 0
     _limit(spec)
     if spec.level != "none":
         _become(spec)
@@ -43,7 +45,7 @@ def enter(spec: SandboxSpec, in_parent: Callable[[int], None]) -> None:
         may_change_files = spec.level == "full" or spec.may_fork
         program = seccomp.program(families=families, may_fork=spec.may_fork, may_change_files=may_change_files)
         seccomp.enforce(program)
-    if spec.has_init and (child := os.fork()):
+    if child:
         _care(child)
 
 

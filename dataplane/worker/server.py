@@ -250,7 +250,7 @@ class _Connection:
                 return
             for part in parts:
                 if (number, None) in self._cancelled:
-                    return
+                    break  # with a last word, so that the gateway knows of the end
                 if len(part) > BODY_MAX_BYTES:
                     part = b"event: error\ndata: " + TOO_LARGE.body + b"\n\n"
                 self._send(AnswerHeader(number, content_type=EVENT_STREAM, more=True), part)

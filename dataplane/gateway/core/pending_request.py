@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from dataplane.wire.frames import AnswerHeader, AnswerRow, RequestHeader
+from dataplane.wire.frames import AnswerHeader, AnswerRow, FrameError, RequestHeader
 
 
 class NotSent(Exception):
@@ -129,7 +129,7 @@ IN_NO_LANE: dict[PendingRequest, None] = {}  # stays empty: a lane puts its own 
 class RequestBatch:
     """Requests of one kind in one frame."""
 
-    __slots__ = ("_is_cut", "_parts", "has_begun", "is_stream", "on_unsent", "requests")
+    __slots__ = ("_after_cut", "_is_cut", "_parts", "has_begun", "is_stream", "on_unsent", "requests")
 
     def __init__(self, requests: list[PendingRequest], on_unsent: Callable[[list[PendingRequest]], None]) -> None:
         self.requests = requests
@@ -138,6 +138,7 @@ class RequestBatch:
         self.has_begun = False
         self._parts: StreamParts | None = None
         self._is_cut = False
+        self._after_cut = 0
 
     def answer(self, rows: list[AnswerRow], body: bytes) -> None:
         """Give each request its own answer. Raises ValueError when the worker answered another number of requests."""
@@ -162,6 +163,9 @@ class RequestBatch:
     def _later_part(self, parts: StreamParts, part: bytes | None) -> None:
         """Let a part wait for the client; when too much waits the stream ends here, whatever the worker still sends."""
         if self._is_cut:
+            self._after_cut += len(part or b"")
+            if self._after_cut > STREAM_WAITING_MAX_BYTES:
+                raise FrameError("the worker goes on with a stream that was cut")
             return
         if parts.waiting_bytes + len(part or b"") <= STREAM_WAITING_MAX_BYTES:
             parts.put_nowait(part)

@@ -14,6 +14,7 @@ import pytest
 
 from dataplane.agent.config import AgentConfig
 from dataplane.agent.loop import Agent
+from dataplane.agent.sandboxes import USERS_BEGIN
 from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation
 from dataplane.wire.digest import digest
 from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
@@ -55,10 +56,15 @@ async def reached(agent: Agent, states: set[str], seen_states: set[str]) -> Repl
     return agent.report().replicas[0]
 
 
-async def test_other_requirements__environment_is_built_once_and_serves(cancer_model: Path) -> None:  # noqa: F811
+@pytest.mark.parametrize("level", ["full", "partly"])
+async def test_other_requirements__environment_is_built_once_and_serves(
+    cancer_model: Path,  # noqa: F811
+    level: str,
+) -> None:
     example = (cancer_model / "serving_input_example.json").read_bytes()
     with short_folder() as folder:
-        agent = Agent(AgentConfig("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
+        own = ("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"])
+        agent = Agent(AgentConfig(*own, sandbox=level))
         agent.adopt()
         goal = ReplicaGoal(
             id="r-1",
@@ -77,8 +83,8 @@ async def test_other_requirements__environment_is_built_once_and_serves(cancer_m
         assert replica.state == "ready", replica.message
         header, body = await ask(replica.address, example)
         (template,) = agent.template_pids
-        outside = Path(f"/proc/{template}/root{folder}")
-        in_template = sorted(path.name for path in outside.iterdir())
+        in_template = sorted(path.name for path in Path(f"/proc/{template}/root{folder}").iterdir())
+        user = psutil.Process(template).uids().real
         parent = psutil.Process(replica.pid).ppid()
         (build,) = agent.report().environments
         await agent.close()
@@ -87,8 +93,9 @@ async def test_other_requirements__environment_is_built_once_and_serves(cancer_m
         assert "building" in seen_states
         assert build.state == "ready"
         assert parent == template  # which loads packages that the version chose, and lives in a sandbox itself
-        assert psutil.Process(template).uids().real not in (0, os.getuid()) or os.getuid()
-        assert in_template == ["environments", "run"]
+        assert replica.sandbox.startswith(level)
+        assert level == "partly" or in_template == ["environments", "run"]
+        assert level == "partly" or os.getuid() or user >= USERS_BEGIN
         assert "cloudpickle" in build.log_tail
         site = next((folder / "environments").glob("*/lib/python*/site-packages"))
         assert (site / f"cloudpickle-{OTHER_CLOUDPICKLE}.dist-info").is_dir()

@@ -13,7 +13,7 @@ import pytest
 from dataplane.gateway.core.pending_request import PendingRequest, RequestBatch, TimedOut
 from dataplane.gateway.site.poll_stats import stats_of
 from dataplane.gateway.state import State
-from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
+from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
 from tests.dataplane.gateway.conftest import Answer, FrameWorker, call, fine, table
 from tests.support.waiting import auntil
 
@@ -254,7 +254,7 @@ async def test_stream__comes_quicker_than_it_is_taken__is_cut_and_the_worker_tol
     batch = RequestBatch([request], lambda _: None)
     request.sent_to = (SimpleNamespace(cancel=lambda *which: cancelled.append(which)), 7, 0)
     more = AnswerHeader(7, content_type="text/event-stream", more=True)
-    for _ in range(40):
+    for _ in range(1 + 16 + 1 + 16):  # the answer itself, what may wait, what is cut, what may be on its way
         batch.part(more, b"x" * 2**20)
     parts = told[0][0].parts
     taken = [parts.get_nowait() for _ in range(parts.qsize())]
@@ -263,6 +263,8 @@ async def test_stream__comes_quicker_than_it_is_taken__is_cut_and_the_worker_tol
     assert (b"STREAM_CUT" in taken[-2], taken[-1]) == (True, None)
     assert cancelled == [(7, 0)]
     assert parts.waiting_bytes == 0
+    with pytest.raises(FrameError, match="goes on"):
+        batch.part(more, b"x" * 2**20)
 
 
 async def test_batch__worker_answers_another_number_of_requests__they_fail_at_once(

@@ -43,7 +43,7 @@ async def test_forged_header__line_break_in_it__is_no_frame(world: World) -> Non
         await world.ask(replica)
 
 
-async def test_endless_stream__cancelled__worker_answers_on(world: World) -> None:
+async def test_endless_stream__cancelled__ends_with_a_last_word_and_worker_answers_on(world: World) -> None:
     replica = await world.begin(Attempt("endless", "return 'well'", ""))
     await world.ready(replica)
     reader, writer = await world.connect(replica)
@@ -51,8 +51,13 @@ async def test_endless_stream__cancelled__worker_answers_on(world: World) -> Non
     for _ in range(50):
         header, part = await asyncio.wait_for(read_frame(reader, AnswerHeader), patience())
         assert (header.more, part) == (True, b'data: {"predictions": "more"}\n\n')
+    writer.write(encode_frame(RequestHeader("cancel", target=1)))
+    async with asyncio.timeout(patience()):
+        while header.more:
+            header, part = await read_frame(reader, AnswerHeader)
     writer.close()
 
+    assert part == b""
     assert await world.told(replica) == '200 {"predictions": ["well"]}'
 
 
