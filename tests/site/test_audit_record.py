@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.urls import reverse
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit import checkpointing
 from mlorch_site.audit.checkpointing import checkpoint_if_due, checkpoint_write, checkpoints_begin_anew, is_due
 from mlorch_site.audit.models import AuditHead, AuditRecord
 from mlorch_site.audit.services import Subject, audit_record
@@ -275,6 +276,28 @@ def test_key__of_the_operator_s__is_not_made_when_missing(settings, tmp_path):
     with pytest.raises(Unavailable, match=r"nothing\.pem, cannot be read"):
         checkpoint_write(now=clock.now())
     assert "cannot be read" in verify().problem
+
+
+def test_page__checkpoints_that_do_not_come__are_told(people, time_machine):
+    signed(3)
+    time_machine.move_to(clock.now() + timedelta(minutes=20))
+    acts(2)
+    assert standing().note == ""
+    time_machine.move_to(clock.now() + timedelta(minutes=11))
+    assert standing().note.startswith("2 of them wait for a checkpoint since ")
+    assert "wait for a checkpoint" in signed_in("ada").get(reverse("audit")).content.decode()
+
+
+def test_refused_checkpoint__tried_again_and_again__is_logged_once(settings, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    settings.AUDIT_CHECKPOINT_DIR = str(tmp_path / "file" / "below")
+    said = []
+    monkeypatch.setattr(checkpointing.log, "error", lambda event, **values: said.append(values["reason"]))
+    acts(1)
+    for _ in range(3):
+        checkpoint_if_due()
+    assert len(said) == 1
+    assert "cannot be written" in said[0]
 
 
 def test_page__says_how_many_and_what_is_signed(people):
