@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -19,8 +20,6 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Unavailable
 from tests.support.live import signed_in
 from tests.support.tampering import acts, cut, rewrite, without_triggers
-
-ONLY_SQLITE = pytest.mark.skipif(connection.vendor != "sqlite", reason="stored as text in SQLite only")
 
 
 @pytest.fixture(autouse=True)
@@ -114,12 +113,15 @@ def test_statement__that_changes_what_was_recorded__is_refused(statement):
     assert verify().holds
 
 
-@ONLY_SQLITE
-@pytest.mark.parametrize("table", ["audit_auditrecord", "audit_audithead"])
-def test_replace__on_sqlite__is_refused(table):
+@pytest.mark.parametrize(("table", "key"), [("audit_auditrecord", "sequence"), ("audit_audithead", "id")])
+def test_replace__of_what_is_there__is_refused(table, key):
     acts(3)
+    replace = f"INSERT OR REPLACE INTO {table} SELECT * FROM {table} LIMIT 1"
+    if connection.vendor == "postgresql":
+        other = {"audit_auditrecord": "reason = 'x'", "audit_audithead": "sequence = 0"}[table]
+        replace = f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1 ON CONFLICT ({key}) DO UPDATE SET {other}"
     with pytest.raises(DatabaseError, match=r"append-only|only goes on"), transaction.atomic():
-        connection.cursor().execute(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table} LIMIT 1")
+        connection.cursor().execute(replace)
 
 
 def test_truncate__on_postgresql__is_refused():
@@ -166,25 +168,56 @@ def test_byte_flipped__in_any_text__is_found(column):
     assert verify().holds
 
 
-@ONLY_SQLITE
+TYPES = {"data": "jsonb", "at": "timestamptz", "sequence": "bigint"}
+
+
+def _flipped(stored: bytes) -> Iterator[bytes]:
+    for place in range(len(stored) * 8):
+        changed = bytearray(stored)
+        changed[place // 8] ^= 1 << place % 8
+        yield bytes(changed)
+
+
+def _put_in_sqlite(cursor, column: str, changed: bytes) -> bool:
+    kind = "INTEGER" if column == "sequence" else "TEXT"
+    cursor.execute(f"UPDATE audit_auditrecord SET {column} = CAST(%s AS {kind})", [sqlite3.Binary(changed)])
+    return True
+
+
+def _put_in_postgresql(cursor, column: str, changed: bytes) -> bool:
+    """Whether PostgreSQL takes it, and takes it for something else than what was there."""
+    statement = f"UPDATE audit_auditrecord SET {column} = CAST(%s AS {TYPES.get(column, 'text')})"
+    before = AuditRecord.objects.values_list(column).get()
+    try:
+        with transaction.atomic():
+            cursor.execute(statement, [changed.decode()])
+    except (DatabaseError, ValueError):
+        return False
+    return AuditRecord.objects.values_list(column).get() != before
+
+
 @pytest.mark.parametrize("column", ["data", "at", "reason", "hash", "sequence"])
-def test_byte_flipped__in_what_sqlite_stores__is_found(column):
-    """Every bit of the stored bytes, those that change nothing but the way it is written among them."""
+def test_byte_flipped__in_what_is_stored__is_found(column):
+    """Every bit of it; in SQLite, which keeps text, those that change only the way it is written among them."""
     wordy_record()
     without_triggers()
+    is_sqlite = connection.vendor == "sqlite"
+    put, tried = _put_in_sqlite if is_sqlite else _put_in_postgresql, 0
     with connection.cursor() as cursor:
-        cursor.execute("PRAGMA ignore_check_constraints = ON")
-        cursor.execute(f"SELECT CAST({column} AS BLOB) FROM audit_auditrecord")
+        if is_sqlite:
+            cursor.execute("PRAGMA ignore_check_constraints = ON")
+        cursor.execute(f"SELECT CAST({column} AS {'BLOB' if is_sqlite else 'TEXT'}) FROM audit_auditrecord")
         stored = cursor.fetchone()[0]
-        kind = "INTEGER" if column == "sequence" else "TEXT"
-        for place in range(len(stored) * 8):
-            changed = bytearray(stored)
-            changed[place // 8] ^= 1 << place % 8
-            cursor.execute(
-                f"UPDATE audit_auditrecord SET {column} = CAST(%s AS {kind})", [sqlite3.Binary(bytes(changed))]
-            )
-            assert not verify().holds, bytes(changed)
-        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+        stored = stored if isinstance(stored, bytes) else stored.encode()
+        for changed in _flipped(stored):
+            if put(cursor, column, changed):
+                tried += 1
+                assert not verify().holds, changed
+            put(cursor, column, stored)
+        assert verify().holds
+        assert tried > 0
+        if is_sqlite:
+            cursor.execute("PRAGMA ignore_check_constraints = OFF")
 
 
 def test_scopes_of_a_record__changed__are_not_what_is_verified():
