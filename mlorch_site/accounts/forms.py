@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import PasswordChangeForm
 
 from mlorch_site.accounts.models import THEMES
 from mlorch_site.lib import clock
@@ -31,6 +32,15 @@ class TokenForm(forms.Form):
         scopes = ["read"] if self.cleaned_data["scope"] == "read" else ["read", "write"]
         expires_at = clock.now() + timedelta(days=int(self.cleaned_data["days"]))
         return {"name": self.cleaned_data["name"], "scopes": scopes, "expires_at": expires_at}
+
+
+class PasswordForm(PasswordChangeForm):
+    """A new password for oneself, with the old one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for bound in self.fields.values():
+            bound.widget.attrs["class"] = "form-control"
 
 
 class PreferencesForm(forms.Form):

@@ -17,6 +17,7 @@ from mlorch_site.lib.peer import network_of
 PER_NAME_MAX = 10
 PER_NETWORK_MAX = 50
 SPAN = timedelta(minutes=15)
+FORGOTTEN_AT_ONCE = 100
 
 
 def name_key(name: str) -> str:
@@ -45,15 +46,23 @@ def attempt_count(*, name: str, address: str, now: datetime) -> None:
 @transaction.atomic
 def _count(key: str, limit: int, now: datetime) -> timedelta:
     """Add one to a count that began less than the span ago, else to a new one; how long to wait when it is too high."""
-    AttemptCount.objects.filter(since__lte=now - SPAN).delete()
+    _forget_ended(now)
     AttemptCount.objects.get_or_create(key=key, defaults={"since": now})
     row = AttemptCount.objects.select_for_update().filter(key=key).first()
     if row is None:  # its span ended between the two
         return timedelta(0)
+    if row.since <= now - SPAN:
+        row.since, row.attempts = now, 0
     if row.attempts >= limit:
         return row.since + SPAN - now
-    AttemptCount.objects.filter(key=key).update(attempts=F("attempts") + 1)
+    AttemptCount.objects.filter(key=key).update(since=row.since, attempts=row.attempts + 1)
     return timedelta(0)
+
+
+def _forget_ended(now: datetime) -> None:
+    """Delete some counts whose span is over; those that somebody looks at are left, so that nobody waits."""
+    ended = AttemptCount.objects.select_for_update(skip_locked=True).filter(since__lte=now - SPAN)
+    AttemptCount.objects.filter(pk__in=list(ended.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])).delete()
 
 
 @transaction.atomic

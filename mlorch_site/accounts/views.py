@@ -3,14 +3,13 @@
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from mlorch_site.accounts.forms import PreferencesForm, TokenForm
+from mlorch_site.accounts.forms import PasswordForm, PreferencesForm, TokenForm
 from mlorch_site.accounts.models import ApiToken
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import PUBLIC, public, requires
@@ -92,7 +91,7 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
 def password(request: HttpRequest) -> HttpResponse:
     """Give oneself a new password."""
     actor = actor_of(request)
-    form = PasswordChangeForm(actor.user, request.POST or None)  # type: ignore[arg-type]
+    form = PasswordForm(actor.user, request.POST or None)
     if request.method == "POST":
         attempt_count(name=actor.name, address=address_of(request), now=clock.now())
         if form.is_valid():

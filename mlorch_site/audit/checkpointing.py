@@ -1,7 +1,7 @@
 """Writing checkpoints: when one is due, what is signed, and where copies of it go."""
 
 import contextlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -21,6 +21,9 @@ from mlorch_site.lib.errors import Conflict, DomainError, Invalid, Unavailable
 
 log = structlog.get_logger(__name__)
 
+SAID_EVERY = timedelta(minutes=10)  # what is tried every few seconds is not said as often
+NEVER = datetime.min.replace(tzinfo=UTC)
+_said_at: dict[str, datetime] = {}
 RECORDS_MAX = 200  # so many new records are not left without a checkpoint, however young they are
 
 
@@ -118,7 +121,10 @@ def checkpoint_or_log() -> None:
     try:
         checkpoint_write(now=clock.now())
     except DomainError as error:
-        log.error("audit.checkpoint_refused", reason=error.message)
+        if clock.now() - _said_at.get(error.message, NEVER) > SAID_EVERY:
+            _said_at.clear()
+            _said_at[error.message] = clock.now()
+            log.error("audit.checkpoint_refused", reason=error.message)
 
 
 def checkpoints_begin_anew(*, actor: Actor, reason: str) -> Checkpoint | None:

@@ -1,19 +1,22 @@
 """Whether the record holds: the chain from its first record on, against what was signed outside the database."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 
-from mlorch_site.audit.chain import Walk
+from mlorch_site.audit.chain import Walk, format_time
 from mlorch_site.audit.checkpointing import checkpoint_file
 from mlorch_site.audit.checkpoints import Checkpoint, CheckpointFile, Witness
 from mlorch_site.audit.models import AuditHead, AuditRecord
 from mlorch_site.audit.records import stored_records
 from mlorch_site.audit.signing import trusted_keys
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unavailable
 
 NO_HEAD = "The head row is missing, so nothing says how many records there were."
+OVERDUE = timedelta(minutes=10)
 NO_CHECKPOINT = "No checkpoint outside the database vouches for it yet."
 
 
@@ -103,12 +106,16 @@ def missing_checkpoint(head: AuditHead, witness: Witness) -> str:
 
 @dataclass(frozen=True)
 class Standing:
-    """What can be said of the record without walking it: its end against the newest checkpoint."""
+    """What can be said of the record without walking it: its end against the newest checkpoint.
+
+    `note` is what a reader should know although everything holds.
+    """
 
     records: int
     head: str
     newest: Checkpoint | None
     problem: str
+    note: str = ""
 
 
 def standing() -> Standing:
@@ -123,7 +130,14 @@ def standing() -> Standing:
     said = [file.read_newest(keys) for file in _files()]
     newest = max((w.newest for w in said if w.newest), key=lambda checkpoint: checkpoint.size, default=None)
     problem = next((w.problem for w in said if w.problem), "") or missing_checkpoint(head, said[0])
-    return Standing(head.sequence, head.hash, newest, _ends(head, newest) or problem)
+    return Standing(head.sequence, head.hash, newest, _ends(head, newest) or problem, _overdue(head))
+
+
+def _overdue(head: AuditHead) -> str:
+    first = AuditRecord.objects.filter(sequence=head.checkpoint_size + 1).values_list("at", flat=True).first()
+    if first is None or clock.now() - first < OVERDUE:
+        return ""
+    return f"{head.sequence - head.checkpoint_size} of them wait for a checkpoint since {format_time(first)}."
 
 
 def _ends(head: AuditHead, newest: Checkpoint | None) -> str:

@@ -26,6 +26,7 @@ PAGES = (
     "/audit/",
     "/tokens/",
     "/preferences/",
+    "/password/",
     "/system/",
     "/gateways/",
 )

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from django.urls import reverse
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit import checkpointing
 from mlorch_site.audit.checkpointing import checkpoint_if_due, checkpoint_write, checkpoints_begin_anew, is_due
 from mlorch_site.audit.models import AuditHead, AuditRecord
 from mlorch_site.audit.services import Subject, audit_record
@@ -18,8 +20,6 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Unavailable
 from tests.support.live import signed_in
 from tests.support.tampering import acts, cut, rewrite, without_triggers
-
-ONLY_SQLITE = pytest.mark.skipif(connection.vendor != "sqlite", reason="stored as text in SQLite only")
 
 
 @pytest.fixture(autouse=True)
@@ -113,12 +113,15 @@ def test_statement__that_changes_what_was_recorded__is_refused(statement):
     assert verify().holds
 
 
-@ONLY_SQLITE
-@pytest.mark.parametrize("table", ["audit_auditrecord", "audit_audithead"])
-def test_replace__on_sqlite__is_refused(table):
+@pytest.mark.parametrize(("table", "key"), [("audit_auditrecord", "sequence"), ("audit_audithead", "id")])
+def test_replace__of_what_is_there__is_refused(table, key):
     acts(3)
+    replace = f"INSERT OR REPLACE INTO {table} SELECT * FROM {table} LIMIT 1"
+    if connection.vendor == "postgresql":
+        other = {"audit_auditrecord": "reason = 'x'", "audit_audithead": "sequence = 0"}[table]
+        replace = f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1 ON CONFLICT ({key}) DO UPDATE SET {other}"
     with pytest.raises(DatabaseError, match=r"append-only|only goes on"), transaction.atomic():
-        connection.cursor().execute(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table} LIMIT 1")
+        connection.cursor().execute(replace)
 
 
 def test_truncate__on_postgresql__is_refused():
@@ -165,25 +168,56 @@ def test_byte_flipped__in_any_text__is_found(column):
     assert verify().holds
 
 
-@ONLY_SQLITE
+TYPES = {"data": "jsonb", "at": "timestamptz", "sequence": "bigint"}
+
+
+def _flipped(stored: bytes) -> Iterator[bytes]:
+    for place in range(len(stored) * 8):
+        changed = bytearray(stored)
+        changed[place // 8] ^= 1 << place % 8
+        yield bytes(changed)
+
+
+def _put_in_sqlite(cursor, column: str, changed: bytes) -> bool:
+    kind = "INTEGER" if column == "sequence" else "TEXT"
+    cursor.execute(f"UPDATE audit_auditrecord SET {column} = CAST(%s AS {kind})", [sqlite3.Binary(changed)])
+    return True
+
+
+def _put_in_postgresql(cursor, column: str, changed: bytes) -> bool:
+    """Whether PostgreSQL takes it, and takes it for something else than what was there."""
+    statement = f"UPDATE audit_auditrecord SET {column} = CAST(%s AS {TYPES.get(column, 'text')})"
+    before = AuditRecord.objects.values_list(column).get()
+    try:
+        with transaction.atomic():
+            cursor.execute(statement, [changed.decode()])
+    except (DatabaseError, ValueError):
+        return False
+    return AuditRecord.objects.values_list(column).get() != before
+
+
 @pytest.mark.parametrize("column", ["data", "at", "reason", "hash", "sequence"])
-def test_byte_flipped__in_what_sqlite_stores__is_found(column):
-    """Every bit of the stored bytes, those that change nothing but the way it is written among them."""
+def test_byte_flipped__in_what_is_stored__is_found(column):
+    """Every bit of it; in SQLite, which keeps text, those that change only the way it is written among them."""
     wordy_record()
     without_triggers()
+    is_sqlite = connection.vendor == "sqlite"
+    put, tried = _put_in_sqlite if is_sqlite else _put_in_postgresql, 0
     with connection.cursor() as cursor:
-        cursor.execute("PRAGMA ignore_check_constraints = ON")
-        cursor.execute(f"SELECT CAST({column} AS BLOB) FROM audit_auditrecord")
+        if is_sqlite:
+            cursor.execute("PRAGMA ignore_check_constraints = ON")
+        cursor.execute(f"SELECT CAST({column} AS {'BLOB' if is_sqlite else 'TEXT'}) FROM audit_auditrecord")
         stored = cursor.fetchone()[0]
-        kind = "INTEGER" if column == "sequence" else "TEXT"
-        for place in range(len(stored) * 8):
-            changed = bytearray(stored)
-            changed[place // 8] ^= 1 << place % 8
-            cursor.execute(
-                f"UPDATE audit_auditrecord SET {column} = CAST(%s AS {kind})", [sqlite3.Binary(bytes(changed))]
-            )
-            assert not verify().holds, bytes(changed)
-        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+        stored = stored if isinstance(stored, bytes) else stored.encode()
+        for changed in _flipped(stored):
+            if put(cursor, column, changed):
+                tried += 1
+                assert not verify().holds, changed
+            put(cursor, column, stored)
+        assert verify().holds
+        assert tried > 0
+        if is_sqlite:
+            cursor.execute("PRAGMA ignore_check_constraints = OFF")
 
 
 def test_scopes_of_a_record__changed__are_not_what_is_verified():
@@ -275,6 +309,28 @@ def test_key__of_the_operator_s__is_not_made_when_missing(settings, tmp_path):
     with pytest.raises(Unavailable, match=r"nothing\.pem, cannot be read"):
         checkpoint_write(now=clock.now())
     assert "cannot be read" in verify().problem
+
+
+def test_page__checkpoints_that_do_not_come__are_told(people, time_machine):
+    signed(3)
+    time_machine.move_to(clock.now() + timedelta(minutes=20))
+    acts(2)
+    assert standing().note == ""
+    time_machine.move_to(clock.now() + timedelta(minutes=11))
+    assert standing().note.startswith("2 of them wait for a checkpoint since ")
+    assert "wait for a checkpoint" in signed_in("ada").get(reverse("audit")).content.decode()
+
+
+def test_refused_checkpoint__tried_again_and_again__is_logged_once(settings, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    settings.AUDIT_CHECKPOINT_DIR = str(tmp_path / "file" / "below")
+    said = []
+    monkeypatch.setattr(checkpointing.log, "error", lambda event, **values: said.append(values["reason"]))
+    acts(1)
+    for _ in range(3):
+        checkpoint_if_due()
+    assert len(said) == 1
+    assert "cannot be written" in said[0]
 
 
 def test_page__says_how_many_and_what_is_signed(people):

@@ -91,6 +91,13 @@ def test_throttle__span_over__begins_anew():
     assert ask(Client(), "vik", PASSWORD) == 302
 
 
+def test_throttle__counts_whose_span_is_over__are_forgotten():
+    old = clock.now() - throttle.SPAN
+    AttemptCount.objects.bulk_create(AttemptCount(key=f"name:{n}", since=old, attempts=1) for n in range(20))
+    fail("vik", 1)
+    assert AttemptCount.objects.count() == 2
+
+
 def test_throttle__forwarded_addresses_of_anybody__do_not_help():
     statuses = [
         ask(Client(REMOTE_ADDR="192.0.2.1", headers={"X-Forwarded-For": f"198.51.{n}.1"}), f"nobody{n}", "wrong")
