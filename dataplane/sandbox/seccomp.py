@@ -45,6 +45,13 @@ CHANGES_OF_FILES = {
     "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
     "utime": (132, 0), "utimes": (235, 0), "futimesat": (261, 0),
 }  # fmt: skip
+# What one process may do to another one of its user, of which the first argument is; to itself (0) it may.
+CHANGES_OF_OTHERS = {
+    "prlimit64": (302, 261), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
+    "sched_setaffinity": (203, 122), "sched_setattr": (314, 274),
+}  # fmt: skip
+# ... and to all of them at once.
+PRIORITIES = {"setpriority": (141, 140), "ioprio_set": (251, 30)}
 _SOCKET, _SOCKETPAIR, _CLONE = (41, 198), (53, 199), (56, 220)
 _CLONE3 = 435
 _FORK, _VFORK = (57, 0), (58, 0)
@@ -88,17 +95,25 @@ def _processes() -> bytes:
     return clone + clone3 + b"".join(forks)
 
 
-def program(*, families: Iterable[int], may_fork: bool, may_change_files: bool) -> bytes:
-    """The filter: the families of sockets that may be made, whether processes may be, and whether owner and mode of
-    files may be changed.
+def _to_itself() -> bytes:
+    """Calls that name a process are for this one only."""
+    load = _instruction(_LOAD, _FIRST_ARGUMENT)
+    is_own = _instruction(_JUMP_EQUAL, 0, 1)
+    body = (load, is_own, _error(errno.EPERM), _instruction(_RETURN, _ALLOW))
+    return b"".join(_when(_number(call), *body) for call in CHANGES_OF_OTHERS.values())
+
+
+def program(*, families: Iterable[int], may_fork: bool, is_among_others: bool) -> bytes:
+    """The filter: the families of sockets that may be made, whether processes may be, and whether the process sees
+    other files and processes of its user, which it must leave as they are.
     """
     begin = _instruction(_LOAD, _ARCHITECTURE)
     begin += _instruction(_JUMP_EQUAL, _MACHINES[platform.machine()], 1) + _instruction(_RETURN, _KILL)
     begin += _instruction(_LOAD, _NUMBER)
     begin += _instruction(_JUMP_AT_LEAST, _X32, 0, 1) + _instruction(_RETURN, _KILL)
-    calls = [*REFUSED.values(), *(() if may_change_files else CHANGES_OF_FILES.values())]
+    calls = [*REFUSED.values(), *([*CHANGES_OF_FILES.values(), *PRIORITIES.values()] if is_among_others else [])]
     refused = b"".join(_when(_number(call), _error(errno.EPERM)) for call in calls if _number(call))
-    forks = b"" if may_fork else _processes()
+    forks = (b"" if may_fork else _processes()) + (_to_itself() if is_among_others else b"")
     return begin + forks + _sockets(list(families)) + refused + _instruction(_RETURN, _ALLOW)
 
 
