@@ -9,7 +9,7 @@ from django.db.models import Q
 from dataplane.wire.agent_sync import AgentReport, BuildObservation, ReplicaObservation
 from deployments import limits
 from deployments.journal import announce_endpoint
-from deployments.models import EnvironmentBuild, Replica, ReplicaState
+from deployments.models import AgentState, EnvironmentBuild, Replica, ReplicaState
 from mlorch_site.lib import clock
 
 PLATFORM = "local"
@@ -28,6 +28,7 @@ def agent_report(*, agent: str, report: AgentReport, now: datetime) -> list[Repl
     changed += gone.values_list("pk", flat=True)
     gone.delete()
     mine.update(reported_at=now)
+    _store_agent(agent, report)
     for build in report.environments:
         _store_build(agent, build, now)
     for replica in Replica.objects.filter(pk__in=changed).select_related("endpoint__environment"):
@@ -58,6 +59,12 @@ def _store(agent: str, host: str, seen: ReplicaObservation, old: ReplicaState | 
         # Most replicas say the same again and again: nothing is written of them but that they were heard.
         ReplicaState.objects.update_or_create(pk=seen.id, defaults={**values, "reported_at": now})
     return old is None or _differ(old, values, "state", "message", "address")
+
+
+def _store_agent(agent: str, report: AgentReport) -> None:
+    values = {"host": report.host, "sandbox": report.sandbox}
+    if not AgentState.objects.filter(pk=agent, **values).exists():
+        AgentState.objects.update_or_create(pk=agent, defaults=values)
 
 
 def _differ(old: ReplicaState, values: dict[str, Any], *names: str) -> bool:

@@ -7,9 +7,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from deployments.models import GatewayState, ReplicaState
+from deployments.models import AgentState, GatewayState, ReplicaState
 from deployments.processes.gateway_status import gateway_processes
-from deployments.selectors import sandboxes_by_agent
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.lib import clock
@@ -34,7 +33,7 @@ def system(request: HttpRequest) -> HttpResponse:
     context = {
         "processes": processes(),
         "gateways": GatewayState.objects.order_by("-last_seen_at")[:50],
-        "sandboxes": sandboxes_by_agent(),
+        "agents": AgentState.objects.order_by("agent"),
         "replicas": ReplicaState.objects.order_by("-reported_at")[:100],
         "backend": backend_state(),
         "now": clock.now(),
