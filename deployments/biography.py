@@ -59,4 +59,4 @@ def _rollback_of(release: Release) -> Release | None:
 def taken_back_sentences(release: Release) -> tuple[str, ...]:
     """Where and why the files of a release were taken back before, newest first."""
     back = [stay for stay in biography(release) if stay.is_taken_back]
-    return tuple(f"in {stay.release.endpoint} on {stay.at:%Y-%m-%d}: {stay.why}" for stay in back)
+    return tuple(f"in {stay.release.endpoint.environment.name} on {stay.at:%Y-%m-%d}: {stay.why}" for stay in back)

@@ -145,12 +145,6 @@ def replicas_of(endpoint: Endpoint) -> list[ReplicaRow]:
     return [ReplicaRow(row, states.get(row.pk), serving[row.pk]) for row in replicas]
 
 
-def sandboxes_by_agent() -> list[tuple[str, str]]:
-    """Each agent with the levels of the sandboxes that its workers run in, as sentences (reads the database)."""
-    known = ReplicaState.objects.exclude(sandbox="").order_by("agent", "sandbox")
-    return list(known.values_list("agent", "sandbox").distinct())
-
-
 def sandboxes_of(release: Release) -> list[str]:
     """The levels of the sandboxes in which a release's version runs at its endpoint now (reads the database)."""
     replicas = Replica.objects.filter(endpoint=release.endpoint, version=release.version)

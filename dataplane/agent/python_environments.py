@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import sys
 import time
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ RUNTIME_REQUIREMENTS = ("msgspec>=0.22,<1",)
 LINES_MAX = 500
 LINE_MAX_CHARS = 300
 BUILD_TIMEOUT_S = 1800
+ALL_READ, ALL_READ_AND_ENTER = 0o444, 0o555
 RETRY_AFTER_S = 60
 LOG_TAIL_CHARS = 4000
 # What an installer needs of our environment beside its own variables: how to reach an index.
@@ -108,6 +110,17 @@ def _is_met(requirement: Requirement, above: frozenset[tuple[str, str]], extra: 
     )
 
 
+def let_be_read(environment: Path) -> None:
+    """Let workers of a user of their own read an environment that was built so that only its builder could."""
+    if environment.stat().st_mode & stat.S_IROTH:
+        return
+    for folder, _, names in os.walk(environment, topdown=False):
+        for path in [*(Path(folder) / name for name in names), Path(folder)]:
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | (ALL_READ_AND_ENTER if mode & stat.S_IXUSR else ALL_READ))
+
+
 @dataclass
 class Build:
     """What is known of one environment: `state` is building, ready or failed."""
@@ -150,6 +163,7 @@ class Environments:
         build = self.builds.setdefault(key, Build(key))
         async with build.lock:
             if interpreter.exists():
+                await asyncio.to_thread(let_be_read, target)
                 build.state, build.progress = "ready", "ready"
                 return interpreter
             if build.state == "failed" and time.monotonic() - build.failed_at < RETRY_AFTER_S:

@@ -151,6 +151,10 @@ class Sandboxes:
         if self._has_users and not self._user_of(goal):
             level = f"partly: no user of its own, because only the owner may read {goal.artifacts}"
         if goal.network and self._mechanism != "none":
+            if landlock.version() < landlock.SINCE_NETWORK:
+                raise Refused(
+                    "The network cannot be granted: this kernel cannot keep a worker from loopback's services."
+                )
             ports = ", ".join(str(port) for port in self._ports()) or "none"
             missing = "" if level == "full" else f"; {level.removeprefix('partly: ')}"
             level = shapes.cut(f"partly: network granted, TCP to the ports {ports}, UDP to all{missing}")
@@ -170,8 +174,6 @@ class Sandboxes:
 
     def _ports(self) -> list[int]:
         """The ports that a grant opens. Addresses cannot be told apart, so whatever listens on this machine is out."""
-        if landlock.version() < landlock.SINCE_NETWORK:
-            return []
         return sorted(set(self._config.network_ports) - listening_ports())
 
     def for_worker(self, goal: ReplicaGoal, python: Path, home: Path) -> SandboxSpec:

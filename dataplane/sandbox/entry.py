@@ -42,8 +42,8 @@ def enter(spec: SandboxSpec, in_parent: Callable[[int], None]) -> None:
         _become(spec)
         _allow(spec)
         families = NETWORK if spec.network else ()
-        may_change_files = spec.level == "full" or spec.may_fork
-        program = seccomp.program(families=families, may_fork=spec.may_fork, may_change_files=may_change_files)
+        is_among_others = spec.level != "full" and not spec.may_fork
+        program = seccomp.program(families=families, may_fork=spec.may_fork, is_among_others=is_among_others)
         seccomp.enforce(program)
     if child:
         _care(child)

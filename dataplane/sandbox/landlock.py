@@ -12,7 +12,7 @@ VERSION_QUERY = 1
 RULE_PATH, RULE_PORT = 1, 2
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
-CONNECT_TCP = 1 << 1
+BIND_TCP, CONNECT_TCP = 1 << 0, 1 << 1
 SCOPED = 0b11  # abstract unix sockets and signals
 READ = EXECUTE | READ_FILE | READ_DIR
 FILE_ONLY = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
@@ -33,7 +33,8 @@ def version() -> int:
 class Ruleset:
     """What is allowed; everything else is refused once it is enforced.
 
-    With `ports` TCP connections to these ports are allowed, to others not; None leaves the network alone.
+    With `ports` TCP connections to these ports are allowed, to others not, and no port can be listened on by choice;
+    None leaves the network alone.
     """
 
     def __init__(self, ports: Iterable[int] | None) -> None:
@@ -41,7 +42,7 @@ class Ruleset:
         self._all = (1 << _RIGHTS_OF_VERSION.get(self._version, _RIGHTS_NOW)) - 1
         has_ports = ports is not None and self._version >= SINCE_NETWORK
         scoped = SCOPED if self._version >= SINCE_SCOPES else 0
-        attributes = struct.pack("QQQ", self._all, CONNECT_TCP if has_ports else 0, scoped)
+        attributes = struct.pack("QQQ", self._all, BIND_TCP | CONNECT_TCP if has_ports else 0, scoped)
         size = 24 if self._version >= SINCE_SCOPES else 16 if self._version >= SINCE_NETWORK else 8
         arguments = (attributes, ctypes.c_size_t(size), ctypes.c_uint(0))
         self._descriptor = kernel.call("landlock_create_ruleset", *arguments)

@@ -5,16 +5,19 @@ import errno
 import platform
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dataplane.sandbox import kernel
 
 _LOAD, _ALU_AND, _JUMP_EQUAL, _JUMP_ANY_BIT, _JUMP_AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT, _FOURTH_ARGUMENT = 0, 4, 16, 24, 32, 40
 _X32 = 0x40000000  # another table of numbers, for programs that nobody has
 _CLONE_THREAD = 0x00010000
 _SOCKET_TYPE = 0xF
+_MSG_FASTOPEN = 0x20000000
+# By the family's own choice, TCP, UDP: Landlock's rules for ports know no other one that becomes TCP.
+_PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 _MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 # What no model needs and what gave attackers the kernel, other processes, or the machine. (x86_64, aarch64)
@@ -45,7 +48,15 @@ CHANGES_OF_FILES = {
     "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
     "utime": (132, 0), "utimes": (235, 0), "futimesat": (261, 0),
 }  # fmt: skip
+# What one process may do to another one of its user, of which the first argument is; to itself (0) it may.
+CHANGES_OF_OTHERS = {
+    "prlimit64": (302, 261), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
+    "sched_setaffinity": (203, 122), "sched_setattr": (314, 274),
+}  # fmt: skip
+# ... and to all of them at once.
+PRIORITIES = {"setpriority": (141, 140), "ioprio_set": (251, 30)}
 _SOCKET, _SOCKETPAIR, _CLONE = (41, 198), (53, 199), (56, 220)
+_SENDS = {_THIRD_ARGUMENT: ((46, 211),), _FOURTH_ARGUMENT: ((44, 206), (307, 269))}  # sendmsg; sendto, sendmmsg
 _CLONE3 = 435
 _FORK, _VFORK = (57, 0), (58, 0)
 
@@ -69,12 +80,28 @@ def _when(number: int, *body: bytes) -> bytes:
 
 def _sockets(families: list[int]) -> bytes:
     """Sockets of these families only; a pair of them is connected for good, so that it reaches nobody else."""
-    choices = [_instruction(_JUMP_EQUAL, family, len(families) - place) for place, family in enumerate(families)]
     refused, allowed = _error(errno.EACCES), _instruction(_RETURN, _ALLOW)
-    made = _when(_number(_SOCKET), _instruction(_LOAD, _FIRST_ARGUMENT), *choices, refused, allowed)
+    is_family = (_instruction(_LOAD, _FIRST_ARGUMENT), *_one_of(families), refused)
+    is_protocol = (_instruction(_LOAD, _THIRD_ARGUMENT), *_one_of(_PROTOCOLS), refused)
+    made = _when(_number(_SOCKET), *is_family, *is_protocol, allowed)
     kind = (_instruction(_LOAD, _SECOND_ARGUMENT), _instruction(_ALU_AND, _SOCKET_TYPE))
     is_stream = _instruction(_JUMP_EQUAL, int(socket.SOCK_STREAM), 1)
     return made + _when(_number(_SOCKETPAIR), *kind, is_stream, refused, allowed)
+
+
+def _one_of(values: Sequence[int]) -> list[bytes]:
+    """Jump over the instruction that follows, when what was loaded is one of the values."""
+    return [_instruction(_JUMP_EQUAL, value, len(values) - place) for place, value in enumerate(values)]
+
+
+def _no_connection_by_sending() -> bytes:
+    """TCP Fast Open connects where no rule for connections looks."""
+    flag = _instruction(_JUMP_ANY_BIT, _MSG_FASTOPEN, 0, 1)
+    return b"".join(
+        _when(_number(call), _instruction(_LOAD, place), flag, _error(errno.EACCES), _instruction(_RETURN, _ALLOW))
+        for place, calls in _SENDS.items()
+        for call in calls
+    )
 
 
 def _processes() -> bytes:
@@ -88,18 +115,27 @@ def _processes() -> bytes:
     return clone + clone3 + b"".join(forks)
 
 
-def program(*, families: Iterable[int], may_fork: bool, may_change_files: bool) -> bytes:
-    """The filter: the families of sockets that may be made, whether processes may be, and whether owner and mode of
-    files may be changed.
+def _to_itself() -> bytes:
+    """Calls that name a process are for this one only."""
+    load = _instruction(_LOAD, _FIRST_ARGUMENT)
+    is_own = _instruction(_JUMP_EQUAL, 0, 1)
+    body = (load, is_own, _error(errno.EPERM), _instruction(_RETURN, _ALLOW))
+    return b"".join(_when(_number(call), *body) for call in CHANGES_OF_OTHERS.values())
+
+
+def program(*, families: Iterable[int], may_fork: bool, is_among_others: bool) -> bytes:
+    """The filter: the families of sockets that may be made, whether processes may be, and whether the process sees
+    other files and processes of its user, which it must leave as they are.
     """
     begin = _instruction(_LOAD, _ARCHITECTURE)
     begin += _instruction(_JUMP_EQUAL, _MACHINES[platform.machine()], 1) + _instruction(_RETURN, _KILL)
     begin += _instruction(_LOAD, _NUMBER)
     begin += _instruction(_JUMP_AT_LEAST, _X32, 0, 1) + _instruction(_RETURN, _KILL)
-    calls = [*REFUSED.values(), *(() if may_change_files else CHANGES_OF_FILES.values())]
+    calls = [*REFUSED.values(), *([*CHANGES_OF_FILES.values(), *PRIORITIES.values()] if is_among_others else [])]
     refused = b"".join(_when(_number(call), _error(errno.EPERM)) for call in calls if _number(call))
-    forks = b"" if may_fork else _processes()
-    return begin + forks + _sockets(list(families)) + refused + _instruction(_RETURN, _ALLOW)
+    forks = (b"" if may_fork else _processes()) + (_to_itself() if is_among_others else b"")
+    sockets = _sockets(list(families)) + _no_connection_by_sending()
+    return begin + forks + sockets + refused + _instruction(_RETURN, _ALLOW)
 
 
 def is_known() -> bool:

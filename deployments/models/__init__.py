@@ -4,9 +4,10 @@ reports.
 
 from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
 from deployments.models.releases import Release, ReleaseEvent, Report, Rollout
-from deployments.models.runtime import EnvironmentBuild, GatewayState, Replica, ReplicaState, RouteTable
+from deployments.models.runtime import AgentState, EnvironmentBuild, GatewayState, Replica, ReplicaState, RouteTable
 
 __all__ = [
+    "AgentState",
     "Endpoint",
     "EndpointArm",
     "EnvironmentBuild",

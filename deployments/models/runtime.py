@@ -80,6 +80,17 @@ class ReplicaState(models.Model):
         return f"{self.replica_id} {self.state}"
 
 
+class AgentState(models.Model):
+    """An agent as it last reported itself: its machine, and how good the sandboxes are that it makes there."""
+
+    agent = models.CharField(max_length=80, primary_key=True)
+    host = models.CharField(max_length=200, blank=True)
+    sandbox = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.agent} on {self.host}"
+
+
 class RouteTable(models.Model):
     """One published revision of an environment's route table. The highest revision is the one wanted."""
 

@@ -10,7 +10,7 @@ from dataplane.wire import shapes
 from dataplane.wire.agent_sync import AgentReport, BuildObservation, ReplicaObservation
 from deployments import limits
 from deployments.journal import announce_endpoint
-from deployments.models import EnvironmentBuild, Replica, ReplicaState
+from deployments.models import AgentState, EnvironmentBuild, Replica, ReplicaState
 from mlorch_site.lib import clock
 from registry.selectors import open_findings
 from registry.services import finding_add, version_ways_seen
@@ -32,6 +32,7 @@ def agent_report(*, agent: str, report: AgentReport, now: datetime) -> list[Repl
     changed += gone.values_list("pk", flat=True)
     gone.delete()
     mine.update(reported_at=now)
+    _store_agent(agent, report)
     for build in report.environments:
         _store_build(agent, build, now)
     for replica in Replica.objects.filter(pk__in=changed).select_related("endpoint__environment"):
@@ -91,6 +92,12 @@ def _tell_of_alarm(seen: ReplicaObservation, now: datetime) -> None:
         data={"replica": seen.id, "version": replica.version.number, "endpoint": str(replica.endpoint)},
         now=now,
     )
+
+
+def _store_agent(agent: str, report: AgentReport) -> None:
+    values = {"host": report.host, "sandbox": report.sandbox}
+    if not AgentState.objects.filter(pk=agent, **values).exists():
+        AgentState.objects.update_or_create(pk=agent, defaults=values)
 
 
 def _differ(old: ReplicaState, values: dict[str, Any], *names: str) -> bool:

@@ -7,9 +7,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from deployments.models import GatewayState
+from deployments.models import AgentState, GatewayState
 from deployments.processes.gateway_status import gateway_processes
-from deployments.selectors import replica_states_visible_to, sandboxes_by_agent
+from deployments.selectors import replica_states_visible_to
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
@@ -35,7 +35,7 @@ def system(request: HttpRequest) -> HttpResponse:
     context = {
         "processes": processes(),
         "gateways": GatewayState.objects.order_by("-last_seen_at")[:50],
-        "sandboxes": sandboxes_by_agent(),
+        "agents": AgentState.objects.order_by("agent"),
         "replicas": replica_states_visible_to(actor_of(request)).order_by("-reported_at")[:100],
         "backend": backend_state(),
         "now": clock.now(),

@@ -67,11 +67,12 @@ def test_sync__agent_tells_the_level__kept_shown_and_part_of_the_report(world):
     release = world.serve(1)
     replica = release.endpoint.replicas.first()
     level = "partly: no namespaces (switched off by MLORCH_AGENT_SANDBOX)"
-    sync({"host": "h", "replicas": [{"id": replica.pk, "state": "ready", "sandbox": level}]})
+    sync({"host": "h", "sandbox": "full", "replicas": [{"id": replica.pk, "state": "ready", "sandbox": level}]})
     page = signed_in("vik").get(reverse("system")).content.decode()
 
     assert ReplicaState.objects.get(pk=replica.pk).sandbox == level
-    assert f"Sandboxes of a1: {level}." in page
+    assert "Sandboxes of a1 on h: full." in page
+    assert level[:30] in page
     assert document_of(release)["sandboxes"] == [level]
 
 

@@ -114,7 +114,7 @@ def test_biography__rolled_back_by_hand__is_told_with_the_reason(world):
     [stay] = biography(again, world.people.vik.actor)
 
     assert (stay.release, stay.why, stay.look.label) == (second, "the ward complained", "Rolled back")
-    assert taken_back_sentences(again) == (f"in production/clinic on {world.now:%Y-%m-%d}: the ward complained",)
+    assert taken_back_sentences(again) == (f"in production on {world.now:%Y-%m-%d}: the ward complained",)
     assert biography(again, world.people.max.actor) == []
 
 
@@ -131,7 +131,7 @@ def test_gate__taken_back_before__warns_or_refuses_by_policy(world, refuse, outc
     result = GateResult.objects.get(subject_id=str(release.pk), gate="not_taken_back")
 
     assert (release.status, result.outcome) == (status, outcome)
-    assert "It was taken back once; the last time in production/clinic" in result.sentence
+    assert "It was taken back once; the last time in production" in result.sentence
 
 
 def test_rollback__is_told_in_its_own_words(world):

@@ -72,6 +72,13 @@ def test_environment__control_token_given__site_gateway_and_agent_agree_on_it(cl
     assert {made[name].env["MLORCH_CONTROL_TOKEN"] for name in ("web", "gateway", "agent")} == {"a-token-of-their-own"}
 
 
+def test_environment__what_bounds_sandboxes_and_builds__reaches_the_agent(clean, tmp_path):
+    clean.setenv("MLORCH_AGENT_SANDBOX", "partly")
+    clean.setenv("MLORCH_SOURCE_BUILDS", "old-package")
+    env = specs(tmp_path)["agent"].env
+    assert (env["MLORCH_AGENT_SANDBOX"], env["MLORCH_SOURCE_BUILDS"]) == ("partly", "old-package")
+
+
 def test_broker__redis_given__is_not_ours_to_start(clean, tmp_path):
     clean.setenv("REDIS_URL", "redis://example:6379/0")
     made = specs(tmp_path)

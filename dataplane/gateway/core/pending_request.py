@@ -45,7 +45,9 @@ CUT = b'event: error\ndata: {"error_code": "STREAM_CUT", "message": "the stream 
 class StreamParts(asyncio.Queue[bytes | None]):
     """Parts that wait for their client, and how many bytes they are. A stream is endless when its model wants it."""
 
-    waiting_bytes = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting_bytes = 0
 
     def _put(self, item: bytes | None) -> None:
         super()._put(item)

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import psutil
@@ -43,6 +43,23 @@ class Spec:
     end_signal: signal.Signals = signal.SIGTERM
     kept: KeptSockets | None = None
     drain_grace_s: float = STOP_GRACE_S
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream; one that is longer than the stream's limit is dropped, all of it."""
+    is_rest = False
+    while not stream.at_eof():
+        try:
+            line = await stream.readuntil()
+        except asyncio.IncompleteReadError as error:
+            line = error.partial
+        except asyncio.LimitOverrunError as error:
+            await stream.readexactly(error.consumed)
+            is_rest = True
+            continue
+        if line and not is_rest:
+            yield line
+        is_rest = False
 
 
 @dataclass
@@ -178,13 +195,8 @@ class Supervised:
             lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(readable, "rb", buffering=0)
         )
         try:
-            while not stream.at_eof():
-                try:
-                    line = await stream.readline()
-                except ValueError:  # a line longer than the limit; what was read of it is dropped
-                    continue
-                if line:
-                    self._book.line(self.spec.name, line.decode(errors="replace").rstrip())
+            async for line in _lines(stream):
+                self._book.line(self.spec.name, line.decode(errors="replace").rstrip())
         finally:
             transport.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,13 @@ async def test_other_requirements__environment_is_built_once_and_serves(
         user = psutil.Process(template).uids().real
         parent = psutil.Process(replica.pid).ppid()
         (build,) = agent.report().environments
+        os.kill(template, signal.SIGKILL)
+        await auntil(lambda: not agent.template_pids, "the template is gone")
+        again, _ = await ask(replica.address, example)
         await agent.close()
 
         assert (header.status, len(json.loads(body)["predictions"])) == (200, 2)
+        assert again.status == 200  # the worker outlives its template
         assert "building" in seen_states
         assert build.state == "ready"
         assert parent == template  # which loads packages that the version chose, and lives in a sandbox itself

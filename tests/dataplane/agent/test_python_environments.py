@@ -1,6 +1,7 @@
 """Requirement lines: names with versions and nothing an installer would follow elsewhere."""
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,23 @@ def test_satisfied_here__own_versions_yes_others_no() -> None:
     assert python_environments.satisfied_here([f"mlflow=={own}", "absent==1; python_version < '3'"])
     assert not python_environments.satisfied_here(["mlflow==1.0.0"])
     assert not python_environments.satisfied_here(["no-such-package-at-all==1"])
+
+
+def test_let_be_read__environment_of_its_builder_alone__others_read_and_enter_and_do_not_write(tmp_path: Path) -> None:
+    for name, mode in (("bin/python", 0o700), ("lib/module.py", 0o600)):
+        path = tmp_path / "environment" / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode)
+    (tmp_path / "environment").chmod(0o700)
+    (tmp_path / "environment" / "link").symlink_to("/nowhere")
+    python_environments.let_be_read(tmp_path / "environment")
+    modes = {str(path.relative_to(tmp_path)): path.lstat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+
+    assert modes | {"environment/link": 0} == {
+        "environment": 0o755,
+        "environment/bin": 0o755,
+        "environment/bin/python": 0o755,
+        "environment/lib": 0o755,
+        "environment/lib/module.py": 0o644,
+        "environment/link": 0,
+    }

@@ -14,6 +14,7 @@ from dataplane.agent.config import AgentConfig, from_environment
 from dataplane.agent.loop import Agent
 from dataplane.agent.python_environments import BuildFailed, Environments
 from dataplane.agent.sandboxes import Sandboxes, user_of
+from dataplane.sandbox import landlock
 from tests.dataplane.agent.test_supervision import goal, reached, seen
 from tests.support.folders import short_folder
 
@@ -68,6 +69,19 @@ async def test_level__data_directory_lies_in_what_workers_read__is_not_partly(co
     sandboxes = Sandboxes(replace(config, data_dir=Path("/usr/lib/mlorch"), sandbox="partly"))
 
     assert await sandboxes.look() == "none: the data directory lies in /usr, which workers must read"
+
+
+async def test_grant__kernel_that_cannot_tell_ports_apart__is_refused(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landlock, "version", lambda: landlock.SINCE_NETWORK - 1)
+    agent = Agent(config)
+    agent.reconcile([goal(agent, network=True)])
+    await reached(agent, "failed")
+    said = seen(agent)["message"]
+    await agent.close()
+
+    assert said == "The network cannot be granted: this kernel cannot keep a worker from loopback's services."
 
 
 def test_user_of__each_name_its_own__beyond_all_others() -> None:

@@ -179,8 +179,9 @@ async def call(state: State, method: str, path: str, body: bytes = b"{}", key: s
     sent: list[dict[str, Any]] = []
     chunks = [body[: len(body) // 2], body[len(body) // 2 :]]
     messages = [{"type": "http.request", "body": c, "more_body": n == 0} for n, c in enumerate(chunks)]
-    named = {"content-type": "application/json", **headers} | ({"authorization": f"Bearer {key}"} if key else {})
-    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
+    named = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    named |= {"authorization": f"Bearer {key}"} if key else {}
+    raw = [(name.encode(), value.encode()) for name, value in named.items()]
 
     async def receive() -> dict[str, Any]:
         return messages.pop(0) if messages else await asyncio.Event().wait() or {}

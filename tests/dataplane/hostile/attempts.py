@@ -69,6 +69,11 @@ PROCESSES = [
         "for _ in range(100_000):\n    threading.Thread(target=time.sleep, args=(3,), daemon=True).start()",
         "can't start new thread|more than 1024 threads",
     ),
+    Attempt(
+        "limits_of_the_agent", "import resource; return resource.prlimit(WORLD['agent'], resource.RLIMIT_CORE)", LOST
+    ),
+    Attempt("priority_of_the_agent", "os.setpriority(os.PRIO_PROCESS, WORLD['agent'], 0)", LOST),
+    Attempt("processor_of_the_template", "os.sched_setaffinity(WORLD['template'], {0, 1})", LOST),
     Attempt("setuid", "os.setuid(0) if os.getuid() else os.setgroups([0]); os.chown('/', 1, 1)", READ_ONLY),
     Attempt("mount", "call('mount', b'tmpfs', b'/tmp', b'tmpfs', 0, None)", REFUSED),
     Attempt("unshare", "call('unshare', 0x10000000)", REFUSED),

@@ -30,10 +30,19 @@ async def test_granted__port_that_is_open_to_it__is_reached(world: World) -> Non
         assert "reached" in await world.told(replica)
 
 
-async def test_granted__what_listens_on_this_machine__is_refused(world: World) -> None:
-    code = "socket.create_connection(('127.0.0.1', WORLD['port']), 5)"
+WAYS_TO_CONNECT = {
+    "connect": "socket.create_connection(('127.0.0.1', WORLD['port']), 5)",
+    "mptcp": "socket.socket(proto=262).connect(('127.0.0.1', WORLD['port']))",
+    "fast_open": "socket.socket().sendto(b'x', 0x20000000, ('127.0.0.1', WORLD['port']))",
+    "fast_open_of_a_message": "socket.socket().sendmsg([b'x'], [], 0x20000000, ('127.0.0.1', WORLD['port']))",
+    "sctp": "socket.socket(proto=132).connect(('127.0.0.1', WORLD['port']))",
+    "by_ipv6": "socket.socket(socket.AF_INET6).connect(('::ffff:127.0.0.1', WORLD['port']))",
+}
 
-    assert "PermissionError" in await told_with_grant(world, "granted_loopback", code)
+
+@pytest.mark.parametrize("way", WAYS_TO_CONNECT)
+async def test_granted__what_listens_on_this_machine__is_refused(world: World, way: str) -> None:
+    assert "PermissionError" in await told_with_grant(world, f"granted_{way}", WAYS_TO_CONNECT[way])
 
 
 async def test_granted__unix_sockets_and_packets__are_refused(world: World) -> None:
@@ -41,6 +50,12 @@ async def test_granted__unix_sockets_and_packets__are_refused(world: World) -> N
     assert "PermissionError" in await told_with_grant(world, "granted_unix", code)
 
     assert "PermissionError" in await told_with_grant(world, "granted_raw", "socket.socket(17, socket.SOCK_RAW)")
+
+
+async def test_granted__port_of_somebody_who_is_away__is_not_taken(world: World) -> None:
+    code = "listener = socket.socket(); listener.bind(('127.0.0.1', 0)); listener.listen()"
+
+    assert "PermissionError" in await told_with_grant(world, "granted_bind", code)
 
 
 async def test_granted__files_and_processes__are_hidden_as_ever(world: World) -> None:
