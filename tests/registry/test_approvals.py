@@ -213,3 +213,13 @@ def test_visible__only_in_the_own_scopes(ask, people):
     assert list(approvals_visible_to(people.vik.actor)) == [request]
     assert not approvals_visible_to(people.max.actor).exists()
     assert why_cannot_decide(Actor.anonymous(), request) == "Only a person can decide."
+
+
+def test_decide__the_same_click_arrives_ten_times__is_one_decision(ask, people):
+    request = ask()
+    for _ in range(10):
+        decide(request, people.rita)
+    decide(request, people.rita, comment="looked again")
+
+    assert list(request.decisions.values_list("comment", flat=True)) == ["", "looked again"]
+    assert AuditRecord.objects.filter(action="approval.decided").count() == 2
