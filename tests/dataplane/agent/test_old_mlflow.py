@@ -13,6 +13,7 @@ import pytest
 from dataplane.agent.config import AgentConfig
 from dataplane.agent.loop import Agent
 from dataplane.agent.python_environments import Environments
+from dataplane.agent.sandboxes import Sandboxes
 from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.digest import digest
 from registry.artifact_facts import artifact_facts
@@ -53,7 +54,7 @@ async def test_logged_with_older_mlflow__starts_and_answers(version: str) -> Non
     with short_folder() as folder:
         agent = Agent(AgentConfig("a1", "here", "http://127.0.0.1:1", "token", folder, 0.1, True, os.environ["PATH"]))
         agent.adopt()
-        python = await Environments(agent.config.environments).python_for(lines, "3.11", BUILT_WITH)
+        python = await Environments(agent.config, Sandboxes(agent.config)).python_for(lines, "3.11", BUILT_WITH)
         artifacts = await made_with(python, folder)
         facts: dict[str, Any] = artifact_facts(artifacts)[0]
         goal = ReplicaGoal(
