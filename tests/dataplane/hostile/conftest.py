@@ -129,9 +129,15 @@ def listening(folder: Path) -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+def running() -> set[psutil.Process]:
+    """What this process and its children have started; other tests may have servers of theirs among it."""
+    return {one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["full", "partly"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """An agent whose sandboxes are of a level, with one harmless replica beside those of the attempts."""
+    before = running()
     with pytest.MonkeyPatch.context() as patch, short_folder() as folder:
         patch.setenv("MLORCH_CONTROL_TOKEN", SECRET)
         for name, seconds in (("WATCH_S", 0.2), ("PING_AGAIN_S", 0.1), ("BACKOFF_FIRST_S", 0.05)):
@@ -152,4 +158,4 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             assert re.match(request.param, world.row(harmless).sandbox)
             yield world
         await agent.close()
-        assert not [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
+        assert not running() - before
