@@ -51,19 +51,26 @@ class ReasonSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=2000, allow_blank=True, default="")
 
 
+class ReleaseIdField(serializers.UUIDField):
+    """The id of a release, as the services take it."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return str(super().to_internal_value(data))
+
+
 class RollbackSerializer(ReasonSerializer):
     """The body of `POST /endpoints/{environment}/{name}/rollback`.
 
     `expects` is the release to take back: the endpoint's `live_release`, or without one its `stable_release`.
     """
 
-    expects = serializers.UUIDField(format="hex_verbose")
+    expects = ReleaseIdField()
 
 
 class RetireSerializer(ReasonSerializer):
     """The body of `POST /endpoints/{environment}/{name}/retire`: `expects` is its `stable_release`, null for none."""
 
-    expects = serializers.UUIDField(allow_null=True)
+    expects = ReleaseIdField(allow_null=True)
 
 
 class DecisionSerializer(StrictSerializer):

@@ -176,8 +176,7 @@ class EndpointRollback(APIView):
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
         body = RollbackSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        wish = {**body.validated_data, "expects": str(body.validated_data["expects"])}
-        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **wish)
+        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **body.validated_data)
         return Response(ReleaseDetailSerializer(release).data)
 
 
@@ -192,8 +191,7 @@ class EndpointRetire(APIView):
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
         body = RetireSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        wish = {**body.validated_data, "expects": str(body.validated_data["expects"] or "")}
-        endpoint = services.endpoint_retire(actor=actor(request), endpoint=endpoint, **wish)
+        endpoint = services.endpoint_retire(actor=actor(request), endpoint=endpoint, **body.validated_data)
         return Response(EndpointDetailSerializer(endpoint).data)
 
 

@@ -42,10 +42,10 @@ def retirement_impact(endpoint: Endpoint) -> RetirementImpact:
 
 
 @transaction.atomic
-def endpoint_retire(*, actor: Actor, endpoint: Endpoint, expects: str, reason: str) -> Endpoint:
+def endpoint_retire(*, actor: Actor, endpoint: Endpoint, expects: str | None, reason: str) -> Endpoint:
     """Take an endpoint out of service: its address answers 404, its replicas stop, its quota is free.
 
-    `expects` is the id of the release that it serves, empty when it serves none. What it was stays, so that
+    `expects` is the id of the release that it serves, nothing when it serves none. What it was stays, so that
     `endpoint_restore` can bring it back. Retiring twice is harmless. Raises Conflict while a release is open or when it
     serves another one by now, Invalid without a reason.
     """
@@ -57,7 +57,7 @@ def endpoint_retire(*, actor: Actor, endpoint: Endpoint, expects: str, reason: s
         raise Invalid("Say why the endpoint is retired.", details={"reason": "needed"})
     if (busy := selectors.open_release(endpoint)) is not None:
         raise Conflict(f"The release of version {busy.version.number} is open; end it first.", code="endpoint_busy")
-    if str(endpoint.stable_release_id or "") != expects:
+    if str(endpoint.stable_release_id or "") != (expects or ""):
         raise Conflict(f"{endpoint} serves another version than you saw; look again.", code="changed_meanwhile")
     now = clock.now()
     impact = retirement_impact(endpoint)

@@ -13,6 +13,7 @@ from mlorch_site.accounts.models import ApiToken
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.accounts.services import token_create, token_revoke
+from mlorch_site.audit.chain import CONTENT_FIELDS
 from mlorch_site.audit.filters import AuditFilter
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.audit.selectors import audit_visible_to
@@ -68,23 +69,7 @@ class TokenRevoke(APIView):
 class AuditSerializer(serializers.ModelSerializer[AuditRecord]):
     class Meta:
         model = AuditRecord
-        fields = [
-            "sequence",
-            "at",
-            "actor_kind",
-            "actor",
-            "on_behalf_of",
-            "address",
-            "request_id",
-            "action",
-            "subject_kind",
-            "subject_id",
-            "subject_label",
-            "reason",
-            "data",
-            "previous_hash",
-            "hash",
-        ]
+        fields = [*CONTENT_FIELDS, "previous_hash", "hash"]
 
 
 class AuditList(generics.ListAPIView[AuditRecord]):

@@ -12,26 +12,12 @@ from typing import Any
 
 from mlorch_site.audit.merkle import Peaks
 from mlorch_site.audit.models import AuditRecord
-from mlorch_site.audit.records import StoredRecord, Unreadable
+from mlorch_site.audit.records import TEXTS, StoredRecord, Unreadable
 from mlorch_site.lib.hashing import canonical_json
 
 DOMAIN = b"mlorch.audit.v1\n"
 GENESIS = "0" * 64
-CONTENT_FIELDS = (
-    "sequence",
-    "at",
-    "actor_kind",
-    "actor",
-    "on_behalf_of",
-    "address",
-    "request_id",
-    "action",
-    "subject_kind",
-    "subject_id",
-    "subject_label",
-    "reason",
-    "data",
-)
+CONTENT_FIELDS = ("sequence", "at", *TEXTS, "data")
 
 
 def hashed_content(record: AuditRecord) -> dict[str, Any]:

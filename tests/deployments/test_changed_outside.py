@@ -109,6 +109,9 @@ def test_canary__version_deleted_under_a_policy_that_goes_on__is_promoted(world)
     deleted(2)
     world.until(release, "succeeded")
 
+    assert world.weights == {"2": 100}
+    assert goals_of(world)["2"][0] == release.digest
+
 
 def test_promoting__version_deleted_with_all_traffic_on_it__goes_back(world):
     world.serve(1)

@@ -364,7 +364,10 @@ def test_server__idle__replays_and_says_in_a_ping_what_it_found() -> None:
 
     with short_folder() as folder:
         WorkerServer(Finds(), folder / "w.sock").listen_in_background()
-        until(lambda: pinged(folder / "w.sock").alarm == "found", "the ping tells what was found")
+        until(lambda: pinged(folder / "w.sock").alarm, "the ping tells what was found")
+        told = pinged(folder / "w.sock")
+
+    assert (told.alarm, told.joins) == ("found", False)
 
 
 def pinged(path: Path) -> Ways:
