@@ -6,6 +6,7 @@ UBJSON and zip formats.
 
 import json
 import pickletools
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ SAFETENSORS_HEADER_MAX_BYTES = 100 * 1024 * 1024
 KNOWN_LOADERS = frozenset(
     f"mlflow.{name}"
     for name in ("sklearn", "xgboost", "lightgbm", "catboost", "onnx", "pytorch", "statsmodels", "pyfunc.model")
-)
+) | {"mlflow.pyfunc.loaders.code_model"}
 PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 CALLING = frozenset(
     {"GLOBAL", "INST", "STACK_GLOBAL", "OBJ", "REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX", "PERSID", "BINPERSID"}
@@ -46,21 +47,27 @@ class Reading:
 def readings(root: Path) -> list[Reading]:
     """What reading the files under `root` does: first what MLmodel declares, then file by file, sorted by path."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file()]
-    return [*_declared(mlmodel_of(root)), *(_of_file(path, path.relative_to(root).as_posix()) for path in files)]
+    declared = list(_declared(mlmodel_of(root)))
+    told = {reading.path for reading in declared}
+    found = [_of_file(path, path.relative_to(root).as_posix()) for path in files]
+    return [*declared, *(reading for reading in found if reading.imports or reading.path not in told)]
 
 
 def _declared(mlmodel: dict[str, Any]) -> Iterator[Reading]:
     """Yield what the python_function flavour says that it runs."""
     flavors = mlmodel.get("flavors")
     if not isinstance(flavors, dict) or not flavors:
-        yield Reading("MLmodel", "MLmodel declares no flavour; what loads the version is not known.", is_known=False)
+        yield Reading("MLmodel", "declares no flavour; what loads the version is not known", is_known=False)
         return
     flavor = flavors.get("python_function")
     if not isinstance(flavor, dict):
         return
     loader = str(flavor.get("loader_module", ""))
     if code := flavor.get("model_code_path"):
-        yield Reading(str(code)[:200], "is the model itself, as Python code, and runs when it is loaded")
+        # MLflow notes where the file came from; among the artifacts it lies under its name alone.
+        yield Reading(
+            re.split(r"[\\/]", str(code))[-1][:200], "is the model itself, as Python code, and runs when it is loaded"
+        )
     elif flavor.get("python_model"):
         yield Reading(
             str(flavor["python_model"])[:200], "is a Python object of the model's own class, and runs when it is loaded"

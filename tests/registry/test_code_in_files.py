@@ -95,6 +95,10 @@ def test_code_and_what_is_not_known__is_never_a_pass(store, files, words):
     ("flavor", "words"),
     [
         ({"loader_module": "mlflow.pyfunc.model", "model_code_path": "model.py"}, "model.py is the model itself"),
+        (
+            {"loader_module": "mlflow.pyfunc.loaders.code_model", "model_code_path": "/home/a/own.py"},
+            "own.py is the model",
+        ),
         ({"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl"}, "the model's own class"),
         ({**SKLEARN, "code": "code"}, "code is Python code that comes with the version"),
         ({"loader_module": "my.loader"}, "names my.loader as what loads the version"),
@@ -124,4 +128,4 @@ def test_models_from_code__of_real_mlflow__says_which_file_runs(store, tmp_path)
     found, sentence = outcome("artifact_format", given(digest="sha256:1"))
 
     assert found == "warn"
-    assert "model.py is the model itself, as Python code, and runs when it is loaded" in sentence
+    assert sentence == "model.py is the model itself, as Python code, and runs when it is loaded."
