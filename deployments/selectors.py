@@ -121,10 +121,10 @@ class ReplicaRow:
         return self.observed.message if self.observed else ""
 
     @property
-    def ways(self) -> dict[str, Any]:
+    def profile(self) -> dict[str, Any]:
         """How its worker answers; empty while that is not known, and of a worker too old to say it."""
-        ways = self.observed.ways if self.observed else {}
-        return ways if ways.get("reason") else {}
+        profile = self.observed.profile if self.observed else {}
+        return profile if profile.get("reason") else {}
 
     @property
     def purpose(self) -> str:
