@@ -161,7 +161,7 @@ class ReleaseForm(forms.Form):
 def _css_class(field: forms.Field) -> str:
     if isinstance(field, forms.BooleanField):
         return "form-check-input"
-    return "form-select" if isinstance(field, forms.ChoiceField) else "form-control"
+    return "form-select" if isinstance(field.widget, forms.Select) else "form-control"
 
 
 class ServingForm(forms.Form):

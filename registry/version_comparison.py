@@ -1,19 +1,33 @@
 """Two versions side by side: metrics, parameters, signature. Pure over the rows' own fields."""
 
+import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
+from registry.metric_direction import Direction, direction_of
 from registry.models import Version
+
+
+class Judgement(StrEnum):
+    """What a change of a metric means. `missing`: the version that serves has it, and this one lacks it."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    CHANGED = "changed"  # which way is better is not known
+    MISSING = "missing"
+    NONE = ""
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One line of a comparison; `change` is the difference of two numbers, None otherwise."""
+    """One line of a comparison; `change` is the difference of two numbers, None otherwise. Only metrics are judged."""
 
     name: str
     before: Any
     after: Any
     change: float | None = None
+    judgement: Judgement = Judgement.NONE
 
     @property
     def differs(self) -> bool:
@@ -28,6 +42,15 @@ class VersionComparison:
     params: list[ComparisonRow] = field(default_factory=list)
     inputs: list[ComparisonRow] = field(default_factory=list)
     facts: list[ComparisonRow] = field(default_factory=list)
+
+    @property
+    def same(self) -> int:
+        """How many metrics, facts and parameters are the same in both."""
+        return sum(not row.differs for row in (*self.metrics, *self.facts, *self.params))
+
+    def metrics_that_are(self, judgement: Judgement) -> list[str]:
+        """The names of the metrics that are judged so."""
+        return [row.name for row in self.metrics if row.judgement is judgement]
 
     @property
     def signature_differs(self) -> bool:
@@ -53,9 +76,25 @@ def _rows(old: dict[str, Any], new: dict[str, Any]) -> list[ComparisonRow]:
 def _numbers(old: dict[str, Any], new: dict[str, Any]) -> list[ComparisonRow]:
     rows = []
     for row in _rows(old, new):
-        both = isinstance(row.before, (int, float)) and isinstance(row.after, (int, float))
-        rows.append(ComparisonRow(row.name, row.before, row.after, row.after - row.before if both else None))
+        change = row.after - row.before if _is_number(row.before) and _is_number(row.after) else None
+        rows.append(ComparisonRow(row.name, row.before, row.after, change, _judgement(row, change)))
     return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _judgement(row: ComparisonRow, change: float | None) -> Judgement:
+    """A metric that was a number and is none any more is as good as missing."""
+    if _is_number(row.before) and not _is_number(row.after):
+        return Judgement.MISSING
+    if not change:
+        return Judgement.NONE
+    direction = direction_of(row.name)
+    if direction is Direction.UNKNOWN:
+        return Judgement.CHANGED
+    return Judgement.BETTER if (change > 0) == (direction is Direction.HIGHER) else Judgement.WORSE
 
 
 def _inputs(version: Version | None) -> dict[str, str]:

@@ -1,21 +1,26 @@
 """The reviewers' inbox, and the page on which they decide."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import services
 from deployments.biography import biography
+from deployments.decision_sheet import headline, planned_steps
 from deployments.models import Release
 from deployments.rollout.guardrails import sentence_of
-from deployments.rollout.steps import steps_from_plan
 from deployments.serving_comparison import compare_serving
+from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
+from mlorch_site.lib.http import status_of
 from mlorch_site.lib.lists import listed
 from mlorch_site.lib.refusals import note_refused
 from registry.approvals.selectors import (
@@ -72,28 +77,34 @@ def _release_of(request_row: ApprovalRequest) -> Release:
 @requires(Action.VIEW)
 def approval(request: HttpRequest, pk: str) -> HttpResponse:
     """Show what changes, on what evidence, and who has to decide."""
-    actor = actor_of(request)
-    row = approval_for(actor, pk)
+    context = _context(actor_of(request), approval_for(actor_of(request), pk))
+    return render_page(request, "deployments/approval.html", "deployments/_approval.html", context)
+
+
+def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
     release = _release_of(row)
     stable = release.endpoint.stable_release
-    context = {
+    comparison = compare_versions(stable.version if stable else None, release.version)
+    stays = biography(release, actor)
+    gates = list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk)))
+    return {
         "approval": row,
         "release": release,
         "from_version": stable.version if stable else None,
-        "comparison": compare_versions(stable.version if stable else None, release.version),
-        "biography": biography(release, actor),
+        "headline": headline(comparison, stays, gates),
+        "comparison": comparison,
+        "biography": stays,
         "serving": compare_serving(stable.serving_config if stable else None, release.serving_config),
         "changed_outside": why_changed_outside(release.version, release.digest) if row.status == "open" else "",
-        "steps": steps_from_plan(release.plan),
+        "steps": planned_steps(release),
         "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
-        "gates": GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk)),
+        "gates": gates,
         "progress": approval_progress(row),
         "decisions": row.decisions.select_related("person"),
         "why_not": why_cannot_decide(actor, row),
         "is_open": row.status == "open",
         "mine": row.decisions.filter(person=actor.user).order_by("-pk").first() if actor.user else None,
     }
-    return render_page(request, "deployments/approval.html", "deployments/_approval.html", context)
 
 
 @requires(Action.RELEASE_DECIDE)
@@ -103,14 +114,13 @@ def approval_decide(request: HttpRequest, pk: str) -> HttpResponse:
     actor = actor_of(request)
     row = approval_for(actor, pk, action=Action.RELEASE_DECIDE)
     kind, comment = request.POST.get("decision", ""), request.POST.get("comment", "")
-    release = _release_of(row)
     try:
-        release = services.release_decide(actor=actor, release=release, decision=kind, comment=comment)
+        release = services.release_decide(actor=actor, release=_release_of(row), decision=kind, comment=comment)
     except (Invalid, Conflict, Forbidden) as error:
         if isinstance(error, Forbidden):
             note_refused(request, error)
-        messages.error(request, error.message)
-        return redirect_to(request, reverse("approval", args=[pk]))
+        context = _context(actor, approval_for(actor, pk)) | {"problem": error.message, "comment": comment}
+        return render(request, "deployments/approval.html", context, status=status_of(error))
     messages.success(request, DONE[kind])
     started = release.status not in ("awaiting_approval", "rejected")
     return redirect_to(request, reverse("release", args=[release.pk]) if started else reverse("approval", args=[pk]))
