@@ -4,18 +4,20 @@ Those that take an actor are the only way a surface gets a row; hidden and missi
 """
 
 from collections.abc import Iterable
+from uuid import UUID
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from dataplane.wire.sandbox import LEVELS, SandboxLevel
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
-from registry.lifecycle import VersionStatus
-from registry.models import ArtifactSet, BackendState, Environment, Finding, Model, Policy, Version
+from registry.lifecycle import ProposalStatus, VersionStatus
+from registry.models import ArtifactSet, BackendState, Environment, Finding, Model, Policy, PolicyProposal, Version
 
 MODEL_PREFIX = "model:"
 ENVIRONMENT_PREFIX = "environment:"
@@ -94,6 +96,64 @@ def current_policy(environment: Environment) -> Policy:
     if policy is None:
         raise NotFound(f"{environment.name} has no policy; an administrator has to write one.")
     return policy
+
+
+def environments_with_policy(environments: QuerySet[Environment]) -> QuerySet[Environment]:
+    """The environments with `revision`, whether they are `protected`, and whether a proposal `waits`."""
+    newest = Policy.objects.filter(environment=OuterRef("pk")).order_by("-revision")
+    waiting = PolicyProposal.objects.filter(environment=OuterRef("pk"), status=ProposalStatus.OPEN)
+    return environments.annotate(
+        revision=Subquery(newest.values("revision")[:1]),
+        protected=Subquery(newest.values("protected")[:1]),
+        waits=Exists(waiting),
+    )
+
+
+def newest_policy(environment: Environment) -> Policy:
+    """The revision in force of an environment that has one (reads the database)."""
+    return environment.policies.select_related("environment", "created_by").order_by("-revision")[0]
+
+
+def following_policy(policy: Policy) -> Policy | None:
+    """The revision that followed, None for the one in force (reads the database)."""
+    later = Policy.objects.select_related("created_by").filter(environment=policy.environment_id)
+    return later.filter(revision__gt=policy.revision).order_by("revision").first()
+
+
+def open_proposal(environment: Environment) -> PolicyProposal | None:
+    """The change that waits for a second administrator (reads the database)."""
+    waiting = environment.proposals.filter(status=ProposalStatus.OPEN)
+    return waiting.select_related("environment", "base", "proposer").first()
+
+
+def proposal_for(actor: Actor, environment: str, pk: UUID) -> PolicyProposal:
+    """A proposal about an environment that the actor may change the policy of. Raises NotFound or Forbidden."""
+    place = environment_for(actor, environment, action=Action.POLICY_EDIT)
+    proposal = place.proposals.select_related("environment", "base", "proposer").filter(pk=pk).first()
+    if proposal is None:
+        raise NotFound("There is no such proposal.")
+    return proposal
+
+
+def why_cannot_confirm(actor: Actor, proposal: PolicyProposal, *, refusing: bool = False) -> str:
+    """Why this actor cannot confirm an open proposal (or refuse it), empty when it can (reads the proposer's roles)."""
+    scopes = [proposal.environment.scope]
+    if reason := actor.why_not(Action.POLICY_EDIT, scopes):
+        return reason
+    if actor.user is None:
+        return "Only a person can decide."
+    if actor.user.pk == proposal.proposer_id:
+        return "You proposed this, so another administrator has to decide."
+    if not refusing and not actor_for_user(proposal.proposer).may(Action.POLICY_EDIT, scopes):
+        return f"{proposal.proposer.username}, who proposed this, may not change policies any more; refuse it."
+    return ""
+
+
+def why_cannot_withdraw(actor: Actor, proposal: PolicyProposal) -> str:
+    """Why this actor cannot take an open proposal back, empty when it can."""
+    if actor.only_reads or actor.user is None or actor.user.pk != proposal.proposer_id:
+        return f"{proposal.proposer.username} proposed this, so nobody else takes it back."
+    return ""
 
 
 def backend_state() -> BackendState:

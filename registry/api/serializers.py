@@ -80,6 +80,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
         fields = [
             "environment",
             "revision",
+            "protected",
             "approval_rules",
             "approval_days",
             "gates",

@@ -11,6 +11,7 @@ from registry.services.aliases import (
 from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
 from registry.services.models import model_edit
+from registry.services.proposals import policy_propose, proposal_confirm, proposal_refuse, proposal_withdraw
 from registry.services.sync import backend_failed, sync_from_backend
 from registry.services.versions import (
     digest_failed,
@@ -36,7 +37,11 @@ __all__ = [
     "finding_add",
     "finding_resolve",
     "model_edit",
+    "policy_propose",
     "policy_revise",
+    "proposal_confirm",
+    "proposal_refuse",
+    "proposal_withdraw",
     "sync_from_backend",
     "version_digested",
     "version_ways_seen",
