@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 
 from dataplane.wire.sandbox import LEVELS, SandboxLevel
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.lib.errors import NotFound
@@ -23,10 +24,13 @@ MODEL_PREFIX = "model:"
 ENVIRONMENT_PREFIX = "environment:"
 
 
-def models_visible_to(actor: Actor) -> QuerySet[Model]:
-    """The models an actor may see: all with a binding everywhere or for an environment, else those it is bound to."""
+def models_visible_to(actor: Actor, *, gone: bool = False) -> QuerySet[Model]:
+    """The models an actor may see: all with a binding everywhere or for an environment, else those it is bound to.
+
+    Those that were deleted in MLflow are left out unless `gone`.
+    """
     scopes = actor.visible_scopes()
-    models = Model.objects.filter(deleted_at=None)
+    models = Model.objects.all() if gone else Model.objects.filter(deleted_at=None)
     if scopes is None or any(scope.startswith(ENVIRONMENT_PREFIX) for scope in scopes):
         return models
     names = [scope.removeprefix(MODEL_PREFIX) for scope in scopes if scope.startswith(MODEL_PREFIX)]
@@ -42,9 +46,11 @@ def environments_visible_to(actor: Actor) -> QuerySet[Environment]:
     return Environment.objects.filter(name__in=names)
 
 
-def model_for(actor: Actor, name: str, *, action: Action = Action.VIEW) -> Model:
-    """A model the actor may do `action` on. Raises NotFound or Forbidden."""
-    model = models_visible_to(actor).filter(name=name).first()
+def model_for(actor: Actor, name: str, *, action: Action = Action.VIEW, gone: bool = False) -> Model:
+    """A model the actor may do `action` on, with `gone` also one that was deleted in MLflow. Raises NotFound or
+    Forbidden.
+    """
+    model = models_visible_to(actor, gone=gone).filter(name=name).first()
     if model is None:
         raise NotFound(f"There is no model {name[:100]}.")
     _require(actor, action, [model.scope])
@@ -57,13 +63,30 @@ def _require(actor: Actor, action: Action, scopes: list[str]) -> None:
         actor.require(action, scopes)
 
 
+def people_of_model(model: Model) -> int:
+    """How many people hold a role for this model alone, by its name (reads the database)."""
+    return RoleBinding.objects.filter(scope=model.scope).values("user").distinct().count()
+
+
+def missing_models(actor: Actor) -> QuerySet[Model]:
+    """The models that were deleted in MLflow and still have endpoints that serve."""
+    gone = models_visible_to(actor, gone=True).exclude(deleted_at=None)
+    return gone.filter(endpoints__retired_at=None, endpoints__isnull=False).distinct()
+
+
 def version_for(
-    actor: Actor, name: str, number: int | str, *, row: int | None = None, action: Action = Action.VIEW
+    actor: Actor,
+    name: str,
+    number: int | str,
+    *,
+    row: int | None = None,
+    action: Action = Action.VIEW,
+    gone: bool = False,
 ) -> Version:
     """A version of a model the actor may do `action` on: the one that has the number now, or one that had it before, by
-    its `row`. Raises NotFound or Forbidden.
+    its `row`; with `gone` also of a model that was deleted in MLflow. Raises NotFound or Forbidden.
     """
-    model = model_for(actor, name, action=action)
+    model = model_for(actor, name, action=action, gone=gone)
     wanted = whole_number(str(number))
     known = model.versions.select_related("model")
     rows = known.filter(superseded_at=None) if row is None else known.filter(pk=row)

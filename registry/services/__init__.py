@@ -8,6 +8,7 @@ from registry.services.aliases import (
     alias_want,
     finding_resolve,
 )
+from registry.services.declared_renames import rename_declare
 from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
 from registry.services.models import model_edit
@@ -42,6 +43,7 @@ __all__ = [
     "proposal_confirm",
     "proposal_refuse",
     "proposal_withdraw",
+    "rename_declare",
     "sync_from_backend",
     "version_digested",
     "version_ways_seen",
