@@ -7,6 +7,6 @@ class RegistryConfig(AppConfig):
     def ready(self) -> None:
         # Models can be imported from here on only.
         from mlorch_site.accounts import consequences
-        from registry.approvals import electorate  # as above
+        from registry.approvals import electorate  # models too
 
         consequences.register(electorate.unmeetable_rules)

@@ -27,9 +27,7 @@ def rename_declare(*, actor: Actor, missing: Model, found: Model, expects: str, 
     changed since or they cannot be one.
     """
     lease_break()  # a look of the mirror that is under way would write what it read before
-    rows = {
-        row.pk: row for row in Model.objects.select_for_update().filter(pk__in=[missing.pk, found.pk]).order_by("pk")
-    }
+    rows = Model.objects.select_for_update().order_by("pk").in_bulk([missing.pk, found.pk])
     if len(rows) != 2:
         raise Conflict("One of the two models is gone meanwhile; look again.", code="changed_meanwhile")
     missing, found = rows[missing.pk], rows[found.pk]

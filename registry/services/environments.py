@@ -25,6 +25,7 @@ COUNT_MAX = 10
 STRATEGIES = ("canary", "shadow", "blue_green", "immediate")
 GUARDRAIL_KEYS = {"error_rate": {"metric", "margin"}, "latency_over_slo": {"metric", "margin", "slo_ms"}}
 NUMBERS = {"max_first_weight_pct": (1, 100, 100), "approval_days": (1, 365, 30), "judge_deadline_s": (10, 604_800, 900)}
+SWITCHES = ("protected", "guardrails_required", "refuse_taken_back")
 POLICY_FIELDS = (
     "protected",
     "approval_rules",
@@ -173,6 +174,9 @@ def check_policy(values: dict[str, Any]) -> None:
         problems["allowed_strategies"] = problem
     if values.get("sandbox_level_min", "none") not in LEVELS:
         problems["sandbox_level_min"] = f"one of {', '.join(LEVELS)}"
+    for field in SWITCHES:
+        if not isinstance(values.get(field, False), bool):
+            problems[field] = "true or false"
     for field, (least, most, usual) in NUMBERS.items():
         value = values.get(field, usual)
         if type(value) is not int or not least <= value <= most:

@@ -50,6 +50,7 @@ def test_revise__writes_the_next_revision_and_keeps_the_rest(environment, people
         ("approval_days", 0),
         ("judge_deadline_s", None),
         ("sandbox_level_min", "some"),
+        ("protected", "no"),
         ("colour", "red"),
     ],
 )
