@@ -19,7 +19,7 @@ from registry.approvals.electorate import rules_warning
 from registry.models import Environment, Policy, PolicyProposal
 from registry.policy_comparison import PolicyDifference, compare_policies
 from registry.protection import loosens
-from registry.selectors import following_policy, newest_policy, open_proposal
+from registry.selectors import following_policy, newest_policy, open_proposal, why_not_propose
 from registry.services.environments import (
     POLICY_FIELDS,
     RevisedMeanwhile,
@@ -94,6 +94,8 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         if given["approval_rules"] != before["approval_rules"]:
             check_reviewers(newest.environment, given["approval_rules"])
         self.loosened = loosens(before, given)
+        if self.loosened and (waiting := open_proposal(newest.environment)):
+            raise ValidationError(why_not_propose(waiting))
         if self.loosened and not given["note"].strip():
             raise ValidationError(
                 {"note": f"{' '.join(self.loosened)} Say why, for the administrator who has to confirm it."}
@@ -111,7 +113,8 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         )
         # What was written stays in the form; sent once more, it is a change of the revision that is shown now.
         self.data = {**self.data.dict(), BASED_ON: str(newest.revision)}  # type: ignore[attr-defined]
-        return ValidationError(RevisedMeanwhile(base.revision, newest).message, code="revised_meanwhile")
+        said_on = self.cleaned_data[BASED_ON]
+        return ValidationError(RevisedMeanwhile(said_on, newest).message, code="revised_meanwhile")
 
 
 class ByPolicyEditors:

@@ -149,6 +149,14 @@ def open_proposal(environment: Environment) -> PolicyProposal | None:
     return waiting.select_related("environment", "base", "proposer").first()
 
 
+def why_not_propose(waiting: PolicyProposal) -> str:
+    """Why nothing else is proposed for an environment while one proposal is open."""
+    return (
+        f"{waiting.proposer.username} has proposed a change of the policy of {waiting.environment} already; it has to "
+        "be confirmed, refused or withdrawn first."
+    )
+
+
 def proposal_for(actor: Actor, environment: str, pk: UUID) -> PolicyProposal:
     """A proposal about an environment that the actor may change the policy of. Raises NotFound or Forbidden."""
     place = environment_for(actor, environment, action=Action.POLICY_EDIT)

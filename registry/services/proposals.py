@@ -9,7 +9,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from registry.lifecycle import ProposalStatus
 from registry.models import Environment, Policy, PolicyProposal
-from registry.selectors import why_cannot_confirm, why_cannot_withdraw
+from registry.selectors import open_proposal, why_cannot_confirm, why_cannot_withdraw, why_not_propose
 from registry.services.environments import policy_change, revision_write
 from registry.services.proposal_moves import proposal_move, proposal_tell
 
@@ -31,12 +31,8 @@ def policy_propose(
         raise Invalid("This takes no protection off, so it needs no second administrator: save it.")
     if actor.user is None:
         raise Forbidden("Only a person can propose.")
-    if waiting := environment.proposals.filter(status=ProposalStatus.OPEN).select_related("proposer").first():
-        raise Conflict(
-            f"{waiting.proposer.username} has proposed a change of the policy of {environment} already; it has to be "
-            "confirmed, refused or withdrawn first.",
-            code="proposal_open",
-        )
+    if waiting := open_proposal(environment):
+        raise Conflict(why_not_propose(waiting), code="proposal_open")
     proposal = PolicyProposal.objects.create(
         environment=change.environment,
         base=change.base,

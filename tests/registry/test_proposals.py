@@ -1,8 +1,10 @@
 """What takes protection off is proposed by one administrator and comes into force by another one, or not at all."""
 
 import json
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.urls import reverse
 
 from mlorch_site.accounts.roles import Role
@@ -199,6 +201,16 @@ def test_admin__last_rule_removed__waits_for_a_second_administrator(production, 
     assert "waits for another administrator" in ada.get(where).content.decode()
 
 
+def test_admin__second_proposal__is_refused_and_the_input_is_kept(production, people, bob):
+    propose(people, production)
+    where = reverse("admin:registry_policy_change", args=[current_policy(production).pk])
+    answer = signed_in("bob").post(where, form(production, note="my own words"))
+    page = answer.content.decode()
+    assert "ada has proposed a change of the policy of production already" in page
+    assert "my own words" in page
+    assert PolicyProposal.objects.count() == 1
+
+
 def decide(browser, how, **more):
     proposal = PolicyProposal.objects.get()
     where = reverse("proposal-decide", args=["production", proposal.pk])
@@ -250,3 +262,13 @@ def test_rest__policy__says_whether_it_is_protected(production, people):
     [row] = signed_in("vik").get("/api/v1/policies").json()["results"]
     assert row["protected"] is True
     assert json.dumps(row)
+
+
+@pytest.mark.parametrize(
+    ("name", "aliases", "is_protected"), [("production", False, True), ("live", True, True), ("staging", False, False)]
+)
+def test_upgrade__environments_with_real_traffic__are_protected(people, name, aliases, is_protected):
+    environment = environment_create(actor=ENGINE, name=name, position=0, aliases=aliases)
+    policy_revise(actor=ENGINE, environment=environment, approval_days=7)
+    import_module("registry.migrations.0006_protected_policies").protect(apps, None)
+    assert set(environment.policies.values_list("protected", flat=True)) == {is_protected}
