@@ -44,6 +44,8 @@ def test_production__last_approval_rule_removed__waits_for_another_administrator
     expect(page).to_have_url(re.compile("/environments/production/$"))
     expect(page.get_by_text("Waits for a second administrator")).to_be_visible()
     expect(page.get_by_role("button", name="Confirm the change")).to_be_disabled()
+    page.set_viewport_size({"width": 360, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.get_by_role("button", name="Withdraw").click()
     expect(page.get_by_text("The proposal is withdrawn")).to_be_visible()
     expect(page.get_by_role("heading", name="Policy in force: revision 1")).to_be_visible()
