@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.views import approvals, endpoints, overview, releases, system
+from deployments.views import approvals, endpoints, overview, releases, renames, system
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -23,6 +23,7 @@ urlpatterns = [
     path("endpoints/<str:environment>/<str:name>/restore/", endpoints.endpoint_restore, name="endpoint-restore"),
     path("endpoints/<str:environment>/<str:name>/serving/", endpoints.endpoint_serving, name="endpoint-serving"),
     path("endpoints/<str:environment>/<str:name>/try/", endpoints.endpoint_try, name="endpoint-try"),
+    path("models/<str:name>/is/<str:other>/", renames.model_rename, name="model-rename"),
     path("system/", system.system, name="system"),
     path("gateways/", system.gateways, name="gateways"),
 ]

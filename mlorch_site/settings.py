@@ -182,6 +182,8 @@ CELERY_BEAT_SCHEDULE = {
     "registry-tick": {"task": "registry.tick", "schedule": 2.0, "options": {"expires": 3}},
     "monitoring-rollup": {"task": "monitoring.rollup", "schedule": 30.0, "options": {"expires": 30}},
     "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 5.0, "options": {"expires": 5}},
+    "audit-verify": {"task": "audit.verify", "schedule": 5.0, "options": {"expires": 5}},
+    "audit-tell-refusals": {"task": "audit.tell_refusals", "schedule": 30.0, "options": {"expires": 30}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
 # Asked before a task is sent, each a cheap read; a task without one is always sent.
@@ -192,6 +194,8 @@ CELERY_BEAT_QUESTIONS = {
     "registry.tick": "registry.tasks.tick_is_due",
     "monitoring.rollup": "monitoring.services.has_windows_to_roll_up",
     "audit.checkpoint": "mlorch_site.audit.checkpointing.is_due",
+    "audit.verify": "mlorch_site.audit.verification_runs.is_waiting",
+    "audit.tell_refusals": "mlorch_site.audit.refusal_counts.is_waiting",
 }
 CELERY_BEAT_LAST_ACT = "mlorch_site.audit.checkpointing.checkpoint_or_log"  # when the house is closed in order
 

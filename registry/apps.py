@@ -3,3 +3,10 @@ from django.apps import AppConfig
 
 class RegistryConfig(AppConfig):
     name = "registry"
+
+    def ready(self) -> None:
+        # Models can be imported from here on only.
+        from mlorch_site.accounts import consequences
+        from registry.approvals import electorate  # models too
+
+        consequences.register(electorate.unmeetable_rules)

@@ -1,7 +1,7 @@
 """How the audit record names what the registry holds."""
 
 from mlorch_site.audit.services import Subject
-from registry.models import ApprovalRequest, Environment, Finding, Model, Policy, Version
+from registry.models import ApprovalRequest, Environment, Finding, Model, Policy, PolicyProposal, Version
 
 
 def of_model(model: Model) -> Subject:
@@ -18,6 +18,10 @@ def of_environment(environment: Environment) -> Subject:
 
 def of_policy(policy: Policy) -> Subject:
     return Subject("policy", str(policy.pk), str(policy), (policy.environment.scope,))
+
+
+def of_proposal(proposal: PolicyProposal) -> Subject:
+    return Subject("proposal", str(proposal.pk), str(proposal), (proposal.environment.scope,))
 
 
 def of_approval(request: ApprovalRequest) -> Subject:

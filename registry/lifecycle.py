@@ -27,6 +27,16 @@ class ApprovalStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class ProposalStatus(StrEnum):
+    """Where a change stands that takes protection off an environment and needs a second administrator."""
+
+    OPEN = "open"
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    STALE = "stale"  # another revision came into force first
+
+
 class DecisionKind(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
@@ -62,4 +72,12 @@ APPROVAL_MOVES: dict[ApprovalStatus, frozenset[ApprovalStatus]] = {
     ApprovalStatus.EXPIRED: frozenset(),
     ApprovalStatus.VOID: frozenset(),
     ApprovalStatus.WITHDRAWN: frozenset(),
+}
+
+PROPOSAL_MOVES: dict[ProposalStatus, frozenset[ProposalStatus]] = {
+    ProposalStatus.OPEN: frozenset(set(ProposalStatus) - {ProposalStatus.OPEN}),
+    ProposalStatus.CONFIRMED: frozenset(),
+    ProposalStatus.REFUSED: frozenset(),
+    ProposalStatus.WITHDRAWN: frozenset(),
+    ProposalStatus.STALE: frozenset(),
 }

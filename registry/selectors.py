@@ -4,27 +4,33 @@ Those that take an actor are the only way a surface gets a row; hidden and missi
 """
 
 from collections.abc import Iterable
+from uuid import UUID
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from dataplane.wire.sandbox import LEVELS, SandboxLevel
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
-from registry.lifecycle import VersionStatus
-from registry.models import ArtifactSet, BackendState, Environment, Finding, Model, Policy, Version
+from registry.lifecycle import ProposalStatus, VersionStatus
+from registry.models import ArtifactSet, BackendState, Environment, Finding, Model, Policy, PolicyProposal, Version
 
 MODEL_PREFIX = "model:"
 ENVIRONMENT_PREFIX = "environment:"
 
 
-def models_visible_to(actor: Actor) -> QuerySet[Model]:
-    """The models an actor may see: all with a binding everywhere or for an environment, else those it is bound to."""
+def models_visible_to(actor: Actor, *, gone: bool = False) -> QuerySet[Model]:
+    """The models an actor may see: all with a binding everywhere or for an environment, else those it is bound to.
+
+    Those that were deleted in MLflow are left out unless `gone`.
+    """
     scopes = actor.visible_scopes()
-    models = Model.objects.filter(deleted_at=None)
+    models = Model.objects.all() if gone else Model.objects.filter(deleted_at=None)
     if scopes is None or any(scope.startswith(ENVIRONMENT_PREFIX) for scope in scopes):
         return models
     names = [scope.removeprefix(MODEL_PREFIX) for scope in scopes if scope.startswith(MODEL_PREFIX)]
@@ -40,9 +46,11 @@ def environments_visible_to(actor: Actor) -> QuerySet[Environment]:
     return Environment.objects.filter(name__in=names)
 
 
-def model_for(actor: Actor, name: str, *, action: Action = Action.VIEW) -> Model:
-    """A model the actor may do `action` on. Raises NotFound or Forbidden."""
-    model = models_visible_to(actor).filter(name=name).first()
+def model_for(actor: Actor, name: str, *, action: Action = Action.VIEW, gone: bool = False) -> Model:
+    """A model the actor may do `action` on, with `gone` also one that was deleted in MLflow. Raises NotFound or
+    Forbidden.
+    """
+    model = models_visible_to(actor, gone=gone).filter(name=name).first()
     if model is None:
         raise NotFound(f"There is no model {name[:100]}.")
     _require(actor, action, [model.scope])
@@ -55,13 +63,30 @@ def _require(actor: Actor, action: Action, scopes: list[str]) -> None:
         actor.require(action, scopes)
 
 
+def people_of_model(model: Model) -> int:
+    """How many people hold a role for this model alone, by its name (reads the database)."""
+    return RoleBinding.objects.filter(scope=model.scope).values("user").distinct().count()
+
+
+def missing_models(actor: Actor) -> QuerySet[Model]:
+    """The models that were deleted in MLflow and still have endpoints that serve."""
+    gone = models_visible_to(actor, gone=True).exclude(deleted_at=None)
+    return gone.filter(endpoints__retired_at=None, endpoints__isnull=False).distinct()
+
+
 def version_for(
-    actor: Actor, name: str, number: int | str, *, row: int | None = None, action: Action = Action.VIEW
+    actor: Actor,
+    name: str,
+    number: int | str,
+    *,
+    row: int | None = None,
+    action: Action = Action.VIEW,
+    gone: bool = False,
 ) -> Version:
     """A version of a model the actor may do `action` on: the one that has the number now, or one that had it before, by
-    its `row`. Raises NotFound or Forbidden.
+    its `row`; with `gone` also of a model that was deleted in MLflow. Raises NotFound or Forbidden.
     """
-    model = model_for(actor, name, action=action)
+    model = model_for(actor, name, action=action, gone=gone)
     wanted = whole_number(str(number))
     known = model.versions.select_related("model")
     rows = known.filter(superseded_at=None) if row is None else known.filter(pk=row)
@@ -94,6 +119,72 @@ def current_policy(environment: Environment) -> Policy:
     if policy is None:
         raise NotFound(f"{environment.name} has no policy; an administrator has to write one.")
     return policy
+
+
+def environments_with_policy(environments: QuerySet[Environment]) -> QuerySet[Environment]:
+    """The environments with `revision`, whether they are `protected`, and whether a proposal `waits`."""
+    newest = Policy.objects.filter(environment=OuterRef("pk")).order_by("-revision")
+    waiting = PolicyProposal.objects.filter(environment=OuterRef("pk"), status=ProposalStatus.OPEN)
+    return environments.annotate(
+        revision=Subquery(newest.values("revision")[:1]),
+        protected=Subquery(newest.values("protected")[:1]),
+        waits=Exists(waiting),
+    )
+
+
+def newest_policy(environment: Environment) -> Policy:
+    """The revision in force of an environment that has one (reads the database)."""
+    return environment.policies.select_related("environment", "created_by").order_by("-revision")[0]
+
+
+def following_policy(policy: Policy) -> Policy | None:
+    """The revision that followed, None for the one in force (reads the database)."""
+    later = Policy.objects.select_related("created_by").filter(environment=policy.environment_id)
+    return later.filter(revision__gt=policy.revision).order_by("revision").first()
+
+
+def open_proposal(environment: Environment) -> PolicyProposal | None:
+    """The change that waits for a second administrator (reads the database)."""
+    waiting = environment.proposals.filter(status=ProposalStatus.OPEN)
+    return waiting.select_related("environment", "base", "proposer").first()
+
+
+def why_not_propose(waiting: PolicyProposal) -> str:
+    """Why nothing else is proposed for an environment while one proposal is open."""
+    return (
+        f"{waiting.proposer.username} has proposed a change of the policy of {waiting.environment} already; it has to "
+        "be confirmed, refused or withdrawn first."
+    )
+
+
+def proposal_for(actor: Actor, environment: str, pk: UUID) -> PolicyProposal:
+    """A proposal about an environment that the actor may change the policy of. Raises NotFound or Forbidden."""
+    place = environment_for(actor, environment, action=Action.POLICY_EDIT)
+    proposal = place.proposals.select_related("environment", "base", "proposer").filter(pk=pk).first()
+    if proposal is None:
+        raise NotFound("There is no such proposal.")
+    return proposal
+
+
+def why_cannot_confirm(actor: Actor, proposal: PolicyProposal, *, refusing: bool = False) -> str:
+    """Why this actor cannot confirm an open proposal (or refuse it), empty when it can (reads the proposer's roles)."""
+    scopes = [proposal.environment.scope]
+    if reason := actor.why_not(Action.POLICY_EDIT, scopes):
+        return reason
+    if actor.user is None:
+        return "Only a person can decide."
+    if actor.user.pk == proposal.proposer_id:
+        return "You proposed this, so another administrator has to decide."
+    if not refusing and not actor_for_user(proposal.proposer).may(Action.POLICY_EDIT, scopes):
+        return f"{proposal.proposer.username}, who proposed this, may not change policies any more; refuse it."
+    return ""
+
+
+def why_cannot_withdraw(actor: Actor, proposal: PolicyProposal) -> str:
+    """Why this actor cannot take an open proposal back, empty when it can."""
+    if actor.only_reads or actor.user is None or actor.user.pk != proposal.proposer_id:
+        return f"{proposal.proposer.username} proposed this, so nobody else takes it back."
+    return ""
 
 
 def backend_state() -> BackendState:

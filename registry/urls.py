@@ -2,9 +2,12 @@
 
 from django.urls import path
 
-from registry.views import models
+from registry.views import environments, models
 
 urlpatterns = [
+    path("environments/", environments.environments, name="environments"),
+    path("environments/<str:name>/", environments.environment, name="environment"),
+    path("environments/<str:name>/proposals/<uuid:pk>/", environments.proposal_decide, name="proposal-decide"),
     path("models/", models.models, name="models"),
     path("models/<str:name>/", models.model, name="model"),
     path("models/<str:name>/edit/", models.model_edit, name="model-edit"),

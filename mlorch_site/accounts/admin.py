@@ -14,6 +14,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.consequences import consequences
 from mlorch_site.accounts.models import RoleBinding, User
 from mlorch_site.accounts.roles import Action, Role
 from mlorch_site.accounts.selectors import actor_of
@@ -141,6 +142,11 @@ class PersonAdmin(ByPeopleManagers, admin.ModelAdmin):  # type: ignore[type-arg]
                 )
         except DomainError as error:
             messages.error(request, error.message)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        for sentence in consequences():
+            messages.warning(request, sentence)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Bind and unbind by services; a changed row is the old one taken and the new one given."""

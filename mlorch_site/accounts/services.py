@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.consequences import consequences
 from mlorch_site.accounts.models import THEMES, ApiToken, RoleBinding, User
 from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
 from mlorch_site.accounts.selectors import token_digest
@@ -47,6 +48,7 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
     user = User.objects.select_for_update().get(pk=user.pk)
     if actor.user == user and not (active and staff):
         raise Invalid("You cannot switch yourself off; another administrator can.", details={"is_active": "yourself"})
+    did_not_work = consequences()
     first, _, last = full_name.strip().partition(" ")
     before = {"full_name": user.get_full_name(), "active": user.is_active, "staff": user.is_staff}
     user.first_name, user.last_name, user.is_active, user.is_staff = first, last, active, staff
@@ -56,7 +58,8 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
     after = {"full_name": user.get_full_name(), "active": active, "staff": staff}
     changed = {name: value for name, value in after.items() if before[name] != value}
     if changed or password:
-        audit_record(actor, "person.edited", user_subject(user), data={**changed, "password": bool(password)})
+        data = {**changed, "password": bool(password), **_since(did_not_work)}
+        audit_record(actor, "person.edited", user_subject(user), data=data)
     return user
 
 
@@ -85,11 +88,21 @@ def role_bind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE) 
 
 @transaction.atomic
 def role_unbind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE) -> None:
-    """Take a role in `scope` from `user`. Taking what is not there is harmless."""
+    """Take a role in `scope` from `user`; the record says what does not work any more. Taking what is not there is
+    harmless.
+    """
     actor.require(Action.PEOPLE_MANAGE)
+    before = consequences()
     removed, _ = RoleBinding.objects.filter(user=user, role=role.value, scope=scope).delete()
     if removed:
-        audit_record(actor, "role.unbound", user_subject(user), data={"role": role.value, "scope": scope})
+        data = {"role": role.value, "scope": scope, **_since(before)}
+        audit_record(actor, "role.unbound", user_subject(user), data=data)
+
+
+def _since(before: list[str]) -> dict[str, list[str]]:
+    """What does not work any more and did before, for the record."""
+    found = [sentence for sentence in consequences() if sentence not in before]
+    return {"consequences": found} if found else {}
 
 
 @transaction.atomic

@@ -13,11 +13,12 @@ from mlorch_site.accounts.models import ApiToken
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.accounts.services import token_create, token_revoke
+from mlorch_site.api.idempotency import idempotent
 from mlorch_site.audit.chain import CONTENT_FIELDS
 from mlorch_site.audit.filters import AuditFilter
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.audit.selectors import audit_visible_to
-from mlorch_site.audit.verification import verify
+from mlorch_site.audit.verification_runs import run_told, verification_ask, verification_run
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
@@ -86,14 +87,20 @@ class AuditList(generics.ListAPIView[AuditRecord]):
 
 
 class AuditVerify(APIView):
-    """Walk the whole chain, and hold it against the signed checkpoints."""
+    """The verification of the whole chain against the signed checkpoints, which all share."""
 
     permission = Action.AUDIT_VIEW
 
     @extend_schema(responses={200: dict})
     def get(self, request: Request) -> Response:
-        result = verify()
-        said = {"holds": result.holds, "checked": result.checked, "head": result.head, "problem": result.problem}
-        newest = result.newest
-        checkpoint = {"size": newest.size, "root": newest.root, "at": newest.at, "key": newest.key} if newest else None
-        return Response({**said, "root": result.root, "checkpoint": checkpoint, "note": result.note})
+        """How far it has come, and what the last one found."""
+        return Response(run_told(verification_run()))
+
+    @extend_schema(request=None, responses={202: dict})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Ask for one; while one is under way, that is the one. 429 too soon after the last, unless by an
+        administrator.
+        """
+        run = verification_ask(actor=actor_of(request._request))
+        return Response(run_told(run), status=status.HTTP_202_ACCEPTED)

@@ -63,3 +63,48 @@ class AuditScope(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.record_id} in {self.scope}"
+
+
+class RefusalCount(models.Model):
+    """What somebody is refused again and again: when it was recorded last, and how often it came since then.
+
+    `key` is a hash over who, from where and why; `path` is that of the newest attempt.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    actor_kind = models.CharField(max_length=12)
+    actor = models.CharField(max_length=150)
+    address = models.CharField(max_length=64, blank=True)
+    route = models.CharField(max_length=64)
+    path = models.CharField(max_length=300)
+    reason = models.CharField(max_length=300)
+    noted_at = models.DateTimeField(db_index=True)
+    unnoted = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["actor_kind", "actor"], name="refusals_of_actor")]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.address}: {self.unnoted}"
+
+
+class VerificationRun(models.Model):
+    """The one verification of the whole record that all people share: whether one is wanted, how far it has come, and
+    what the last one found. One row.
+
+    `result` has the keys `holds`, `checked`, `head`, `problem`, `root`, `checkpoint`, `note`; empty before the first.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    is_wanted = models.BooleanField(default=False)
+    asked_at = models.DateTimeField(null=True)
+    asked_by = models.CharField(max_length=150, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    epoch = models.PositiveIntegerField(default=0)
+    checked = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True)
+    result = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"verification, {self.checked} of {self.total}" if self.is_wanted else "no verification under way"

@@ -76,13 +76,16 @@ def export_note(*, actor: Actor) -> None:
     audit_record(actor, "audit.exported", Subject("audit", "log", "audit log"))
 
 
-def refusal_note(*, actor: Actor, route: str, path: str, reason: str) -> None:
-    """Record what a person was refused, and not more of it a minute than a person does by hand."""
+def refusal_note(
+    *, actor: Actor, route: str, path: str, reason: str, data: dict[str, Any] | None = None
+) -> AuditRecord | None:
+    """Record what an actor was refused, and not more of it a minute than a person does by hand: None beyond that."""
     since = clock.now() - timedelta(minutes=1)
     lately = AuditRecord.objects.filter(actor=actor.name, action="act.refused", at__gte=since)
-    if lately.count() < REFUSALS_NOTED_PER_MINUTE:
-        with transaction.atomic():
-            audit_record(actor, "act.refused", Subject("route", route[:64], path), reason=reason)
+    if lately.count() >= REFUSALS_NOTED_PER_MINUTE:
+        return None
+    with transaction.atomic():
+        return audit_record(actor, "act.refused", Subject("route", route[:64], path), reason=reason, data=data)
 
 
 def page_read(*, actor: Actor, route: str, path: str) -> None:

@@ -1,5 +1,6 @@
 """Whether the record holds: the chain from its first record on, against what was signed outside the database."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from mlorch_site.audit.chain import Walk, format_time
 from mlorch_site.audit.checkpointing import checkpoint_file
 from mlorch_site.audit.checkpoints import Checkpoint, CheckpointFile, Witness
 from mlorch_site.audit.models import AuditHead, AuditRecord
-from mlorch_site.audit.records import stored_records
+from mlorch_site.audit.records import StoredRecord, stored_records
 from mlorch_site.audit.signing import trusted_keys
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unavailable
@@ -44,9 +45,11 @@ def _files() -> list[CheckpointFile]:
     return [checkpoint_file(), *copy]
 
 
-def verify() -> Verification:
+def verify(records: Iterable[StoredRecord] | None = None) -> Verification:
     """Walk the chain from its first record; name the first record that was edited, deleted, reordered or forked, and
     what the checkpoints know of that is gone or was rewritten.
+
+    `records` are all that are stored, for whoever wants to watch them go by.
     """
     try:
         keys = trusted_keys()
@@ -55,7 +58,7 @@ def verify() -> Verification:
     said = [file.read(keys) for file in _files()]
     signed = {checkpoint.size: checkpoint for witness in said for checkpoint in witness.checkpoints}
     walk = Walk()
-    problem = walk.through(stored_records(), {size: checkpoint.root for size, checkpoint in signed.items()})
+    problem = walk.through(records or stored_records(), {size: checkpoint.root for size, checkpoint in signed.items()})
     newest = signed[max(signed)] if signed else None
     problem = problem or _against_checkpoints(walk.count, said, newest) or _against_head(walk, said)
     note = "" if newest or problem or not walk.count else NO_CHECKPOINT

@@ -14,6 +14,7 @@ FORWARDED = (
     "HTTP_FORWARDED",
 )
 HOPS_MAX = 20
+ADDRESS_MAX_CHARS = 64
 UNIX = "unix"  # in the setting: whoever connects over a unix socket
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -61,6 +62,15 @@ def believe_only(trusted: tuple[str, ...], meta: MutableMapping[str, Any]) -> No
         meta["REMOTE_ADDR"] = str(address)
         if not _is_trusted(str(address), trusted):
             break
+
+
+def peer_of_socket(trusted: tuple[str, ...], scope: MutableMapping[str, Any]) -> str:
+    """The client's address of a websocket, believed as that of a request."""
+    client = scope.get("client") or ("",)
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    meta = {"REMOTE_ADDR": str(client[0] or ""), FORWARDED_FOR: forwarded.decode("latin-1")}
+    believe_only(trusted, meta)
+    return str(meta["REMOTE_ADDR"])[:ADDRESS_MAX_CHARS]
 
 
 def network_of(address: str) -> str:

@@ -11,15 +11,22 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.conf import settings
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import User
 from mlorch_site.accounts.selectors import actor_for_user, user_of_session
 from mlorch_site.live import topics as topic_rules
 from mlorch_site.live.outbox import group_of
+from mlorch_site.live.refused_sockets import refused_socket_note
 from mlorch_site.live.rights import CLOSE_TOO_MANY, CLOSE_UNAUTHENTICATED, rights_watch
 from mlorch_site.live.selectors import events_after, missed_since, newest_sequence
 from mlorch_site.live.shared import read_once
 
 CLOSE_FORBIDDEN = 4403
 CLOSE_MALFORMED = 4400
+WHY = {
+    CLOSE_UNAUTHENTICATED: "Nobody is signed in.",
+    CLOSE_FORBIDDEN: "This person may not listen to what was asked for.",
+    CLOSE_TOO_MANY: "This person has as many connections open as one may have.",
+}
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
@@ -31,7 +38,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
 
     topics: list[str]
     sequence: int
-    person = 0  # whose it is, once that is known
+    user: User | None = None  # whose it is, once that is known
+    person = 0
 
     async def connect(self) -> None:
         query = parse_qs(self.scope["query_string"].decode(errors="replace"))
@@ -41,11 +49,12 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         except ValueError:
             await self.refuse(CLOSE_MALFORMED)
             return
-        if refusal := await database_sync_to_async(self.refusal)():
+        refusal = await database_sync_to_async(self.refusal)()
+        if not refusal and rights_watch().count_of(self.person) >= settings.SOCKETS_PER_PERSON:
+            refusal = CLOSE_TOO_MANY
+        if refusal:
+            await database_sync_to_async(self.note)(WHY[refusal])
             await self.refuse(refusal)
-            return
-        if rights_watch().count_of(self.person) >= settings.SOCKETS_PER_PERSON:
-            await self.refuse(CLOSE_TOO_MANY)
             return
         rights_watch().join(self)
         for topic in self.topics:
@@ -65,6 +74,10 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         await self.accept()
         await self.close(code)
 
+    def note(self, reason: str) -> None:
+        """Record that this connection is refused."""
+        refused_socket_note(self.scope, user=self.user, reason=reason)
+
     @property
     def session_key(self) -> str:
         return self.scope["session"].session_key or ""
@@ -74,7 +87,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         user = user_of_session(self.session_key)
         if user is None:
             return CLOSE_UNAUTHENTICATED
-        self.person = user.pk
+        self.user, self.person = user, user.pk
         actor: Actor = actor_for_user(user)
         return 0 if all(topic_rules.may_join(actor, topic) for topic in self.topics) else CLOSE_FORBIDDEN
 

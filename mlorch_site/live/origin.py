@@ -4,11 +4,16 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from channels.db import database_sync_to_async
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.http.request import validate_host
 from django.utils.encoding import force_str
 from django.utils.http import is_same_domain
+
+from mlorch_site.live.refused_sockets import refused_socket_note
+
+NOT_OURS = "The page that asks is not one of this site's, or does not say which it is."
 
 type_Scope = MutableMapping[str, Any]
 type_Application = Callable[[type_Scope, Any, Any], Awaitable[Any]]
@@ -21,8 +26,10 @@ class SameOrigin:
         self._application = application
 
     async def __call__(self, scope: type_Scope, receive: Any, send: Any) -> Any:
-        application = self._application if is_of_ours(scope["headers"]) else WebsocketDenier()
-        return await application(scope, receive, send)
+        if is_of_ours(scope["headers"]):
+            return await self._application(scope, receive, send)
+        await database_sync_to_async(refused_socket_note)(scope, user=None, reason=NOT_OURS)
+        return await WebsocketDenier()(scope, receive, send)
 
 
 def _is_trusted(parts: SplitResult, trusted: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from registry.models import Environment, Model, Policy, Version
+from registry.rename_candidates import RenameCandidate, RenameEffect
 
 ORIGIN = (
     "params",
@@ -28,6 +29,41 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
 
     def get_aliases(self, model: Model) -> dict[str, int]:
         return {alias.name: alias.version_number for alias in model.aliases.all()}
+
+
+class RenameCandidateSerializer(serializers.Serializer[Any]):
+    """A model that a missing one may be, and what saying so changes."""
+
+    model = serializers.CharField()
+    reasons = serializers.ListField(child=serializers.CharField())
+    why_not = serializers.CharField()
+    arriving = serializers.ListField(child=serializers.IntegerField())
+    superseded = serializers.ListField(child=serializers.IntegerField())
+    absent = serializers.ListField(child=serializers.IntegerField())
+    rewritten_aliases = serializers.DictField(child=serializers.IntegerField())
+    expects = serializers.CharField()
+
+
+def rename_told(candidate: RenameCandidate, effect: RenameEffect) -> dict[str, Any]:
+    """A candidate as `RenameCandidateSerializer` describes it."""
+    return {
+        "model": candidate.model.name,
+        "reasons": candidate.reasons,
+        "why_not": candidate.why_not,
+        "arriving": effect.arriving,
+        "superseded": effect.superseded,
+        "absent": effect.absent,
+        "rewritten_aliases": effect.aliases,
+        "expects": effect.expects,
+    }
+
+
+class RenameDeclarationSerializer(serializers.Serializer[Any]):
+    """The body of `POST /models/{name}/renames`."""
+
+    model = serializers.CharField(max_length=256)
+    expects = serializers.CharField(max_length=80)
+    reason = serializers.CharField(max_length=300)
 
 
 class VersionSerializer(serializers.ModelSerializer[Version]):
@@ -80,6 +116,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
         fields = [
             "environment",
             "revision",
+            "protected",
             "approval_rules",
             "approval_days",
             "gates",

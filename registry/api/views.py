@@ -1,14 +1,30 @@
-"""REST resources of the registry: read only, because MLflow owns what they show and the admin writes policy."""
+"""REST resources of the registry: MLflow owns what they show and the admin writes policy, so nearly all only read."""
 
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
 from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
-from registry.api.serializers import EnvironmentSerializer, ModelSerializer, PolicySerializer, VersionSerializer
+from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.errors import Conflict
+from registry.api.serializers import (
+    EnvironmentSerializer,
+    ModelSerializer,
+    PolicySerializer,
+    RenameCandidateSerializer,
+    RenameDeclarationSerializer,
+    VersionSerializer,
+    rename_told,
+)
 from registry.filters import ModelFilter
 from registry.models import Environment, Model, Policy, Version
+from registry.rename_candidates import rename_candidates, rename_effect
 from registry.selectors import environments_visible_to, model_for, models_visible_to, version_for
+from registry.services import rename_declare
 
 
 class ModelList(generics.ListAPIView[Model]):
@@ -31,6 +47,37 @@ class ModelDetail(generics.RetrieveAPIView[Model]):
 
     def get_object(self) -> Model:
         return model_for(actor_of(self.request._request), self.kwargs["name"])
+
+
+class ModelRenames(APIView):
+    """A model that was deleted in MLflow: which models it may be, and the act that says so."""
+
+    permission = {"GET": Action.VIEW, "POST": Action.MODEL_EDIT}
+
+    @extend_schema(responses={200: RenameCandidateSerializer(many=True)})
+    def get(self, request: Request, name: str) -> Response:
+        """The candidates, likeliest first, each with its reasons and what it would change."""
+        actor = actor_of(request._request)
+        missing = model_for(actor, name, gone=True)
+        if missing.deleted_at is None:
+            raise Conflict(f"{missing} is in MLflow, so it was not renamed.")
+        rows = [(row, rename_effect(missing, row.model)) for row in rename_candidates(actor, missing)]
+        return Response([rename_told(candidate, effect) for candidate, effect in rows])
+
+    @extend_schema(request=RenameDeclarationSerializer, responses={200: ModelSerializer})
+    @idempotent
+    def post(self, request: Request, name: str) -> Response:
+        """Declare that the missing model is another one; `expects` is what GET said of it. 409 when either changed."""
+        actor = actor_of(request._request)
+        body = RenameDeclarationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        missing = model_for(actor, name, action=Action.MODEL_EDIT, gone=True)
+        found = model_for(actor, given["model"], action=Action.MODEL_EDIT)
+        model = rename_declare(
+            actor=actor, missing=missing, found=found, expects=given["expects"], reason=given["reason"]
+        )
+        return Response(ModelSerializer(model).data)
 
 
 class VersionList(generics.ListAPIView[Version]):

@@ -69,3 +69,29 @@ def _missing(progress: list[RuleProgress]) -> str:
         if count > 0:
             lacking.append(f"{count} more {Role(rule.role).label}{'s' if count > 1 else ''}")
     return f"Needs {' and '.join(lacking)}." if lacking else ""
+
+
+def why_nobody_can(rules: list[dict[str, object]], people: Mapping[str, Collection[str]]) -> str:
+    """Why `rules` cannot be met although all of `people` (person → roles) approve, empty when they can."""
+    progress = evaluate(rules, people)
+    if progress.met:
+        return ""
+    short = []
+    for rule in progress.rules:
+        there = sum(rule.role in roles for roles in people.values())
+        if there < rule.needed:
+            held = {0: "nobody holds", 1: "1 person holds"}.get(there, f"{there} people hold")
+            short.append(f"{rule.label} {'are' if rule.needed > 1 else 'is'} asked for, and {held} that role")
+    wanted = {rule.role for rule in progress.rules}
+    able = sum(bool(wanted & set(roles)) for roles in people.values())
+    needed = sum(rule.needed for rule in progress.rules)
+    return "; ".join(short) or f"{needed} people are asked for in all, and {able} hold the roles"
+
+
+def is_barely_met(rules: list[dict[str, object]], people: Mapping[str, Collection[str]]) -> bool:
+    """Whether `people` can meet the rules, but not without some one of them: whoever asks may not approve."""
+    progress = evaluate(rules, people)
+    needed = [person for rule in progress.rules for person in rule.given_by]
+    return progress.met and any(
+        not evaluate(rules, {name: roles for name, roles in people.items() if name != person}).met for person in needed
+    )

@@ -1,7 +1,7 @@
 """What may run: mirrored models and versions, environments and their policies, approvals, gate results."""
 
 from registry.models.approvals import ApprovalRequest, Decision, GateResult
-from registry.models.environments import Environment, Policy
+from registry.models.environments import Environment, Policy, PolicyProposal
 from registry.models.mirror import (
     Alias,
     AliasIntent,
@@ -25,6 +25,7 @@ __all__ = [
     "GateResult",
     "Model",
     "Policy",
+    "PolicyProposal",
     "Version",
     "WebhookDelivery",
 ]

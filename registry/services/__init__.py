@@ -8,9 +8,11 @@ from registry.services.aliases import (
     alias_want,
     finding_resolve,
 )
+from registry.services.declared_renames import rename_declare
 from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
 from registry.services.models import model_edit
+from registry.services.proposals import policy_propose, proposal_confirm, proposal_refuse, proposal_withdraw
 from registry.services.sync import backend_failed, sync_from_backend
 from registry.services.versions import (
     digest_failed,
@@ -36,7 +38,12 @@ __all__ = [
     "finding_add",
     "finding_resolve",
     "model_edit",
+    "policy_propose",
     "policy_revise",
+    "proposal_confirm",
+    "proposal_refuse",
+    "proposal_withdraw",
+    "rename_declare",
     "sync_from_backend",
     "version_digested",
     "version_profile_seen",

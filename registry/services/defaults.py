@@ -34,6 +34,7 @@ DEFAULTS: list[dict[str, Any]] = [
         "name": "production",
         "description": "Real traffic. One reviewer and one risk officer approve; guardrails are required.",
         "aliases": True,
+        "protected": True,
         "approval_rules": [{"role": "reviewer", "count": 1}, {"role": "risk_officer", "count": 1}],
         "gates": [*ALL_GATES, "guardrails_present"],
         "guardrails_required": True,

@@ -1,5 +1,6 @@
 """Environments and policy revisions."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -9,19 +10,24 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action, roles_that_allow
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Invalid
+from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
+from registry.approvals.electorate import why_unmeetable
 from registry.gates import GATES
-from registry.lifecycle import ChangedOutside
+from registry.lifecycle import ChangedOutside, ProposalStatus
 from registry.models import Environment, Policy
+from registry.protection import loosens
+from registry.services.proposal_moves import proposal_move
 
 RULES_MAX = 10
 COUNT_MAX = 10
 STRATEGIES = ("canary", "shadow", "blue_green", "immediate")
 GUARDRAIL_KEYS = {"error_rate": {"metric", "margin"}, "latency_over_slo": {"metric", "margin", "slo_ms"}}
 NUMBERS = {"max_first_weight_pct": (1, 100, 100), "approval_days": (1, 365, 30), "judge_deadline_s": (10, 604_800, 900)}
+SWITCHES = ("protected", "guardrails_required", "refuse_taken_back")
 POLICY_FIELDS = (
+    "protected",
     "approval_rules",
     "approval_days",
     "gates",
@@ -53,32 +59,104 @@ def environment_create(
     return environment
 
 
-@transaction.atomic
-def policy_revise(*, actor: Actor, environment: Environment, **fields: Any) -> Policy:
-    """Write the next revision of an environment's policy; fields not given stay as they are.
+class RevisedMeanwhile(Conflict):
+    """Another revision has come into force since the one that a change started from."""
 
-    Raises Invalid with the field to blame.
+    def __init__(self, based_on: int, newest: Policy) -> None:
+        by = newest.created_by.username if newest.created_by else "the installation"
+        details = {"based_on": based_on, "in_force": newest.revision, "published_by": by}
+        super().__init__(
+            f"Revision {newest.revision} of the policy of {newest.environment} was published by {by} at "
+            f"{newest.created_at:%Y-%m-%d %H:%M:%S} UTC, and yours started from revision {based_on}. Look at what "
+            "differs, then save again.",
+            code="revised_meanwhile",
+            details=details,
+        )
 
-    Earlier revisions are never changed: open releases keep the revision they were requested under.
+
+@dataclass(frozen=True)
+class PolicyChange:
+    """A change that keeps the rules: of the revision in force (None before the first) to all of `values`.
+
+    `changed` are the fields that differ; `loosened` says what protection it takes off.
     """
+
+    environment: Environment
+    base: Policy | None
+    values: dict[str, Any]
+    changed: dict[str, Any]
+    loosened: list[str]
+
+
+@transaction.atomic
+def policy_revise(*, actor: Actor, environment: Environment, based_on: int | None = None, **fields: Any) -> Policy:
+    """Write the next revision of an environment's policy; fields not given stay as they are, a note belongs to one
+    revision.
+
+    `based_on` is the revision that the change started from, 0 before the first; None for whatever is in force. Earlier
+    revisions are never changed: open releases keep the revision they were requested under.
+
+    Raises RevisedMeanwhile when another one has come into force since, Invalid with the field to blame, and Conflict
+    when the change takes protection off: that is proposed, and a second administrator confirms it.
+    """
+    change = policy_change(actor=actor, environment=environment, based_on=based_on, fields=fields)
+    if change.loosened:
+        raise Conflict(
+            f"{' '.join(change.loosened)} {environment} is protected, so one administrator proposes this and another "
+            "one confirms it.",
+            code="needs_confirmation",
+            details={"loosened": change.loosened},
+        )
+    return revision_write(actor=actor, change=change)
+
+
+def policy_change(
+    *, actor: Actor, environment: Environment, based_on: int | None, fields: dict[str, Any]
+) -> PolicyChange:
+    """Take the environment's lock and hold a change against what is in force. Raises as `policy_revise` does."""
     actor.require(Action.POLICY_EDIT, [environment.scope])
-    Environment.objects.select_for_update().get(pk=environment.pk)  # one revision at a time
-    latest = Policy.objects.filter(environment=environment).order_by("-revision").first()
-    values = {name: getattr(latest, name) for name in POLICY_FIELDS} if latest else {}
-    values |= fields
+    environment = Environment.objects.select_for_update().get(pk=environment.pk)  # one revision at a time
+    base = environment.policies.select_related("created_by", "environment").order_by("-revision").first()
+    if base is not None and based_on is not None and base.revision != based_on:
+        raise RevisedMeanwhile(based_on, base)
+    values = {**(policy_values(base) if base else {}), "note": "", **fields}
     check_policy(values)
+    changed = {name: value for name, value in fields.items() if base is None or getattr(base, name) != value}
+    # Whoever sets an installation up does so before there are people.
+    if "approval_rules" in changed and not actor.is_controller:
+        check_reviewers(environment, changed["approval_rules"])
+    return PolicyChange(environment, base, values, changed, loosens(policy_values(base), values) if base else [])
+
+
+def policy_values(policy: Policy) -> dict[str, Any]:
+    """What a revision says, field by field."""
+    return {name: getattr(policy, name) for name in POLICY_FIELDS}
+
+
+def check_reviewers(environment: Environment, rules: list[dict[str, Any]]) -> None:
+    """Raise Invalid when nobody at all can meet the approval rules (reads people and roles)."""
+    if reason := why_unmeetable(environment, rules):
+        problem = f"{reason} for {environment}. Ask for fewer, or give more people the role first"
+        raise Invalid(f"Approval rules: {problem}.", details={"approval_rules": problem})
+
+
+def revision_write(*, actor: Actor, change: PolicyChange) -> Policy:
+    """Write a change as the next revision; an open proposal goes stale by it. Belongs into the transaction that made
+    the change.
+    """
     policy = Policy.objects.create(
-        environment=environment,
-        revision=latest.revision + 1 if latest else 1,
+        environment=change.environment,
+        revision=change.base.revision + 1 if change.base else 1,
         created_at=clock.now(),
         created_by=actor.user,
-        **values,
+        **change.values,
     )
-    changed = {name: value for name, value in fields.items() if latest is None or getattr(latest, name) != value}
-    audit_record(
-        actor, "policy.revised", audit_subjects.of_policy(policy), reason=str(values.get("note", "")), data=changed
-    )
-    publish("registry", "policy.changed", {"environment": environment.name, "revision": policy.revision})
+    note = str(change.values["note"])
+    audit_record(actor, "policy.revised", audit_subjects.of_policy(policy), reason=note, data=change.changed)
+    for proposal in change.environment.proposals.filter(status=ProposalStatus.OPEN).select_related("environment"):
+        reason = f"Revision {policy.revision} came into force meanwhile."
+        proposal_move(proposal, ProposalStatus.STALE, actor=actor, reason=reason)
+    publish("registry", "policy.changed", {"environment": change.environment.name, "revision": policy.revision})
     return policy
 
 
@@ -96,6 +174,9 @@ def check_policy(values: dict[str, Any]) -> None:
         problems["allowed_strategies"] = problem
     if values.get("sandbox_level_min", "none") not in LEVELS:
         problems["sandbox_level_min"] = f"one of {', '.join(LEVELS)}"
+    for field in SWITCHES:
+        if not isinstance(values.get(field, False), bool):
+            problems[field] = "true or false"
     for field, (least, most, usual) in NUMBERS.items():
         value = values.get(field, usual)
         if type(value) is not int or not least <= value <= most:

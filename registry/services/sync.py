@@ -48,6 +48,13 @@ def lease_release(epoch: int) -> None:
     BackendState.objects.filter(pk=1, lease_epoch=epoch).update(lease_until=None)
 
 
+def lease_break() -> None:
+    """Let a sync that is under way write nothing more: what it read is about to be changed. Belongs into the
+    transaction of that change.
+    """
+    BackendState.objects.filter(pk=1).update(lease_epoch=F("lease_epoch") + 1, lease_until=None)
+
+
 def _lease_renew(epoch: int) -> None:
     """Keep the lease for longer; a first sync of a large registry takes minutes. Raises LeaseLost."""
     until = clock.now() + timedelta(seconds=LEASE_S)

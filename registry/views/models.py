@@ -19,8 +19,18 @@ from registry import services
 from registry.filters import ModelFilter
 from registry.lifecycle import RiskTier
 from registry.models import GateResult
-from registry.selectors import backend_state, model_for, models_counted, open_findings, version_for
+from registry.rename_candidates import rename_candidates
+from registry.selectors import (
+    backend_state,
+    missing_models,
+    model_for,
+    models_counted,
+    open_findings,
+    version_for,
+)
 from registry.version_comparison import compare_versions
+
+MISSING_SHOWN = 20
 
 
 @requires(Action.VIEW)
@@ -28,6 +38,7 @@ def models(request: HttpRequest) -> HttpResponse:
     """List models; the search is in the address."""
     rows = models_counted(actor_of(request)).prefetch_related("aliases")
     context = {**listed(request, rows, ModelFilter), "backend": backend_state()}
+    context["missing"] = missing_models(actor_of(request))[:MISSING_SHOWN]
     return render_page(request, "registry/models.html", "registry/_models.html", context)
 
 
@@ -40,7 +51,7 @@ def _where_it_serves(actor: Actor) -> Q:
 def model(request: HttpRequest, name: str) -> HttpResponse:
     """Show a model: versions, aliases, where it serves, what was done outside mlorch."""
     actor = actor_of(request)
-    found = model_for(actor, name)
+    found = model_for(actor, name, gone=True)
     aliases: dict[int, list[str]] = {}
     for alias in found.aliases.all():
         aliases.setdefault(alias.version_number, []).append(alias.name)
@@ -55,6 +66,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
         .prefetch_related("arms__version"),
         "why_not_edit": actor.why_not(Action.MODEL_EDIT, [found.scope]),
         "tiers": [tier.value for tier in RiskTier],
+        "candidates": rename_candidates(actor, found) if found.deleted_at else [],
     }
     return render_page(request, "registry/model.html", "registry/_model.html", context)
 
@@ -81,7 +93,7 @@ def model_edit(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def finding_resolve(request: HttpRequest, name: str, pk: str) -> HttpResponse:
     """Resolve a finding: adopt, revert or note."""
-    found = model_for(actor_of(request), name, action=Action.MODEL_EDIT)
+    found = model_for(actor_of(request), name, action=Action.MODEL_EDIT, gone=True)
     finding = open_findings(found).filter(pk=pk).first()
     if finding is None:
         raise NotFound("There is no such open finding.")
@@ -97,7 +109,7 @@ def finding_resolve(request: HttpRequest, name: str, pk: str) -> HttpResponse:
 def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Show a version: what is known of it, beside the version that serves."""
     actor = actor_of(request)
-    found = version_for(actor, name, number, row=whole_number(request.GET.get("row", "")))
+    found = version_for(actor, name, number, row=whole_number(request.GET.get("row", "")), gone=True)
     serving = [
         e.stable_release.version
         for e in found.model.endpoints.filter(_where_it_serves(actor)).select_related("stable_release__version")

@@ -23,6 +23,8 @@ PURE = [
     "monitoring/charts.py",
     "monitoring/points.py",
     "registry/lifecycle.py",
+    "registry/policy_comparison.py",
+    "registry/protection.py",
     "registry/approvals/rules.py",
 ]
 HEAVY = ["mlflow", "pandas", "scipy", "sklearn", "kubernetes"]

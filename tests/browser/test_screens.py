@@ -29,6 +29,8 @@ PAGES = (
     "/password/",
     "/system/",
     "/gateways/",
+    "/environments/",
+    "/environments/production/",
 )
 SETTLE_MS = 600
 

@@ -5,6 +5,7 @@ from django.test import Client
 
 from deployments.models import Release
 from mlorch_site.accounts.services import token_create
+from mlorch_site.audit.verification_runs import verification_carry_out
 from tests.deployments.world import CANARY, GUARDRAILS, World
 
 BODY = {
@@ -164,6 +165,8 @@ def test_audit__events_and_verify(world, emma):
     world.serve(1)
 
     assert emma.get("/api/v1/audit/events?action=release.succeeded").json()["count"] == 1
+    assert post(emma, "/audit/verify").json()["state"] == "under way"
+    verification_carry_out()
     assert emma.get("/api/v1/audit/verify").json()["holds"] is True
 
 

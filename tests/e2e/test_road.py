@@ -148,6 +148,8 @@ def test_5_rollback_by_hand__returns_to_the_version_before(product: Product, res
 
 
 def test_6_audit__after_all_of_it__the_chain_holds(rest: Rest) -> None:
+    rest.call("admin", "POST", "/audit/verify")
+    until(lambda: rest.get("/audit/verify", "admin")["state"] == "ended", "the record is verified")
     result = rest.get("/audit/verify", "admin")
 
     assert result["holds"], result

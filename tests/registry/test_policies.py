@@ -50,6 +50,7 @@ def test_revise__writes_the_next_revision_and_keeps_the_rest(environment, people
         ("approval_days", 0),
         ("judge_deadline_s", None),
         ("sandbox_level_min", "some"),
+        ("protected", "no"),
         ("colour", "red"),
     ],
 )
@@ -118,12 +119,12 @@ def test_admin__saved__is_the_next_revision_and_the_old_one_stays(browser, envir
     policy = current_policy(environment)
     address = reverse("admin:registry_policy_change", args=[policy.pk])
     answer = browser.post(
-        address, form_of(policy, approval_rules='[{"role": "reviewer", "count": 2}]', note="stricter")
+        address, form_of(policy, approval_rules='[{"role": "reviewer", "count": 1}]', note="stricter")
     )
     assert answer.status_code == 302
     assert list(Policy.objects.values_list("revision", "approval_rules").order_by("revision")) == [
         (1, []),
-        (2, [{"role": "reviewer", "count": 2}]),
+        (2, [{"role": "reviewer", "count": 1}]),
     ]
     assert AuditRecord.objects.get(action="policy.revised", actor="ada").reason == "stricter"
 

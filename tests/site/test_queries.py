@@ -16,7 +16,18 @@ from tests.support.live import signed_in
 pytestmark = pytest.mark.usefixtures("data_dir")
 
 FEW, MORE = 2, 18
-PAGES = ("overview", "models", "approvals", "releases", "endpoints", "audit", "tokens", "system", "gateways")
+PAGES = (
+    "overview",
+    "models",
+    "approvals",
+    "releases",
+    "endpoints",
+    "audit",
+    "tokens",
+    "system",
+    "gateways",
+    "environments",
+)
 API_LISTS = ("api-models", "api-releases", "api-endpoints", "api-gateway-keys", "api-tokens", "api-audit")
 QUERIES_MAX = 40
 

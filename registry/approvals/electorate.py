@@ -1,0 +1,65 @@
+"""The people who could approve in an environment, and whether its approval rules can be met by them (reads the
+database).
+"""
+
+from typing import Any
+
+from django.db.models import Q
+
+from mlorch_site.accounts.models import RoleBinding
+from mlorch_site.accounts.roles import EVERYWHERE
+from registry.approvals.rules import is_barely_met, why_nobody_can
+from registry.models import Environment, Policy
+
+MODEL_SCOPES = "model:"
+
+type_Rules = list[dict[str, Any]]
+
+
+def people_in(environment: Environment, *, of_models: bool = False) -> dict[str, set[str]]:
+    """Active person → roles that count in the environment, whatever the model; with `of_models` also roles for single
+    models.
+    """
+    scopes = Q(scope__in=[EVERYWHERE, environment.scope])
+    if of_models:
+        scopes |= Q(scope__startswith=MODEL_SCOPES)
+    people: dict[str, set[str]] = {}
+    for name, role in RoleBinding.objects.filter(scopes, user__is_active=True).values_list("user__username", "role"):
+        people.setdefault(name, set()).add(role)
+    return people
+
+
+def why_unmeetable(environment: Environment, rules: "type_Rules") -> str:
+    """Why nobody at all can meet the rules in the environment, for no model; empty when somebody can."""
+    return why_nobody_can(rules, people_in(environment, of_models=True))
+
+
+def why_doubtful(environment: Environment, rules: "type_Rules") -> str:
+    """What a reader should know of rules that can only just be met; empty when there are enough people."""
+    people = people_in(environment)
+    if reason := why_nobody_can(rules, people):
+        return f"Only releases of models with people of their own can be approved: {reason}."
+    if is_barely_met(rules, people):
+        return (
+            "The approval rules can only just be met: who asks for a release may not approve it, so nothing can be "
+            "approved when one of those who have to approve asks for it, or is away."
+        )
+    return ""
+
+
+def rules_warning(environment: Environment, policy: Policy) -> str:
+    """What is wrong with who could approve under a policy, as one sentence; empty when nothing is."""
+    if reason := why_unmeetable(environment, policy.approval_rules):
+        return f"Nobody can approve a release to {environment}: {reason}."
+    return why_doubtful(environment, policy.approval_rules)
+
+
+def unmeetable_rules() -> list[str]:
+    """A sentence for each environment whose policy in force has approval rules that nobody can meet."""
+    newest = {policy.environment_id: policy for policy in Policy.objects.order_by("revision")}
+    found = []
+    for environment in Environment.objects.filter(pk__in=newest):
+        rules = newest[environment.pk].approval_rules
+        if rules and (reason := why_unmeetable(environment, rules)):
+            found.append(f"Nobody can approve a release to {environment} any more: {reason}.")
+    return found

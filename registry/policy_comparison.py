@@ -1,0 +1,44 @@
+"""Two revisions of a policy side by side. Pure over their fields."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PolicyDifference:
+    """One field that differs, with both values as people write them."""
+
+    field: str
+    before: str
+    after: str
+
+    @property
+    def label(self) -> str:
+        return self.field.replace("_", " ").capitalize()
+
+
+def compare_policies(
+    before: Mapping[str, Any], after: Mapping[str, Any], fields: Iterable[str]
+) -> list[PolicyDifference]:
+    """The fields among `fields` that differ; one that `after` does not have stays as it is."""
+    return [
+        PolicyDifference(name, shown(before[name]), shown(after[name]))
+        for name in fields
+        if name in after and before[name] != after[name]
+    ]
+
+
+def shown(value: Any) -> str:
+    """A value of a policy as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(shown(item) for item in value) or "none"
+    if isinstance(value, dict):
+        return f"{value['count']} {value['role']}" if set(value) == {"role", "count"} else _pairs(value)
+    return str(value) or "none"
+
+
+def _pairs(value: dict[str, Any]) -> str:
+    return " ".join(f"{key}={item}" for key, item in value.items())

@@ -1,0 +1,102 @@
+"""Pages of environments: the policy in force, and what waits for a second administrator."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.route_permission import requires
+from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
+from mlorch_site.lib.htmx import redirect_to, render_page
+from mlorch_site.lib.lists import listed
+from mlorch_site.lib.refusals import note_refused
+from registry import services
+from registry.approvals.electorate import rules_warning
+from registry.models import PolicyProposal
+from registry.policy_comparison import PolicyDifference, compare_policies, shown
+from registry.selectors import (
+    current_policy,
+    environment_for,
+    environments_visible_to,
+    environments_with_policy,
+    open_proposal,
+    proposal_for,
+    why_cannot_confirm,
+    why_cannot_withdraw,
+)
+from registry.services.environments import POLICY_FIELDS, policy_values
+
+HOW = ("confirm", "refuse", "withdraw")
+ENDED_SHOWN = 10
+
+
+@requires(Action.VIEW)
+def environments(request: HttpRequest) -> HttpResponse:
+    """List environments with the policy in force."""
+    rows = environments_with_policy(environments_visible_to(actor_of(request)))
+    return render_page(request, "registry/environments.html", "registry/_environments.html", listed(request, rows))
+
+
+@requires(Action.VIEW)
+def environment(request: HttpRequest, name: str) -> HttpResponse:
+    """Show an environment: its policy, who could approve, what waits for a second administrator, what was decided."""
+    actor = actor_of(request)
+    found = environment_for(actor, name)
+    policy = current_policy(found)
+    waiting = open_proposal(found)
+    context = {
+        "environment": found,
+        "policy": policy,
+        "values": [(field.replace("_", " "), shown(value)) for field, value in policy_values(policy).items()],
+        "warning": rules_warning(found, policy),
+        "proposal": waiting,
+        "ended": found.proposals.exclude(status="open").select_related("base", "proposer", "made")[:ENDED_SHOWN],
+        "may_edit": actor.user is not None and actor.user.is_staff and actor.may(Action.POLICY_EDIT),
+    }
+    context |= _about(actor, waiting) if waiting else {}
+    return render_page(request, "registry/environment.html", "registry/_environment.html", context)
+
+
+def _about(actor: Actor, proposal: PolicyProposal) -> dict[str, str | list[PolicyDifference]]:
+    """What a proposal changes, and why this actor may not decide on it."""
+    return {
+        "differences": compare_policies(policy_values(proposal.base), proposal.values, POLICY_FIELDS),
+        "why_not_confirm": why_cannot_confirm(actor, proposal),
+        "why_not_refuse": why_cannot_confirm(actor, proposal, refusing=True),
+        "why_not_withdraw": why_cannot_withdraw(actor, proposal),
+    }
+
+
+@requires(Action.POLICY_EDIT)
+@require_POST
+def proposal_decide(request: HttpRequest, name: str, pk: UUID) -> HttpResponse:
+    """Confirm, refuse or withdraw a proposal."""
+    actor = actor_of(request)
+    proposal = proposal_for(actor, name, pk)
+    try:
+        messages.success(request, _decide(actor, proposal, request.POST.get("how", ""), request.POST.get("reason", "")))
+    except Forbidden as error:
+        note_refused(request, error)
+        messages.error(request, error.message)
+    except (Invalid, Conflict) as error:
+        messages.error(request, error.message)
+    return redirect_to(request, reverse("environment", args=[name]))
+
+
+def _decide(actor: Actor, proposal: PolicyProposal, how: str, reason: str) -> str:
+    """Do it, and say what came of it. Raises what the services raise."""
+    if how not in HOW:
+        raise Invalid(f"A proposal is decided by {', '.join(HOW)}.")
+    if how == "confirm":
+        policy = services.proposal_confirm(actor=actor, proposal=proposal)
+        return f"Revision {policy.revision} is in force."
+    if how == "refuse":
+        services.proposal_refuse(actor=actor, proposal=proposal, reason=reason)
+        return "The proposal is refused; the policy stays as it is."
+    services.proposal_withdraw(actor=actor, proposal=proposal)
+    return "The proposal is withdrawn; the policy stays as it is."
