@@ -15,7 +15,7 @@ from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.htmx import render_page
-from registry.selectors import backend_state, environments_visible_to
+from registry.selectors import backend_state, environments_visible_to, store_summary
 
 
 def processes() -> list[dict[str, Any]]:
@@ -38,6 +38,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "agents": AgentState.objects.order_by("agent"),
         "replicas": replica_states_visible_to(actor_of(request)).order_by("-reported_at")[:100],
         "backend": backend_state(),
+        "store": store_summary(),
         "now": clock.now(),
     }
     return render(request, "deployments/system.html", context)

@@ -9,6 +9,7 @@ from registry.models.mirror import (
     BackendState,
     Finding,
     Model,
+    StoreState,
     Version,
     WebhookDelivery,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "GateResult",
     "Model",
     "Policy",
+    "StoreState",
     "Version",
     "WebhookDelivery",
 ]
