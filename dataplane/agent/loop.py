@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from dataplane.agent import leftovers, worker_process
+from dataplane.agent import leftovers, worker_channels, worker_process
 from dataplane.agent.config import AgentConfig
 from dataplane.agent.kept_ways import KeptWays
 from dataplane.agent.python_environments import Environments
@@ -61,7 +61,7 @@ class Agent:
 
     def adopt(self) -> None:
         """Take over workers of an agent process that died; remove what those that are gone have left."""
-        self._config.sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
+        worker_channels.make_folder(self._config.sockets, self._config.gateway_group)
         for record in worker_process.saved_records(self._config.records):
             if not record.is_alive():
                 record.remove(self._config.records)
