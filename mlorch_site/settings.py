@@ -180,6 +180,8 @@ REGISTRY_BACKEND = env.str(
     "MLORCH_REGISTRY_BACKEND",
     "registry.backends.fake.FakeBackend" if IN_TESTS else "registry.backends.mlflow.MlflowBackend",
 )
+# Half a second for each version, of which tests have thousands; those of the reading itself switch it on.
+ARTIFACTS_READ_IN_SANDBOX = not IN_TESTS
 SYNC_INTERVAL_S = env.int("MLORCH_SYNC_INTERVAL_S", 5)
 
 # A tick that waits longer than its period is worthless: the next one does the same work.

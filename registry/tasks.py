@@ -15,7 +15,7 @@ from mlorch_site.lib.swap import swap
 from registry import artifacts, services
 from registry.actors import WORKER
 from registry.approvals.services import approvals_expire, approvals_past
-from registry.artifact_facts import artifact_facts
+from registry.artifact_reading import facts_of
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
 from registry.models import AliasIntent, BackendState, Version, WebhookDelivery
@@ -113,7 +113,7 @@ def digest_version(version_id: int) -> None:
         registry.download(version.model.name, version.number, folder)
         _require_same(registry, version)
         digest, entries = artifacts.seal(folder)
-        values, signature = artifact_facts(folder)
+        values, signature = facts_of(folder)
         taken = services.TakenIn(folder, digest, entries, values, signature)
         services.version_digested(actor=WORKER, version=version, taken=taken, looked_at=now)
     except BackendDown as error:
