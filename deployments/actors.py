@@ -4,3 +4,4 @@ from mlorch_site.accounts.actor import Actor
 
 ROLLOUT = Actor.controller("rollout")
 GATES = Actor.controller("gates")
+RETENTION = Actor.controller("retention")

@@ -15,6 +15,7 @@ from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services.advance import release_look
 from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.replicas import replicas_leave, replicas_reap
+from deployments.services.retention import artifacts_sweep
 from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import enqueue
 
@@ -55,6 +56,14 @@ def check_release(release_id: str) -> None:
     """Run the gates of one release and go on as far as it goes."""
     release_check(release_id=release_id, now=clock.now())
     release_look(release_id=release_id, now=clock.now())
+
+
+@shared_task(name="deployments.retention", queue="work")
+def retention() -> None:
+    """Let go of the artifacts that nothing needs any more."""
+    swept = artifacts_sweep(now=clock.now())
+    if swept.gone or swept.problems:
+        log.info("artifacts.swept", gone=len(swept.gone), kept=swept.kept, problems=swept.problems[:3])
 
 
 def _due(now: datetime) -> list[tuple[str, str]]:

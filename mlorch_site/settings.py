@@ -167,11 +167,21 @@ SOURCE_SCHEMES = env.list(
     "MLORCH_SOURCE_SCHEMES", default=["mlflow-artifacts", "models", "runs", "http", "https", "file"]
 )
 SOURCE_FILE_ROOTS = env.list("MLORCH_SOURCE_FILE_ROOTS", default=[str(DATA_DIR / "mlflow" / "artifacts")])
+# What nothing needs any more leaves the artifact store after that time, and sooner when it holds more than it may.
+ARTIFACTS_KEPT_DAYS = env.int("MLORCH_ARTIFACTS_KEPT_DAYS", 30)
+ARTIFACTS_MAX_GIB = env.int("MLORCH_ARTIFACTS_MAX_GIB", 100)  # 0: any
+ROLLBACKS_KEPT = env.int("MLORCH_ROLLBACKS_KEPT", 5)
+if min(ARTIFACTS_KEPT_DAYS, ROLLBACKS_KEPT) < 1 or ARTIFACTS_MAX_GIB < 0:
+    raise environ.ImproperlyConfigured(
+        "MLORCH_ARTIFACTS_KEPT_DAYS and MLORCH_ROLLBACKS_KEPT are at least 1, MLORCH_ARTIFACTS_MAX_GIB at least 0."
+    )
 MLFLOW_TIMEOUT_S = env.int("MLORCH_MLFLOW_TIMEOUT_S", 10)
 REGISTRY_BACKEND = env.str(
     "MLORCH_REGISTRY_BACKEND",
     "registry.backends.fake.FakeBackend" if IN_TESTS else "registry.backends.mlflow.MlflowBackend",
 )
+# Half a second for each version, of which tests have thousands; those of the reading itself switch it on.
+ARTIFACTS_READ_IN_SANDBOX = not IN_TESTS
 SYNC_INTERVAL_S = env.int("MLORCH_SYNC_INTERVAL_S", 5)
 
 # A tick that waits longer than its period is worthless: the next one does the same work.
@@ -184,6 +194,7 @@ CELERY_BEAT_SCHEDULE = {
     "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 5.0, "options": {"expires": 5}},
     "audit-verify": {"task": "audit.verify", "schedule": 5.0, "options": {"expires": 5}},
     "audit-tell-refusals": {"task": "audit.tell_refusals", "schedule": 30.0, "options": {"expires": 30}},
+    "deployments-retention": {"task": "deployments.retention", "schedule": 3600.0, "options": {"expires": 600}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
 # Asked before a task is sent, each a cheap read; a task without one is always sent.

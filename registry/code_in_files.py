@@ -46,7 +46,7 @@ class Reading:
 
 def readings(root: Path) -> list[Reading]:
     """What reading the files under `root` does: first what MLmodel declares, then file by file, sorted by path."""
-    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(root.rglob("*")) if path.is_symlink() or path.is_file()]
     declared = list(_declared(mlmodel_of(root)))
     told = {reading.path for reading in declared}
     found = [_of_file(path, path.relative_to(root).as_posix()) for path in files]
@@ -85,6 +85,8 @@ def _declared(mlmodel: dict[str, Any]) -> Iterator[Reading]:
 
 
 def _of_file(path: Path, name: str) -> Reading:
+    if path.is_symlink():
+        return Reading(name, "is a link to something else", is_known=False)
     try:
         with path.open("rb") as file:
             start = file.read(SNIFF_BYTES)
@@ -121,6 +123,8 @@ def _acts_as_pickle(path: Path) -> bool:
         with path.open("rb") as file:
             for opcode, _, _ in pickletools.genops(file):
                 calls |= opcode.name in CALLING
+    except MemoryError:  # it is too large to be told, which is not the same as being none
+        raise
     except Exception:  # what pickletools raises for what is no pickle is not documented
         return False
     return calls
@@ -147,7 +151,10 @@ def _archive(path: Path, name: str, start: bytes) -> Reading | None:
             members = archive.namelist()[: MEMBERS_MAX + 1]
             if len(members) > MEMBERS_MAX:
                 return Reading(name, "is an archive with too many files to look at", is_known=False)
-            schema = json.loads(archive.read("schema.json")) if "schema.json" in members else None
+            has_schema = "schema.json" in members
+            if has_schema and archive.getinfo("schema.json").file_size > READ_MAX_BYTES:
+                return Reading(name, "is an archive whose schema is too large to look at", is_known=False)
+            schema = json.loads(archive.read("schema.json")) if has_schema else None
     except (zipfile.BadZipFile, ValueError, KeyError, NotImplementedError, RuntimeError):
         return Reading(name, "is a broken archive", is_known=False)
     if any(member.endswith((".pkl", ".pickle", ".py", ".pyc")) for member in members):
@@ -221,6 +228,8 @@ def imports_of(path: Path) -> set[str]:
     try:
         data = path.read_bytes() if path.stat().st_size <= READ_MAX_BYTES else b""
         return _imports(data) if data else {"unreadable"}
+    except MemoryError:
+        raise
     except Exception:  # what pickletools raises for broken files is not documented
         return {"unreadable"}
 

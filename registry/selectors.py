@@ -4,9 +4,11 @@ Those that take an actor are the only way a surface gets a row; hidden and missi
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from dataplane.wire.sandbox import LEVELS, SandboxLevel
@@ -18,10 +20,22 @@ from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.lifecycle import ProposalStatus, VersionStatus
-from registry.models import ArtifactSet, BackendState, Environment, Finding, Model, Policy, PolicyProposal, Version
+from registry.models import (
+    ArtifactSet,
+    BackendState,
+    Environment,
+    Finding,
+    Model,
+    Policy,
+    PolicyProposal,
+    StoreState,
+    Version,
+)
+from registry.retention import rules_in_force
 
 MODEL_PREFIX = "model:"
 ENVIRONMENT_PREFIX = "environment:"
+NEXT_SHOWN = 3
 
 
 def models_visible_to(actor: Actor, *, gone: bool = False) -> QuerySet[Model]:
@@ -194,12 +208,38 @@ def backend_state() -> BackendState:
 
 def artifact_sets(digests: Iterable[str]) -> dict[str, ArtifactSet]:
     """Digest → what lies in the artifact store under it; without those whose files are not there."""
-    return {digest: row for digest, row in ArtifactSet.objects.in_bulk(set(digests)).items() if is_stored(digest)}
+    rows = ArtifactSet.objects.filter(let_go_at=None).in_bulk(set(digests))
+    return {digest: row for digest, row in rows.items() if artifacts.path_of(digest).is_dir()}
 
 
 def is_stored(digest: str) -> bool:
-    """Whether the files of a digest lie in the artifact store."""
-    return bool(digest) and artifacts.path_of(digest).is_dir()
+    """Whether the files of a digest lie in the artifact store, and stay there for now (reads the database)."""
+    return bool(artifact_sets([digest]))
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """The artifact store for people: how much it holds and may hold, what goes next, what the last sweep did not
+    understand.
+    """
+
+    sets: int
+    size_bytes: int
+    max_bytes: int
+    next: list[ArtifactSet]
+    kept: timedelta
+    state: StoreState | None
+
+
+def store_summary() -> StoreSummary:
+    """How the artifact store stands, without looking at the disk."""
+    rules, state = rules_in_force(), StoreState.objects.filter(pk=1).first()
+    stored = ArtifactSet.objects.filter(let_go_at=None)
+    sums = stored.aggregate(sets=Count("pk"), size=Sum("size_bytes"))
+    # What was needed was noted by the sweep itself, so what it noted earlier was not.
+    waiting = stored.filter(needed_at__lt=state.swept_at).order_by("needed_at") if state else stored.none()
+    following = list(waiting[:NEXT_SHOWN])
+    return StoreSummary(sums["sets"], sums["size"] or 0, rules.max_bytes, following, rules.kept, state)
 
 
 def why_changed_outside(version: Version, digest: str) -> str:

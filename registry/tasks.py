@@ -1,7 +1,6 @@
 """Work on the registry. Messages carry ids; rows say what is due; running anything twice is harmless."""
 
 import contextlib
-import shutil
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,7 +15,7 @@ from mlorch_site.lib.swap import swap
 from registry import artifacts, services
 from registry.actors import WORKER
 from registry.approvals.services import approvals_expire, approvals_past
-from registry.artifact_facts import artifact_facts
+from registry.artifact_reading import facts_of
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
 from registry.models import AliasIntent, BackendState, Version, WebhookDelivery
@@ -113,24 +112,18 @@ def digest_version(version_id: int) -> None:
             artifacts.check_listed(registry.files(version.model.name, version.number))
         registry.download(version.model.name, version.number, folder)
         _require_same(registry, version)
-        digest, entries = artifacts.take_in(folder)
-        values, signature = artifact_facts(artifacts.path_of(digest))
-        services.version_digested(
-            actor=WORKER,
-            version=version,
-            digest=digest,
-            entries=entries,
-            facts=values,
-            signature=signature,
-            looked_at=now,
-        )
+        digest, entries = artifacts.seal(folder)
+        values, signature = facts_of(folder)
+        taken = services.TakenIn(folder, digest, entries, values, signature)
+        services.version_digested(actor=WORKER, version=version, taken=taken, looked_at=now)
     except BackendDown as error:
         services.digest_waits(version=version, reason=str(error), now=clock.now())
-    except (BackendRefused, DomainError, OSError, ValueError) as error:
+    except (BackendRefused, DomainError, OSError, ValueError, RecursionError) as error:
         services.digest_failed(actor=WORKER, version=version, error=str(error), now=clock.now())
         log.warning("version.digest_failed", version=str(version), error=str(error)[:200])
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError, RecursionError):  # it was moved into the store; or the next sweep deletes it
+            artifacts.remove(folder)
 
 
 def _require_same(registry: Backend, version: Version) -> None:

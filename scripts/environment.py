@@ -86,7 +86,9 @@ def ensure_python(kind: str) -> None:
         uv = shutil.which("uv") or str(VENV / "bin" / "uv")
         if not Path(uv).exists():
             _run(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
-        _run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(PYTHON), str(lock_of(kind)))
+        # What root has installed others cannot compile when they import it.
+        compiled = ["--compile-bytecode"] if os.geteuid() == 0 else []
+        _run(uv, "pip", "sync", "--quiet", "--require-hashes", *compiled, "--python", str(PYTHON), str(lock_of(kind)))
         STAMP.write_text(f"{kind}:{digest_of(lock_of(kind))}")
 
 

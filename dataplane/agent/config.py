@@ -19,7 +19,8 @@ class AgentConfig:
     the agent is ended by SIGTERM.
 
     `sandbox` is the best level that is tried; `network_ports` are the TCP ports that a granted network opens;
-    `source_builds` are the packages that may be built from source, which runs their code.
+    `source_builds` are the packages that may be built from source, which runs their code. `gateway_group` is the group
+    of gateways that run as another user than the agent (0: as the same).
     """
 
     agent_id: str
@@ -33,6 +34,7 @@ class AgentConfig:
     sandbox: SandboxLevel = "full"
     network_ports: tuple[int, ...] = NETWORK_PORTS
     source_builds: tuple[str, ...] = ()
+    gateway_group: int = 0
 
     @property
     def records(self) -> Path:
@@ -77,6 +79,7 @@ def from_environment() -> AgentConfig:
         sandbox=_level(env.get("MLORCH_AGENT_SANDBOX", "full")),
         network_ports=tuple(int(port) for port in _listed(env.get("MLORCH_AGENT_NETWORK_PORTS", "53,80,443"))),
         source_builds=_listed(env.get("MLORCH_SOURCE_BUILDS", "")),
+        gateway_group=int(env.get("MLORCH_AGENT_GATEWAY_GROUP", "0")),
     )
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import sys
+import time
 import uuid
 from pathlib import Path
 
 import aiohttp
 import structlog
 
-from dataplane.agent import worker_process
+from dataplane.agent import leftovers, worker_channels, worker_process
 from dataplane.agent.config import AgentConfig
 from dataplane.agent.kept_profiles import KeptProfiles
 from dataplane.agent.python_environments import Environments
@@ -60,13 +61,33 @@ class Agent:
 
     def adopt(self) -> None:
         """Take over workers of an agent process that died; remove what those that are gone have left."""
-        self._config.sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
+        worker_channels.make_folder(self._config.sockets, self._config.gateway_group)
         for record in worker_process.saved_records(self._config.records):
             if not record.is_alive():
                 record.remove(self._config.records)
                 continue
             log.info("replica.adopted", replica=record.replica, pid=record.pid)
             self._begin(record.goal, adopted=record)
+        if not self._runners:
+            leftovers.delete_homes(self._config.sockets)
+
+    async def tidy(self) -> None:
+        """Delete what earlier workers left and nobody has used for long."""
+        goals = [runner.goal for runner in self._all_runners()]
+        gone = self._environments.put_away(leftovers.environments_of(goals), time.time())
+        await asyncio.to_thread(leftovers.delete, gone)
+        leftovers.delete_logs(self._config.logs, {goal.id for goal in goals}, time.time())
+
+    async def _tidy_forever(self) -> None:
+        while True:
+            try:
+                await self.tidy()
+            except OSError as error:
+                log.warning("agent.not_tidied", error=str(error))
+            await asyncio.sleep(leftovers.TIDY_S)
+
+    def _all_runners(self) -> list[ReplicaRunner]:
+        return [*self._runners.values(), *(runner for runner, _ in self._ending.values())]
 
     def _begin(self, goal: ReplicaGoal, adopted: Record | None = None) -> None:
         runner = ReplicaRunner(
@@ -108,7 +129,7 @@ class Agent:
 
     def report(self, wait_s: float = 0.0) -> AgentReport:
         """What is sent to the site, which may wait so long for another goal before it answers."""
-        runners = [*self._runners.values(), *(runner for runner, _ in self._ending.values())]
+        runners = self._all_runners()
         return AgentReport(
             boot=self._boot,
             host=self._config.host,
@@ -122,7 +143,7 @@ class Agent:
     async def run(self) -> None:
         """Sync until cancelled; without the site the workers run on."""
         self.adopt()
-        warming = asyncio.create_task(self.warm_up())
+        aside = [asyncio.create_task(work) for work in (self.warm_up(), self._tidy_forever())]
         headers = {"Authorization": f"Bearer {self._config.control_token}"}
         try:
             async with aiohttp.ClientSession(headers=headers) as session:
@@ -130,7 +151,8 @@ class Agent:
                 while True:
                     await self._tell(session) if self._news.is_set() else await self._listen(session)
         finally:
-            warming.cancel()
+            for task in aside:
+                task.cancel()
 
     async def _tell(self, session: aiohttp.ClientSession) -> None:
         """Sync with news, which is answered at once.

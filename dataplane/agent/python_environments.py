@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
+import math
 import os
 import re
 import shutil
@@ -39,6 +40,11 @@ PASSED_ON = {
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 }  # fmt: skip
 SETTINGS = ("/etc/uv", "/etc/xdg/uv", "/etc/netrc")
+TRASH = ".trash-"
+ENVIRONMENTS_KEPT_S = 30 * 24 * 3600.0  # after the last use
+BUILD_LEFT_S = 24 * 3600.0  # far longer than a build takes
+_KEY = re.compile(r"[0-9a-f]{64}")
+_WORK = re.compile(r"\.[0-9a-f]{64}(\.[0-9]+|\.home)")
 _LINE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._\-]*(\[[A-Za-z0-9._,\- ]+\])?\s*([<>=!~][^;@/\\]*)?(;[^@/\\]*)?$")
 
 
@@ -110,6 +116,15 @@ def _is_met(requirement: Requirement, above: frozenset[tuple[str, str]], extra: 
     )
 
 
+def _kept_s(name: str) -> float:
+    """How long after its last use a folder among the environments stays."""
+    if name.startswith(TRASH):
+        return 0.0
+    if _KEY.fullmatch(name):
+        return ENVIRONMENTS_KEPT_S
+    return BUILD_LEFT_S if _WORK.fullmatch(name) else math.inf
+
+
 def let_be_read(environment: Path) -> None:
     """Let workers of a user of their own read an environment that was built so that only its builder could."""
     if environment.stat().st_mode & stat.S_IROTH:
@@ -163,6 +178,7 @@ class Environments:
         build = self.builds.setdefault(key, Build(key))
         async with build.lock:
             if interpreter.exists():
+                os.utime(target)  # of its last use
                 await asyncio.to_thread(let_be_read, target)
                 build.state, build.progress = "ready", "ready"
                 return interpreter
@@ -180,6 +196,22 @@ class Environments:
                 raise BuildFailed(str(error)) from error
             build.state, build.progress = "ready", "ready"
         return interpreter
+
+    def put_away(self, used: set[str], now: float) -> list[Path]:
+        """Take the environments that nobody used for long out of the way, and what builds left; the paths to delete.
+
+        Those with a key in `used` are in use now. What is no environment of ours is left alone.
+        """
+        gone = []
+        for path in list(self._root.iterdir()) if self._root.is_dir() else []:
+            if path.name in used:
+                os.utime(path)
+            elif path.is_dir() and not path.is_symlink() and now - path.lstat().st_mtime > _kept_s(path.name):
+                trash = path if path.name.startswith(TRASH) else path.with_name(f"{TRASH}{path.name.strip('.')}")
+                with contextlib.suppress(OSError):  # one of an earlier time lies there: it is deleted first
+                    gone.append(path.rename(trash))
+                self.builds.pop(path.name, None)
+        return gone
 
     async def _build(self, build: Build, target: Path, lines: list[str]) -> None:
         self._root.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import ipaddress
 import os
 import site
 import stat
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 USERS_BEGIN, USERS = 1_800_000_000, 100_000_000  # beyond what systems and containers give to anybody
+RESOLVER_SETTINGS = Path("/etc/resolv.conf")
+DOMAIN_PORT = 53
 TRY_TIMEOUT_S = 20.0
 GROUP_READS, OTHERS_READ = stat.S_IRGRP | stat.S_IXGRP, stat.S_IROTH | stat.S_IXOTH
 BUILD_FILE_BYTES = 32 * 1024**3
@@ -59,6 +62,18 @@ def listening_ports() -> set[int]:
             continue
         found |= {int(row.split()[1].rpartition(":")[2], 16) for row in rows if row.split()[3] == "0A"}
     return found
+
+
+def names_are_asked_here(settings: Path = RESOLVER_SETTINGS) -> bool:
+    """Whether this machine asks a server of its own for names: who may use the network may ask it too."""
+    try:
+        rows = [line.split() for line in settings.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return False
+    servers = [row[1].partition("%")[0] for row in rows if len(row) > 1 and row[0] == "nameserver"]
+    with contextlib.suppress(ValueError):
+        return any(ipaddress.ip_address(server).is_loopback for server in servers)
+    return False
 
 
 class Sandboxes:
@@ -157,7 +172,7 @@ class Sandboxes:
                 )
             ports = ", ".join(str(port) for port in self._ports()) or "none"
             missing = "" if level == "full" else f"; {level.removeprefix('partly: ')}"
-            level = shapes.cut(f"partly: network granted, TCP to the ports {ports}, UDP to all{missing}")
+            level = shapes.cut(f"partly: network granted, TCP to the ports {ports}{missing}")
         if not is_at_least(level, goal.sandbox_level_min):
             raise Refused(
                 f"The policy demands a sandbox level of '{goal.sandbox_level_min}'; this machine gives {level}."
@@ -174,7 +189,8 @@ class Sandboxes:
 
     def _ports(self) -> list[int]:
         """The ports that a grant opens. Addresses cannot be told apart, so whatever listens on this machine is out."""
-        return sorted(set(self._config.network_ports) - listening_ports())
+        closed = listening_ports() - ({DOMAIN_PORT} if names_are_asked_here() else set())
+        return sorted(set(self._config.network_ports) - closed)
 
     def for_worker(self, goal: ReplicaGoal, python: Path, home: Path) -> SandboxSpec:
         """The sandbox of a worker that is started, or forked from the template of our own interpreter."""
@@ -220,6 +236,7 @@ class Sandboxes:
             open_files=BUILD_FILES_MAX,
             tasks=BUILD_TASKS_MAX,
             network=True,
+            datagrams=True,
             may_fork=True,
         )
 

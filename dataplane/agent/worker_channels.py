@@ -7,6 +7,7 @@ the log, and says nothing to the agent.
 import contextlib
 import os
 import socket
+import stat
 import struct
 import threading
 from pathlib import Path
@@ -18,7 +19,7 @@ from dataplane.wire.worker_start import GO, ForkAnswer, StartEvent
 
 ANSWER_MAX_BYTES = 16 * 1024
 EVENTS_MAX_BYTES = 64 * 1024  # of a read, and of one line
-SOCKET_MODE = 0o600
+FOLDER_MODE, SOCKET_MODE = 0o700, 0o600
 LOG_MAX_BYTES = 5 * 1024 * 1024
 _CREDENTIALS = struct.Struct("3i")
 
@@ -39,26 +40,38 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
-def bound_socket(path: Path) -> socket.socket:
-    """A unix socket with a name that only this user can reach. Nobody listens yet: the worker does when it is ready."""
+def make_folder(sockets: Path, group: int) -> None:
+    """Make the folder of sockets: ours alone, or with a group passed through by gateways that are somebody else."""
+    sockets.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    if group:
+        os.chown(sockets, -1, group, follow_symlinks=False)
+        sockets.chmod(FOLDER_MODE | stat.S_IXGRP)
+
+
+def bound_socket(path: Path, group: int = 0) -> socket.socket:
+    """A unix socket with a name that only this user can reach, and a group where one is named. Nobody listens yet: the
+    worker does when it is ready.
+    """
     path.unlink(missing_ok=True)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     bound.bind(str(path))
-    os.chmod(path, SOCKET_MODE)
+    if group:
+        os.chown(path, -1, group)
+    os.chmod(path, SOCKET_MODE | (stat.S_IRGRP | stat.S_IWGRP if group else 0))
     return bound
 
 
 class WorkerChannels:
     """Our ends and theirs. Without `address` there is no socket to answer on: a template has none."""
 
-    def __init__(self, log: Path, address: Path | None = None) -> None:
+    def __init__(self, log: Path, address: Path | None = None, group: int = 0) -> None:
         self._log = open_log(log)
         self.log_begins = os.fstat(self._log).st_size
         self._events, self._events_end = os.pipe()
         os.set_blocking(self._events, False)
         self._talk, self._talk_end = socket.socketpair()
         self._talk.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._listener = bound_socket(address) if address else None
+        self._listener = bound_socket(address, group) if address else None
         self._meeting = threading.Lock()
         self._unread = b""
         self._has_events = True

@@ -53,7 +53,7 @@ class WorkerStarter:
 
     def _open(self) -> WorkerChannels:
         self.hang_up()
-        self.channels = WorkerChannels(self._log_file, self._socket)
+        self.channels = WorkerChannels(self._log_file, self._socket, self._config.gateway_group)
         self.log_begins = self.channels.log_begins
         return self.channels
 

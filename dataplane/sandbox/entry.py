@@ -15,7 +15,9 @@ OPEN_FILES_MAX = 1024
 NICE = 2  # mlorch's own processes come first
 # What a process may ask of itself and of the machine where it is not alone in its view of processes.
 OF_PROC = ("self", "cpuinfo", "meminfo", "stat", "version", "loadavg", "filesystems", "sys")
-NETWORK = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_NETLINK", 16))
+STREAMS = (socket.AF_INET, socket.AF_INET6)
+DATAGRAMS = (*STREAMS, getattr(socket, "AF_NETLINK", 16))
+NAMES_BY_STREAM = {"RES_OPTIONS": "use-vc"}  # the C library then asks for names over TCP
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
 
@@ -41,9 +43,16 @@ def enter(spec: SandboxSpec, in_parent: Callable[[int], None]) -> None:
     if spec.level != "none":
         _become(spec)
         _allow(spec)
-        families = NETWORK if spec.network else ()
+        if spec.network and not spec.datagrams:
+            os.environ.update(NAMES_BY_STREAM)
+        families = (DATAGRAMS if spec.datagrams else STREAMS) if spec.network else ()
         is_among_others = spec.level != "full" and not spec.may_fork
-        program = seccomp.program(families=families, may_fork=spec.may_fork, is_among_others=is_among_others)
+        program = seccomp.program(
+            families=families,
+            may_fork=spec.may_fork,
+            is_among_others=is_among_others,
+            has_datagrams=spec.datagrams,
+        )
         seccomp.enforce(program)
     if child:
         _care(child)

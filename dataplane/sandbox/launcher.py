@@ -28,11 +28,14 @@ def linger(inside: int) -> None:
 
 
 def link_code(spec: SandboxSpec) -> None:
-    """Let Python find our code where it may not list the folder that the code lies in: by a link in the home."""
-    folder = Path(spec.home) / "code"
+    """Let Python find our code where it may not list the folder that the code lies in: by links in the home, to the
+    data plane and to what else of that folder may be read.
+    """
+    folder, root = Path(spec.home) / "code", Path(__file__).parents[2]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        (folder / "dataplane").symlink_to(Path(__file__).parents[1])
+    for package in {root / "dataplane", *(path for path in map(Path, spec.readable) if path.parent == root)}:
+        with contextlib.suppress(FileExistsError):
+            (folder / package.name).symlink_to(package)
     os.environ["PYTHONPATH"] = str(folder)
 
 

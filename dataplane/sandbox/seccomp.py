@@ -16,8 +16,9 @@ _X32 = 0x40000000  # another table of numbers, for programs that nobody has
 _CLONE_THREAD = 0x00010000
 _SOCKET_TYPE = 0xF
 _MSG_FASTOPEN = 0x20000000
-# By the family's own choice, TCP, UDP: Landlock's rules for ports know no other one that becomes TCP.
-_PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+# By the family's own choice, TCP: Landlock's rules for ports know no other protocol that becomes TCP.
+_STREAMS = (0, socket.IPPROTO_TCP)
+_STREAMS_AND_DATAGRAMS = (*_STREAMS, socket.IPPROTO_UDP)
 _MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 # What no model needs and what gave attackers the kernel, other processes, or the machine. (x86_64, aarch64)
@@ -78,15 +79,18 @@ def _when(number: int, *body: bytes) -> bytes:
     return _instruction(_JUMP_EQUAL, number, 0, len(body)) + b"".join(body)
 
 
-def _sockets(families: list[int]) -> bytes:
-    """Sockets of these families only; a pair of them is connected for good, so that it reaches nobody else."""
+def _sockets(families: list[int], *, has_datagrams: bool) -> bytes:
+    """Sockets of these families only, and of streams unless datagrams are wanted: no rule watches where those go. A
+    pair is connected for good, so that it reaches nobody else.
+    """
     refused, allowed = _error(errno.EACCES), _instruction(_RETURN, _ALLOW)
     is_family = (_instruction(_LOAD, _FIRST_ARGUMENT), *_one_of(families), refused)
-    is_protocol = (_instruction(_LOAD, _THIRD_ARGUMENT), *_one_of(_PROTOCOLS), refused)
-    made = _when(_number(_SOCKET), *is_family, *is_protocol, allowed)
+    protocols = _STREAMS_AND_DATAGRAMS if has_datagrams else _STREAMS
+    is_protocol = (_instruction(_LOAD, _THIRD_ARGUMENT), *_one_of(protocols), refused)
     kind = (_instruction(_LOAD, _SECOND_ARGUMENT), _instruction(_ALU_AND, _SOCKET_TYPE))
-    is_stream = _instruction(_JUMP_EQUAL, int(socket.SOCK_STREAM), 1)
-    return made + _when(_number(_SOCKETPAIR), *kind, is_stream, refused, allowed)
+    is_stream = (*kind, _instruction(_JUMP_EQUAL, int(socket.SOCK_STREAM), 1), refused)
+    made = _when(_number(_SOCKET), *is_family, *(() if has_datagrams else is_stream), *is_protocol, allowed)
+    return made + _when(_number(_SOCKETPAIR), *is_stream, allowed)
 
 
 def _one_of(values: Sequence[int]) -> list[bytes]:
@@ -123,9 +127,9 @@ def _to_itself() -> bytes:
     return b"".join(_when(_number(call), *body) for call in CHANGES_OF_OTHERS.values())
 
 
-def program(*, families: Iterable[int], may_fork: bool, is_among_others: bool) -> bytes:
-    """The filter: the families of sockets that may be made, whether processes may be, and whether the process sees
-    other files and processes of its user, which it must leave as they are.
+def program(*, families: Iterable[int], may_fork: bool, is_among_others: bool, has_datagrams: bool = False) -> bytes:
+    """The filter: the families of sockets that may be made, whether of datagrams too, whether processes may be, and
+    whether the process sees other files and processes of its user, which it must leave as they are.
     """
     begin = _instruction(_LOAD, _ARCHITECTURE)
     begin += _instruction(_JUMP_EQUAL, _MACHINES[platform.machine()], 1) + _instruction(_RETURN, _KILL)
@@ -134,7 +138,7 @@ def program(*, families: Iterable[int], may_fork: bool, is_among_others: bool) -
     calls = [*REFUSED.values(), *([*CHANGES_OF_FILES.values(), *PRIORITIES.values()] if is_among_others else [])]
     refused = b"".join(_when(_number(call), _error(errno.EPERM)) for call in calls if _number(call))
     forks = (b"" if may_fork else _processes()) + (_to_itself() if is_among_others else b"")
-    sockets = _sockets(list(families)) + _no_connection_by_sending()
+    sockets = _sockets(list(families), has_datagrams=has_datagrams) + _no_connection_by_sending()
     return begin + forks + sockets + refused + _instruction(_RETURN, _ALLOW)
 
 

@@ -21,8 +21,9 @@ class SandboxSpec(Struct, frozen=True):
     `user` of its own (0: none), `partly` what needs no rights, `none` limits only. `hidden` is never shown, whatever is
     readable around it; what of `readable` lies in it is shown all the same. With `groups` it reads the artifacts.
 
-    Without `network` there is none; with it TCP connections go to `ports` only, where they are named. `has_init` keeps
-    a process that cares for the others when the first of them has ended.
+    Without `network` there is none; with it TCP connections go to `ports` only, where they are named, and with
+    `datagrams` there is UDP as well. `has_init` keeps a process that cares for the others when the first of them has
+    ended.
     """
 
     level: SandboxLevel
@@ -39,6 +40,7 @@ class SandboxSpec(Struct, frozen=True):
     groups: list[Count] = []
     network: bool = False
     ports: Annotated[list[Port], Meta(max_length=PORTS_MAX)] | None = None
+    datagrams: bool = False
     may_fork: bool = False
     has_init: bool = False
 

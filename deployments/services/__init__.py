@@ -11,12 +11,15 @@ from deployments.services.controls import (
 from deployments.services.endpoints import endpoint_create, serving_config_of, serving_config_revise
 from deployments.services.keys import gateway_key_create, gateway_key_revoke
 from deployments.services.releases import release_decide, release_preview, release_request
+from deployments.services.retention import artifacts_plan, artifacts_sweep
 from deployments.services.retirement import endpoint_restore, endpoint_retire, retirement_impact
 
 __all__ = [
     "Preview",
     "PreviewStep",
     "ReleaseCommand",
+    "artifacts_plan",
+    "artifacts_sweep",
     "endpoint_create",
     "endpoint_restore",
     "endpoint_retire",

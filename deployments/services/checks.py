@@ -22,6 +22,7 @@ from registry.approvals.services import approval_open
 from registry.gates import GateInput, GateOutcomeRow, gate_results_record, run
 from registry.lifecycle import ApprovalStatus, DigestStatus, GateOutcome
 from registry.selectors import why_changed_outside
+from registry.services import artifact_set_hold, artifacts_fetch
 
 CHECK_RELEASE = TaskName("deployments.check_release", "work")
 SUBJECT_KIND = "release"
@@ -46,12 +47,15 @@ def release_check(*, release_id: str, now: datetime) -> None:
     release = rows.filter(pk=release_id, status=ReleaseStatus.CHECKING).first()
     if release is None:
         return
-    if why := why_changed_outside(release.version, ""):
+    if why := why_changed_outside(release.version, release.digest):
         with transaction.atomic():
             release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=why, now=now)
         return
     if release.version.digest_status == DigestStatus.PENDING:
         _wait(release, _digest_reason(release), now)
+        return
+    if release.version.digest and (why := artifacts_fetch(version=release.version, now=now)):
+        _wait(release, why, now)
         return
     results = run(release.policy.gates, _gate_input(release))
     if results is None:
@@ -93,6 +97,8 @@ def _wait(release: Release, reason: str, now: datetime) -> None:
 def _checked(release: Release, results: list[GateOutcomeRow], now: datetime) -> None:
     """Record the evidence and move on; what the approval covers is fixed here, with the digest."""
     digest = release.version.digest
+    if digest and not artifact_set_hold(digest=digest, now=now):
+        return  # they left the store after the gates had looked; the next look waits for them
     if not swap(release, digest=digest, content_hash=content_hash(approval_content(release))):
         return
     gate_results_record(

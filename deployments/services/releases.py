@@ -21,6 +21,7 @@ from mlorch_site.lib.hashing import content_hash
 from registry.approvals.services import approval_decide
 from registry.lifecycle import DecisionKind
 from registry.selectors import why_changed_outside
+from registry.services import artifact_set_hold
 
 
 def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
@@ -86,6 +87,8 @@ def _check_free(endpoint: Endpoint) -> None:
 def _create(actor: Actor, endpoint: Endpoint, request: CheckedRequest) -> Release:
     now = clock.now()
     config = serving_config_of(endpoint)
+    # Without its files the release waits in its checks until they are fetched again.
+    artifact_set_hold(digest=request.version.digest, now=now)
     release = Release(
         endpoint=endpoint,
         version=request.version,

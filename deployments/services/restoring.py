@@ -13,7 +13,8 @@ from mlorch_site.accounts.models import User
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden
 from mlorch_site.lib.hashing import content_hash
-from registry.selectors import current_policy, is_stored
+from registry.selectors import current_policy
+from registry.services import artifact_set_hold
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ def restoring_release(*, actor: Actor, endpoint: Endpoint, target: Release, act:
     Nobody approves again what was approved: so the version, the digest and the serving config are those that `target`
     froze. Raises Conflict when its artifacts are gone, Forbidden for anything but a person.
     """
-    if not is_stored(target.digest):
+    if not artifact_set_hold(digest=target.digest, now=clock.now()):
         raise Conflict(
             f"The artifacts of {target.version} that were approved ({target.digest[:19]}…) are not in the artifact "
-            "store any more; it cannot be restored.",
+            "store any more; it cannot be restored. Request a release of the version: it fetches them again.",
             code="artifacts_missing",
         )
     if actor.user is None:

@@ -15,29 +15,35 @@ from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.htmx import render_page
-from registry.selectors import backend_state, environments_visible_to
+from registry.selectors import backend_state, environments_visible_to, store_summary
 
 
-def processes() -> list[dict[str, Any]]:
-    """What the supervisor of this machine last wrote about its processes; empty when there is none."""
+def supervised() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What the supervisor of this machine last wrote of its processes, and of the user they run as; empty when there is
+    none.
+    """
     try:
-        rows = json.loads((settings.DATA_DIR / "run" / "processes.json").read_text())["processes"]
+        known = json.loads((settings.DATA_DIR / "run" / "processes.json").read_text())
+        rows, rights = known["processes"], known.get("rights", {})
     except (OSError, ValueError, KeyError):
-        return []
+        return [], {}
     for row in rows:
         row["since"] = clock.from_unix(row["started_at"]) if row.get("started_at") else None
-    return list(rows)
+    return list(rows), rights
 
 
 @requires(Action.VIEW)
 def system(request: HttpRequest) -> HttpResponse:
     """Show the health of every part."""
+    processes, rights = supervised()
     context = {
-        "processes": processes(),
+        "processes": processes,
+        "rights": rights,
         "gateways": GatewayState.objects.order_by("-last_seen_at")[:50],
         "agents": AgentState.objects.order_by("agent"),
         "replicas": replica_states_visible_to(actor_of(request)).order_by("-reported_at")[:100],
         "backend": backend_state(),
+        "store": store_summary(),
         "now": clock.now(),
     }
     return render(request, "deployments/system.html", context)

@@ -5,8 +5,10 @@ protects. What is not known is never a pass.
 """
 
 from registry import artifacts
-from registry.code_in_files import Reading, readings
+from registry.artifact_reader import FileReading
+from registry.artifact_reading import NotRead, readings_of
 from registry.gates.base import Found, GateInput, failed, passed, warned
+from registry.lifecycle import GateOutcome
 
 NAMED_MAX = 50
 SAID_MAX = 3
@@ -25,10 +27,13 @@ def check(given: GateInput) -> Found:
     root = artifacts.path_of(given.version.digest)
     if not root.is_dir():
         return failed("The artifacts are not in the store, so their files cannot be looked at.")
-    found = readings(root)
-    running = [reading for reading in found if reading.sentence]
+    try:
+        found = readings_of(root)
+    except NotRead as error:
+        return Found(GateOutcome.ERROR, error.message)
+    running = found.running
     if not running:
-        return passed("No file of the version runs code when it is read.", looked_at=len(found))
+        return passed("No file of the version runs code when it is read.", looked_at=found.looked_at)
     foreign = sorted({name for reading in running for name in reading.imports if not _is_known(name)})
     said = "; ".join(_said(reading) for reading in running[:SAID_MAX])
     more = f"; and {len(running) - SAID_MAX} more files" if len(running) > SAID_MAX else ""
@@ -40,7 +45,7 @@ def check(given: GateInput) -> Found:
     )
 
 
-def _said(reading: Reading) -> str:
+def _said(reading: FileReading) -> str:
     foreign = sorted(name for name in reading.imports if not _is_known(name))
     imports = f", and it imports {foreign[0]}" if foreign else ""
     return f"{reading.path} {reading.sentence}{imports}"

@@ -9,6 +9,7 @@ from registry.models.mirror import (
     BackendState,
     Finding,
     Model,
+    StoreState,
     Version,
     WebhookDelivery,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Model",
     "Policy",
     "PolicyProposal",
+    "StoreState",
     "Version",
     "WebhookDelivery",
 ]

@@ -36,16 +36,36 @@ class Model(models.Model):
 class ArtifactSet(models.Model):
     """The files of one digest as they were taken into the artifact store, and what they say.
 
-    A version's own fields follow MLflow; this row never changes, so that what a release froze can be read at any time.
-    `facts` has the keys of `registry.artifact_facts.artifact_facts`.
+    A version's own fields follow MLflow; what this row says of the files never changes, so that what a release froze
+    can be read at any time. `facts` has the keys of `registry.artifact_facts.artifact_facts`.
+
+    `needed_at` is when something was last seen to need the files, null until a sweep has looked. `let_go_at` is set
+    while the files are not in the store any more, or about to leave it.
     """
 
     digest = models.CharField(max_length=80, primary_key=True)
     facts = models.JSONField(default=dict)
     taken_in_at = models.DateTimeField()
+    size_bytes = models.BigIntegerField(default=0, db_default=0)
+    needed_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    let_go_at = models.DateTimeField(null=True, blank=True, db_index=True)
 
     def __str__(self) -> str:
         return self.digest
+
+
+class StoreState(models.Model):
+    """The artifact store as the last sweep left it. One row.
+
+    `problems` are sentences: what lies there and is not ours, and what could not be deleted.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    swept_at = models.DateTimeField()
+    problems = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"swept at {self.swept_at}"
 
 
 class Version(models.Model):

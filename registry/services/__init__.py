@@ -8,6 +8,12 @@ from registry.services.aliases import (
     alias_want,
     finding_resolve,
 )
+from registry.services.artifact_sets import (
+    Sweep,
+    artifact_set_hold,
+    artifact_sets_plan,
+    artifact_sets_sweep,
+)
 from registry.services.declared_renames import rename_declare
 from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
@@ -15,6 +21,8 @@ from registry.services.models import model_edit
 from registry.services.proposals import policy_propose, proposal_confirm, proposal_refuse, proposal_withdraw
 from registry.services.sync import backend_failed, sync_from_backend
 from registry.services.versions import (
+    TakenIn,
+    artifacts_fetch,
     digest_failed,
     digest_recheck,
     digest_waits,
@@ -24,11 +32,17 @@ from registry.services.versions import (
 )
 
 __all__ = [
+    "Sweep",
+    "TakenIn",
     "alias_applied",
     "alias_claim",
     "alias_failed",
     "alias_impossible",
     "alias_want",
+    "artifact_set_hold",
+    "artifact_sets_plan",
+    "artifact_sets_sweep",
+    "artifacts_fetch",
     "backend_failed",
     "digest_failed",
     "digest_recheck",

@@ -1,6 +1,8 @@
 """Digests of versions: wanted, computed, failed, and found changed."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +15,9 @@ from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.artifacts import MANIFEST_KEPT_MAX
 from registry.lifecycle import DigestStatus
-from registry.models import ArtifactSet, Finding, Version
+from registry.models import Finding, Version
+from registry.selectors import is_stored
+from registry.services.artifact_sets import artifact_set_take_in
 
 RETRY_S = 15
 REFUSED_RETRY_S = 900
@@ -51,34 +55,36 @@ def digest_recheck(*, version: Version, since: datetime, now: datetime) -> str:
     )
 
 
+@dataclass(frozen=True)
+class TakenIn:
+    """A sealed download in `folder`: its digest and manifest, and what the files say."""
+
+    folder: Path
+    digest: str
+    entries: list[ManifestEntry]
+    facts: dict[str, Any]
+    signature: Any
+
+
 @transaction.atomic
-def version_digested(
-    *,
-    actor: Actor,
-    version: Version,
-    digest: str,
-    entries: list[ManifestEntry],
-    facts: dict[str, Any],
-    signature: Any,
-    looked_at: datetime,
-) -> Version:
-    """Note the digest of a version with what its files say; `looked_at` is when reading them began.
+def version_digested(*, actor: Actor, version: Version, taken: TakenIn, looked_at: datetime) -> Version:
+    """Note the digest of a version with what its files say, and move them into the store; `looked_at` is when reading
+    them began.
 
     Another digest than before is a finding: the artifacts were changed.
 
     Approvals are bound to the digest, so those given for the old one do not hold any more.
     """
-    now = clock.now()
-    frozen = {"facts": facts, "taken_in_at": now}
-    ArtifactSet.objects.get_or_create(digest=digest, defaults=frozen)
+    now, digest = clock.now(), taken.digest
+    artifact_set_take_in(digest=digest, folder=taken.folder, entries=taken.entries, facts=taken.facts, now=now)
     row = Version.objects.select_for_update().select_related("model").get(pk=version.pk)
     before = row.digest
     row.digest, row.digest_status, row.digest_error, row.digest_due_at = digest, DigestStatus.COMPUTED, "", None
     row.digest_looked_at = looked_at
-    row.manifest = [[entry.path, entry.size, entry.sha256] for entry in entries[:MANIFEST_KEPT_MAX]]
-    row.size_bytes = sum(entry.size for entry in entries)
+    row.manifest = [[entry.path, entry.size, entry.sha256] for entry in taken.entries[:MANIFEST_KEPT_MAX]]
+    row.size_bytes = sum(entry.size for entry in taken.entries)
     known = row.evidence if before in ("", digest) else {k: v for k, v in row.evidence.items() if k != "profile"}
-    row.signature, row.evidence = signature, {**known, **facts}
+    row.signature, row.evidence = taken.signature, {**known, **taken.facts}
     row.save(update_fields=DIGEST_FIELDS)
     if before == digest:
         return row
@@ -91,6 +97,18 @@ def version_digested(
         Finding.objects.create(model=row.model, kind=ARTIFACTS_CHANGED, summary=summary, data=data, found_at=now)
     publish("registry", "version.changed", {"model": row.model.name, "version": row.number})
     return row
+
+
+def artifacts_fetch(*, version: Version, now: datetime) -> str:
+    """Why the version's files cannot be looked at yet, empty when they are in the store: those that were let go are
+    fetched from MLflow again. Asking twice is harmless.
+    """
+    if is_stored(version.digest):
+        return ""
+    Version.objects.filter(pk=version.pk, digest_due_at=None).update(digest_due_at=now)
+    return f"Waits until the artifacts of {version} are fetched from MLflow again." + (
+        f" {version.digest_error}" if version.digest_error else ""
+    )
 
 
 @transaction.atomic

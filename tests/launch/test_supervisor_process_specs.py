@@ -10,6 +10,7 @@ import pytest
 
 from mlorch_site.launch.supervisor import secrets_file
 from mlorch_site.launch.supervisor.options import Options, default_gateway_processes, options_from
+from mlorch_site.launch.supervisor.ordinary_user import NOBODY_ELSE
 from mlorch_site.launch.supervisor.process_specs import SOCKET_PATH_MAX_BYTES, Plan, made_run_dir, run_dir
 
 SECRETS = {name: f"the-{name}-secret" for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
@@ -111,7 +112,7 @@ def test_run_dir__deep_data_directory__is_short_private_and_gone_afterwards(temp
     assert folder.parent == temporary
     assert len(os.fsencode(folder / "valkey.sock")) < SOCKET_PATH_MAX_BYTES
     assert folder == run_dir(deep) != run_dir(deep / "other")
-    with made_run_dir(deep):
+    with made_run_dir(deep, NOBODY_ELSE):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (folder / "valkey.sock").touch()
         assert list((folder / "tmp").iterdir()) == []
@@ -126,7 +127,7 @@ def test_run_dir__temporary_directory_is_deep_too__is_in_the_common_one(temporar
 def test_run_dir__ordinary_data_directory__is_in_it_and_stays(temporary):
     assert run_dir(temporary) == temporary / "run"
     for _ in range(2):
-        with made_run_dir(temporary):
+        with made_run_dir(temporary, NOBODY_ELSE):
             assert list((temporary / "run" / "tmp").iterdir()) == []
             (temporary / "run" / "tmp" / "left behind").touch()
     assert list((temporary / "run").iterdir()) == []
@@ -135,7 +136,7 @@ def test_run_dir__ordinary_data_directory__is_in_it_and_stays(temporary):
 def test_run_dir__prepared_by_somebody_as_a_link__is_refused(temporary):
     (temporary / "elsewhere").mkdir()
     (temporary / "run").symlink_to(temporary / "elsewhere")
-    with pytest.raises(PermissionError, match="belongs to somebody else"), made_run_dir(temporary):
+    with pytest.raises(PermissionError, match="belongs to somebody else"), made_run_dir(temporary, NOBODY_ELSE):
         pass
 
 

@@ -10,6 +10,7 @@ import pytest
 from mlorch_site.launch.supervisor.__main__ import STOP_ORDER, CannotStart, Up
 from mlorch_site.launch.supervisor.logs import LogBook
 from mlorch_site.launch.supervisor.options import Options
+from mlorch_site.launch.supervisor.ordinary_user import NOBODY_ELSE
 from mlorch_site.launch.supervisor.process import Spec
 from mlorch_site.launch.supervisor.running import STATUS_FILE
 from tests.support.waiting import auntil, patience
@@ -24,6 +25,7 @@ class FakePlan:
         self.diary = folder / "diary"
         self.failing = failing
         self.site_env = {"PATH": os.environ["PATH"]}
+        self.user = NOBODY_ELSE
 
     def _spec(self, name: str) -> Spec:
         script = (

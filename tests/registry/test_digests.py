@@ -2,6 +2,7 @@
 
 import os
 import stat
+from datetime import timedelta
 
 import pytest
 
@@ -10,10 +11,11 @@ from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
 from registry import artifacts, tasks
+from registry.actors import WORKER
 from registry.backends.base import BackendDown, BackendRefused, SeenFile
-from registry.models import Finding, Version
+from registry.models import ArtifactSet, Finding, Version
 from registry.selectors import artifact_sets, is_stored
-from registry.services import digest_recheck, digest_want
+from registry.services import artifact_sets_sweep, artifacts_fetch, digest_recheck, digest_want
 
 
 @pytest.fixture
@@ -95,6 +97,58 @@ def test_task__artifacts_changed_behind_the_registry__found_and_audited(registry
     record = AuditRecord.objects.get(action="version.artifacts_changed")
     assert record.data == {"before": before, "after": version.digest}
     assert artifacts.path_of(before).is_dir(), "what was approved before can still be looked at"
+
+
+def let_everything_go(store) -> None:
+    """Sweep until nothing is left of what a sweep may take."""
+    now = clock.now()
+    artifact_sets_sweep(actor=WORKER, needed=set, now=now)
+    artifact_sets_sweep(actor=WORKER, needed=set, now=now + timedelta(days=365))
+    assert not list(store.iterdir())
+
+
+def test_let_go_and_asked_for_again__fetched_with_the_same_digest(version, store):
+    before = digested(version).digest
+    let_everything_go(store)
+    assert not is_stored(before)
+    assert artifacts_fetch(version=version, now=clock.now()).startswith(
+        "Waits until the artifacts of tumours version 1"
+    )
+
+    assert digested(version).digest == before
+    assert artifacts_fetch(version=version, now=clock.now()) == ""
+    assert ArtifactSet.objects.get().let_go_at is None
+    assert not Finding.objects.exists()
+
+
+def test_let_go_and_changed_in_the_registry__fetched_as_another_set_and_found(registry, version, store):
+    before = digested(version).digest
+    let_everything_go(store)
+    registry.change_file("tumours", 1, "data/model.skops", b"other weights")
+    artifacts_fetch(version=version, now=clock.now())
+
+    assert digested(version).digest != before
+    assert not is_stored(before)
+    assert Finding.objects.get().kind == "artifacts_changed"
+
+
+def test_let_go_and_registry_down__waits_with_the_reason(registry, version, store):
+    digested(version)
+    let_everything_go(store)
+    artifacts_fetch(version=version, now=clock.now())
+    registry.down = True
+    digested(version)
+    assert "switched off" in artifacts_fetch(version=version, now=clock.now())
+
+
+def test_taken_in_again__marked_as_gone_and_not_yet_deleted__stays(version, store):
+    """A sweep that died after its record; then the version is fetched again."""
+    digested(version)
+    ArtifactSet.objects.update(let_go_at=clock.now())
+    artifacts_fetch(version=version, now=clock.now())
+    digested(version)
+    artifact_sets_sweep(actor=WORKER, needed=set, now=clock.now())
+    assert is_stored(version.digest)
 
 
 def test_recheck__orders_one_look_and_is_silent_after_it(version):

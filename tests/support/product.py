@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.support.ports import free_ports
@@ -19,20 +20,28 @@ from tests.support.waiting import PATIENCE_S, patience, until
 ROOT = Path(__file__).resolve().parents[2]
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "PIP_", "UV_")
 REQUEST_TIMEOUT_S = 5.0
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Product:
     """A running instance. `output` is what it has printed so far."""
 
-    def __init__(self, data_dir: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *arguments: str,
+        through: Sequence[str] = (),
+        variables: Mapping[str, str] = NONE,
+    ) -> None:
+        """`through` is a command that runs the product, `variables` are added to its environment."""
         self.data_dir = data_dir
         web, gateway, grpc, mlflow = free_ports(4)
         self.web, self.gateway, self.mlflow = (f"http://127.0.0.1:{port}" for port in (web, gateway, mlflow))
         self.grpc = f"127.0.0.1:{grpc}"
         ports = ["--web-port", str(web), "--gateway-port", str(gateway), "--mlflow-port", str(mlflow)]
         ports += ["--gateway-grpc-port", str(grpc)]
-        self.command = [str(ROOT / "scripts" / "up"), "--data", str(data_dir), *ports, *arguments]
-        env = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+        self.command = [*through, str(ROOT / "scripts" / "up"), "--data", str(data_dir), *ports, *arguments]
+        env = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)} | dict(variables)
         data_dir.mkdir(parents=True, exist_ok=True)
         self._log = data_dir / "up.out"
         with self._log.open("wb") as log:
@@ -99,9 +108,11 @@ def prepared(data_dir: Path, *arguments: str) -> Iterator[Product]:
 
 
 @contextmanager
-def running(data_dir: Path, *arguments: str) -> Iterator[Product]:
+def running(
+    data_dir: Path, *arguments: str, through: Sequence[str] = (), variables: Mapping[str, str] = NONE
+) -> Iterator[Product]:
     """Start the product and give it once the site is usable."""
-    product = Product(data_dir, *arguments)
+    product = Product(data_dir, *arguments, through=through, variables=variables)
     try:
         product.wait_until_usable()
         yield product

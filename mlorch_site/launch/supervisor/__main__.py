@@ -15,6 +15,7 @@ from typing import Any
 from mlorch_site.launch.supervisor import family, ports, running, secrets_file
 from mlorch_site.launch.supervisor.logs import LogBook
 from mlorch_site.launch.supervisor.options import Options, options_from
+from mlorch_site.launch.supervisor.ordinary_user import ordinary_user
 from mlorch_site.launch.supervisor.process import Spec, Supervised
 from mlorch_site.launch.supervisor.process_specs import Plan, made_run_dir
 
@@ -53,7 +54,12 @@ class Up:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [asdict(process.status) for process in self._running]
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({"supervisor": os.getpid(), "processes": rows}))
+        user = self._plan.user
+        rights = {"sentence": user.sentence, "is_warning": user.is_warning}
+        temporary.write_text(json.dumps({"supervisor": os.getpid(), "rights": rights, "processes": rows}))
+        if user.uid:
+            os.chown(temporary, 0, user.gid)
+            temporary.chmod(0o640)
         temporary.replace(path)
 
     def _launch(self, spec: Spec) -> Supervised:
@@ -80,6 +86,7 @@ class Up:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
+            **self._plan.user.of_process(),
         )
         try:
             output, _ = await process.communicate()
@@ -226,9 +233,12 @@ def main() -> None:
     end_leftovers(options.data_dir)
     check_ports(options)
     family.become_subreaper()
+    user = ordinary_user(options)
+    if user.sentence:
+        print(f"{user.sentence}.", flush=True)
     try:
-        with made_run_dir(options.data_dir):
-            plan = Plan(options, secrets_file.load_or_make(options.data_dir))
+        with made_run_dir(options.data_dir, user):
+            plan = Plan(options, secrets_file.load_or_make(options.data_dir), user)
             asyncio.run(Up(options, plan, LogBook(options.data_dir / "logs")).run())
     except (CannotStart, OSError) as error:
         sys.exit(f"mlorch cannot start: {error}")

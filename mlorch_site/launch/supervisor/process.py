@@ -13,6 +13,7 @@ import psutil
 
 from mlorch_site.launch.supervisor.family import descendants, kill_group
 from mlorch_site.launch.supervisor.logs import LogBook
+from mlorch_site.launch.supervisor.ordinary_user import NOBODY_ELSE, OrdinaryUser
 from mlorch_site.launch.supervisor.ports import KeptSockets
 
 PROBE_EVERY_S = 0.1
@@ -30,7 +31,8 @@ class Spec:
     """What to run. `ready` is asked until it says yes; without it a process counts as ready once it runs.
 
     A process with `kept` sockets says itself when it is ready, and can be replaced by a successor while it serves:
-    SIGTERM then tells it to drain within `drain_grace_s`. At the end it gets `end_signal`.
+    SIGTERM then tells it to drain within `drain_grace_s`. At the end it gets `end_signal`. It runs as `user`, or as
+    whoever starts it with `groups` besides.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Spec:
     end_signal: signal.Signals = signal.SIGTERM
     kept: KeptSockets | None = None
     drain_grace_s: float = STOP_GRACE_S
+    user: OrdinaryUser = NOBODY_ELSE
+    groups: tuple[int, ...] = ()
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
@@ -154,6 +158,7 @@ class Supervised:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                **(self.spec.user.of_process() or {"extra_groups": self.spec.groups or None}),
             )
         except OSError as error:
             self._say(f"{self.spec.name} cannot be started: {error}")

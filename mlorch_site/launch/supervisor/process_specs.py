@@ -9,10 +9,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mlorch_site.launch.supervisor import probes
 from mlorch_site.launch.supervisor.options import ROOT, Options
+from mlorch_site.launch.supervisor.ordinary_user import NOBODY_ELSE, OrdinaryUser, share_run_dir
 from mlorch_site.launch.supervisor.ports import KeptSockets
 from mlorch_site.launch.supervisor.process import Spec
 
@@ -39,8 +41,10 @@ AGENT_NAMES = {"MLORCH_SOURCE_BUILDS"}
 AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
 # A trial on one machine runs as whoever starts it, also as root; Celery's advice against that would be eight lines in
 # every start.
-QUIET = ("-W", "ignore:You're running the worker with superuser privileges")
-CELERY = (sys.executable, *QUIET, "-m", "celery", "--quiet", "-A", "mlorch_site.celery")
+AS_ROOT = ("-W", "ignore:You're running the worker with superuser privileges")
+# An ordinary user of ours has no name on this machine, and needs none.
+NAMELESS = ("-W", "ignore:An entry for the specified gid or egid was not found")
+CELERY = (sys.executable, *AS_ROOT, *NAMELESS, "-m", "celery", "--quiet", "-A", "mlorch_site.celery")
 MLFLOW_CLIENT_PREFIXES = ("MLFLOW_TRACKING_",)
 
 
@@ -52,7 +56,7 @@ def run_dir(data_dir: Path) -> Path:
 
 
 @contextlib.contextmanager
-def made_run_dir(data_dir: Path) -> Iterator[None]:
+def made_run_dir(data_dir: Path, user: OrdinaryUser) -> Iterator[None]:
     """Make the folder for sockets, with an empty one for temporary files in it; remove a short one afterwards.
 
     Raises PermissionError when it is somebody else's.
@@ -64,6 +68,8 @@ def made_run_dir(data_dir: Path) -> Iterator[None]:
     folder.chmod(0o700)
     shutil.rmtree(folder / TEMPORARY, ignore_errors=True)
     (folder / TEMPORARY).mkdir()
+    if user.uid:
+        share_run_dir(folder, user)
     try:
         yield
     finally:
@@ -89,11 +95,15 @@ def _given(prefixes: tuple[str, ...], names: set[str] | frozenset[str] = frozens
 class Plan:
     """The specs of all processes for one set of options."""
 
-    def __init__(self, options: Options, secrets: dict[str, str]) -> None:
+    def __init__(self, options: Options, secrets: dict[str, str], user: OrdinaryUser = NOBODY_ELSE) -> None:
+        """`user` runs every process but the agent."""
         self._options = options
         self._secrets = secrets
+        self.user = user
         self._base = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self._base |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), "MLORCH_DATA_DIR": str(options.data_dir)}
+        self._agent_base = self._base
+        self._base = self._base | user.variables(options.data_dir)
         self._socket = str(run_dir(options.data_dir) / "valkey.sock")
 
     @property
@@ -121,7 +131,6 @@ class Plan:
     @property
     def _control_env(self) -> dict[str, str]:
         return {
-            **self._base,
             "MLORCH_CONTROL_URL": self._options.web_url,
             "MLORCH_CONTROL_TOKEN": os.environ.get("MLORCH_CONTROL_TOKEN") or self._secrets["control"],
         }
@@ -132,10 +141,19 @@ class Plan:
             return None
         folder = self._options.data_dir / "broker"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._give(folder)
         command = [valkey_server(), "--port", "0", "--unixsocket", self._socket, "--unixsocketperm", "700"]
         command += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
         command += ["--loglevel", "warning"]
-        return Spec("broker", command, self._base, probes.redis_ping(self._socket))
+        return self._ordinary(Spec("broker", command, self._base, probes.redis_ping(self._socket)))
+
+    def _give(self, folder: Path) -> None:
+        """Let the ordinary user have a folder that was made for it."""
+        if self.user.uid:
+            os.chown(folder, self.user.uid, self.user.gid, follow_symlinks=False)
+
+    def _ordinary(self, spec: Spec) -> Spec:
+        return replace(spec, user=self.user)
 
     def manage(self, *arguments: str) -> list[str]:
         """A command of manage.py."""
@@ -147,19 +165,19 @@ class Plan:
         command += ["--no-access-log", "--log-level", "warning", "--ws", "websockets-sansio"]
         command += ["--timeout-graceful-shutdown", "5", "--lifespan", "off"]
         command += ["--no-proxy-headers"]  # the site itself decides whom it believes
-        return Spec("web", command, self.site_env, probes.http(f"{self._options.web_url}/healthz"))
+        return self._ordinary(Spec("web", command, self.site_env, probes.http(f"{self._options.web_url}/healthz")))
 
     def celery(self, name: str, queue: str, concurrency: int) -> Spec:
         command = [*CELERY, "worker", "-Q", queue, "-n", f"{name}@%h", "--concurrency", str(concurrency)]
         command += ["--loglevel", "warning", "--without-gossip", "--without-mingle", "--without-heartbeat"]
         # A pool that is killed leaves behind what it keeps in the temporary folder; its own one is emptied.
         env = self.site_env | {"TMPDIR": str(run_dir(self._options.data_dir) / TEMPORARY)}
-        return Spec(name, command, env, stop_grace_s=10)
+        return self._ordinary(Spec(name, command, env, stop_grace_s=10))
 
     def beat(self) -> Spec:
         schedule = self._options.data_dir / "run" / "beat"
         command = [*CELERY, "beat", "--schedule", str(schedule), "--pidfile=", "--loglevel", "warning"]
-        return Spec("beat", command, self.site_env)
+        return self._ordinary(Spec("beat", command, self.site_env))
 
     def gateways(self) -> list[Spec]:
         """The gateway's processes: one, or several that share its ports and are gateways of their own for the site."""
@@ -178,16 +196,24 @@ class Plan:
         return Spec(
             name,
             command,
-            {**_given(GATEWAY_PREFIXES), **self._control_env, **own},
+            {**_given(GATEWAY_PREFIXES), **self._base, **self._control_env, **own},
             stop_grace_s=25,
             end_signal=signal.SIGINT,  # nobody takes over: no time for clients to find somebody else
             kept=KeptSockets("MLORCH_GATEWAY_LISTEN_FDS", "MLORCH_GATEWAY_READY_FD", is_shared=count > 1),
             drain_grace_s=75,
+            user=self.user,
         )
 
     def agent(self) -> Spec:
         command = [sys.executable, "-m", "dataplane.agent"]
-        return Spec("agent", command, {**_given(AGENT_PREFIXES, AGENT_NAMES), **self._control_env}, stop_grace_s=30)
+        env = {**_given(AGENT_PREFIXES, AGENT_NAMES), **self._agent_base, **self._control_env}
+        if not self.user.uid:
+            return Spec("agent", command, env, stop_grace_s=30)
+        # Root all the same: it gives workers users of their own. Workers that are root without its rights read the
+        # artifacts by the ordinary user's group, and gateways reach workers by it.
+        env["PYTHONDONTWRITEBYTECODE"] = "1"  # what it would compile nobody else could read
+        env["MLORCH_AGENT_GATEWAY_GROUP"] = str(self.user.gid)
+        return Spec("agent", command, env, stop_grace_s=30, groups=(self.user.gid,))
 
     def mlflow(self) -> Spec | None:
         """Our own MLflow server, or None when one is given."""
@@ -195,6 +221,7 @@ class Plan:
             return None
         folder = self._options.data_dir / "mlflow"
         folder.mkdir(parents=True, exist_ok=True)
+        self._give(folder)
         port = str(self._options.mlflow_port)
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
         command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
@@ -209,9 +236,10 @@ class Plan:
             "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
-        return Spec("mlflow", command, env, probes.http(f"{self._options.mlflow_url}/health"), 120, waited_for=False)
+        ready = probes.http(f"{self._options.mlflow_url}/health")
+        return self._ordinary(Spec("mlflow", command, env, ready, 120, waited_for=False))
 
     def demo(self) -> Spec:
         command = [sys.executable, "-m", "mlorch_site.launch.demo"]
         env = {**_given(MLFLOW_CLIENT_PREFIXES), **self._base, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        return Spec("demo", command, env, waited_for=False)
+        return self._ordinary(Spec("demo", command, env, waited_for=False))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import tarfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dataplane.agent import sandboxes
 from dataplane.agent.config import AgentConfig, from_environment
 from dataplane.agent.loop import Agent
 from dataplane.agent.python_environments import BuildFailed, Environments
-from dataplane.agent.sandboxes import Sandboxes, user_of
+from dataplane.agent.sandboxes import Sandboxes, names_are_asked_here, user_of
 from dataplane.sandbox import landlock
 from tests.dataplane.agent.test_supervision import goal, reached, seen
 from tests.support.folders import short_folder
@@ -154,3 +156,33 @@ async def test_artifacts__only_their_owner_may_read_them__are_read_all_the_same_
 
     assert told.startswith(level)
     assert (user == user_of("r-1")) == (level == "full")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_here"),
+    [
+        ("nameserver 127.0.0.53\noptions edns0\n", True),
+        ("nameserver 192.0.2.1\nnameserver ::1\n", True),
+        ("nameserver fe80::1%eth0\nnameserver 192.0.2.1\n", False),
+        ("# nameserver 127.0.0.1\nsearch example\nnameserver\nnameserver x\n", False),
+    ],
+)
+def test_names__asked_of_a_server_of_this_machine__is_told_from_its_settings(
+    tmp_path: Path, text: str, is_here: bool
+) -> None:
+    (tmp_path / "resolv.conf").write_text(text)
+    assert names_are_asked_here(tmp_path / "resolv.conf") == is_here
+    assert not names_are_asked_here(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("is_here", "ports"), [(True, [53]), (False, [])])
+def test_granted_ports__name_server_on_this_machine__stays_open_only_where_it_is_the_machines_own(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch, is_here: bool, ports: list[int]
+) -> None:
+    monkeypatch.setattr(sandboxes, "listening_ports", lambda: {53, 443})
+    monkeypatch.setattr(sandboxes, "names_are_asked_here", lambda: is_here)
+    spec = Sandboxes(replace(config, network_ports=(53, 443))).for_worker(
+        goal(Agent(config), network=True), Path(sys.executable), config.sockets / "r-1.home"
+    )
+    assert spec.ports == ports
+    assert not spec.datagrams

@@ -98,9 +98,18 @@ class World:
             "broker": str(self.folder / "run" / "valkey.sock"),
             "abstract": f"\0hostile-test-{os.getpid()}",
             "port": self.port,
+            "address": address_of_this_machine(),
             "agent": os.getpid(),
             "template": next(iter(self.agent.template_pids), os.getpid()),
         }
+
+
+def address_of_this_machine() -> str:
+    """The address that this machine has on its network; loopback's where it has none."""
+    with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as asking:
+        asking.connect(("192.0.2.1", 9))  # sends nothing
+        return str(asking.getsockname()[0])
+    return "127.0.0.1"
 
 
 def secrets_in(folder: Path) -> None:

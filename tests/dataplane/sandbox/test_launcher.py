@@ -163,3 +163,14 @@ def test_launcher__program_ends__ends_as_it_did(folder: Path) -> None:
 def test_call__that_this_machine_does_not_know__is_an_error() -> None:
     with pytest.raises(OSError, match="no_such_call: not known"):
         kernel.call("no_such_call", ctypes.c_int(0))
+
+
+@needs_root
+@pytest.mark.parametrize("level", ["full", "partly"])
+def test_network__names__are_asked_for_over_tcp(folder: Path, level: str) -> None:
+    """A filter that refuses datagrams would otherwise leave a granted network without names."""
+    command = [sys.executable, "-m", "tests.dataplane.sandbox.name_server", level, str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, cwd=PROJECT_ROOT, timeout=patience(), check=True)
+    said = json.loads(done.stdout)
+    assert (said["found"], said["udp"]) == (["192.0.2.7"], 0)
+    assert said["tcp"] > 0
