@@ -157,6 +157,11 @@ AUDIT_CHECKPOINT_S = env.int("MLORCH_AUDIT_CHECKPOINT_S", 60)
 AUDIT_KEY_FILE = env.str("MLORCH_AUDIT_KEY_FILE", "")
 AUDIT_FORMER_KEYS = env.list("MLORCH_AUDIT_FORMER_KEYS", default=[])
 AUDIT_COPY_DIR = env.str("MLORCH_AUDIT_COPY_DIR", "")
+AUDIT_COPY_GIT = env.str("MLORCH_AUDIT_COPY_GIT", "")
+AUDIT_COPY_GIT_PUSH = env.str("MLORCH_AUDIT_COPY_GIT_PUSH", "")
+AUDIT_COPY_S3 = env.str("MLORCH_AUDIT_COPY_S3", "")
+AUDIT_COPY_S3_ENDPOINT = env.str("MLORCH_AUDIT_COPY_S3_ENDPOINT", "")
+AUDIT_COPY_S3_RETAIN_DAYS = env.int("MLORCH_AUDIT_COPY_S3_RETAIN_DAYS", 0)
 AUDIT_COPY_SYSLOG = env.str("MLORCH_AUDIT_COPY_SYSLOG", "")
 AUDIT_COPY_WEBHOOK = env.str("MLORCH_AUDIT_COPY_WEBHOOK", "")
 OUTGOING_PRIVATE_NETWORKS = env.list("MLORCH_OUTGOING_PRIVATE_NETWORKS", default=[])
@@ -182,6 +187,7 @@ CELERY_BEAT_SCHEDULE = {
     "registry-tick": {"task": "registry.tick", "schedule": 2.0, "options": {"expires": 3}},
     "monitoring-rollup": {"task": "monitoring.rollup", "schedule": 30.0, "options": {"expires": 30}},
     "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 5.0, "options": {"expires": 5}},
+    "audit-copies": {"task": "audit.copies", "schedule": 5.0, "options": {"expires": 5}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
 # Asked before a task is sent, each a cheap read; a task without one is always sent.
@@ -192,6 +198,7 @@ CELERY_BEAT_QUESTIONS = {
     "registry.tick": "registry.tasks.tick_is_due",
     "monitoring.rollup": "monitoring.services.has_windows_to_roll_up",
     "audit.checkpoint": "mlorch_site.audit.checkpointing.is_due",
+    "audit.copies": "mlorch_site.audit.copy_delivery.is_copy_due",
 }
 CELERY_BEAT_LAST_ACT = "mlorch_site.audit.checkpointing.checkpoint_or_log"  # when the house is closed in order
 
@@ -310,5 +317,5 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("MLORCH_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {"django.request": {"level": "ERROR"}, "botocore": {"level": "WARNING"}},
 }

@@ -96,4 +96,5 @@ class AuditVerify(APIView):
         said = {"holds": result.holds, "checked": result.checked, "head": result.head, "problem": result.problem}
         newest = result.newest
         checkpoint = {"size": newest.size, "root": newest.root, "at": newest.at, "key": newest.key} if newest else None
+        said |= {"unsigned": result.unsigned, "unsigned_since": result.unsigned_since, "compared": result.compared}
         return Response({**said, "root": result.root, "checkpoint": checkpoint, "note": result.note})
