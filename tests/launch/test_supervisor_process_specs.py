@@ -7,10 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from django.utils.module_loading import import_string
 
 from mlorch_site.launch.supervisor import secrets_file
 from mlorch_site.launch.supervisor.options import Options, default_gateway_processes, options_from
 from mlorch_site.launch.supervisor.process_specs import SOCKET_PATH_MAX_BYTES, Plan, made_run_dir, run_dir
+from mlorch_site.lib.connection_limits import LimitedConnection
 
 SECRETS = {name: f"the-{name}-secret" for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
 # Which secrets may be in the environment of which process.
@@ -201,3 +203,8 @@ def test_options__senseless_number_of_processes__says_so(text, capsys):
     with pytest.raises(SystemExit):
         options_from(["--gateway-processes", text])
     assert "no number from 1 to 64" in capsys.readouterr().err
+
+
+def test_web__has_the_limits_of_connections(clean, tmp_path):
+    command = specs(tmp_path)["web"].command
+    assert import_string(command[command.index("--http") + 1].replace(":", ".")) is LimitedConnection

@@ -18,6 +18,7 @@ from mlorch_site.launch.supervisor.process import Spec
 
 SOCKET_PATH_MAX_BYTES = 100
 TEMPORARY = "tmp"
+SOCKET_MESSAGE_MAX_BYTES = 64 * 1024  # of a message that a browser sends; what is in it is not read
 # What every child may have of our own environment; secrets come by name, to those who need them.
 PASSED_ON = {
     "PATH",
@@ -144,7 +145,8 @@ class Plan:
     def web(self) -> Spec:
         command = [sys.executable, "-m", "uvicorn", "mlorch_site.asgi:application"]
         command += ["--host", "127.0.0.1", "--port", str(self._options.web_port)]
-        command += ["--no-access-log", "--log-level", "warning", "--ws", "websockets-sansio"]
+        command += ["--http", "mlorch_site.lib.connection_limits:LimitedConnection"]
+        command += ["--no-access-log", "--log-level", "warning", "--ws-max-size", str(SOCKET_MESSAGE_MAX_BYTES)]
         command += ["--timeout-graceful-shutdown", "5", "--lifespan", "off"]
         command += ["--no-proxy-headers"]  # the site itself decides whom it believes
         return Spec("web", command, self.site_env, probes.http(f"{self._options.web_url}/healthz"))
