@@ -80,6 +80,7 @@ class LimitedConnection(HttpToolsProtocol):
         self._counted: _Counted | None = None
         self._is_in_head = self._is_in_body = False
         self._is_refused = False  # what still comes is not read
+        self._is_socket = False  # it has become a websocket
         self._head_bytes = 0
         self._loose_bytes = 0  # that came after the head without being part of the body
         self._reading: asyncio.TimerHandle | None = None
@@ -109,7 +110,7 @@ class LimitedConnection(HttpToolsProtocol):
         was_in_head, was_in_body = self._is_in_head, self._is_in_body
         self._loose_bytes += len(data)
         super().data_received(data)
-        if self._is_refused or self.transport.is_closing():
+        if self._is_refused or self._is_socket or self.transport.is_closing():
             return
         if self._is_in_head:
             self._head_bytes = self._head_bytes + len(data) if was_in_head else len(data)
@@ -162,6 +163,7 @@ class LimitedConnection(HttpToolsProtocol):
         if self._is_refused:
             return
         self._expect_nothing()
+        self._is_socket = True
         super().handle_websocket_upgrade()
         opened = self.transport.get_protocol()
         if isinstance(opened, LimitedSocket):

@@ -3,10 +3,12 @@
 import base64
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from websockets.sync.client import connect
 
 from mlorch_site.lib import connection_limits
 from mlorch_site.lib.connection_limits import HEAD_MAX_BYTES, HEADERS_MAX, URL_MAX_BYTES, is_limited
@@ -171,6 +173,26 @@ def upgrade(port: int) -> socket.socket:
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n" % key
     )
     return connection
+
+
+async def echo(scope, receive, send):
+    """An application that gives every message of a websocket back."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+def test_websocket__has_no_limit_of_time_and_counts_until_it_is_closed(monkeypatch, few):
+    monkeypatch.setattr(connection_limits, "HEAD_TIMEOUT_S", SOON_S)
+    began = time.monotonic()
+    with web_process(monkeypatch, echo) as port, connect(f"ws://127.0.0.1:{port}/", proxy=None) as opened_socket:
+        while time.monotonic() < began + 3 * SOON_S:
+            opened_socket.send("still there")
+            assert opened_socket.recv(patience()) == "still there"
+        assert sum(connection_limits._open.values()) == 1
+        opened_socket.close()
+        until(lambda: not connection_limits._open, "the closed connection is counted no more")
 
 
 def test_websocket__with_too_large_a_head__is_none(port):

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -14,8 +15,10 @@ from tests.support.waiting import patience, until
 
 
 @contextmanager
-def web_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The port of the site; without a database: it answers `/healthz` only."""
+def web_process(monkeypatch: pytest.MonkeyPatch, application: Any = application) -> Iterator[int]:
+    """The port of the site, or of another application with the same connections; without a database: the site answers
+    `/healthz` only.
+    """
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(application, http=LimitedConnection, log_level="critical", lifespan="off")
