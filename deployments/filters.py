@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import HiddenInput
 from django_filters import CharFilter
 
@@ -12,6 +12,7 @@ from deployments.models import Endpoint, Release
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, search_box
+from registry.models import Model
 from registry.selectors import environments_visible_to
 
 
@@ -64,3 +65,13 @@ class EndpointFilter(FiltersByPlace):
 
     def search(self, endpoints: QuerySet[Endpoint], name: str, text: str) -> QuerySet[Endpoint]:
         return endpoints.filter(Q(name__icontains=text) | Q(model__name__icontains=text))
+
+
+class BoardFilter(Filters):
+    """Models of the board with `q` in their name or in that of one of their endpoints."""
+
+    q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Model or endpoint"))
+
+    def search(self, models: QuerySet[Model], name: str, text: str) -> QuerySet[Model]:
+        in_use = Endpoint.objects.filter(model=OuterRef("pk"), name__icontains=text, retired_at=None)
+        return models.filter(Q(name__icontains=text) | Q(Exists(in_use)))

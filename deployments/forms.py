@@ -3,15 +3,25 @@
 from typing import Any
 
 from django import forms
+from django.urls import reverse_lazy
 
 from deployments import limits
 from deployments.models import ServingConfig
+from deployments.release_defaults import ReleaseDefaults
 from deployments.services import ReleaseCommand
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import Invalid
 from registry.selectors import environments_visible_to, models_visible_to
 
 STEP_ROWS = 5
+# A choice of model or environment fills the form anew; what was written in it is sent along and stays.
+REFILL = {
+    "hx-post": reverse_lazy("release-form"),
+    "hx-include": "#release-form",
+    "hx-target": "#release-form",
+    "hx-select": "#release-form",
+    "hx-swap": "outerHTML",
+}
 DEFAULT_STEPS = [(10, 60, 100), (25, 60, 200), (50, 60, 400)]
 KINDS = [
     ("canary", "Canary: step by step"),
@@ -25,9 +35,9 @@ class ReleaseForm(forms.Form):
     """The wish for a release. Steps and guardrails are rows of plain fields; empty rows do not count."""
 
     model = forms.ChoiceField()
-    version = forms.IntegerField(min_value=1, label="Version")
+    version = forms.IntegerField(min_value=1, label="Version", widget=forms.Select)
     environment = forms.ChoiceField()
-    endpoint = forms.SlugField(max_length=63, help_text="An existing endpoint of the environment, or a new name.")
+    endpoint = forms.SlugField(max_length=63, help_text="One that exists, or a new name.")
     kind = forms.ChoiceField(choices=KINDS, label="Strategy", initial="canary")
     mirror = forms.IntegerField(
         min_value=1, max_value=100, required=False, initial=50, label="Share of the requests that is copied (%)"
@@ -50,16 +60,30 @@ class ReleaseForm(forms.Form):
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
 
-    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, actor: Actor, defaults: ReleaseDefaults, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["model"].choices = [(m.name, m.name) for m in models_visible_to(actor)]  # type: ignore[attr-defined]
-        self.fields["environment"].choices = [(e.name, e.name) for e in environments_visible_to(actor)]  # type: ignore[attr-defined]
+        self.defaults = defaults
+        for name, rows in (("model", models_visible_to(actor)), ("environment", environments_visible_to(actor))):
+            names = rows.values_list("name", flat=True)
+            self.fields[name].choices = [("", "Choose …"), *((known, known) for known in names)]  # type: ignore[attr-defined]
+            self.fields[name].widget.attrs |= REFILL
+        self.fields["version"].widget.choices = self._versions()
+        self.fields["endpoint"].widget.attrs |= {"list": "endpoints-offered", "autocomplete": "off"}
+        if defaults.kinds and not self.is_bound:  # what is posted is for the service to judge
+            self.fields["kind"].choices = [row for row in KINDS if row[0] in defaults.kinds]  # type: ignore[attr-defined]
         for row in range(STEP_ROWS):
             default = DEFAULT_STEPS[row] if row < len(DEFAULT_STEPS) else (None, None, None)
             for name, initial in zip(("weight", "bake", "requests"), default, strict=True):
                 self.fields[f"{name}_{row}"] = forms.IntegerField(required=False, initial=initial, min_value=0)
         for bound in self.fields.values():
             bound.widget.attrs["class"] = _css_class(bound)
+
+    def _versions(self) -> list[tuple[Any, str]]:
+        """The versions that are offered, and the one that was asked for, so that it is not lost."""
+        offered: list[tuple[Any, str]] = list(self.defaults.versions) or [("", "Choose a model first")]
+        asked = str(self["version"].value() or "")
+        known = {str(number) for number, _ in offered}
+        return offered if asked in known or not asked else [*offered, (asked, asked)]
 
     @property
     def step_rows(self) -> list[tuple[Any, Any, Any]]:

@@ -121,10 +121,10 @@ class ReplicaRow:
         return self.observed.message if self.observed else ""
 
     @property
-    def ways(self) -> dict[str, Any]:
+    def profile(self) -> dict[str, Any]:
         """How its worker answers; empty while that is not known, and of a worker too old to say it."""
-        ways = self.observed.ways if self.observed else {}
-        return ways if ways.get("reason") else {}
+        profile = self.observed.profile if self.observed else {}
+        return profile if profile.get("reason") else {}
 
     @property
     def purpose(self) -> str:
@@ -251,12 +251,11 @@ class Overview:
     active: Shortened[Release]
     pending: Shortened[Release]
     incidents: Shortened[Release]
-    endpoints: Shortened[Endpoint]
     counts: dict[str, Any]
 
 
 def overview(actor: Actor) -> Overview:
-    """The first page's content: what waits, what moves, what went wrong in the last 24 hours, what serves."""
+    """The first page's content: what waits, what moves, what went wrong in the last 24 hours."""
     releases = releases_visible_to(actor)
     since = clock.now() - timedelta(hours=INCIDENT_HOURS)
     bad = [ReleaseStatus.ROLLED_BACK, ReleaseStatus.FAILED]
@@ -267,7 +266,6 @@ def overview(actor: Actor) -> Overview:
         active=shortened(releases.filter(status__in=LIVE)),
         pending=shortened(releases.filter(status__in=set(OPEN) - set(LIVE))),
         incidents=shortened(incidents),
-        endpoints=shortened(endpoints_visible_to(actor).prefetch_related("arms__version")),
         counts={
             "succeeded": ended.filter(status=ReleaseStatus.SUCCEEDED, kind="release").count(),
             "rolled_back": ended.filter(status=ReleaseStatus.ROLLED_BACK).count(),

@@ -11,6 +11,7 @@ urlpatterns = [
     path("approvals/<uuid:pk>/decide/", approvals.approval_decide, name="approval-decide"),
     path("releases/", releases.releases, name="releases"),
     path("releases/new/", releases.release_new, name="release-new"),
+    path("releases/form/", releases.release_form, name="release-form"),
     path("releases/preview/", releases.release_preview, name="release-preview"),
     path("releases/<uuid:pk>/", releases.release, name="release"),
     path("releases/<uuid:pk>/report/", releases.release_report, name="release-report"),

@@ -43,8 +43,8 @@ class AgentConfig:
         return self.data_dir / "logs" / "workers"
 
     @property
-    def ways(self) -> Path:
-        return self.data_dir / "ways"
+    def profiles(self) -> Path:
+        return self.data_dir / "profiles"
 
     @property
     def environments(self) -> Path:

@@ -11,7 +11,7 @@ import structlog
 
 from dataplane.agent import worker_process
 from dataplane.agent.config import AgentConfig
-from dataplane.agent.kept_ways import KeptWays
+from dataplane.agent.kept_profiles import KeptProfiles
 from dataplane.agent.python_environments import Environments
 from dataplane.agent.replica_runner import ReplicaRunner
 from dataplane.agent.sandboxes import Sandboxes
@@ -37,7 +37,7 @@ class Agent:
         self._sandboxes = Sandboxes(config)
         self._environments = Environments(config, self._sandboxes)
         self._templates = Templates(config, self._sandboxes)
-        self._kept_ways = KeptWays(config.ways)
+        self._kept_profiles = KeptProfiles(config.profiles)
         self._runners: dict[str, ReplicaRunner] = {}
         self._ending: dict[str, tuple[ReplicaRunner, asyncio.Task[None]]] = {}
         self._orphans: dict[str, Record] = {}
@@ -74,7 +74,7 @@ class Agent:
             self._environments,
             self._templates,
             self._sandboxes,
-            self._kept_ways,
+            self._kept_profiles,
             goal,
             self._news.set,
         )

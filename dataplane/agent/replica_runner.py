@@ -15,7 +15,7 @@ import structlog
 
 from dataplane.agent import worker_process, worker_room
 from dataplane.agent.config import AgentConfig
-from dataplane.agent.kept_ways import KeptWays
+from dataplane.agent.kept_profiles import KeptProfiles
 from dataplane.agent.memory_gauge import MemoryGauge
 from dataplane.agent.process_exit import Exit, exit_of
 from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments
@@ -26,8 +26,8 @@ from dataplane.agent.worker_process import Record
 from dataplane.agent.worker_starter import Beginning, WorkerStarter
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation, ReplicaStatus
+from dataplane.wire.worker_profile import WorkerProfile
 from dataplane.wire.worker_start import StartEvent
-from dataplane.wire.worker_ways import Ways
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class ReplicaRunner:
         environments: Environments,
         templates: Templates,
         sandboxes: Sandboxes,
-        kept_ways: KeptWays,
+        kept_profiles: KeptProfiles,
         goal: ReplicaGoal,
         changed: Callable[[], None],
     ) -> None:
@@ -68,15 +68,15 @@ class ReplicaRunner:
         self.restarts = 0
         self.memory_mb = 0
         self.ready_at: float | None = None
-        self.ways: Ways | None = None
+        self.profile: WorkerProfile | None = None
         self.record: Record | None = None
         self._handle: subprocess.Popen[bytes] | None = None
         self._config = config
         self._environments = environments
         self._sandboxes = sandboxes
         self._starter = WorkerStarter(config, templates, sandboxes, self._socket, self._log)
-        self._kept_ways = kept_ways
-        self._ways_key = ""  # of the worker that was started last
+        self._kept_profiles = kept_profiles
+        self._profile_key = ""  # of the worker that was started last
         self._changed = changed
         self._task: asyncio.Task[None] | None = None
 
@@ -112,7 +112,7 @@ class ReplicaRunner:
             memory_mb=self.memory_mb if record else 0,
             digest=self.goal.digest,
             ready_at=self.ready_at,
-            ways=self.ways,
+            profile=self.profile,
             sandbox=shapes.cut(record.sandbox) if record else "",
         )
 
@@ -182,21 +182,21 @@ class ReplicaRunner:
         await self._sandboxes.look()
         level = self._sandboxes.level_for(self.goal)
         python = await self._interpreter()
-        self._ways_key = "" if self.goal.runtime else self._kept_ways.key_of(self.goal, python)
-        kept = self._kept_ways.read(self._ways_key)
-        if kept is not None or not self._ways_key:
+        self._profile_key = "" if self.goal.runtime else self._kept_profiles.key_of(self.goal, python)
+        kept = self._kept_profiles.read(self._profile_key)
+        if kept is not None or not self._profile_key:
             await self._start_with(python, level, kept)
             return
         self._set("starting", "Waits until it is decided how this version answers")
-        async with self._kept_ways.deciding(self._ways_key) as decided:
+        async with self._kept_profiles.deciding(self._profile_key) as decided:
             await self._start_with(python, level, decided)
-            if (ways := await worker_process.ping(str(self._socket))) is not None:
-                self._take_ways(ways)
+            if (profile := await worker_process.ping(str(self._socket))) is not None:
+                self._take_profile(profile)
 
-    async def _start_with(self, python: Path, level: str, ways: Ways | None) -> None:
+    async def _start_with(self, python: Path, level: str, profile: WorkerProfile | None) -> None:
         self._set("starting", "")
         try:
-            self.record, self._handle = await self._starter.start(self.goal, python, Beginning(level, ways))
+            self.record, self._handle = await self._starter.start(self.goal, python, Beginning(level, profile))
             self._changed()
             await self._until_ready()
         except NotStarted as error:
@@ -204,13 +204,13 @@ class ReplicaRunner:
         finally:
             self._starter.hang_up()
 
-    def _take_ways(self, ways: Ways) -> None:
+    def _take_profile(self, profile: WorkerProfile) -> None:
         """Take in what the worker says of how it answers; what is new is kept for the next start."""
-        if ways == self.ways:
+        if profile == self.profile:
             return
-        self.ways = ways
-        if self._ways_key and ways.is_decided and ways != self._kept_ways.read(self._ways_key):
-            self._kept_ways.keep(self._ways_key, ways)
+        self.profile = profile
+        if self._profile_key and profile.is_decided and profile != self._kept_profiles.read(self._profile_key):
+            self._kept_profiles.keep(self._profile_key, profile)
         self._changed()
 
     async def _interpreter(self) -> Path:
@@ -283,12 +283,12 @@ class ReplicaRunner:
 
     async def _ping(self, record: Record, missed: int) -> int:
         """How many pings in a row were not answered, with this one. Raises Crashed when there were too many."""
-        ways = await worker_process.ping(record.socket)
-        missed = missed + 1 if ways is None else 0
+        profile = await worker_process.ping(record.socket)
+        missed = missed + 1 if profile is None else 0
         if missed >= PINGS_MISSED_MAX:
             raise Crashed("The worker does not answer any more")
-        if ways is not None:
-            self._take_ways(ways)
+        if profile is not None:
+            self._take_profile(profile)
         if not missed and self.state != "ready":
             self.ready_at = time.time()
             self._set("ready", "")

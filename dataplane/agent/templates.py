@@ -24,8 +24,8 @@ from dataplane.agent.sandboxes import Sandboxes, launch
 from dataplane.agent.worker_channels import NoAnswer, NotStarted, WorkerChannels
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
+from dataplane.wire.worker_profile import WorkerProfile
 from dataplane.wire.worker_start import ForkRequest
-from dataplane.wire.worker_ways import Ways
 
 log = structlog.get_logger(__name__)
 
@@ -224,7 +224,12 @@ class Templates:
             log.warning("template.failed", python=str(python), why=str(error))
 
     async def start(
-        self, goal: ReplicaGoal, python: Path, socket: Path, channels: WorkerChannels, ways: Ways | None = None
+        self,
+        goal: ReplicaGoal,
+        python: Path,
+        socket: Path,
+        channels: WorkerChannels,
+        profile: WorkerProfile | None = None,
     ) -> worker_process.Record:
         """Fork a worker for a goal. Raises NoTemplate; then none runs."""
         if goal.network and not self._sandboxes.is_own(python):
@@ -233,7 +238,7 @@ class Templates:
         home = worker_process.home_of(goal, socket)
         request = ForkRequest(
             module=worker_process.module_of(goal),
-            arguments=worker_process.arguments_of(goal, socket, ways),
+            arguments=worker_process.arguments_of(goal, socket, profile),
             sandbox=self._sandboxes.in_template(goal, python, home, template.home),
             threads=goal.cpu_threads,
         )

@@ -21,7 +21,7 @@ from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.frames import AnswerHeader, FrameError, RequestHeader, encode_frame, read_frame
 from dataplane.wire.sandbox import SandboxSpec
 from dataplane.wire.shapes import Malformed
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 from dataplane.worker.threads import THREAD_VARIABLES
 
 LINE_MAX_CHARS = 300
@@ -139,8 +139,8 @@ def module_of(goal: ReplicaGoal) -> str:
     return RUNTIMES[goal.runtime]
 
 
-def arguments_of(goal: ReplicaGoal, socket: Path, ways: Ways | None = None) -> list[str]:
-    """The command line of a worker, without its interpreter and module; `ways` were decided at an earlier start."""
+def arguments_of(goal: ReplicaGoal, socket: Path, profile: WorkerProfile | None = None) -> list[str]:
+    """The command line of a worker, without its interpreter and module; `profile` was decided at an earlier start."""
     arguments = ["--socket", str(socket), "--artifacts", goal.artifacts, "--digest", goal.digest]
     arguments += ["--model", goal.model, "--version", goal.version]
     arguments += ["--decide-s", str(goal.start_timeout_s / DECIDE_PART)]
@@ -148,7 +148,7 @@ def arguments_of(goal: ReplicaGoal, socket: Path, ways: Ways | None = None) -> l
         arguments.append("--rows-independent")
     if goal.nan_literal:
         arguments.append("--nan-literal")
-    return [*arguments, "--ways", shapes.write(ways).decode()] if ways is not None else arguments
+    return [*arguments, "--profile", shapes.write(profile).decode()] if profile is not None else arguments
 
 
 def record_of(goal: ReplicaGoal, pid: int, socket: Path, level: str) -> Record:
@@ -189,7 +189,7 @@ def last_line(log: Path, offset: int) -> str:
     return shapes.plain_text(lines[-1].strip()[:LINE_MAX_CHARS]) if lines else ""
 
 
-async def ping(socket: str) -> Ways | None:
+async def ping(socket: str) -> WorkerProfile | None:
     """How the worker says that it answers; None when it does not answer on its socket in time."""
     try:
         async with asyncio.timeout(PING_TIMEOUT_S):
@@ -200,10 +200,10 @@ async def ping(socket: str) -> Ways | None:
             finally:
                 writer.close()
         # One that was started by an older agent has nothing to say of it.
-        ways = shapes.read(Ways, body) if body else Ways()
+        profile = shapes.read(WorkerProfile, body) if body else WorkerProfile()
     except (OSError, TimeoutError, FrameError, Malformed, asyncio.IncompleteReadError):
         return None
-    return ways if header.status == 200 else None
+    return profile if header.status == 200 else None
 
 
 def signal_group(record: Record, number: signal.Signals) -> None:

@@ -15,7 +15,7 @@ from dataplane.agent.templates import NoTemplate, Templates
 from dataplane.agent.worker_channels import NotStarted, WorkerChannels
 from dataplane.agent.worker_process import Record
 from dataplane.wire.agent_sync import ReplicaGoal
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 
 log = structlog.get_logger(__name__)
 
@@ -23,10 +23,10 @@ LAUNCH_TIMEOUT_S = 30.0
 
 
 class Beginning(NamedTuple):
-    """The level of the sandbox that a launched worker gets, and the ways that an earlier start decided."""
+    """The level of the sandbox that a launched worker gets, and the profile that an earlier start decided."""
 
     level: str
-    ways: Ways | None
+    profile: WorkerProfile | None
 
 
 class WorkerStarter:
@@ -63,7 +63,7 @@ class WorkerStarter:
         """The record of a worker that has begun, and its handle when it is our own child. Raises NotStarted."""
         if not goal.runtime:
             try:
-                return await self._templates.start(goal, python, self._socket, self._open(), beginning.ways), None
+                return await self._templates.start(goal, python, self._socket, self._open(), beginning.profile), None
             except (NoTemplate, OSError) as error:
                 log.info("replica.not_forked", replica=goal.id, why=str(error))
         return await self._launch(goal, python, self._open(), beginning)
@@ -72,7 +72,7 @@ class WorkerStarter:
         self, goal: ReplicaGoal, python: Path, channels: WorkerChannels, beginning: Beginning
     ) -> "tuple[Record, subprocess.Popen[bytes]]":
         spec = self._sandboxes.for_worker(goal, python, worker_process.home_of(goal, self._socket))
-        arguments = worker_process.arguments_of(goal, self._socket, beginning.ways)
+        arguments = worker_process.arguments_of(goal, self._socket, beginning.profile)
         handle = worker_process.launched(goal, python, arguments, spec, channels, self._config.path)
         try:
             pid = await asyncio.to_thread(channels.meet, LAUNCH_TIMEOUT_S)

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from dataplane.wire.sandbox import SandboxLevel
 from dataplane.wire.shapes import Count, HeaderText, Number, OptionalAddress, Positive, Text, UnixTime
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 
 SYNC_BODY_MAX_BYTES = 2 * 1024 * 1024
 REPLICAS_MAX = 10_000
@@ -26,8 +26,8 @@ ReplicaStatus = Literal[
 class ReplicaObservation(Struct, frozen=True):
     """A replica as its agent sees it.
 
-    `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time. `ways` is what its
-    worker said of how it answers. `sandbox` is the level of its sandbox: `full`, or `partly` or `none` with what is
+    `started_at` is the start of its process, `ready_at` since when it is ready, both in Unix time. `profile` is what
+    its worker said of how it answers. `sandbox` is the level of its sandbox: `full`, or `partly` or `none` with what is
     missing.
     """
 
@@ -42,7 +42,7 @@ class ReplicaObservation(Struct, frozen=True):
     memory_mb: Count = 0
     digest: HeaderText = ""
     ready_at: UnixTime | None = None
-    ways: Ways | None = None
+    profile: WorkerProfile | None = None
     sandbox: Text = ""
 
 

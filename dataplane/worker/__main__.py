@@ -12,7 +12,7 @@ from typing import Any
 
 from dataplane.wire import shapes
 from dataplane.wire.digest import UnsafeArtifact, digest
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 
 
 def say(channel: "int | None", event: str, **fields: Any) -> None:
@@ -39,16 +39,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows-independent", action="store_true")
     parser.add_argument("--nan-literal", action="store_true")
     parser.add_argument("--decide-s", type=float, default=math.inf)
-    parser.add_argument("--ways", type=kept_ways, default=None)
+    parser.add_argument("--profile", type=kept_profile, default=None)
     parser.add_argument("--events", type=int, help="descriptor of the channel for events")
     parser.add_argument("--listener", type=int, help="descriptor of the bound socket; without it the worker binds PATH")
     return parser.parse_args()
 
 
-def kept_ways(text: str) -> "Ways | None":
+def kept_profile(text: str) -> "WorkerProfile | None":
     """What an earlier start decided, None when that cannot be read."""
     try:
-        return shapes.read(Ways, text.encode())
+        return shapes.read(WorkerProfile, text.encode())
     except shapes.Malformed:
         return None
 
@@ -79,9 +79,9 @@ def load(options: argparse.Namespace) -> Any:
     )
     say(options.events, "warming")
     began = time.monotonic()
-    has_example = scorer.warm_up(options.ways)
+    has_example = scorer.warm_up(options.profile)
     warmup_ms = round((time.monotonic() - began) * 1000, 1)
-    say(options.events, "warmed", warmup_ms=warmup_ms, input_example=has_example, **shapes.plain(scorer.ways))
+    say(options.events, "warmed", warmup_ms=warmup_ms, input_example=has_example, **shapes.plain(scorer.profile))
     return scorer
 
 

@@ -1,5 +1,5 @@
-"""How one loaded version answers whole batches: in the ways that were decided before it serves, and the general way for
-everything else.
+"""How one loaded version answers whole batches: as its profile says, which is decided before it serves,
+and in the general way for everything else.
 
 Native paths are proved equal to the general way by examples. Requests of different clients are joined in one prediction
 only where it is known that rows do not depend on each other: by construction (`row_wise`) or declared by the owner.
@@ -17,7 +17,7 @@ import pandas as pd
 
 from dataplane.wire.frames import RequestHeader
 from dataplane.wire.shapes import cut
-from dataplane.wire.worker_ways import REASON_MAX_CHARS, Ways
+from dataplane.wire.worker_profile import REASON_MAX_CHARS, WorkerProfile
 from dataplane.worker import batching, equivalence, row_wise, veto
 from dataplane.worker.answers import Answer
 from dataplane.worker.native import predictors
@@ -45,13 +45,13 @@ class Batches:
         self._frames: batching.Frames | None = None
         self._encode = batching.predictions_encoder(scorer.as_json)
         self._replays = Replays(scorer.score_one)
-        self.ways = Ways(reason=f"{APART}: nothing is decided yet")
+        self.profile = WorkerProfile(reason=f"{APART}: nothing is decided yet")
 
     @property
     def max_batch(self) -> int:
         return MAX_BATCH if self._frames is not None else 1
 
-    def decide(self, example: "pd.DataFrame | None", kept: "Ways | None" = None) -> None:
+    def decide(self, example: "pd.DataFrame | None", kept: "WorkerProfile | None" = None) -> None:
         """Find out which requests may be answered natively and which joined; `example` is the version's own, `kept`
         what was decided at an earlier start.
         """
@@ -59,15 +59,17 @@ class Batches:
         log = logging.getLogger("mlflow.pyfunc.scoring_server")
         log.disabled = True
         try:
-            self.ways = self._decided(example, kept if kept is not None and kept.is_decided else None)
+            self.profile = self._decided(example, kept if kept is not None and kept.is_decided else None)
         except Exception as error:  # a version that answers does not fail to start for want of a faster way
             self._native = self._frames = None
-            self.ways = Ways(reason=cut(f"{APART}: nothing could be decided ({type(error).__name__}: {error})"))
+            self.profile = WorkerProfile(
+                reason=cut(f"{APART}: nothing could be decided ({type(error).__name__}: {error})")
+            )
             logging.getLogger(__name__).warning("nothing is decided", exc_info=True)
         finally:
             log.disabled = False
 
-    def _decided(self, example: "pd.DataFrame | None", kept: "Ways | None") -> Ways:
+    def _decided(self, example: "pd.DataFrame | None", kept: "WorkerProfile | None") -> WorkerProfile:
         given_up = self._decide_native(example, kept)
         objection = (kept.objection or kept.alarm) if kept is not None else None
         found = row_wise.judge(self._scorer.model)
@@ -77,7 +79,7 @@ class Batches:
             objection = self._objection(example) if objection is None else objection
         if objection:
             self._frames, reason = None, objection
-        return Ways(
+        return WorkerProfile(
             native=self._native.predict.name if self._native else "",
             forms=sorted(self._native.forms.forms) if self._native else [],
             given_up={form: why[:REASON_MAX_CHARS] for form, why in sorted(given_up.items())},
@@ -91,7 +93,7 @@ class Batches:
         bodies = veto.requests(self._scorer.input_schema, example)
         return veto.objection(self._frames, bodies, functools.partial(self._general, False), self._veto_s)
 
-    def _decide_native(self, example: "pd.DataFrame | None", kept: "Ways | None") -> "dict[str, str]":
+    def _decide_native(self, example: "pd.DataFrame | None", kept: "WorkerProfile | None") -> "dict[str, str]":
         """Find the native path and its forms; return why each other form was given up."""
         scorer = self._scorer
         signature = predictors.signature_of(scorer.input_schema)
@@ -119,7 +121,7 @@ class Batches:
         self._native = None
         return given_up
 
-    def _resume(self, kept: Ways, signature: Any, row: Any) -> bool:
+    def _resume(self, kept: WorkerProfile, signature: Any, row: Any) -> bool:
         """Take the native path that was decided earlier; return whether it still holds."""
         if not kept.native:
             return True
@@ -152,7 +154,7 @@ class Batches:
         if difference := self._replays.check():
             self._frames = None
             why = f"{APART}: {difference}"
-            self.ways = msgspec.structs.replace(self.ways, joins=False, reason=why, alarm=difference)
+            self.profile = msgspec.structs.replace(self.profile, joins=False, reason=why, alarm=difference)
             logging.getLogger(__name__).error("joining has ended: %s", difference)
 
     def score(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
@@ -195,8 +197,8 @@ class Batches:
             except native.unusable:
                 # Asked again the general way this once; not twice for every request from now on.
                 self._native = None
-                given_up = self.ways.given_up | dict.fromkeys(self.ways.forms, NO_ROWS)
-                self.ways = msgspec.structs.replace(self.ways, native="", forms=[], given_up=given_up)
+                given_up = self.profile.given_up | dict.fromkeys(self.profile.forms, NO_ROWS)
+                self.profile = msgspec.structs.replace(self.profile, native="", forms=[], given_up=given_up)
                 return
             except Exception:  # whatever it is, the general way raises it again for its own request
                 groups += [[one] for one in group] if len(group) > 1 else []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dataplane.wire.frames import RequestHeader
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 from dataplane.worker.__main__ import arguments, say
 from dataplane.worker.answers import Answer, json_answer
 from dataplane.worker.server import WorkerServer
@@ -25,7 +25,7 @@ class EchoScorer:
         self._version = version
 
     max_batch = 1
-    ways = Ways(reason="one request at a time: there is no model")
+    profile = WorkerProfile(reason="one request at a time: there is no model")
 
     def replay(self) -> None:
         return

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 from dataplane.wire.frames import RequestHeader
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 from dataplane.worker import scoring_code, streaming
 from dataplane.worker.answers import CLIENT_ERROR, SERVER_ERROR, Answer, BadInput, json_answer, without_literals
 from dataplane.worker.batch_scorer import Batches
@@ -61,7 +61,7 @@ class Scorer:
     def max_batch(self) -> int:
         return self._batches.max_batch
 
-    def warm_up(self, kept: "Ways | None" = None) -> bool:
+    def warm_up(self, kept: "WorkerProfile | None" = None) -> bool:
         """Answer the version's own input example once; return whether it has one. Raises RuntimeError when that fails.
 
         Afterwards it is decided which requests are answered natively and which joined; `kept` is what an earlier start
@@ -78,9 +78,9 @@ class Scorer:
         return example is not None
 
     @property
-    def ways(self) -> Ways:
+    def profile(self) -> WorkerProfile:
         """How requests are answered, and why so."""
-        return self._batches.ways
+        return self._batches.profile
 
     def replay(self) -> None:
         """Look, while nothing else is asked, whether joined requests were answered as they would have been alone."""

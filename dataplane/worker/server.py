@@ -29,7 +29,7 @@ from dataplane.wire.frames import (
     RequestHeader,
     encode_frame,
 )
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 from dataplane.worker.answers import SERVER_ERROR, Answer, json_answer
 
 SOCKET_MODE = 0o600
@@ -46,15 +46,15 @@ TOO_LARGE = json_answer(500, {"error": f"the model's answer is larger than {BODY
 class Scores(Protocol):
     """What the server needs of a scorer.
 
-    `max_batch` is how many requests it takes at once; 1 when they must stay apart. `ways` says why. `replay` is called
-    now and then while nothing is asked.
+    `max_batch` is how many requests it takes at once; 1 when they must stay apart. `profile` says why. `replay` is
+    called now and then while nothing is asked.
     """
 
     @property
     def max_batch(self) -> int: ...
 
     @property
-    def ways(self) -> Ways: ...
+    def profile(self) -> WorkerProfile: ...
 
     def replay(self) -> None: ...
 
@@ -145,7 +145,7 @@ class WorkerServer:
 
     def _answers(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
         if header.op == "ping":
-            return [Answer(200, shapes.write(self._scorer.ways))]
+            return [Answer(200, shapes.write(self._scorer.profile))]
         if header.op == "hello":
             return [Answer(200, shapes.write(Hello(self._scorer.max_batch)))]
         with self._predicting:

@@ -298,7 +298,7 @@ class EndpointDetailSerializer(EndpointSerializer):
                 "purpose": row.purpose,
                 "state": row.state,
                 "message": row.message,
-                "ways": row.ways,
+                "profile": row.profile,
                 "restarts": row.observed.restarts if row.observed else 0,
                 "memory_mb": row.observed.memory_mb if row.observed else 0,
             }

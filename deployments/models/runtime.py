@@ -72,7 +72,7 @@ class ReplicaState(models.Model):
     message = models.CharField(max_length=500, blank=True)
     memory_mb = models.PositiveIntegerField(default=0)
     ready_at = models.DateTimeField(null=True, blank=True)
-    ways = models.JSONField(default=dict, blank=True, help_text="How its worker answers, docs/wire.md section 6.")
+    profile = models.JSONField(default=dict, blank=True, help_text="How its worker answers, docs/wire.md section 6.")
     sandbox = models.CharField(max_length=500, blank=True, help_text="The level of its sandbox, and what it lacks.")
     reported_at = models.DateTimeField()
 

@@ -13,7 +13,7 @@ from deployments.journal import announce_endpoint
 from deployments.models import AgentState, EnvironmentBuild, Replica, ReplicaState
 from mlorch_site.lib import clock
 from registry.selectors import open_findings
-from registry.services import finding_add, version_ways_seen
+from registry.services import finding_add, version_profile_seen
 
 PLATFORM = "local"
 JOINING_ENDED = "joining_ended"
@@ -56,30 +56,30 @@ def _store(agent: str, host: str, seen: ReplicaObservation, old: ReplicaState | 
         "restarts": seen.restarts,
         "message": seen.message,
         "memory_mb": seen.memory_mb,
-        "ways": shapes.plain(seen.ways) if seen.ways is not None else old.ways if old else {},
+        "profile": shapes.plain(seen.profile) if seen.profile is not None else old.profile if old else {},
         "sandbox": seen.sandbox,
         "ready_at": now if seen.state == "ready" and ready_at is None else ready_at,
     }
     if old is None or _differ(old, values, *values):
         # Most replicas say the same again and again: nothing is written of them but that they were heard.
         ReplicaState.objects.update_or_create(pk=seen.id, defaults={**values, "reported_at": now})
-    if seen.ways is not None and (old is None or old.ways != values["ways"]):
-        _keep_as_evidence(seen, values["ways"])
-    if values["ways"].get("alarm") and not (old and old.ways.get("alarm")):
+    if seen.profile is not None and (old is None or old.profile != values["profile"]):
+        _keep_as_evidence(seen, values["profile"])
+    if values["profile"].get("alarm") and not (old and old.profile.get("alarm")):
         _tell_of_alarm(seen, now)
-    return old is None or _differ(old, values, "state", "message", "address", "ways")
+    return old is None or _differ(old, values, "state", "message", "address", "profile")
 
 
-def _keep_as_evidence(seen: ReplicaObservation, ways: dict[str, Any]) -> None:
+def _keep_as_evidence(seen: ReplicaObservation, profile: dict[str, Any]) -> None:
     replica = Replica.objects.filter(pk=seen.id).select_related("version").first()
     if replica is not None and seen.digest:
-        version_ways_seen(version=replica.version, digest=seen.digest, ways=ways)
+        version_profile_seen(version=replica.version, digest=seen.digest, profile=profile)
 
 
 def _tell_of_alarm(seen: ReplicaObservation, now: datetime) -> None:
     """Show a finding: somebody may have got an answer that rests on another's data."""
     replica = Replica.objects.filter(pk=seen.id).select_related("endpoint__environment", "version__model").first()
-    if replica is None or seen.ways is None:
+    if replica is None or seen.profile is None:
         return
     told = open_findings(replica.version.model).filter(kind=JOINING_ENDED, data__replica=seen.id)
     if told.exists():
@@ -88,7 +88,7 @@ def _tell_of_alarm(seen: ReplicaObservation, now: datetime) -> None:
     finding_add(
         model=replica.version.model,
         kind=JOINING_ENDED,
-        summary=f"{version}: {seen.ways.alarm}. Its replica {seen.id} answers one request at a time since.",
+        summary=f"{version}: {seen.profile.alarm}. Its replica {seen.id} answers one request at a time since.",
         data={"replica": seen.id, "version": replica.version.number, "endpoint": str(replica.endpoint)},
         now=now,
     )

@@ -10,12 +10,11 @@ from deployments.rollout.agreement import mirror_agreement, mirror_in_force
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, steps_from_plan
+from monitoring.analysis.guardrail_result import CLIENT_ERRORS, GuardrailResult
 from monitoring.analysis.judge import (
-    CLIENT_ERRORS,
     Assessment,
     Block,
     Guardrail,
-    GuardrailResult,
     JudgeState,
     assess,
     fold,

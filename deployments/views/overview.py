@@ -6,7 +6,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 
-from deployments import selectors
+from deployments import board, selectors
+from deployments.filters import BoardFilter
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
 from mlorch_site.accounts.roles import Action
@@ -14,7 +15,8 @@ from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import setup_progress
 from mlorch_site.lib.htmx import render_page
-from registry.selectors import backend_state, findings_visible_to, models_visible_to
+from mlorch_site.lib.lists import listed
+from registry.selectors import backend_state, environments_visible_to, findings_visible_to, models_visible_to
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,15 @@ def moving(release: Release) -> Moving:
 
 @requires(Action.VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
-    """Show what waits, what moves, what went wrong, what serves."""
+    """Show what waits, what went wrong, what serves where, what moves."""
     actor = actor_of(request)
     seen = selectors.overview(actor)
     ended = seen.counts["succeeded"] + seen.counts["rolled_back"]
-    context = {
+    context = listed(request, board.models_on_board(actor), BoardFilter, page_size=board.PAGE_SIZE)
+    context |= {
+        "board": board.rows_of(actor, context["page"]),
+        "board_minutes": board.MINUTES,
+        "heads": ["Model", *environments_visible_to(actor).values_list("name", flat=True)],
         "seen": seen,
         "moving": [moving(release) for release in seen.active.rows],
         "pending": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.pending.rows],

@@ -3,16 +3,17 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import selectors, services
 from deployments.filters import ReleaseFilter
-from deployments.forms import ReleaseForm
+from deployments.forms import DEFAULT_STEPS, ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
+from deployments.release_defaults import release_defaults
 from deployments.views import rollout_page
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
@@ -44,7 +45,7 @@ def releases(request: HttpRequest) -> HttpResponse:
 @requires(Action.RELEASE_REQUEST)
 def release_new(request: HttpRequest) -> HttpResponse:
     """Ask for a release."""
-    form = ReleaseForm(request.POST or None, actor=actor_of(request), initial=request.GET.dict())
+    form = _form(request, request.POST if request.method == "POST" else request.GET)
     if request.method == "POST" and form.is_valid():
         try:
             release = services.release_request(actor=actor_of(request), command=form.command())
@@ -62,11 +63,38 @@ def release_new(request: HttpRequest) -> HttpResponse:
     )
 
 
+def _form(request: HttpRequest, given: QueryDict, *, chosen: str = "") -> ReleaseForm:
+    """The form with what is offered for the place in it. What was `given` wins over the defaults, but not over those of
+    the field that was `chosen` just now.
+    """
+    defaults = release_defaults(
+        actor_of(request),
+        model=given.get("model", ""),
+        environment=given.get("environment", ""),
+        first_weight_pct=DEFAULT_STEPS[0][0],
+    )
+    anew = {"model": defaults.of_model, "environment": defaults.of_environment}.get(chosen, {})
+    initial = {**defaults.of_environment, **defaults.of_model, **given.dict(), **anew}
+    posted = request.POST if request.method == "POST" and not chosen else None
+    return ReleaseForm(posted, actor=actor_of(request), defaults=defaults, initial=initial)
+
+
+@requires(Action.RELEASE_REQUEST)
+@require_POST
+def release_form(request: HttpRequest) -> HttpResponse:
+    """The form again after a model or an environment was chosen, with what belongs to the choice filled in."""
+    chosen = request.headers.get("HX-Trigger-Name", "")
+    if chosen not in ("model", "environment"):
+        raise Invalid("Only a choice of model or environment fills the form anew.", details={"chosen": "unknown"})
+    form = _form(request, request.POST, chosen=chosen)
+    return render(request, "deployments/release_new.html", {"form": form})
+
+
 @requires(Action.RELEASE_REQUEST)
 @require_POST
 def release_preview(request: HttpRequest) -> HttpResponse:
     """Say what the release in the form would do and need."""
-    form = ReleaseForm(request.POST, actor=actor_of(request))
+    form = _form(request, request.POST)
     preview = services.release_preview(actor=actor_of(request), command=form.command()) if form.is_valid() else None
     empty = {name for name, errors in form.errors.as_data().items() if any(e.code == "required" for e in errors)}
     context = {

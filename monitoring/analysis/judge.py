@@ -20,19 +20,31 @@ e-processes of the K guardrails share 0.8 α, the check on client errors has 0.1
 Healthy only when the bake is done, the minimum of requests is reached and the upper end of the anytime-valid interval
 of the difference (1 − α over all guardrails) lies below the margin for every guardrail. An empty arm is no data.
 Everything else is inconclusive.
+
+The interval that is shown is made of the ends that decide. Its lower end is that of the interval that can prove harm,
+and not below 0 once the e-process has rejected "not larger": the differences that it does not exclude are then the
+positive ones. Its upper end is the one that has to be below the margin to be healthy. So a candidate called harmful by
+comparison has an interval without 0 that reaches beyond the margin, a healthy one an interval below the margin. It
+covers the true difference at all times with probability 1 − 2α over all guardrails (α for each end).
 """
 
 import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from monitoring.analysis.sequential import bet, block_log_e, difference_interval
+from monitoring.analysis.guardrail_result import (
+    CLIENT_ERRORS,
+    Ground,
+    GuardrailResult,
+    SafetyLimits,
+    sentence_of,
+)
+from monitoring.analysis.sequential import Interval, bet, block_log_e, difference_interval
 from monitoring.analysis.verdicts import Verdict, worst_of
 
 METHOD = "2x2 e-process with beta-binomial confidence sequences"
-METHOD_VERSION = "2"
+METHOD_VERSION = "3"
 DEFAULT_ALPHA = 0.05
-CLIENT_ERRORS = "client_error_rate"
 GUARDRAILS_ALPHA, CLIENT_ERRORS_ALPHA, INTERVALS_ALPHA = 0.8, 0.1, 0.1  # how the three ways to harmful share α
 OPEN_MAX = 20  # candidate requests that wait for a block with a baseline; more are too old to be compared
 LOG_E_MAX = 700.0  # exp of more is not a float
@@ -176,39 +188,6 @@ class JudgeState:
 
 
 @dataclass(frozen=True)
-class SafetyLimits:
-    """An error share of `error_share` among at least `min_requests` candidate requests is harmful without
-    statistics.
-    """
-
-    error_share: float = 0.5
-    min_requests: int = 20
-
-
-@dataclass(frozen=True)
-class GuardrailResult:
-    """What one guardrail says, with every number it rests on."""
-
-    metric: str
-    label: str
-    margin: float
-    slo_ms: float | None
-    candidate_n: int
-    candidate_k: int
-    baseline_n: int
-    baseline_k: int
-    candidate_share: float | None
-    baseline_share: float | None
-    difference: float | None
-    interval_low: float
-    interval_high: float
-    e_value: float
-    threshold: float
-    verdict: Verdict
-    sentence: str
-
-
-@dataclass(frozen=True)
 class Assessment:
     """The verdict over all guardrails at one look."""
 
@@ -303,11 +282,13 @@ def _level(state: JudgeState, guardrail: Guardrail, alpha: float) -> _Level:
 
 
 def _assess_one(tally: Tally, guardrail: Guardrail, level: _Level, safety: SafetyLimits) -> GuardrailResult:
-    candidate, baseline = (tally.candidate_n, tally.candidate_k), (tally.baseline_n, tally.baseline_k)
-    interval = difference_interval(candidate, baseline, level.promote_alpha)
     share_c = tally.candidate_k / tally.candidate_n if tally.candidate_n else None
     share_b = tally.baseline_k / tally.baseline_n if tally.baseline_n else None
+    e_value = math.exp(min(tally.log_e_max, LOG_E_MAX))
     difference = share_c - share_b if share_c is not None and share_b is not None else None
+    # An observed difference that is not positive after "not larger" was rejected tells of a truth that has moved.
+    is_worse = e_value >= level.threshold and difference is not None and difference > 0
+    interval = _deciding_interval(tally, level, is_worse)
     result = GuardrailResult(
         metric=guardrail.metric,
         label=guardrail.label,
@@ -322,71 +303,37 @@ def _assess_one(tally: Tally, guardrail: Guardrail, level: _Level, safety: Safet
         difference=difference,
         interval_low=interval.low,
         interval_high=interval.high,
-        e_value=math.exp(min(tally.log_e_max, LOG_E_MAX)),
+        e_value=e_value,
         threshold=level.threshold,
-        verdict=Verdict.INCONCLUSIVE,
-        sentence="",
+        is_worse=is_worse,
     )
-    is_above = difference_interval(candidate, baseline, level.harm_alpha).low > guardrail.margin
-    verdict = _verdict_of(result, is_above, _is_unsafe(tally, guardrail, safety))
-    result = replace(result, verdict=verdict)
-    return replace(result, sentence=sentence_of(result))
+    verdict, ground = _verdict_of(result, _is_unsafe(tally, guardrail, safety))
+    result = replace(result, verdict=verdict, ground=ground)
+    return replace(result, sentence=sentence_of(result, safety))
 
 
-def _verdict_of(result: GuardrailResult, is_above: bool, is_unsafe: bool) -> Verdict:
+def _deciding_interval(tally: Tally, level: _Level, is_worse: bool) -> Interval:
+    """The lower end that can prove harm, and the upper end that has to be below the margin to be healthy."""
+    arms = (tally.candidate_n, tally.candidate_k), (tally.baseline_n, tally.baseline_k)
+    low = difference_interval(*arms, level.harm_alpha).low
+    return Interval(max(low, 0.0) if is_worse else low, difference_interval(*arms, level.promote_alpha).high)
+
+
+def _verdict_of(result: GuardrailResult, is_unsafe: bool) -> tuple[Verdict, Ground]:
     if is_unsafe:
-        return Verdict.HARMFUL
+        return Verdict.HARMFUL, Ground.LIMIT
     if result.difference is None:
-        return Verdict.NO_DATA
-    if is_above or (result.e_value >= result.threshold and result.difference > result.margin):
-        return Verdict.HARMFUL
+        return Verdict.NO_DATA, Ground.NONE
+    if result.is_worse and result.difference > result.margin:
+        return Verdict.HARMFUL, Ground.EVIDENCE
+    if result.interval_low > result.margin:
+        return Verdict.HARMFUL, Ground.INTERVAL
     if result.interval_high < result.margin or result.metric == CLIENT_ERRORS:
-        return Verdict.HEALTHY
-    return Verdict.INCONCLUSIVE
+        return Verdict.HEALTHY, Ground.NONE
+    return Verdict.INCONCLUSIVE, Ground.NONE
 
 
 def _is_unsafe(tally: Tally, guardrail: Guardrail, safety: SafetyLimits) -> bool:
     if guardrail.metric != "error_rate" or tally.candidate_n < safety.min_requests:
         return False
     return tally.candidate_k >= safety.error_share * tally.candidate_n
-
-
-def sentence_of(result: GuardrailResult) -> str:
-    """One plain sentence with the numbers that a verdict rests on."""
-    if result.candidate_share is None:
-        return f"{result.label}: the candidate has answered no request yet."
-    is_harmful, margin = result.verdict is Verdict.HARMFUL, f"the margin of {result.margin * 100:g} points"
-    text = f"{result.label} {_pct(result.candidate_share)} of {result.candidate_n:,} requests"
-    if result.baseline_share is None or result.difference is None:
-        if is_harmful:
-            return f"{text}: so many that nothing needs to be compared."
-        return f"{result.label}: the stable arm has answered no request yet, so there is nothing to compare with."
-    text += (
-        f" against {_pct(result.baseline_share)} of {result.baseline_n:,}: {_points(result.difference)}, "
-        f"interval {result.interval_low * 100:+.1f} to {result.interval_high * 100:+.1f} points"
-    )
-    if is_harmful and result.e_value >= result.threshold and result.difference > result.margin:
-        return f"{text}; evidence {_odds(result.e_value)} exceeds {result.threshold:,.0f} to 1, beyond {margin}."
-    if is_harmful:
-        return (
-            f"{text}; {'wholly above ' + margin if result.interval_low > result.margin else 'above the safety limit'}."
-        )
-    if result.interval_high < result.margin:
-        return f"{text}, below {margin}."
-    if result.metric == CLIENT_ERRORS:
-        return f"{text}; no proof that the version causes them, so they do not count."
-    return f"{text}; {margin} is not yet decided."
-
-
-def _pct(share: float) -> str:
-    return f"{share * 100:.1f} %"
-
-
-def _points(difference: float) -> str:
-    if abs(difference) < 0.0005:
-        return "no difference"
-    return f"{abs(difference) * 100:.1f} points {'more' if difference > 0 else 'less'}"
-
-
-def _odds(e_value: float) -> str:
-    return f"{e_value:,.0f} to 1" if e_value < 1e6 else "over 1,000,000 to 1"

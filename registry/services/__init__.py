@@ -18,7 +18,7 @@ from registry.services.versions import (
     digest_waits,
     digest_want,
     version_digested,
-    version_ways_seen,
+    version_profile_seen,
 )
 
 __all__ = [
@@ -39,5 +39,5 @@ __all__ = [
     "policy_revise",
     "sync_from_backend",
     "version_digested",
-    "version_ways_seen",
+    "version_profile_seen",
 ]

@@ -77,7 +77,7 @@ def version_digested(
     row.digest_looked_at = looked_at
     row.manifest = [[entry.path, entry.size, entry.sha256] for entry in entries[:MANIFEST_KEPT_MAX]]
     row.size_bytes = sum(entry.size for entry in entries)
-    known = row.evidence if before in ("", digest) else {k: v for k, v in row.evidence.items() if k != "ways"}
+    known = row.evidence if before in ("", digest) else {k: v for k, v in row.evidence.items() if k != "profile"}
     row.signature, row.evidence = signature, {**known, **facts}
     row.save(update_fields=DIGEST_FIELDS)
     if before == digest:
@@ -94,15 +94,15 @@ def version_digested(
 
 
 @transaction.atomic
-def version_ways_seen(*, version: Version, digest: str, ways: dict[str, Any]) -> None:
+def version_profile_seen(*, version: Version, digest: str, profile: dict[str, Any]) -> None:
     """Keep with the evidence how a worker found that these files answer. An observation: nobody did anything.
 
     What was found of other files, or is known already, changes nothing.
     """
     row = Version.objects.select_for_update().select_related("model").get(pk=version.pk)
-    if row.digest != digest or row.evidence.get("ways") == ways:
+    if row.digest != digest or row.evidence.get("profile") == profile:
         return
-    row.evidence = {**row.evidence, "ways": ways}
+    row.evidence = {**row.evidence, "profile": profile}
     row.save(update_fields=["evidence"])
     publish("registry", "version.changed", {"model": row.model.name, "version": row.number})
 

@@ -73,10 +73,10 @@ async def test_logged_with_older_mlflow__starts_and_answers(version: str) -> Non
         replica = await reached(agent, {"ready", "failed"}, set())
         assert replica.state == "ready", replica.message
         header, body = await ask(replica.address, json.dumps({"dataframe_records": ROWS}).encode())
-        ways = agent.report().replicas[0].ways
+        profile = agent.report().replicas[0].profile
         await agent.close()
 
     assert "setuptools" in " ".join(facts["build_requirements"])
     assert (header.status, json.loads(body)["predictions"]) == (200, pytest.approx([1.0, 2.0, 3.0]))
-    assert ways is not None
-    assert (ways.native, ways.joins) == ("array", True), ways
+    assert profile is not None
+    assert (profile.native, profile.joins) == ("array", True), profile

@@ -99,7 +99,7 @@ def _media_type(content_type: str) -> str:
 
 @contextmanager
 def both(model: Path, folder: Path) -> Iterator[tuple[TheirServer, OurWorker, dict[str, Any]]]:
-    """Start both servers on one model; yield them with what the worker said of its ways to answer.
+    """Start both servers on one model; yield them with what the worker said of how it answers.
 
     End them afterwards.
     """

@@ -45,7 +45,7 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "bare": lambda: list(table_cases(models.PLAIN)),
 }
 # What the worker finds out at load: the native path, and whether requests may go together.
-WAYS = {"doubles": ("array", True), "plain": ("frame", True), "mixed": ("", True), "bare": ("", True)}
+PROFILES = {"doubles": ("array", True), "plain": ("frame", True), "mixed": ("", True), "bare": ("", True)}
 
 
 class Difference(NamedTuple):
@@ -189,12 +189,12 @@ def test_invocations__each_body_alone_and_with_others__answered_as_mlflow_does(m
     cases = CASES[model]()
     in_json = [case for case in cases if case.content_type == JSON]
 
-    with both(tmp_path / "model", tmp_path) as (mlflow, worker, ways):
+    with both(tmp_path / "model", tmp_path) as (mlflow, worker, profile):
         wanted = [mlflow.ask(case) for case in cases]
         seen = [worker.ask(case) for case in cases]
         seen_together = together(worker, in_json)
 
-    assert (ways["native"], ways["joins"]) == WAYS.get(model, ("", True))
+    assert (profile["native"], profile["joins"]) == PROFILES.get(model, ("", True))
     alone = dict(zip(cases, seen, strict=True))
     differing = [
         told(case, MLflow=theirs, worker=ours)

@@ -18,7 +18,7 @@ from mlflow.types import ColSpec, DataType, Schema
 
 from dataplane.wire import shapes
 from dataplane.wire.frames import AnswerHeader, FrameBuffer, RequestHeader, encode_frame
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 from dataplane.worker import equivalence, replays
 from dataplane.worker.answers import json_answer
 from dataplane.worker.replays import DIFFERENCE, Replays
@@ -141,51 +141,51 @@ def ask(*values: Any) -> bytes:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_decide__code_of_its_author__one_request_at_a_time(name: str, tmp_path: Path) -> None:
-    ways = hostile(tmp_path, name, independent=False).ways
+    profile = hostile(tmp_path, name, independent=False).profile
 
-    assert not ways.joins
-    assert ways.reason == f"one request at a time: {type(HOSTILE[name][0]).__name__} is code of its author"
+    assert not profile.joins
+    assert profile.reason == f"one request at a time: {type(HOSTILE[name][0]).__name__} is code of its author"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_decide__declared_but_rows_depend_on_each_other__examples_forbid_it(name: str, tmp_path: Path) -> None:
     scorer = hostile(tmp_path, name, independent=True)
 
-    assert (scorer.max_batch, scorer.ways.joins) == (1, False)
-    assert "example row" in scorer.ways.objection
-    assert scorer.ways.reason == f"one request at a time: {scorer.ways.objection}"
+    assert (scorer.max_batch, scorer.profile.joins) == (1, False)
+    assert "example row" in scorer.profile.objection
+    assert scorer.profile.reason == f"one request at a time: {scorer.profile.objection}"
 
 
 def test_decide__declared_and_true__joins_and_says_so(tmp_path: Path) -> None:
     scorer = load(tmp_path, Doubling(), independent=True)
 
     assert scorer.max_batch > 1
-    assert scorer.ways.reason == "joins requests: the serving config declares that its rows are independent"
+    assert scorer.profile.reason == "joins requests: the serving config declares that its rows are independent"
 
 
 def test_decide__handed_a_decision_that_was_never_come_to__examples_are_asked_all_the_same(tmp_path: Path) -> None:
     hostile(tmp_path, "centring", independent=True)
     scorer = Scorer(tmp_path / "model", "7", rows_independent=True)
-    scorer.warm_up(Ways(reason="one request at a time: nothing could be decided"))
+    scorer.warm_up(WorkerProfile(reason="one request at a time: nothing could be decided"))
 
-    assert "example row" in scorer.ways.objection
+    assert "example row" in scorer.profile.objection
 
 
 def test_decide__handed_an_alarm__does_not_join_again(cancer_model: Path) -> None:
     first, later = Scorer(cancer_model, "7"), Scorer(cancer_model, "7")
     first.warm_up()
-    later.warm_up(msgspec.structs.replace(first.ways, joins=False, alarm=DIFFERENCE))
+    later.warm_up(msgspec.structs.replace(first.profile, joins=False, alarm=DIFFERENCE))
 
-    assert first.ways.joins
-    assert (later.ways.joins, later.ways.objection, later.ways.alarm) == (False, DIFFERENCE, "")
-    assert (later.ways.native, later.ways.forms) == (first.ways.native, first.ways.forms)
+    assert first.profile.joins
+    assert (later.profile.joins, later.profile.objection, later.profile.alarm) == (False, DIFFERENCE, "")
+    assert (later.profile.native, later.profile.forms) == (first.profile.native, first.profile.forms)
 
 
 def test_decide__known_parts__joins_without_being_told(cancer_model: Path) -> None:
     scorer = Scorer(cancer_model, "7")
     scorer.warm_up()
 
-    assert scorer.ways.reason == (
+    assert scorer.profile.reason == (
         "joins requests: every part of the model is row-wise (Pipeline → StandardScaler → LogisticRegression)"
     )
 
@@ -264,7 +264,7 @@ def test_replay__joined_answer_differs_from_the_one_alone__joining_ends_at_once_
 
     assert before > 1
     assert [json.loads(answer.body)["predictions"] for answer in answers] == [[4.0], [5.0]]
-    assert (scorer.max_batch, scorer.ways.joins, scorer.ways.alarm) == (1, False, DIFFERENCE)
+    assert (scorer.max_batch, scorer.profile.joins, scorer.profile.alarm) == (1, False, DIFFERENCE)
     answers = scorer.score(INVOCATIONS, [ask(1.0), ask(2.0)])
     assert [json.loads(answer.body)["predictions"] for answer in answers] == [[2.0], [4.0]]
 
@@ -277,7 +277,7 @@ def test_replay__joined_answers_are_right__joining_goes_on(cancer_model: Path, m
     scorer.score(INVOCATIONS, [example, example])
     scorer.replay()
 
-    assert (scorer.ways.joins, scorer.ways.alarm) == (True, "")
+    assert (scorer.profile.joins, scorer.profile.alarm) == (True, "")
 
 
 def test_replays__samples_and_time__are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,7 +351,7 @@ def test_scale__of_the_largest_number_wherever_it_is() -> None:
 def test_server__idle__replays_and_says_in_a_ping_what_it_found() -> None:
     class Finds:
         max_batch = 1
-        ways = Ways(reason="joins requests: it says so", joins=True)
+        profile = WorkerProfile(reason="joins requests: it says so", joins=True)
 
         def score(self, header: RequestHeader, bodies: list[bytes]) -> Any:
             return []
@@ -360,7 +360,7 @@ def test_server__idle__replays_and_says_in_a_ping_what_it_found() -> None:
             return json_answer(200, {})
 
         def replay(self) -> None:
-            self.ways = Ways(reason="one request at a time: found", alarm="found")
+            self.profile = WorkerProfile(reason="one request at a time: found", alarm="found")
 
     with short_folder() as folder:
         WorkerServer(Finds(), folder / "w.sock").listen_in_background()
@@ -370,11 +370,11 @@ def test_server__idle__replays_and_says_in_a_ping_what_it_found() -> None:
     assert (told.alarm, told.joins) == ("found", False)
 
 
-def pinged(path: Path) -> Ways:
+def pinged(path: Path) -> WorkerProfile:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.connect(str(path))
         peer.sendall(encode_frame(RequestHeader("ping", 1)))
         buffer = FrameBuffer(AnswerHeader)
         while not (frames := buffer.feed(peer.recv(1 << 16))):
             pass
-    return shapes.read(Ways, frames[0][1])
+    return shapes.read(WorkerProfile, frames[0][1])

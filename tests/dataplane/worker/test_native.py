@@ -120,9 +120,9 @@ def cancer(cancer_model: Path) -> Scorer:
 
 
 def test_prove__standard_pipeline__array_path_in_every_form(cancer: Scorer) -> None:
-    assert cancer.ways.native == "array"
-    assert cancer.ways.forms == sorted([*FORMS, "oip_columns", "oip_matrix"])
-    assert cancer.ways.given_up == {}
+    assert cancer.profile.native == "array"
+    assert cancer.profile.forms == sorted([*FORMS, "oip_columns", "oip_matrix"])
+    assert cancer.profile.given_up == {}
     assert cancer.max_batch > 1
 
 
@@ -154,7 +154,7 @@ def test_prove__answers_differ_for_arrays__frame_path(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0], "y": [0.5, 4.0]})
     scorer = load(tmp_path, NamesMatter().fit(frame), frame)
 
-    assert scorer.ways.native == "frame"
+    assert scorer.profile.native == "frame"
     body = b'{"dataframe_split": {"columns": ["x", "y"], "data": [[1.0, 2.0]]}}'
     assert json.loads(scorer.score(INVOCATIONS, [body])[0].body) == {"predictions": [4.0]}
 
@@ -170,16 +170,16 @@ def test_prove__model_depends_on_batch_mates__never_together(tmp_path: Path) -> 
 def test_prove__model_is_unsteady__general_way(tmp_path: Path) -> None:
     scorer = load(tmp_path, Unsteady(), independent=True)
 
-    assert (scorer.ways.native, scorer.max_batch) == ("", 1)
-    assert set(scorer.ways.given_up) == {*FORMS, "oip_columns", "oip_matrix"}
+    assert (scorer.profile.native, scorer.max_batch) == ("", 1)
+    assert set(scorer.profile.given_up) == {*FORMS, "oip_columns", "oip_matrix"}
 
 
 def test_decide__model_is_slow__no_native_path_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equivalence, "SLOW_PREDICTION_S", 0.0)
     scorer = load(tmp_path, Doubling(), independent=True)
 
-    assert scorer.ways.native == ""
-    assert "would save nothing" in scorer.ways.given_up["inputs"]
+    assert scorer.profile.native == ""
+    assert "would save nothing" in scorer.profile.given_up["inputs"]
     assert scorer.max_batch > 1
 
 
@@ -188,8 +188,8 @@ def test_decide__takes_longer_than_it_may__every_form_says_so(tmp_path: Path) ->
     scorer = Scorer(tmp_path / "model", "7", decide_s=0.0)
     scorer.warm_up()
 
-    assert set(scorer.ways.given_up.values()) == {"not decided within 0 s"}
-    assert scorer.ways.is_decided
+    assert set(scorer.profile.given_up.values()) == {"not decided within 0 s"}
+    assert scorer.profile.is_decided
 
 
 @pytest.mark.parametrize(
@@ -256,21 +256,21 @@ def test_score__answer_is_no_array_any_more__general_way_from_then_on_and_says_s
             return answers.tolist() if (model_input["x"] == 4711).any() else answers
 
     scorer = load(tmp_path, Wavering())
-    before = scorer.ways
+    before = scorer.profile
     answers = [scorer.score(INVOCATIONS, [split(value)])[0].body for value in (4711.0, 1.0)]
 
     assert answers == [b'{"predictions": [9422.0]}', b'{"predictions": [2.0]}']
-    assert (before.native, scorer.ways.native, scorer.ways.forms) == ("frame", "", [])
-    assert set(scorer.ways.given_up) == {*FORMS, "oip_columns", "oip_matrix"}
+    assert (before.native, scorer.profile.native, scorer.profile.forms) == ("frame", "", [])
+    assert set(scorer.profile.given_up) == {*FORMS, "oip_columns", "oip_matrix"}
 
 
 def test_warm_up__proof_fails_itself__answered_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equivalence, "rows_for", lambda *_: 1 / 0)
     scorer = load(tmp_path, Doubling(), independent=True)
 
-    assert (scorer.ways.native, scorer.max_batch) == ("", 1)
-    assert "nothing could be decided (ZeroDivisionError" in scorer.ways.reason
-    assert not scorer.ways.is_decided
+    assert (scorer.profile.native, scorer.max_batch) == ("", 1)
+    assert "nothing could be decided (ZeroDivisionError" in scorer.profile.reason
+    assert not scorer.profile.is_decided
     assert json.loads(scorer.score(INVOCATIONS, [split(1.0)])[0].body) == {"predictions": [2.0]}
 
 
@@ -279,7 +279,7 @@ def test_warm_up__column_name_that_no_decoder_can_have__answered_the_general_way
     scorer = load(tmp_path, Doubling(), frame)
     body = json.dumps({"dataframe_records": frame.to_dict(orient="records")}).encode()
 
-    assert scorer.ways.native == ""
+    assert scorer.profile.native == ""
     assert json.loads(scorer.score(INVOCATIONS, [body])[0].body) == {"predictions": [2.0, 4.0, 8.0]}
 
 
@@ -289,7 +289,7 @@ def test_prove__sums_of_products__array_path_to_the_last_digit(tmp_path: Path) -
     scorer = load(tmp_path, LinearRegression().fit(frame, frame @ draw.normal(size=20)), frame)
     body = json.dumps({"inputs": frame.to_dict(orient="list")}).encode()
 
-    assert scorer.ways.native == "array"
+    assert scorer.profile.native == "array"
     assert scorer.score(INVOCATIONS, [body]) == [scorer.score_one(INVOCATIONS, body)]
 
 
@@ -307,7 +307,7 @@ def test_score__model_answers_a_list__is_asked_once_for_each_request(tmp_path: P
     scorer.score(INVOCATIONS, [split(1.0)])
     scorer.score(INVOCATIONS, [split(1.0), split(2.0)])
 
-    assert scorer.ways.native == ""
+    assert scorer.profile.native == ""
     assert Lists.asked == [1, 2]
 
 
@@ -320,7 +320,7 @@ def test_prove__mixed_types__frame_path_equals_pyfunc(tmp_path: Path) -> None:
     scorer = load(tmp_path, Mixed(), frame)
     body = json.dumps({"dataframe_records": [{"n": 5, "s": "word", "b": True, "d": 0.25}]}).encode()
 
-    assert "dataframe_records" in scorer.ways.forms
+    assert "dataframe_records" in scorer.profile.forms
     assert scorer.score(INVOCATIONS, [body]) == [scorer.score_one(INVOCATIONS, body)]
 
 

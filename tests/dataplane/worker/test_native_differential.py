@@ -115,7 +115,7 @@ def test_score__any_bodies_together__each_answered_as_alone_the_general_way(tmp_
     _, columns, is_native = CASES[name]
     scorer = _load(tmp_path, name)
     names, kinds = list(columns), list(columns.values())
-    assert (bool(scorer.ways.native)) == is_native
+    assert (bool(scorer.profile.native)) == is_native
     assert scorer.max_batch > 1
 
     @given(st.lists(native_bodies.invocations(names, kinds), min_size=1, max_size=4))
@@ -136,4 +136,4 @@ def test_score__any_bodies_together__each_answered_as_alone_the_general_way(tmp_
     if set(kinds) == {"double"}:
         as_tensors()
         as_binary()
-    assert (bool(scorer.ways.native)) == is_native
+    assert (bool(scorer.profile.native)) == is_native

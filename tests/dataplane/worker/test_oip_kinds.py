@@ -186,7 +186,7 @@ def test_several_outputs__probabilities_of_different_widths__one_tensor_each(tmp
     scorer = fitted(tmp_path, model, frame, pyfunc_predict_fn="predict_proba")
     bodies = [json.dumps({"dataframe_records": [row]}).encode() for row in frame.to_dict(orient="records")]
 
-    assert scorer.ways.objection == "2 example rows together: a list has no entry per row"
+    assert scorer.profile.objection == "2 example rows together: a list has no entry per row"
     first, second = outputs(scorer, *(tensor(name, "FP64", frame[name].tolist()) for name in frame))
     assert (first, second) == tuple(part.ravel().tolist() for part in model.predict_proba(frame))
     # As many outputs as rows: taking one for the other would answer everybody with everybody's.
@@ -234,4 +234,4 @@ def test_nan__in_answers_of_mlflows_protocol__null_or_as_the_serving_config_says
 
     assert scorer.score(INVOCATIONS, [body])[0].body.decode() == wanted
     assert scorer.score_one(INVOCATIONS, body).body.decode() == wanted
-    assert "inputs" in scorer.ways.forms
+    assert "inputs" in scorer.profile.forms

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitoring.analysis.guardrail_result import Ground, SafetyLimits
 from monitoring.analysis.judge import (
     ArmCounts,
     Assessment,
     Block,
     Guardrail,
     JudgeState,
-    SafetyLimits,
     Tally,
     assess,
     fold,
@@ -76,6 +76,22 @@ def test_fold__state_stored_in_between__ends_the_same(blocks: list[Block], cut: 
         through, stored = fold(through, block), fold(stored, block)
 
     assert stored == through
+
+
+@settings(max_examples=60)
+@given(blocks_of_any_size, st.floats(0.001, 0.5))
+def test_assess__any_blocks__the_interval_says_what_the_verdict_says(blocks: list[Block], margin: float) -> None:
+    for result in judged(*blocks, guardrails=[Guardrail("error_rate", margin)], bake_done=True).guardrails:
+        low, high = result.interval_low, result.interval_high
+        if result.ground in (Ground.EVIDENCE, Ground.INTERVAL):
+            assert low >= 0
+            assert high > margin
+            assert (result.difference or 0) > margin
+        elif result.verdict is Verdict.HEALTHY and result.metric == "error_rate":
+            assert high < margin
+        elif result.verdict is Verdict.INCONCLUSIVE:
+            assert low <= margin <= high
+        assert (result.verdict is Verdict.HARMFUL) == (result.ground is not Ground.NONE)
 
 
 @settings(max_examples=40)
@@ -168,7 +184,11 @@ def test_assess__all_errors_in_both_arms__is_a_safety_stop_that_says_so() -> Non
     result = judged(Block(arm(100, errors=100), arm(100, errors=100)))
 
     assert result.verdict is Verdict.HARMFUL
-    assert result.sentence.endswith("above the safety limit.")
+    assert result.guardrails[0].ground is Ground.LIMIT
+    assert result.sentence == (
+        "Error share 100.0 % of 100 requests (the stable arm has 100.0 %): so many that nothing needs to be compared. "
+        "The safety limit is 50 % of at least 20."
+    )
 
 
 def test_assess__one_in_three_failing__safety_follows_its_limits() -> None:
@@ -186,7 +206,29 @@ def test_assess__harmful__sentence_has_the_numbers() -> None:
     assert result.sentence.startswith(
         "Error share 8.3 % of 120 requests against 0.0 % of 1,080: 8.3 points more, interval +"
     )
-    assert "exceeds 25 to 1" in result.sentence
+    assert result.sentence.endswith(
+        "worse by evidence of over 1,000,000 to 1 (25 to 1 proves it), "
+        "and the difference is beyond the margin of 1 point."
+    )
+
+
+def test_assess__few_requests_prove_harm__the_interval_that_is_shown_holds_no_equality() -> None:
+    """Ten requests with five errors: the interval of the counts alone goes down to less than nothing."""
+    result = judged(*[Block(arm(2, errors=1), arm(26)) for _ in range(5)]).guardrails[0]
+
+    assert (result.verdict, result.ground) == (Verdict.HARMFUL, Ground.EVIDENCE)
+    assert result.interval_low == 0.0
+    assert ", interval above 0 to +" in result.sentence
+
+
+def test_assess__proven_once_and_equal_since__no_harm_and_no_interval_that_says_so() -> None:
+    bad = [Block(arm(5, errors=3), arm(45)) for _ in range(6)]
+    better = [Block(arm(50), arm(450, errors=60)) for _ in range(40)]
+    result = judged(*bad, *better).guardrails[0]
+
+    assert result.e_value > result.threshold
+    assert (result.is_worse, result.verdict) == (False, Verdict.HEALTHY)
+    assert result.interval_low < 0
 
 
 def test_assess__harmful_and_bake_not_done__does_not_wait() -> None:

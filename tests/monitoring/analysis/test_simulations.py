@@ -109,6 +109,27 @@ def test_simulation__share_interval_looked_at_often__covers_the_truth(share: flo
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("share_c", "share_b"), [(0.05, 0.05), (0.06, 0.05), (0.3, 0.05)])
+def test_simulation__interval_that_is_shown__covers_the_true_difference_at_all_looks(
+    share_c: float, share_b: float
+) -> None:
+    """Its lower end is moved by the e-process: each end may miss the truth in α of all rollouts at most."""
+    rng, rollouts, missed = np.random.default_rng(17), 300, 0
+    for _ in range(rollouts):
+        state, has_missed = initial_state([Guardrail("error_rate", 0.01)]), False
+        for _ in range(80):
+            n_c, n_b = 5, 20
+            candidate = ArmCounts(n_c, int(rng.binomial(n_c, share_c)))
+            state = fold(state, Block(candidate, ArmCounts(n_b, int(rng.binomial(n_b, share_b)))))
+            result = assess(state).guardrails[0]
+            low_misses = result.interval_low > share_c - share_b or (result.is_worse and share_c <= share_b)
+            has_missed |= low_misses or result.interval_high < share_c - share_b
+        missed += has_missed
+
+    assert highest_rate(missed, rollouts) <= 1.2 * 2 * DEFAULT_ALPHA
+
+
+@pytest.mark.slow
 def test_simulation__correct_split_looked_at_every_second__is_rarely_accused() -> None:
     rng, runs, accused = np.random.default_rng(11), 200, 0
     for _ in range(runs):

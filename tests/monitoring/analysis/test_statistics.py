@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from monitoring.analysis import planning, sample_ratio, sequential
+from monitoring.analysis.guardrail_result import SafetyLimits
 from monitoring.analysis.judge import (
     ArmCounts,
     Block,
     Guardrail,
     JudgeState,
-    SafetyLimits,
     assess,
     fold,
     initial_state,
@@ -94,7 +94,10 @@ def test_assess__all_errors_in_twenty__stops_at_once_with_a_sentence() -> None:
     result = assess(state_after(Block(counts(20, errors=20), counts(0))))
 
     assert result.verdict is Verdict.HARMFUL
-    assert result.sentence == "Error share 100.0 % of 20 requests: so many that nothing needs to be compared."
+    assert result.sentence == (
+        "Error share 100.0 % of 20 requests: so many that nothing needs to be compared. "
+        "The safety limit is 50 % of at least 20."
+    )
 
 
 def test_assess__nineteen_errors__safety_does_not_act_yet() -> None:

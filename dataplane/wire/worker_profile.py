@@ -1,4 +1,4 @@
-"""What a version's worker found out about the ways to ask its model: decided before it serves the first time, kept by
+"""What a version's worker found out about how its model can be asked: decided before it serves the first time, kept by
 the agent, handed in at the next start (docs/wire.md section 6).
 """
 
@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from dataplane.wire.shapes import Text
 
-# Small: the ways of all replicas go in every report of their agent, and a worker may say anything.
+# Small: the profiles of all replicas go in every report of their agent, and a worker may say anything.
 FORMS_MAX = 16
 FORM_MAX_CHARS = 40
 REASON_MAX_CHARS = 200
@@ -19,7 +19,7 @@ Reason = Annotated[str, Meta(max_length=REASON_MAX_CHARS)]
 Reasons = Annotated[dict[Form, Reason], Meta(max_length=FORMS_MAX)]
 
 
-class Ways(Struct, frozen=True):
+class WorkerProfile(Struct, frozen=True):
     """How requests are answered: by which native path in which `forms`, and whether those of different clients are
     joined in one prediction.
 

@@ -16,20 +16,20 @@ import pandas as pd
 import pytest
 from mlflow.models import infer_signature
 
-from dataplane.agent import kept_ways, replica_runner
+from dataplane.agent import kept_profiles, replica_runner
 from dataplane.agent.config import AgentConfig
-from dataplane.agent.kept_ways import KeptWays
+from dataplane.agent.kept_profiles import KeptProfiles
 from dataplane.agent.loop import Agent
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal, ReplicaObservation
 from dataplane.wire.digest import digest
 from dataplane.wire.frames import AnswerHeader, RequestHeader, encode_frame, read_frame
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 from tests.dataplane.worker.conftest import cancer_model  # noqa: F401 - a fixture
 from tests.support.folders import short_folder
 from tests.support.waiting import auntil
 
-WAYS = Ways(native="array", forms=["inputs"], reason="joins requests: known", joins=True)
+PROFILE = WorkerProfile(native="array", forms=["inputs"], reason="joins requests: known", joins=True)
 
 
 def goal(artifacts: Path, replica: str = "r-1", **changes: Any) -> ReplicaGoal:
@@ -38,25 +38,25 @@ def goal(artifacts: Path, replica: str = "r-1", **changes: Any) -> ReplicaGoal:
 
 
 def test_keep__read_again__and_by_another_agent_process(tmp_path: Path) -> None:
-    KeptWays(tmp_path / "ways").keep("k", WAYS)
+    KeptProfiles(tmp_path / "profiles").keep("k", PROFILE)
 
-    assert KeptWays(tmp_path / "ways").read("k") == WAYS
-    assert KeptWays(tmp_path / "ways").read("other") is None
+    assert KeptProfiles(tmp_path / "profiles").read("k") == PROFILE
+    assert KeptProfiles(tmp_path / "profiles").read("other") is None
 
 
 def test_read__torn_file__nothing_is_known(tmp_path: Path) -> None:
     (tmp_path / "k.json").write_text('{"native": 7')
 
-    assert KeptWays(tmp_path).read("k") is None
+    assert KeptProfiles(tmp_path).read("k") is None
 
 
 def test_keep__many__the_oldest_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_ways, "KEPT_MAX", 2)
-    kept = KeptWays(tmp_path)
+    monkeypatch.setattr(kept_profiles, "KEPT_MAX", 2)
+    kept = KeptProfiles(tmp_path)
     for number in range(3):
-        kept.keep(f"k{number}", WAYS)
+        kept.keep(f"k{number}", PROFILE)
         os.utime(tmp_path / f"k{number}.json", (number, number))
-    kept.keep("k3", WAYS)
+    kept.keep("k3", PROFILE)
 
     assert sorted(path.stem for path in tmp_path.glob("*.json")) == ["k2", "k3"]
 
@@ -69,13 +69,13 @@ def test_key__digest_declaration_packages_or_code_differ__is_another(
     python = tmp_path / "env" / "bin" / "python"
 
     def key(python: Path = python, **changes: Any) -> str:
-        return KeptWays(tmp_path).key_of(goal(tmp_path, **changes), python)
+        return KeptProfiles(tmp_path).key_of(goal(tmp_path, **changes), python)
 
     keys = [key(), key(digest="sha256:y"), key(rows_independent=True), key(Path(sys.executable))]
     same = key(id="r-2", memory_limit_mb=64)
     (packages / "numpy-2.0.dist-info").rename(packages / "numpy-2.1.dist-info")
     keys.append(key())
-    monkeypatch.setattr(kept_ways, "DATA_PLANE", tmp_path)
+    monkeypatch.setattr(kept_profiles, "DATA_PLANE", tmp_path)
     keys.append(key())
 
     assert len(set(keys)) == len(keys)
@@ -83,23 +83,23 @@ def test_key__digest_declaration_packages_or_code_differ__is_another(
 
 
 async def test_deciding__two_at_once__the_second_gets_what_the_first_decided(tmp_path: Path) -> None:
-    kept, began = KeptWays(tmp_path), asyncio.Event()
+    kept, began = KeptProfiles(tmp_path), asyncio.Event()
 
     async def first() -> None:
         async with kept.deciding("k") as known:
             assert known is None
             began.set()
             await asyncio.sleep(0)
-            kept.keep("k", WAYS)
+            kept.keep("k", PROFILE)
 
-    async def second() -> Ways | None:
+    async def second() -> WorkerProfile | None:
         await began.wait()
         async with kept.deciding("k") as known:
             return known
 
     _, seen = await asyncio.gather(first(), second())
 
-    assert seen == WAYS
+    assert seen == PROFILE
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def row(agent: Agent, replica: str) -> ReplicaObservation:
 async def until_ready(agent: Agent, *replicas: str) -> None:
     await auntil(
         lambda: all(
-            row(agent, replica).state in ("ready", "failed") and row(agent, replica).ways for replica in replicas
+            row(agent, replica).state in ("ready", "failed") and row(agent, replica).profile for replica in replicas
         ),
         "all are ready",
         seen=agent.report,
@@ -141,17 +141,17 @@ async def test_start__two_replicas_and_a_later_one__decided_once_and_all_agree(
     same = {"digest": digest(cancer_model), "python": "3.11"}
     agent.reconcile([goal(cancer_model, name, **same) for name in ("r-1", "r-2")])
     await until_ready(agent, "r-1", "r-2")
-    (file,) = agent.config.ways.glob("*.json")
-    decided = shapes.read(Ways, file.read_bytes())
+    (file,) = agent.config.profiles.glob("*.json")
+    decided = shapes.read(WorkerProfile, file.read_bytes())
     # What nobody would decide: it is told only by who was handed it.
     told = msgspec.structs.replace(decided, forms=["inputs"], given_up={"oip_matrix": "as it was decided"})
     file.write_bytes(shapes.write(told))
     agent.reconcile([goal(cancer_model, name, **same) for name in ("r-1", "r-2", "r-3")])
     await until_ready(agent, "r-3")
 
-    assert row(agent, "r-1").ways == row(agent, "r-2").ways == decided
+    assert row(agent, "r-1").profile == row(agent, "r-2").profile == decided
     assert (decided.native, decided.joins, len(decided.forms)) == ("array", True, 6)
-    assert row(agent, "r-3").ways == told
+    assert row(agent, "r-3").profile == told
     assert warmed(agent, "r-3")["forms"] == ["inputs"]
 
 
@@ -197,13 +197,13 @@ async def test_serve__declared_model_mixes_rows_after_all__replay_ends_it_tells_
     declared = {"digest": digest(tmp_path / "model"), "python": "3.11", "rows_independent": True}
     agent.reconcile([goal(tmp_path / "model", **declared)])
     await until_ready(agent, "r-1")
-    before = row(agent, "r-1").ways
+    before = row(agent, "r-1").profile
     await ask_together(agent, [1.0] * 100, [1.0])
     mixed = await ask_together(agent, [1.0], [2.0])
 
     def alarm() -> str:
-        ways = row(agent, "r-1").ways
-        return ways.alarm if ways else ""
+        profile = row(agent, "r-1").profile
+        return profile.alarm if profile else ""
 
     await auntil(lambda: bool(alarm()), "the replay has told what it found", seen=agent.report)
     apart = await ask_together(agent, [1.0], [2.0])
@@ -211,7 +211,7 @@ async def test_serve__declared_model_mixes_rows_after_all__replay_ends_it_tells_
     await auntil(lambda: not agent.report().replicas, "the replica is gone")
     agent.reconcile([goal(tmp_path / "model", **declared)])
     await until_ready(agent, "r-1")
-    again = row(agent, "r-1").ways
+    again = row(agent, "r-1").profile
 
     assert before is not None
     assert before.joins
@@ -225,18 +225,18 @@ async def test_serve__declared_model_mixes_rows_after_all__replay_ends_it_tells_
 
 
 @pytest.mark.slow
-async def test_start__kept_ways_do_not_hold_any_more__decided_anew_and_kept(
+async def test_start__kept_profiles_do_not_hold_any_more__decided_anew_and_kept(
     agent: Agent,
     cancer_model: Path,  # noqa: F811
 ) -> None:
     wanted = goal(cancer_model, digest=digest(cancer_model), python="3.11")
-    key = KeptWays(agent.config.ways).key_of(wanted, Path(sys.executable))
-    KeptWays(agent.config.ways).keep(key, Ways(native="gone", forms=["inputs"], alarm="it was wrong"))
+    key = KeptProfiles(agent.config.profiles).key_of(wanted, Path(sys.executable))
+    KeptProfiles(agent.config.profiles).keep(key, WorkerProfile(native="gone", forms=["inputs"], alarm="it was wrong"))
     agent.reconcile([wanted])
     await until_ready(agent, "r-1")
-    ways = row(agent, "r-1").ways
+    profile = row(agent, "r-1").profile
 
-    assert ways is not None
-    assert (ways.native, len(ways.forms)) == ("array", 6)
-    assert (ways.joins, ways.objection, ways.alarm) == (False, "it was wrong", "")
-    assert KeptWays(agent.config.ways).read(key) == ways
+    assert profile is not None
+    assert (profile.native, len(profile.forms)) == ("array", 6)
+    assert (profile.joins, profile.objection, profile.alarm) == (False, "it was wrong", "")
+    assert KeptProfiles(agent.config.profiles).read(key) == profile

@@ -17,7 +17,7 @@ from pathlib import Path
 from dataplane.wire import shapes
 from dataplane.wire.agent_sync import ReplicaGoal
 from dataplane.wire.shapes import Malformed
-from dataplane.wire.worker_ways import Ways
+from dataplane.wire.worker_profile import WorkerProfile
 
 KEPT_MAX = 1000
 DATA_PLANE = Path(__file__).resolve().parents[1]
@@ -34,7 +34,7 @@ def packages_of(python: Path) -> list[str]:
     )
 
 
-class KeptWays:
+class KeptProfiles:
     """The files of one agent, one per key."""
 
     def __init__(self, folder: Path) -> None:
@@ -52,25 +52,25 @@ class KeptWays:
         told = [goal.digest, str(goal.rows_independent), *packages_of(python)]
         return hashlib.sha256(self._code + "\n".join(told).encode()).hexdigest()
 
-    def read(self, key: str) -> Ways | None:
+    def read(self, key: str) -> WorkerProfile | None:
         """What was decided; None when nothing was, or the file is torn."""
         try:
-            return shapes.read(Ways, self._path(key).read_bytes())
+            return shapes.read(WorkerProfile, self._path(key).read_bytes())
         except (OSError, Malformed):
             return None
 
     @contextlib.asynccontextmanager
-    async def deciding(self, key: str) -> AsyncIterator[Ways | None]:
+    async def deciding(self, key: str) -> AsyncIterator[WorkerProfile | None]:
         """What was decided when it is this one's turn: who comes while another decides waits for it."""
         async with self._deciding[key]:
             yield self.read(key)
 
-    def keep(self, key: str, ways: Ways) -> None:
+    def keep(self, key: str, profile: WorkerProfile) -> None:
         """Write down what was decided. Without room on the disk the next start decides anew."""
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary = self._folder / f".{key}.{os.getpid()}"
-            temporary.write_bytes(shapes.write(ways))
+            temporary.write_bytes(shapes.write(profile))
             temporary.replace(self._path(key))
             for path in sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT_MAX]:
                 path.unlink(missing_ok=True)

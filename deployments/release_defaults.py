@@ -1,0 +1,109 @@
+"""What the form of a new release offers and fills in for a model and an environment: what exists is picked and not
+typed, and what the policy asks for is there already. Reads the database.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.models import EndpointArm
+from deployments.rollout.guardrails import ERROR_RATE
+from deployments.selectors import endpoints_visible_to
+from mlorch_site.accounts.actor import Actor
+from registry.lifecycle import VersionStatus
+from registry.models import Model, Policy
+from registry.selectors import environments_visible_to, models_visible_to
+
+VERSIONS_OFFERED = 50  # the newest; an older one is requested from its own page
+ENDPOINTS_OFFERED = 50
+ENDPOINT_NAME_MAX_CHARS = 63
+
+
+@dataclass(frozen=True)
+class ReleaseDefaults:
+    """`versions` are numbers with what is known of them, newest first; `endpoints` are those of the model in the
+    environment.
+
+    `of_model` and `of_environment` are values of the form's fields. `kinds` are the strategies that the policy allows,
+    all when empty. `note` says which revision filled in what.
+    """
+
+    versions: list[tuple[int, str]] = field(default_factory=list)
+    endpoints: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    of_model: dict[str, Any] = field(default_factory=dict)
+    of_environment: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+def release_defaults(actor: Actor, *, model: str, environment: str, first_weight_pct: int) -> ReleaseDefaults:
+    """What is offered for a model and an environment, either of which may be unknown or not chosen yet.
+
+    `first_weight_pct` is the first share of traffic of the form's own plan; a policy may ask for a smaller one.
+    """
+    found = models_visible_to(actor).filter(name=model).first()
+    policy = _policy_of(actor, environment)
+    versions = _versions(actor, found) if found else []
+    endpoints = _endpoints(actor, found, environment)
+    return ReleaseDefaults(
+        versions=versions,
+        endpoints=endpoints,
+        kinds=policy.allowed_strategies if policy else [],
+        of_model={"version": versions[0][0] if versions else None, "endpoint": _endpoint(found, endpoints)},
+        of_environment={
+            "endpoint": _endpoint(found, endpoints),
+            **(_asked_by(policy, first_weight_pct) if policy else {}),
+        },
+        note=f"Filled in as {policy} asks." if policy else "",
+    )
+
+
+def _policy_of(actor: Actor, environment: str) -> Policy | None:
+    found = environments_visible_to(actor).filter(name=environment).first()
+    return found.policies.order_by("-revision").first() if found else None
+
+
+def _versions(actor: Actor, model: Model) -> list[tuple[int, str]]:
+    rows = list(model.versions.filter(superseded_at=None).order_by("-number")[:VERSIONS_OFFERED])
+    notes: dict[int, list[str]] = {row.number: [] for row in rows}
+    for alias in model.aliases.order_by("name"):
+        notes.get(alias.version_number, []).append(alias.name)
+    arms = EndpointArm.objects.filter(endpoint__in=endpoints_visible_to(actor).filter(model=model))
+    for arm in arms.select_related("endpoint__environment", "version"):
+        notes.get(arm.version.number, []).append(f"{arm.arm} in {arm.endpoint}")
+    for row in rows:
+        if row.status != VersionStatus.READY:
+            notes[row.number].append(row.status.lower().replace("_", " "))
+    return [(number, f"{number} ({', '.join(known)})" if known else str(number)) for number, known in notes.items()]
+
+
+def _endpoints(actor: Actor, model: Model | None, environment: str) -> list[str]:
+    found = endpoints_visible_to(actor).filter(environment__name=environment, retired_at=None)
+    if model is None:
+        return []
+    return list(found.filter(model=model).order_by("created_at").values_list("name", flat=True)[:ENDPOINTS_OFFERED])
+
+
+def _endpoint(model: Model | None, endpoints: list[str]) -> str:
+    """The model's endpoint in the environment; where it has none, a name made of the model's."""
+    if endpoints or model is None:
+        return endpoints[0] if endpoints else ""
+    return re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:ENDPOINT_NAME_MAX_CHARS].strip("-")
+
+
+def _asked_by(policy: Policy, first_weight_pct: int) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
+    for guardrail in policy.default_guardrails:
+        if guardrail["metric"] == ERROR_RATE:
+            asked["error_margin"] = _percent(guardrail["margin"])
+        else:
+            asked |= {"slo_ms": guardrail["slo_ms"], "slo_margin": _percent(guardrail["margin"])}
+    if policy.max_first_weight_pct < first_weight_pct:
+        asked["weight_0"] = policy.max_first_weight_pct
+    if policy.allowed_strategies:
+        asked["kind"] = policy.allowed_strategies[0]
+    return asked
+
+
+def _percent(share: float) -> float:
+    return float(f"{share * 100:g}")
