@@ -5,6 +5,7 @@ so that nothing in the repository is carried out.
 """
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -13,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlorch_site.audit.checkpoints import read_checkpoint
+from mlorch_site.audit.checkpoints import SERIES_HEX_CHARS, read_checkpoint
 from mlorch_site.lib.errors import Unavailable
 
 BRANCH = "refs/heads/audit-checkpoints"
@@ -23,6 +24,7 @@ GIT_TIMEOUT_S = 20
 REMOTE_TIMEOUT_S = 60
 SAID_MAX_CHARS = 300
 DAY_CHARS = len("2026-01-31")
+OURS = re.compile(rf"[0-9a-f]{{{SERIES_HEX_CHARS}}}/[-\d]{{{DAY_CHARS}}}\.jsonl")  # others may keep things there too
 PASSED_ON = ("PATH", "HOME", "SSH_AUTH_SOCK")
 ALONE = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -110,7 +112,7 @@ class GitCopy:
         else:
             commit = git.commit_of(BRANCH)
         found: dict[str, list[bytes]] = defaultdict(list)
-        for path in git.paths(commit):
+        for path in filter(OURS.fullmatch, git.paths(commit)):
             found[path.partition("/")[0]] += git.content_of(commit, path).splitlines()
         return dict(found)
 

@@ -1,5 +1,6 @@
 """Checkpoints in an object store that speaks S3: one object each, which is put only where there is none."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -9,12 +10,13 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlorch_site.audit.checkpoints import LINE_MAX_BYTES, line_hash, read_checkpoint
+from mlorch_site.audit.checkpoints import HASH_HEX_CHARS, LINE_MAX_BYTES, line_hash, read_checkpoint
 from mlorch_site.lib.errors import Unavailable
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 15
 SIZE_DIGITS = 15  # so that names are in the order of sizes
+OURS = re.compile(rf"\d{{{SIZE_DIGITS}}}-[0-9a-f]{{{HASH_HEX_CHARS}}}\.json")  # others may keep things there too
 OBJECTS_READ_MAX = 2000
 SAID_MAX_CHARS = 300
 THERE_ALREADY = 412  # the answer to a put that demands that there is nothing yet
@@ -76,7 +78,8 @@ class ObjectCopy:
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
                 series, _, name = entry["Key"].removeprefix(prefix).partition("/")
-                found[series].append(name)
+                if OURS.fullmatch(name):
+                    found[series].append(name)
         return {series: sorted(names) for series, names in found.items()}
 
     def _content(self, bucket: str, key: str) -> bytes:

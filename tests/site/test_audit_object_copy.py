@@ -113,6 +113,15 @@ def test_object_copy__store_away__is_a_sentence_and_sent_later(bucket, settings,
     assert len(versions(bucket)) == 2
 
 
+def test_verify__what_others_keep_in_the_bucket__is_left_alone(bucket):
+    checkpoints(1)
+    send()
+    for key in ("of/mlorch/readme.txt", "of/mlorch/more/readme.txt", "else.json"):
+        bucket.Object(key).put(Body=b"of somebody's")
+
+    assert verify().holds
+
+
 def test_verify__record_and_file_written_anew__the_store_tells(bucket, tmp_path):
     checkpoints(3)
     send()
