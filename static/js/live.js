@@ -18,7 +18,7 @@
   const stale = document.getElementById("stale");
   const PARTS = "[hx-trigger*='live from:body']", ACTS = ".page-actions, [data-acts], .modal-footer";
   const FIGURES = "[data-live-figures]";
-  const POLL_MS = 8000, HEARTBEAT_MS = 9000, TRUTH_MS = 9000, WHOLE_MS = 30000, AGAIN_MS = 2000, UNSURE_MS = 12000;
+  const POLL_MS = 8000, HEARTBEAT_MS = 9000, TRUTH_MS = 9000, WHOLE_MS = 60000, AGAIN_MS = 2000, UNSURE_MS = 12000;
   const STALE_MS = 15000, THROTTLE_MS = 400, SHOW_MS = 1000, SAY_MS = 5000;
   const TEXTS = {
     "connecting": "Connecting", "live": "Live", "polling": "Polling every " + POLL_MS / 1000 + " s",
