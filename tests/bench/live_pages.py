@@ -87,8 +87,12 @@ class Page:
         return 1 + random.uniform(-share, share)
 
     async def listen(self) -> None:
-        """Hear news over a websocket, and ask whether anything was missed."""
+        """Hear news over a websocket, which is opened again when it breaks, and ask whether anything was missed."""
         url = f"{self._web.replace('http', 'ws', 1)}/ws/live/?topics={self._kind.topics}&since=0"
+        while True:
+            await self._listen_once(url)
+
+    async def _listen_once(self, url: str) -> None:
         async with self._session.ws_connect(url, headers=self._headers) as socket:
             pinging = asyncio.create_task(self._ping(socket))
             try:
