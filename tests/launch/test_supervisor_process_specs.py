@@ -54,6 +54,18 @@ def test_environment__something_private_in_ours__is_not_passed_on(clean, tmp_pat
     assert "CLOUD_PASSWORD" not in specs(tmp_path)[name].env
 
 
+def test_environment__what_opens_a_copy_of_checkpoints__reaches_the_site_when_there_is_one(clean, tmp_path):
+    clean.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    clean.setenv("SSH_AUTH_SOCK", "/agent")
+    assert not {"AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK"} & specs(tmp_path)["web"].env.keys()
+    clean.setenv("MLORCH_AUDIT_COPY_S3", "s3://bucket")
+    clean.setenv("MLORCH_AUDIT_COPY_GIT_PUSH", "ssh://git@example/x")
+    made = specs(tmp_path)
+
+    assert {name for name, spec in made.items() if "hunter2" in spec.env.values()} == {"web", "control", "beat"}
+    assert {name for name, spec in made.items() if "/agent" in spec.env.values()} == {"web", "control", "beat"}
+
+
 def test_environment__settings_of_the_site__reach_it(clean, tmp_path):
     clean.setenv("MLORCH_SESSION_IDLE_S", "60")
     clean.setenv("DATABASE_URL", "postgres://example")

@@ -35,6 +35,8 @@ PASSED_ON = {
 }
 SITE_NAMES = {"DATABASE_URL", "BROKER_URL", "DJANGO_SECRET_KEY"}
 SITE_PREFIXES = ("MLORCH_", "MLFLOW_TRACKING_")
+# What opens a second place of checkpoints, by the setting that names the place.
+COPY_PREFIXES = {"MLORCH_AUDIT_COPY_S3": ("AWS_",), "MLORCH_AUDIT_COPY_GIT_PUSH": ("SSH_AUTH_SOCK",)}
 GATEWAY_PREFIXES = ("MLORCH_GATEWAY_",)
 AGENT_NAMES = {"MLORCH_SOURCE_BUILDS"}
 AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
@@ -87,6 +89,12 @@ def _given(prefixes: tuple[str, ...], names: set[str] | frozenset[str] = frozens
     return {name: value for name, value in os.environ.items() if name in names or name.startswith(prefixes)}
 
 
+def _for_copies() -> dict[str, str]:
+    """What of our own environment opens the second places of checkpoints that are configured."""
+    wanted = (prefix for name, prefixes in COPY_PREFIXES.items() if os.environ.get(name) for prefix in prefixes)
+    return _given(tuple(wanted))
+
+
 class Plan:
     """The specs of all processes for one set of options."""
 
@@ -110,6 +118,7 @@ class Plan:
             "MLORCH_CONTROL_TOKEN": self._secrets["control"],
             "MLORCH_MLFLOW_WEBHOOK_SECRET": self._secrets["mlflow_webhook"],
             **_given(SITE_PREFIXES, SITE_NAMES),
+            **_for_copies(),
             **self._base,
             "DJANGO_SETTINGS_MODULE": "mlorch_site.settings",
             "REDIS_URL": os.environ.get("REDIS_URL") or f"unix://{self._socket}",
