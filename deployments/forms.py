@@ -181,7 +181,8 @@ class ServingForm(forms.Form):
     rows_independent = forms.BooleanField(
         required=False,
         label="Rows are independent: requests of different clients may be predicted together",
-        help_text="Only for models that answer each row by itself. Those made of known classes need no word of yours.",
+        help_text="Only for models that answer each row by itself. Those made of known classes need no word of yours. "
+        "What nothing could test beforehand is joined once real requests showed it.",
     )
     max_batch_delay_ms = forms.IntegerField(
         label="Longest wait for a batch (ms)", help_text="While all replicas are busy."

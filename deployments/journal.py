@@ -70,9 +70,11 @@ def announce(release: Release) -> None:
 
 
 def announce_endpoint(endpoint: Endpoint) -> None:
-    """Publish that the endpoint looks different."""
+    """Publish that the endpoint looks different, on its own topic and on the list's."""
     topic = f"endpoint.{endpoint.environment.name}.{endpoint.name}"
-    outbox.publish(topic, "endpoint.changed", {"environment": endpoint.environment.name, "endpoint": endpoint.name})
+    data = {"environment": endpoint.environment.name, "endpoint": endpoint.name}
+    outbox.publish(topic, "endpoint.changed", data)
+    outbox.publish("endpoints", "endpoint.changed", data)
 
 
 def announce_goal() -> None:

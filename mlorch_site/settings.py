@@ -157,6 +157,11 @@ AUDIT_CHECKPOINT_S = env.int("MLORCH_AUDIT_CHECKPOINT_S", 60)
 AUDIT_KEY_FILE = env.str("MLORCH_AUDIT_KEY_FILE", "")
 AUDIT_FORMER_KEYS = env.list("MLORCH_AUDIT_FORMER_KEYS", default=[])
 AUDIT_COPY_DIR = env.str("MLORCH_AUDIT_COPY_DIR", "")
+AUDIT_COPY_GIT = env.str("MLORCH_AUDIT_COPY_GIT", "")
+AUDIT_COPY_GIT_PUSH = env.str("MLORCH_AUDIT_COPY_GIT_PUSH", "")
+AUDIT_COPY_S3 = env.str("MLORCH_AUDIT_COPY_S3", "")
+AUDIT_COPY_S3_ENDPOINT = env.str("MLORCH_AUDIT_COPY_S3_ENDPOINT", "")
+AUDIT_COPY_S3_RETAIN_DAYS = env.int("MLORCH_AUDIT_COPY_S3_RETAIN_DAYS", 0)
 AUDIT_COPY_SYSLOG = env.str("MLORCH_AUDIT_COPY_SYSLOG", "")
 AUDIT_COPY_WEBHOOK = env.str("MLORCH_AUDIT_COPY_WEBHOOK", "")
 OUTGOING_PRIVATE_NETWORKS = env.list("MLORCH_OUTGOING_PRIVATE_NETWORKS", default=[])
@@ -195,6 +200,7 @@ CELERY_BEAT_SCHEDULE = {
     "audit-verify": {"task": "audit.verify", "schedule": 5.0, "options": {"expires": 5}},
     "audit-tell-refusals": {"task": "audit.tell_refusals", "schedule": 30.0, "options": {"expires": 30}},
     "deployments-retention": {"task": "deployments.retention", "schedule": 3600.0, "options": {"expires": 600}},
+    "audit-copies": {"task": "audit.copies", "schedule": 5.0, "options": {"expires": 5}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
 # Asked before a task is sent, each a cheap read; a task without one is always sent.
@@ -207,6 +213,7 @@ CELERY_BEAT_QUESTIONS = {
     "audit.checkpoint": "mlorch_site.audit.checkpointing.is_due",
     "audit.verify": "mlorch_site.audit.verification_runs.is_waiting",
     "audit.tell_refusals": "mlorch_site.audit.refusal_counts.is_waiting",
+    "audit.copies": "mlorch_site.audit.copy_delivery.is_copy_due",
 }
 CELERY_BEAT_LAST_ACT = "mlorch_site.audit.checkpointing.checkpoint_or_log"  # when the house is closed in order
 
@@ -241,6 +248,9 @@ TRUSTED_PROXIES = env.list("MLORCH_TRUSTED_PROXIES", default=["127.0.0.0/8", "::
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+CONNECTIONS_PER_ADDRESS = env.int("MLORCH_CONNECTIONS_PER_ADDRESS", 250)  # open in one process
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 0  # no form has one
 BODY_MAX_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MLORCH_BODY_MAX_BYTES", 2 * 1024 * 1024)
 
 PLOTLY_EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
@@ -325,5 +335,5 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("MLORCH_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {"django.request": {"level": "ERROR"}, "botocore": {"level": "WARNING"}},
 }

@@ -30,6 +30,9 @@ class ChartConsumer(LiveConsumer):
         if newest > self.sequence:
             await self._read("to window", newest)
 
+    async def look_again(self) -> None:
+        """Nothing: windows come every second, and the next ones bring those that were missed."""
+
     async def live_event(self, message: dict[str, Any]) -> None:
         if message["kind"] == "windows.stored":
             await self._read("to event", message["sequence"])

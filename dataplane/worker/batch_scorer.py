@@ -23,12 +23,18 @@ from dataplane.worker.answers import Answer
 from dataplane.worker.native import predictors
 from dataplane.worker.native.request_forms import TABLES
 from dataplane.worker.replays import Replays
+from dataplane.worker.trial import REQUESTS, Trial
 
 MAX_BATCH = 256
 JOINS = "joins requests"
 APART = "one request at a time"
 NO_ROWS = "the model's answer is no plain array with one entry per row"
 DECLARED = "the serving config declares that its rows are independent"
+UNTESTED = (
+    f"{DECLARED}, and no example could be asked to test that; requests are joined once {REQUESTS} different ones of a "
+    "form were answered together as alone"
+)
+TESTED = f"{DECLARED}, and {REQUESTS} requests were answered together as alone"
 # As MLflow reads them: letter case matters to it.
 JSON_TYPES = ("application/json", "application/json; charset=utf-8")
 
@@ -43,13 +49,15 @@ class Batches:
         self._veto_s = min(veto.VETO_MAX_S, decide_s / 2)
         self._native: batching.Native | None = None
         self._frames: batching.Frames | None = None
+        self._trial: Trial | None = None
         self._encode = batching.predictions_encoder(scorer.as_json)
         self._replays = Replays(scorer.score_one)
         self.profile = WorkerProfile(reason=f"{APART}: nothing is decided yet")
 
     @property
     def max_batch(self) -> int:
-        return MAX_BATCH if self._frames is not None else 1
+        # A gateway asks once: what may be joined later is taken in batches from the beginning.
+        return MAX_BATCH if self._frames is not None or self._trial is not None else 1
 
     def decide(self, example: "pd.DataFrame | None", kept: "WorkerProfile | None" = None) -> None:
         """Find out which requests may be answered natively and which joined; `example` is the version's own, `kept`
@@ -61,7 +69,7 @@ class Batches:
         try:
             self.profile = self._decided(example, kept if kept is not None and kept.is_decided else None)
         except Exception as error:  # a version that answers does not fail to start for want of a faster way
-            self._native = self._frames = None
+            self._native = self._frames = self._trial = None
             self.profile = WorkerProfile(
                 reason=cut(f"{APART}: nothing could be decided ({type(error).__name__}: {error})")
             )
@@ -71,14 +79,7 @@ class Batches:
 
     def _decided(self, example: "pd.DataFrame | None", kept: "WorkerProfile | None") -> WorkerProfile:
         given_up = self._decide_native(example, kept)
-        objection = (kept.objection or kept.alarm) if kept is not None else None
-        found = row_wise.judge(self._scorer.model)
-        reason = DECLARED if self._is_declared and not found.is_known else found.reason
-        if found.is_known or self._is_declared:
-            self._frames = batching.Frames(self._scorer.model, self._scorer.input_schema, self._scorer.as_json)
-            objection = self._objection(example) if objection is None else objection
-        if objection:
-            self._frames, reason = None, objection
+        reason, objection = self._decide_joining(example, kept)
         return WorkerProfile(
             native=self._native.predict.name if self._native else "",
             forms=sorted(self._native.forms.forms) if self._native else [],
@@ -88,10 +89,28 @@ class Batches:
             objection=cut(objection or ""),
         )
 
-    def _objection(self, example: "pd.DataFrame | None") -> str:
-        assert self._frames is not None
+    def _decide_joining(self, example: "pd.DataFrame | None", kept: "WorkerProfile | None") -> tuple[str, str]:
+        """Find out whether requests may be joined; return the reason, and what examples have against it."""
+        found = row_wise.judge(self._scorer.model)
+        objection = (kept.objection or kept.alarm) if kept is not None else ""
+        if objection or not (found.is_known or self._is_declared):
+            return objection or found.reason, objection
+        frames = batching.Frames(self._scorer.model, self._scorer.input_schema, self._scorer.as_json)
+        if kept is not None and kept.joins:
+            self._frames = frames
+            return kept.reason.removeprefix(f"{JOINS}: "), ""
+        looked = self._look(frames, example)
+        if looked.objection:
+            return looked.objection, looked.objection
+        if not looked.asked and not found.is_known:
+            self._trial = Trial(frames)
+            return UNTESTED, ""
+        self._frames = frames
+        return found.reason if found.is_known else DECLARED, ""
+
+    def _look(self, frames: batching.Frames, example: "pd.DataFrame | None") -> veto.Looked:
         bodies = veto.requests(self._scorer.input_schema, example)
-        return veto.objection(self._frames, bodies, functools.partial(self._general, False), self._veto_s)
+        return veto.look(frames, bodies, functools.partial(self._general, False), self._veto_s)
 
     def _decide_native(self, example: "pd.DataFrame | None", kept: "WorkerProfile | None") -> "dict[str, str]":
         """Find the native path and its forms; return why each other form was given up."""
@@ -148,7 +167,12 @@ class Batches:
         return answer
 
     def replay(self) -> None:
-        """Ask a joined request again alone, when it is time for it. A difference ends joining at once, for good."""
+        """Ask a joined request again alone, when it is time for it. A difference ends joining at once, for good.
+
+        While a declaration is on trial, ask some that were answered alone together.
+        """
+        if self._trial is not None:
+            self._end_trial(self._trial)
         if self._frames is None:
             return
         if difference := self._replays.check():
@@ -156,6 +180,17 @@ class Batches:
             why = f"{APART}: {difference}"
             self.profile = msgspec.structs.replace(self.profile, joins=False, reason=why, alarm=difference)
             logging.getLogger(__name__).error("joining has ended: %s", difference)
+
+    def _end_trial(self, trial: Trial) -> None:
+        """Join requests from now on, or never, when the trial has come to an end."""
+        objection = trial.look()
+        if objection is None:
+            return
+        self._trial, self._frames = None, None if objection else trial.frames
+        reason = cut(f"{APART}: {objection}" if objection else f"{JOINS}: {TESTED}")
+        self.profile = msgspec.structs.replace(
+            self.profile, joins=not objection, reason=reason, objection=cut(objection)
+        )
 
     def score(self, header: RequestHeader, bodies: "list[bytes]") -> "list[Answer]":
         """Answer a batch of one kind."""
@@ -166,10 +201,14 @@ class Batches:
             self._score_native(self._native, is_oip, header, bodies, answers)
         if self._frames is not None and is_json and not is_oip:
             self._score_frames(self._frames, header, bodies, answers)
-        return [
+        whole = [
             answer if answer is not None else self._scorer.score_one(header, body)
             for answer, body in zip(answers, bodies, strict=True)
         ]
+        if self._trial is not None and is_json and not is_oip:
+            for body, answer in zip(bodies, whole, strict=True):
+                self._trial.offer(body, answer)
+        return whole
 
     def _score_native(
         self,

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,10 +92,19 @@ def _varied(draw: random.Random, value: Any) -> Any:
     return value * draw.gauss(1, 0.5) if isinstance(value, float) else value
 
 
-def objection(
+class Looked(NamedTuple):
+    """What examples showed: the `objection` to joining requests, empty when there is none, and how often some were
+    `asked` together.
+    """
+
+    objection: str
+    asked: int
+
+
+def look(
     frames: Frames, bodies: "list[bytes]", alone: "Callable[[bytes], Answer]", most_s: float = VETO_MAX_S
-) -> str:
-    """Why requests must not be joined; empty when nothing speaks against it.
+) -> Looked:
+    """Ask rows alone and together.
 
     What a model refuses alone proves nothing and is left out. A model that takes too long is looked at as far as
     `most_s` reaches.
@@ -107,14 +116,21 @@ def objection(
         answer = alone(body) if frame is not None and time.monotonic() < end else None
         if frame is not None and answer is not None and answer.status == 200:
             asked.append((frame, answer))
+    count = 0
+    for count, found in enumerate(tries(frames, asked), start=1):
+        if found or time.monotonic() >= end:
+            return Looked(found, count)
+    return Looked("", count)
+
+
+def tries(frames: Frames, asked: "list[tuple[pd.DataFrame, Answer]]", what: str = "example row") -> "Iterator[str]":
+    """Ask requests that were answered alone together, in one order after the other; say each time what speaks against
+    that, nothing when they are answered as alone.
+    """
     scale = max((equivalence.scale_of(answer) for _, answer in asked), default=0.0)
     for kin in compatible([(place, frame) for place, (frame, _) in enumerate(asked)]):
         for order in _orders([place for place, _ in kin]):
-            if time.monotonic() >= end:
-                return ""
-            if found := _objection_to(frames, [asked[place] for place in order], scale):
-                return found
-    return ""
+            yield _objection_to(frames, [asked[place] for place in order], scale, what)
 
 
 def _orders(places: "list[int]") -> "Iterator[list[int]]":
@@ -123,14 +139,14 @@ def _orders(places: "list[int]") -> "Iterator[list[int]]":
     yield from (order for order in (places, places[::-1], half, places[1::2]) if len(order) > 1)
 
 
-def _objection_to(frames: Frames, asked: "list[tuple[pd.DataFrame, Answer]]", scale: float) -> str:
+def _objection_to(frames: Frames, asked: "list[tuple[pd.DataFrame, Answer]]", scale: float, what: str) -> str:
     try:
         parts = frames.parts([frame for frame, _ in asked])
         together = [frames.encode(part) for part in parts]
     except Unsplit as error:
-        return f"{len(asked)} example rows together: {error}"
+        return f"{len(asked)} {what}s together: {error}"
     except Exception as error:  # whatever a model raises
-        return f"{len(asked)} example rows that are answered alone are not answered together ({type(error).__name__})"
+        return f"{len(asked)} {what}s that are answered alone are not answered together ({type(error).__name__})"
     if all(equivalence.is_close(answer, wanted, scale) for answer, (_, wanted) in zip(together, asked, strict=True)):
         return ""
-    return f"an example row was answered otherwise beside {len(asked) - 1} others than alone"
+    return f"one {what} was answered otherwise beside {len(asked) - 1} others than alone"

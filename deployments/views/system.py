@@ -13,6 +13,7 @@ from deployments.selectors import replica_states_visible_to
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.audit.copy_delivery import copy_standings
 from mlorch_site.lib import clock
 from mlorch_site.lib.htmx import render_page
 from registry.selectors import backend_state, environments_visible_to, store_summary
@@ -35,13 +36,15 @@ def supervised() -> tuple[list[dict[str, Any]], dict[str, Any]]:
 @requires(Action.VIEW)
 def system(request: HttpRequest) -> HttpResponse:
     """Show the health of every part."""
+    actor = actor_of(request)
     processes, rights = supervised()
     context = {
         "processes": processes,
         "rights": rights,
+        "copies": copy_standings() if actor.may(Action.AUDIT_VIEW) else [],
         "gateways": GatewayState.objects.order_by("-last_seen_at")[:50],
         "agents": AgentState.objects.order_by("agent"),
-        "replicas": replica_states_visible_to(actor_of(request)).order_by("-reported_at")[:100],
+        "replicas": replica_states_visible_to(actor).order_by("-reported_at")[:100],
         "backend": backend_state(),
         "store": store_summary(),
         "now": clock.now(),

@@ -48,23 +48,36 @@ class Walk:
     head: str = GENESIS
     peaks: Peaks = field(default_factory=Peaks)
 
-    def through(self, records: Iterable[StoredRecord], signed: Mapping[int, str] | None = None) -> str:
+    def through(self, records: Iterable[StoredRecord], signed: Mapping[int, Mapping[str, str]] | None = None) -> str:
         """Go on through `records` and say what is wrong with the first that does not hold; empty when all do.
 
-        `signed` maps a number of records to the root that was signed over them.
+        `signed` maps a number of records to the roots that were signed over them, and each root to where it says so.
         """
-        roots = signed or {}
+        said = signed or {}
         try:
             for record in records:
                 if problem := self._problem_of(record):
                     return problem
                 self.count, self.head = record.sequence, record.hash
                 self.peaks.add(bytes.fromhex(record.hash))
-                if record.sequence in roots and self.peaks.root().hex() != roots[record.sequence]:
-                    return f"The first {record.sequence} records are not those that were signed: they were rewritten."
+                if record.sequence in said and (problem := self._disagreement(said[record.sequence])):
+                    return problem
         except Unreadable as error:
             return f"Record #{self.count + 1} cannot be read ({error}): it was changed after it was written."
         return ""
+
+    def _disagreement(self, roots: Mapping[str, str]) -> str:
+        root = self.peaks.root().hex()
+        others = [place for other, place in roots.items() if other != root]
+        if not others:
+            return ""
+        if root in roots:
+            return (
+                f"The checkpoint of {self.count} records in {others[0]} is of other records than {roots[root]} signed."
+            )
+        return (
+            f"The first {self.count} records are not those that were signed: they were rewritten, as {others[0]} shows."
+        )
 
     def _problem_of(self, record: StoredRecord) -> str:
         if record.sequence != self.count + 1:

@@ -1,7 +1,10 @@
-"""Writing checkpoints: when one is due, what is signed, and where copies of it go."""
+"""Writing checkpoints: when one is due, and what is signed."""
 
 import contextlib
+from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -10,9 +13,18 @@ from django.db import transaction
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.chain import Walk, format_time
-from mlorch_site.audit.checkpoint_copies import copies
-from mlorch_site.audit.checkpoints import FILE_NAME, PUBLIC_KEY_FILE, Checkpoint, CheckpointFile, Witness, signed
-from mlorch_site.audit.models import AuditHead
+from mlorch_site.audit.checkpoint_copies import readable_copies
+from mlorch_site.audit.checkpoints import (
+    FILE_NAME,
+    PUBLIC_KEY_FILE,
+    Checkpoint,
+    CheckpointFile,
+    Witness,
+    by_series,
+    line_hash,
+    signed,
+)
+from mlorch_site.audit.models import AuditHead, CopyDelivery
 from mlorch_site.audit.records import stored_records
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.audit.signing import public_pem, signing_key, signing_key_make, trusted_keys
@@ -24,6 +36,7 @@ log = structlog.get_logger(__name__)
 SAID_EVERY = timedelta(minutes=10)  # what is tried every few seconds is not said as often
 NEVER = datetime.min.replace(tzinfo=UTC)
 _said_at: dict[str, datetime] = {}
+BEGUN = "audit.checkpoints_begun"
 RECORDS_MAX = 200  # so many new records are not left without a checkpoint, however young they are
 
 
@@ -52,13 +65,9 @@ def checkpoint_write(*, now: datetime) -> Checkpoint | None:
     try:
         signing_key_make()
         with file.locked():
-            made = _write(file, now)
+            return _write(file, now)
     except OSError as error:
         raise Unavailable(f"The checkpoint cannot be written to {file.path} ({type(error).__name__}).") from error
-    if made is not None:
-        for copy in copies():
-            copy.send(made.line())
-    return made
 
 
 def _write(file: CheckpointFile, now: datetime) -> Checkpoint | None:
@@ -130,14 +139,30 @@ def checkpoint_or_log() -> None:
 def checkpoints_begin_anew(*, actor: Actor, reason: str) -> Checkpoint | None:
     """Put the checkpoints so far aside and begin with those of the record as it is, after a restore or a loss.
 
-    That it was done, and why, is a record itself. Raises Invalid without a reason.
+    That it was done, why, and which checkpoints count no longer, here and in the copies that can be read now, is a
+    record itself. Raises Invalid without a reason.
     """
     if not reason.strip():
         raise Invalid("Say why the checkpoints begin anew.", details={"reason": "required"})
     file, now = checkpoint_file(), clock.now()
+    put_aside = _ends_of_series(file)
     with contextlib.suppress(FileNotFoundError):
         file.path.rename(file.path.with_name(f"{FILE_NAME}.until-{now:%Y%m%dT%H%M%SZ}"))
     with transaction.atomic():
         AuditHead.objects.filter(pk=1).update(checkpoint_size=0, checkpoint_at=None)
-        audit_record(actor, "audit.checkpoints_begun", Subject("audit", "log", "audit log"), reason=reason)
+        CopyDelivery.objects.update(delivered_size=0, next_attempt_at=now)
+        subject = Subject("audit", "log", "audit log")
+        audit_record(actor, BEGUN, subject, reason=reason, data={"put_aside": put_aside})
     return checkpoint_write(now=now)
+
+
+def _ends_of_series(file: CheckpointFile) -> dict[str, list[str]]:
+    """Series → the hashes of the newest line of each place that has it."""
+    ends: dict[str, set[str]] = defaultdict(set)
+    reads: list[Callable[[], dict[str, list[bytes]]]] = [lambda: by_series(file.lines())]
+    reads += [partial(copy.read, ()) for copy in readable_copies()]
+    for read in reads:
+        with contextlib.suppress(OSError, Unavailable):
+            for series, lines in read().items():
+                ends[series].add(line_hash(lines[-1]))
+    return {series: sorted(hashes) for series, hashes in ends.items()}

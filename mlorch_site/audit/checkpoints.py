@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,11 @@ DOMAIN = b"mlorch.audit.checkpoint.v1\n"
 FILE_NAME = "checkpoints.jsonl"
 PUBLIC_KEY_FILE = "public-key.pem"
 LINE_MAX_BYTES = 8192
+SERIES_HEX_CHARS = 16
+FOLLOWS_NONE = b'"previous":""'  # in a line as it is written, which is canonical JSON
+TAILS_BYTES = (64 * LINE_MAX_BYTES, 1024 * LINE_MAX_BYTES)  # looked through for a line before the whole file is
 HASH_HEX_CHARS = 64
+UNREADABLE = (ValueError, TypeError, RecursionError)  # what reading a line that is no checkpoint raises
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,26 @@ def line_hash(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
+def series_of(first_line: bytes) -> str:
+    """The name of the checkpoints that begin with this line: they are begun anew when a record is restored."""
+    return line_hash(first_line)[:SERIES_HEX_CHARS]
+
+
+def by_series(lines: Iterable[bytes]) -> dict[str, list[bytes]]:
+    """The lines under the name of their series, each of which begins with a line that follows none.
+
+    A line that is no checkpoint stays with those before it, where whoever reads them finds it; one that only looks like
+    the first of a series needs a signature of its own like every last one.
+    """
+    found: dict[str, list[bytes]] = {}
+    series = ""
+    for line in lines:
+        if not series or FOLLOWS_NONE in line:
+            series = series_of(line)
+        found.setdefault(series, []).append(line)
+    return found
+
+
 def read_checkpoint(line: bytes) -> Checkpoint:
     """The checkpoint in a line. Raises ValueError when it is none."""
     found = json.loads(line)
@@ -115,6 +139,12 @@ class Witness:
     @property
     def newest(self) -> Checkpoint | None:
         return self.checkpoints[-1] if self.checkpoints else None
+
+
+def witness_of(name: str, lines: list[bytes], keys: dict[str, Ed25519PublicKey]) -> Witness:
+    """What lines say, oldest first, that lie together in the place `name`."""
+    found, problem = _vouched_for(lines, keys)
+    return Witness(name, found, lines[-1] if lines else b"", f"{problem} in {name}." if problem else "")
 
 
 class CheckpointFile:
@@ -158,8 +188,46 @@ class CheckpointFile:
             lines = _lines(self.path, last_bytes)
         except OSError as error:
             return Witness(name, [], problem=f"{name} cannot be read ({type(error).__name__}).")
-        found, problem = _vouched_for(lines if last_bytes is None else lines[-1:], keys)
-        return Witness(name, found, lines[-1] if lines else b"", f"{problem} in {name}." if problem else "")
+        return witness_of(name, lines if last_bytes is None else lines[-1:], keys)
+
+    def lines(self) -> list[bytes]:
+        """All lines, oldest first. Raises OSError."""
+        return _lines(self.path, None)
+
+    def first_line(self) -> bytes:
+        """The line that names the series; empty while there is none. Raises OSError."""
+        if not self.path.exists():
+            return b""
+        with self.path.open("rb") as file:
+            return file.readline().rstrip(b"\n")
+
+    def newest_hash(self) -> str:
+        """How the line that is added next names the last one; empty while there is none. Raises OSError."""
+        lines = self.newest_lines()
+        return line_hash(lines[-1]) if lines else ""
+
+    def newest_lines(self) -> list[bytes]:
+        """Two lines at the end or more, oldest first; one when there is one, and the first may be a part. Raises
+        OSError.
+        """
+        return _lines(self.path, 3 * LINE_MAX_BYTES)
+
+    def lines_after(self, known: str) -> list[bytes]:
+        """The lines after the one with the hash `known`, oldest first; all when it is not among them. Raises
+        OSError.
+        """
+        for last_bytes in TAILS_BYTES:
+            lines = _lines(self.path, last_bytes)
+            if found := _place_of(known, lines):
+                return lines[found:]
+        lines = self.lines()
+        return lines[_place_of(known, lines) :]
+
+
+def _place_of(known: str, lines: list[bytes]) -> int:
+    """How many lines there are up to the one with that hash; 0 when there is none."""
+    places = (place for place in range(len(lines), 0, -1) if line_hash(lines[place - 1]) == known)
+    return next(places, 0) if known else 0
 
 
 def _lines(path: Path, last_bytes: int | None) -> list[bytes]:
@@ -181,7 +249,7 @@ def _vouched_for(lines: list[bytes], keys: dict[str, Ed25519PublicKey]) -> tuple
     for line in reversed(lines):
         try:
             checkpoint = read_checkpoint(line)
-        except (ValueError, TypeError, RecursionError):
+        except UNREADABLE:
             return found[::-1], f"There is a line that is no checkpoint, {len(found)} lines from the end,"
         if awaited != line_hash(line) and not _is_vouched_for(checkpoint, keys):
             return found[::-1], f"The checkpoint of {checkpoint.size} records is not signed by a known key"

@@ -49,6 +49,25 @@ class AuditHead(models.Model):
         return f"audit head #{self.sequence}"
 
 
+class CopyDelivery(models.Model):
+    """How far the checkpoints are at one second place, and when the next is tried.
+
+    `delivered_line` is the hash of the last line there, as the line after it names it. Whoever sends puts
+    `next_attempt_at` off first, so that two do not send at once.
+    """
+
+    place = models.CharField(max_length=64, primary_key=True)
+    delivered_size = models.BigIntegerField(default=0)
+    delivered_line = models.CharField(max_length=64, blank=True)
+    delivered_at = models.DateTimeField(null=True)
+    failures = models.IntegerField(default=0)
+    last_error = models.TextField(blank=True)
+    next_attempt_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.place} has {self.delivered_size}"
+
+
 class AuditScope(models.Model):
     """A scope that a record's subject lay in when the record was written: who may see the scope sees the record.
 

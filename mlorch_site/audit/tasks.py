@@ -1,8 +1,10 @@
 from celery import shared_task
 
 from mlorch_site.audit.checkpointing import checkpoint_if_due
+from mlorch_site.audit.copy_delivery import copies_send
 from mlorch_site.audit.refusal_counts import refusals_tell
 from mlorch_site.audit.verification_runs import verification_carry_out
+from mlorch_site.lib import clock
 
 
 @shared_task(name="audit.checkpoint", queue="work")
@@ -21,3 +23,9 @@ def verify() -> None:
 def tell_refusals() -> None:
     """Record refusals that were only counted so far. Running it twice or at once is harmless."""
     refusals_tell()
+
+
+@shared_task(name="audit.copies", queue="work")
+def copies() -> None:
+    """Send what second places of checkpoints lack. Running it twice or at once is harmless."""
+    copies_send(now=clock.now())

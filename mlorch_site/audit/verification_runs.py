@@ -23,7 +23,10 @@ from mlorch_site.lib.errors import TooMany
 VERIFY_AGAIN_AFTER = timedelta(minutes=10)  # for everybody but administrators
 LEASE = timedelta(seconds=60)  # many times as long as one step takes
 RECORDS_A_STEP = 5000
-FOUND = ("holds", "checked", "head", "problem", "root", "checkpoint", "note")
+FOUND = (
+    *("holds", "checked", "head", "problem", "root", "checkpoint", "note"),
+    *("unsigned", "unsigned_since", "compared"),
+)
 VERIFY = TaskName("audit.verify", "work", expires_s=30)
 
 
@@ -139,6 +142,7 @@ def told(result: Verification) -> dict[str, Any]:
     newest = result.newest
     checkpoint = {"size": newest.size, "root": newest.root, "at": newest.at, "key": newest.key} if newest else None
     said = {"holds": result.holds, "checked": result.checked, "head": result.head, "problem": result.problem}
+    said |= {"unsigned": result.unsigned, "unsigned_since": result.unsigned_since, "compared": list(result.compared)}
     return {**said, "root": result.root, "checkpoint": checkpoint, "note": result.note}
 
 

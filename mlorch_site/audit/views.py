@@ -9,6 +9,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.audit.copy_delivery import copy_standings
 from mlorch_site.audit.export import VERIFIER, export_lines
 from mlorch_site.audit.filters import AuditSearch
 from mlorch_site.audit.middleware import sensitive
@@ -30,7 +31,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     context = listed(request, audit_visible_to(actor), AuditSearch, page_size=PAGE_SIZE)
     context |= {"standing": standing(), "why_not_export": actor.why_not(Action.AUDIT_VIEW)}
-    context |= _verification(actor)
+    context |= {"copies": copy_standings(), **_verification(actor)}
     return render_page(request, "audit/log.html", "audit/_log.html", context)
 
 

@@ -38,7 +38,8 @@ def _read(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _is_trusted(peer: str, trusted: tuple[str, ...]) -> bool:
+def is_trusted(peer: str, trusted: tuple[str, ...]) -> bool:
+    """Whether a peer lies in one of the trusted networks; one without an address came over a unix socket."""
     if not peer:
         return UNIX in trusted
     address = _read(peer)
@@ -51,7 +52,7 @@ def believe_only(trusted: tuple[str, ...], meta: MutableMapping[str, Any]) -> No
     The client is the last hop that no trusted proxy is: what stands before it, it may have written itself.
     """
     peer = str(meta.get("REMOTE_ADDR") or "")
-    if not _is_trusted(peer, trusted):
+    if not is_trusted(peer, trusted):
         for name in FORWARDED:
             meta.pop(name, None)
         return
@@ -60,7 +61,7 @@ def believe_only(trusted: tuple[str, ...], meta: MutableMapping[str, Any]) -> No
         if address is None:
             break
         meta["REMOTE_ADDR"] = str(address)
-        if not _is_trusted(str(address), trusted):
+        if not is_trusted(str(address), trusted):
             break
 
 
@@ -71,6 +72,14 @@ def peer_of_socket(trusted: tuple[str, ...], scope: MutableMapping[str, Any]) ->
     meta = {"REMOTE_ADDR": str(client[0] or ""), FORWARDED_FOR: forwarded.decode("latin-1")}
     believe_only(trusted, meta)
     return str(meta["REMOTE_ADDR"])[:ADDRESS_MAX_CHARS]
+
+
+def counted_as(address: str) -> str:
+    """What an address is counted as: itself for IPv4, its /64 for IPv6, of which one machine has all."""
+    found = _read(address)
+    if found is None or found.version == 4:
+        return str(found or address)
+    return str(ipaddress.ip_network(f"{found}/64", strict=False))
 
 
 def network_of(address: str) -> str:

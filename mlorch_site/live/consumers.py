@@ -40,6 +40,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
     sequence: int
     user: User | None = None  # whose it is, once that is known
     person = 0
+    looked_up_to = -1  # the newest of all events when it was last looked for what was missed
 
     async def connect(self) -> None:
         query = parse_qs(self.scope["query_string"].decode(errors="replace"))
@@ -118,8 +119,19 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
             await self.send_json(event)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
-        """A client's message only keeps the connection alive; nothing in it is read."""
+        """A client's message, whatever it says, asks whether it knows everything: what it missed is sent, then the
+        position.
+        """
+        await self.look_again()
         await self.send_json({"type": "pong", "sequence": self.sequence})
+
+    async def look_again(self) -> None:
+        """Send what no hint told of. Where nothing at all was published, that costs no read of its own."""
+        newest = await read_once("newest", newest_sequence)
+        if newest != self.looked_up_to:
+            key = ("missed", tuple(self.topics), self.sequence, newest)
+            await self._tell(*await read_once(key, missed_since, self.topics, self.sequence))
+            self.looked_up_to = newest
 
     async def disconnect(self, code: int) -> None:
         rights_watch().leave(self)

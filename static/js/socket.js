@@ -1,14 +1,21 @@
 // One way for every part of a page to hear news: a websocket, and polling where websockets are blocked.
-// mlorch.follow({ socket, poll, pollMs, since, hear, show }): `socket` and `poll` are addresses that end where the position is
-// written; each message goes to hear(message, isNew), each change of state to show(mode): connecting, live, polling, reconnecting,
-// signed-out, refused. After a break it goes on from the last message's sequence. Whoever is told that the session is over, or
+// mlorch.follow({ socket, poll, pollMs, pingMs, since, hear, show }): `socket` and `poll` are addresses that end where the
+// position is written; each message goes to hear(message, isNew), each change of state to show(mode): connecting, live, polling,
+// reconnecting, signed-out, refused. After a break it goes on from the last message's sequence. Every `pingMs` the server is
+// asked whether anything was missed: what was comes first, then `pong` with the position; a poll that was answered ends with one
+// too. Nothing is asked while nobody looks, and at once when somebody looks again. Whoever is told that the session is over, or
 // that this may not be heard, does not ask again.
 (function () {
   "use strict";
   const RETRY_FIRST_MS = 500, RETRY_MAX_MS = 15000, PING_MS = 20000, LOST_BEFORE_POLLING = 2;
   const MALFORMED = 4400, UNAUTHENTICATED = 4401, FORBIDDEN = 4403, REFUSALS = [400, 403, 404];
   const RELOAD_MIN_MS = 30000, RELOADED_AT = "mlorch-reloaded-at";
+  const JITTER = 0.2;  // of every interval: pages that were opened together do not ask together for ever
   const ends = new Set();
+
+  function jittered(ms) {
+    return ms * (1 + JITTER * (2 * Math.random() - 1));
+  }
 
   // The server sends whoever is not signed in to the sign-in page; once, lest two opinions about that make a loop.
   function signedOut() {
@@ -22,6 +29,7 @@
   function follow(wish) {
     const base = location.origin.replace(/^http/, "ws") + wish.socket;
     let since = wish.since, retry = RETRY_FIRST_MS, lost = 0, over = false, socket = null, polling = null, connecting = null;
+    let pinging = null;
 
     function take(message) {
       const isNew = message.sequence > since;
@@ -30,7 +38,15 @@
     }
 
     function ping() {
-      if (socket && socket.readyState === WebSocket.OPEN) socket.send("{}");
+      clearTimeout(pinging);
+      pinging = setTimeout(ping, jittered(wish.pingMs || PING_MS));
+      if (!document.hidden && socket && socket.readyState === WebSocket.OPEN) socket.send("{}");
+    }
+
+    function lookAgain() {
+      if (over || document.hidden) return;
+      ping();
+      if (polling) poll();
     }
 
     function heard(event) {
@@ -69,16 +85,18 @@
     }
 
     function startPolling() {
-      polling = setInterval(poll, wish.pollMs);
       poll();
     }
 
     function stopPolling() {
-      clearInterval(polling);
+      clearTimeout(polling);
       polling = null;
     }
 
     async function poll() {
+      clearTimeout(polling);
+      polling = setTimeout(poll, jittered(wish.pollMs));
+      if (document.hidden) return;
       let mode = "reconnecting";
       try {
         const answer = await fetch(wish.poll + since, { credentials: "same-origin", redirect: "manual" });
@@ -86,7 +104,7 @@
         if (!polling) return;
         if (answer.type === "opaqueredirect" || answer.status === 401) { signedOut(); return; }
         if (REFUSALS.includes(answer.status)) { end("refused"); return; }
-        if (news) { news.messages.forEach(take); mode = "polling"; }
+        if (news) { news.messages.forEach(take); take({ type: "pong", sequence: since }); mode = "polling"; }
       } catch (error) { /* not reached: the next poll tries again */ }
       if (polling) wish.show(mode);
     }
@@ -96,16 +114,17 @@
       ends.delete(end);
       stopPolling();
       clearTimeout(connecting);
-      clearInterval(pinging);
+      clearTimeout(pinging);
+      document.removeEventListener("visibilitychange", lookAgain);
       if (socket) socket.close();
       wish.show(mode);
     }
 
-    const pinging = setInterval(ping, PING_MS);
+    document.addEventListener("visibilitychange", lookAgain);
     ends.add(end);
     wish.show("connecting");
     connect();
   }
 
-  window.mlorch = { follow: follow };
+  window.mlorch = { follow: follow, jittered: jittered };
 })();

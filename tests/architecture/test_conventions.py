@@ -72,6 +72,7 @@ def test_environment_variables__read_in_settings_and_config_modules_only():
     for_others = (
         "mlorch_site/celery.py",
         "mlorch_site/asgi.py",
+        "mlorch_site/audit/git_copy.py",
         "registry/backends/mlflow.py",
         "mlorch_site/launch/demo/train.py",
         "dataplane/agent/python_environments.py",

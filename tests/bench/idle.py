@@ -41,7 +41,7 @@ def _kinds(product: Product) -> Iterator[tuple[str, int]]:
             yield ("workers" if row["name"] == "agent" else row["name"]), child.pid
 
 
-def _spent_s(pid: int) -> float:
+def spent_s(pid: int) -> float:
     """The processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -49,14 +49,14 @@ def _spent_s(pid: int) -> float:
 
 def idle_pct(product: Product) -> dict[str, float]:
     """Kind → percent of a core over `MEASURED_S`, of the processes that live all the time."""
-    before = {pid: (kind, _spent_s(pid)) for kind, pid in _kinds(product)}
+    before = {pid: (kind, spent_s(pid)) for kind, pid in _kinds(product)}
     began = time.monotonic()
     time.sleep(MEASURED_S)
     took = time.monotonic() - began
     spent = dict.fromkeys((*OWN, *OTHERS), 0.0)
     for pid, (kind, earlier) in before.items():
         with suppress(FileNotFoundError):
-            spent[kind] += 100 * (_spent_s(pid) - earlier) / took
+            spent[kind] += 100 * (spent_s(pid) - earlier) / took
     return spent
 
 

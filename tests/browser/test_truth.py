@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
@@ -16,6 +16,8 @@ pytestmark = pytest.mark.browser
 RIGHT_WITHIN_MS = 15_000
 SLACK_MS = 5_000
 ENDPOINT = "/endpoints/development/followed/"
+AS_OF = re.compile(r", as of \d\d:\d\d:\d\d")
+BLOCKED = "window.WebSocket = class { constructor() { throw new Error('blocked'); } };"
 NEWS = "document.body.dispatchEvent(new CustomEvent('live'))"
 
 
@@ -33,15 +35,15 @@ def fragments(page: Page, path: str) -> list[str]:
     return asked
 
 
-def drop_events(page: Page) -> list[str]:
-    """Let the page's websocket live, and lose every event that comes over it."""
+def drop(page: Page, *kinds: str) -> list[str]:
+    """Let the page's websocket live, and lose every message of these kinds that comes over it."""
     lost: list[str] = []
 
     def between(socket: WebSocketRoute) -> None:
         server = socket.connect_to_server()
 
         def pass_on(message: str | bytes) -> None:
-            if json.loads(message)["type"] == "event":
+            if json.loads(message)["type"] in kinds:
                 lost.append(str(message))
             else:
                 socket.send(message)
@@ -54,7 +56,7 @@ def drop_events(page: Page) -> list[str]:
 
 def test_message_lost__page_is_right_within_15_s(product: Product, rest: Rest, engineer: Person) -> None:
     page = engineer.page
-    lost = drop_events(page)
+    lost = drop(page, "event")
     page.goto(f"{product.web}{ENDPOINT}")
     expect(page.locator("#connection-state")).to_have_attribute("data-state", "live")
     revision = rest.get("/endpoints/development/followed/serving-config")["revision"]
@@ -67,6 +69,93 @@ def test_message_lost__page_is_right_within_15_s(product: Product, rest: Rest, e
     expect(page.locator("#endpoint")).to_contain_text(text, timeout=RIGHT_WITHIN_MS)
     assert lost
     assert engineer.console == []
+
+
+@pytest.fixture
+def asked_for(rest: Rest) -> Iterator[Callable[[str], None]]:
+    """Requests a release to an endpoint of that name, which nobody approves; ended in the end."""
+    made: list[str] = []
+
+    def request(endpoint: str) -> None:
+        answer = rest.request(1, {"kind": "immediate"}, endpoint=endpoint)
+        assert answer.status == 201, answer
+        made.append(answer.body["id"])
+
+    yield request
+    for release in made:
+        rest.call("manager", "POST", f"/releases/{release}/abort", {"reason": "only asked for"})
+
+
+@pytest.mark.parametrize("kinds", [["event"], ["event", "pong"]], ids=["an event", "everything"])
+def test_message_lost__on_a_page_that_fetches_seldom__is_right_within_15_s(
+    product: Product, engineer: Person, asked_for: Callable[[str], None], kinds: list[str]
+) -> None:
+    page, name = engineer.page, f"unheard-{len(kinds)}"
+    lost = drop(page, *kinds)
+    page.goto(f"{product.web}/releases/")
+    expect(page.locator("#connection-state")).to_have_attribute("data-state", "live")
+    asked_for(name)
+
+    expect(page.locator("#releases")).to_contain_text(name, timeout=RIGHT_WITHIN_MS)
+    assert lost
+    assert engineer.console == []
+
+
+def test_websockets_blocked__page_that_fetches_seldom__is_right_within_15_s(
+    product: Product, engineer: Person, asked_for: Callable[[str], None]
+) -> None:
+    page = engineer.page
+    page.add_init_script(BLOCKED)
+    page.goto(f"{product.web}/releases/")
+    expect(page.locator("#connection-state")).to_have_attribute("data-state", "polling", timeout=RIGHT_WITHIN_MS)
+    asked_for("polled")
+
+    expect(page.locator("#releases")).to_contain_text("polled", timeout=RIGHT_WITHIN_MS)
+
+
+@pytest.mark.parametrize("websockets", ["open", "blocked"])
+def test_nothing_new__page_is_known_to_be_right_without_fetching_anything(
+    product: Product, engineer: Person, websockets: str
+) -> None:
+    page = engineer.page
+    if websockets == "blocked":
+        page.add_init_script(BLOCKED)
+    page.goto(f"{product.web}/approvals/")
+    state = page.locator("#connection-state")
+    expect(state).to_contain_text(AS_OF, timeout=RIGHT_WITHIN_MS)
+    asked = fragments(page, "/approvals/")
+    for _ in range(2):
+        before = state.inner_text()
+        expect(state).not_to_have_text(before, timeout=RIGHT_WITHIN_MS)
+
+    expect(page.locator("#stale")).to_be_hidden()
+    assert asked == []
+
+
+def show(page: Page, is_hidden: bool) -> None:
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        is_hidden,
+    )
+
+
+def test_page_that_nobody_looks_at__asks_nothing_and_is_right_at_once_when_somebody_does(
+    product: Product, engineer: Person, asked_for: Callable[[str], None]
+) -> None:
+    page = engineer.page
+    page.goto(f"{product.web}/releases/")
+    expect(page.locator("#connection-state")).to_have_attribute("data-state", "live")
+    show(page, True)
+    asked = fragments(page, "/releases/")
+    asked_for("unseen")
+    page.wait_for_function("document.getElementById('announcer').textContent !== ''")  # it was told
+    page.wait_for_timeout(1_000)
+    assert asked == []
+    with page.expect_request(lambda request: "/releases/" in request.url, timeout=2_000):
+        show(page, False)
+
+    expect(page.locator("#releases")).to_contain_text("unseen", timeout=SLACK_MS)
 
 
 @pytest.mark.parametrize("path", ["release", "endpoint"])

@@ -7,11 +7,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from django.utils.module_loading import import_string
 
 from mlorch_site.launch.supervisor import secrets_file
 from mlorch_site.launch.supervisor.options import Options, default_gateway_processes, options_from
 from mlorch_site.launch.supervisor.ordinary_user import NOBODY_ELSE
 from mlorch_site.launch.supervisor.process_specs import SOCKET_PATH_MAX_BYTES, Plan, made_run_dir, run_dir
+from mlorch_site.lib.connection_limits import LimitedConnection
 
 SECRETS = {name: f"the-{name}-secret" for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
 # Which secrets may be in the environment of which process.
@@ -51,6 +53,18 @@ def test_environment__each_process__has_the_secrets_it_needs_and_no_other(clean,
 def test_environment__something_private_in_ours__is_not_passed_on(clean, tmp_path, name):
     clean.setenv("CLOUD_PASSWORD", "hunter2")
     assert "CLOUD_PASSWORD" not in specs(tmp_path)[name].env
+
+
+def test_environment__what_opens_a_copy_of_checkpoints__reaches_the_site_when_there_is_one(clean, tmp_path):
+    clean.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    clean.setenv("SSH_AUTH_SOCK", "/agent")
+    assert not {"AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK"} & specs(tmp_path)["web"].env.keys()
+    clean.setenv("MLORCH_AUDIT_COPY_S3", "s3://bucket")
+    clean.setenv("MLORCH_AUDIT_COPY_GIT_PUSH", "ssh://git@example/x")
+    made = specs(tmp_path)
+
+    assert {name for name, spec in made.items() if "hunter2" in spec.env.values()} == {"web", "control", "beat"}
+    assert {name for name, spec in made.items() if "/agent" in spec.env.values()} == {"web", "control", "beat"}
 
 
 def test_environment__settings_of_the_site__reach_it(clean, tmp_path):
@@ -202,3 +216,8 @@ def test_options__senseless_number_of_processes__says_so(text, capsys):
     with pytest.raises(SystemExit):
         options_from(["--gateway-processes", text])
     assert "no number from 1 to 64" in capsys.readouterr().err
+
+
+def test_web__has_the_limits_of_connections(clean, tmp_path):
+    command = specs(tmp_path)["web"].command
+    assert import_string(command[command.index("--http") + 1].replace(":", ".")) is LimitedConnection

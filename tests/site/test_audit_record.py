@@ -13,6 +13,7 @@ from django.urls import reverse
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit import checkpointing
 from mlorch_site.audit.checkpointing import checkpoint_if_due, checkpoint_write, checkpoints_begin_anew, is_due
+from mlorch_site.audit.copy_delivery import copies_send
 from mlorch_site.audit.models import AuditHead, AuditRecord
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.audit.verification import standing, verify
@@ -289,6 +290,7 @@ def test_checkpoints__cut_and_rewritten_in_one_place__the_second_place_tells(set
     settings.AUDIT_COPY_DIR = str(tmp_path / "elsewhere")
     signed(9)
     signed(9)
+    copies_send(now=clock.now())
     own = tmp_path / "audit" / "checkpoints.jsonl"
     own.write_bytes(own.read_bytes().splitlines(keepends=True)[0])
     cut(9)

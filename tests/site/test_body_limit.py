@@ -1,34 +1,22 @@
 """A body that is too large is refused before it is kept, by a real server."""
 
 import http.client
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from mlorch_site.asgi import application
 from mlorch_site.lib import body_limit
-from tests.support.waiting import patience, until
+from tests.support.waiting import patience
+from tests.support.web_process import web_process
 
 MEGABYTE = b"x" * 1024 * 1024
 
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The site on loopback, without a database: what is asked here gets no further than its body."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(application, log_level="critical", lifespan="off"))
-        monkeypatch.setattr(server, "install_signal_handlers", lambda: None, raising=False)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        until(lambda: server.started, "the site listens")
-        yield listening.getsockname()[1]
-        server.should_exit = True
-        thread.join(patience())
+    with web_process(monkeypatch) as found:
+        yield found
 
 
 def post(port: int, megabytes: int, *, is_chunked: bool) -> tuple[int, str]:

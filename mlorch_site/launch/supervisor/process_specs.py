@@ -20,6 +20,7 @@ from mlorch_site.launch.supervisor.process import Spec
 
 SOCKET_PATH_MAX_BYTES = 100
 TEMPORARY = "tmp"
+SOCKET_MESSAGE_MAX_BYTES = 64 * 1024  # of a message that a browser sends; what is in it is not read
 # What every child may have of our own environment; secrets come by name, to those who need them.
 PASSED_ON = {
     "PATH",
@@ -36,6 +37,8 @@ PASSED_ON = {
 }
 SITE_NAMES = {"DATABASE_URL", "BROKER_URL", "DJANGO_SECRET_KEY"}
 SITE_PREFIXES = ("MLORCH_", "MLFLOW_TRACKING_")
+# What opens a second place of checkpoints, by the setting that names the place.
+COPY_PREFIXES = {"MLORCH_AUDIT_COPY_S3": ("AWS_",), "MLORCH_AUDIT_COPY_GIT_PUSH": ("SSH_AUTH_SOCK",)}
 GATEWAY_PREFIXES = ("MLORCH_GATEWAY_",)
 AGENT_NAMES = {"MLORCH_SOURCE_BUILDS"}
 AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
@@ -92,6 +95,12 @@ def _given(prefixes: tuple[str, ...], names: set[str] | frozenset[str] = frozens
     return {name: value for name, value in os.environ.items() if name in names or name.startswith(prefixes)}
 
 
+def _for_copies() -> dict[str, str]:
+    """What of our own environment opens the second places of checkpoints that are configured."""
+    wanted = (prefix for name, prefixes in COPY_PREFIXES.items() if os.environ.get(name) for prefix in prefixes)
+    return _given(tuple(wanted))
+
+
 class Plan:
     """The specs of all processes for one set of options."""
 
@@ -119,6 +128,7 @@ class Plan:
             "MLORCH_CONTROL_TOKEN": self._secrets["control"],
             "MLORCH_MLFLOW_WEBHOOK_SECRET": self._secrets["mlflow_webhook"],
             **_given(SITE_PREFIXES, SITE_NAMES),
+            **_for_copies(),
             **self._base,
             "DJANGO_SETTINGS_MODULE": "mlorch_site.settings",
             "REDIS_URL": os.environ.get("REDIS_URL") or f"unix://{self._socket}",
@@ -162,7 +172,8 @@ class Plan:
     def web(self) -> Spec:
         command = [sys.executable, "-m", "uvicorn", "mlorch_site.asgi:application"]
         command += ["--host", "127.0.0.1", "--port", str(self._options.web_port)]
-        command += ["--no-access-log", "--log-level", "warning", "--ws", "websockets-sansio"]
+        command += ["--http", "mlorch_site.lib.connection_limits:LimitedConnection"]
+        command += ["--no-access-log", "--log-level", "warning", "--ws-max-size", str(SOCKET_MESSAGE_MAX_BYTES)]
         command += ["--timeout-graceful-shutdown", "5", "--lifespan", "off"]
         command += ["--no-proxy-headers"]  # the site itself decides whom it believes
         return self._ordinary(Spec("web", command, self.site_env, probes.http(f"{self._options.web_url}/healthz")))

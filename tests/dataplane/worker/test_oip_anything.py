@@ -95,6 +95,26 @@ def test_answer__odd_result__has_a_form(name: str, is_binary: bool) -> None:
     assert "ask for JSON" in outputs if isinstance(outputs, str) else outputs or name == "an empty table"
 
 
+RAGGED: dict[str, Any] = {
+    "lists": [[1], [2, 3]],
+    "arrays": [np.array([1]), np.array([2, 3])],
+    "an array of arrays": binary.objects([np.array([1]), np.array([2, 3])]),
+    "a column": pd.DataFrame({"a": [[1], [2, 3]]}),
+    "a dict of lists": {"a": [[1], [2, 3]]},
+}
+
+
+@pytest.mark.parametrize("name", RAGGED)
+def test_answer__rows_of_different_lengths__is_the_json_of_each(name: str) -> None:
+    """In JSON, and in binary, where a little-endian length stands before each element."""
+    (output,) = whole(RAGGED[name], False)
+    assert (output["datatype"], output["shape"]) == ("BYTES", [2])
+    assert [json.loads(text) for text in output["data"]] == [[1], [2, 3]]
+    answer = protocol.answer({"parameters": {"binary_data_output": True}}, RAGGED[name], "e", "7")
+
+    assert answer.body[answer.header_length :] == b"\x03\0\0\0[1]\x06\0\0\0[2, 3]"
+
+
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=3) | st.binary(max_size=3)
 )

@@ -4,6 +4,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.checkpointing import checkpoint_write, checkpoints_begin_anew
+from mlorch_site.audit.copy_delivery import copies_send, copy_standings
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError
 
@@ -24,3 +25,7 @@ class Command(BaseCommand):
         except DomainError as error:
             raise CommandError(error.message) from error
         self.stdout.write(f"Signed: {made.size} records, root {made.root}." if made else "Nothing is new.")
+        copies_send(now=clock.now())
+        for copy in copy_standings():
+            waiting = f"{copy.waiting} wait: {copy.last_error}" if copy.waiting else "nothing waits"
+            self.stdout.write(f"{copy.label}: delivered up to {copy.delivered_size} records, {waiting}.")

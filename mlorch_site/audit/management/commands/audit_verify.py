@@ -15,5 +15,6 @@ class Command(BaseCommand):
         self.stdout.write(f"The audit chain holds: {result.checked} records, head {result.head}.")
         if result.newest:
             self.stdout.write(f"Signed at {result.newest.at}: {result.newest.size} records, root {result.newest.root}.")
+        self.stdout.write(f"Compared with {', '.join(result.compared)}.")
         if result.note:
             self.stdout.write(result.note)
