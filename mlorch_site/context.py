@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 
 NAVIGATION = (
@@ -25,4 +26,6 @@ def site(request: HttpRequest) -> dict[str, Any]:
     if actor.user is None:
         return known
     links = [(name, reverse(name), label, symbol) for name, label, symbol in NAVIGATION]
-    return {**known, "navigation": links, "live_since": getattr(request, "live_since", 0)}
+    may_manage_people = actor.may(Action.PEOPLE_MANAGE)
+    live_since = getattr(request, "live_since", 0)
+    return {**known, "navigation": links, "may_manage_people": may_manage_people, "live_since": live_since}

@@ -4,16 +4,16 @@ from django.contrib import admin
 from django.urls import include, path
 
 from mlorch_site import health
-from mlorch_site.accounts import views as accounts
+from mlorch_site.accounts.views import sessions
 from registry import webhooks
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     # The admin has no sign-in of its own: one throttle and one record for all.
-    path("admin/login/", accounts.admin_sign_in),
-    path("admin/logout/", accounts.sign_out),
-    path("admin/password_change/", accounts.password),
+    path("admin/login/", sessions.admin_sign_in),
+    path("admin/logout/", sessions.sign_out),
+    path("admin/password_change/", sessions.password),
     path("admin/", admin.site.urls),
     path("webhooks/mlflow", webhooks.mlflow_webhook, name="mlflow-webhook"),
     path("internal/v1/", include("deployments.processes.urls")),

@@ -16,6 +16,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_for_user
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
@@ -79,7 +80,7 @@ def _require(actor: Actor, action: Action, scopes: list[str]) -> None:
 
 def people_of_model(model: Model) -> int:
     """How many people hold a role for this model alone, by its name (reads the database)."""
-    return RoleBinding.objects.filter(scope=model.scope).values("user").distinct().count()
+    return RoleBinding.objects.in_force(clock.now()).filter(scope=model.scope).values("user").distinct().count()
 
 
 def missing_models(actor: Actor) -> QuerySet[Model]:

@@ -9,6 +9,17 @@ from mlorch_site.accounts.roles import ALLOWED, EVERYWHERE, Action, Role, roles_
 from mlorch_site.lib.errors import Forbidden
 
 
+class MissingRole(str):
+    """The sentence that says which role is missing for `action`. Pages lead from it to what one's roles allow."""
+
+    action: Action
+
+    def __new__(cls, text: str, action: Action) -> "MissingRole":
+        reason = super().__new__(cls, text)
+        reason.action = action
+        return reason
+
+
 @dataclass(frozen=True)
 class Actor:
     """One acting party with its role bindings, as they were when the request began.
@@ -73,14 +84,16 @@ class Actor:
         return self.may(action, [scope for _, scope in self.bindings])
 
     def why_not(self, action: Action, scopes: Collection[str] = ()) -> str:
-        """The sentence that says why `action` is refused, or an empty string when it is allowed."""
+        """The sentence that says why `action` is refused (a MissingRole when it is that), or an empty string when it is
+        allowed.
+        """
         if self.may(action, scopes):
             return ""
         if self.only_reads and action not in READS:
             return ONLY_READS
         roles = " or ".join(role.label for role in roles_that_allow(action))
         where = f" for {' or '.join(sorted(scopes))}" if scopes else ""
-        return f"This needs the role {roles}{where}."
+        return MissingRole(f"This needs the role {roles}{where}.", action)
 
     def require(self, action: Action, scopes: Collection[str] = ()) -> None:
         """Raise Forbidden, naming the missing role, unless this actor may do `action`."""

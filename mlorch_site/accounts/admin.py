@@ -14,12 +14,14 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.bindings import role_bind
 from mlorch_site.accounts.consequences import consequences
+from mlorch_site.accounts.forms import scope_options
 from mlorch_site.accounts.models import RoleBinding, User
 from mlorch_site.accounts.roles import Action, Role
 from mlorch_site.accounts.selectors import actor_of
-from mlorch_site.accounts.services import SCOPE_HELP, check_scope, person_create, person_edit, role_bind, role_unbind
-from mlorch_site.lib.errors import DomainError, Invalid
+from mlorch_site.accounts.services import person_create, person_edit
+from mlorch_site.lib.errors import DomainError
 
 admin.site.unregister(Group)
 
@@ -53,19 +55,20 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]
         return password
 
 
-class BindingForm(forms.ModelForm):  # type: ignore[type-arg]
-    """One role in one scope."""
+class NewBindingForm(forms.ModelForm):  # type: ignore[type-arg]
+    """One role in one scope, given anew. Scope and role are picked; neither has a default."""
+
+    scope = forms.ChoiceField()
 
     class Meta:
         model = RoleBinding
-        fields = ["role", "scope"]
-        help_texts = {"scope": SCOPE_HELP}
+        fields = ["role", "scope", "reason", "expires_at"]
 
-    def clean_scope(self) -> str:
-        try:
-            return check_scope(self.cleaned_data["scope"])
-        except Invalid as error:
-            raise ValidationError(error.message) from error
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "scope" in self.fields:
+            self.fields["scope"].choices = scope_options()  # type: ignore[attr-defined]
+            self.fields["reason"].required = True
 
 
 class ByPeopleManagers:
@@ -84,12 +87,22 @@ class ByPeopleManagers:
 
 
 class BindingInline(ByPeopleManagers, admin.TabularInline):  # type: ignore[type-arg]
-    model = RoleBinding
-    form = BindingForm
-    extra = 1
+    """The roles of a person: those of today and of the past to read, new ones to give.
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return actor_of(request).may(Action.PEOPLE_MANAGE)
+    They are extended and ended on the person's page, where a reason is asked for.
+    """
+
+    model = RoleBinding
+    form = NewBindingForm
+    fk_name = "user"
+    extra = 0
+    max_num = 1000  # of rows that are shown; how many roles a person may hold is the service's
+    can_delete = False
+    readonly_fields = ["given_at", "given_by", "ended_at", "ended_by"]
+    ordering = ["-pk"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(User)
@@ -149,11 +162,12 @@ class PersonAdmin(ByPeopleManagers, admin.ModelAdmin):  # type: ignore[type-arg]
             messages.warning(request, sentence)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Bind and unbind by services; a changed row is the old one taken and the new one given."""
+        """Give the new roles by the service. Nothing else can be posted: what was given is not changed here."""
         formset.save(commit=False)
         actor, person = actor_of(request), User.objects.get(pk=formset.instance.pk)
-        gone = [*formset.deleted_objects, *(row for row, _ in formset.changed_objects)]
-        for row in RoleBinding.objects.filter(pk__in=[row.pk for row in gone]):
-            role_unbind(actor=actor, user=person, role=Role(row.role), scope=row.scope)
-        for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
-            role_bind(actor=actor, user=person, role=Role(row.role), scope=row.scope)
+        for row in formset.new_objects:
+            given = {"role": Role(row.role), "scope": row.scope, "reason": row.reason, "expires_at": row.expires_at}
+            try:
+                role_bind(actor=actor, user=person, **given)
+            except DomainError as error:
+                messages.error(request, error.message)

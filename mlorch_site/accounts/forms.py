@@ -1,14 +1,18 @@
-"""Reading what people fill in about themselves."""
+"""Reading what people fill in about themselves, and about the roles of others."""
 
 import zoneinfo
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import PasswordChangeForm
 
-from mlorch_site.accounts.models import THEMES
+from mlorch_site.accounts.bindings import REASON_MAX_CHARS
+from mlorch_site.accounts.models import THEMES, RoleBinding
+from mlorch_site.accounts.roles import EVERYWHERE, Role
+from mlorch_site.accounts.scopes import SCOPE_MAX_CHARS, scope_choices
 from mlorch_site.lib import clock
+from mlorch_site.lib.lists import TEXT_MAX_CHARS
 
 EXPIRIES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "One year")]
 
@@ -32,6 +36,83 @@ class TokenForm(forms.Form):
         scopes = ["read"] if self.cleaned_data["scope"] == "read" else ["read", "write"]
         expires_at = clock.now() + timedelta(days=int(self.cleaned_data["days"]))
         return {"name": self.cleaned_data["name"], "scopes": scopes, "expires_at": expires_at}
+
+
+WITHOUT_END = "never"
+BINDING_EXPIRIES = [("", "Choose…"), ("1", "1 day"), *EXPIRIES, (WITHOUT_END, "Never: it holds until somebody ends it")]
+EVERYTHING_WARNING = "Everything: all environments and all models, of today and of the future"
+
+
+def scope_options(text: str = "") -> list[Any]:
+    """What a role can be bound to, to pick from: what exists and holds `text`, and everything as the last of all."""
+    return [("", "Choose…"), *scope_choices(text), ("All", [(EVERYWHERE, EVERYTHING_WARNING)])]
+
+
+class ExpiryForm(forms.Form):
+    """When a binding expires, and why."""
+
+    expires = forms.ChoiceField(
+        choices=BINDING_EXPIRIES, label="Expires after", widget=forms.Select(attrs={"class": "form-select"})
+    )
+    reason = forms.CharField(
+        max_length=REASON_MAX_CHARS, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
+    )
+
+    def expires_at(self) -> datetime | None:
+        """The moment that was chosen, None for never."""
+        days = self.cleaned_data["expires"]
+        return None if days == WITHOUT_END else clock.now() + timedelta(days=int(days))
+
+
+class ExtendForm(ExpiryForm):
+    """Until when a binding holds from now on. `seen` is the expiry that the person saw when the page was made."""
+
+    seen = forms.DateTimeField(required=False, widget=forms.HiddenInput)
+
+    @classmethod
+    def of(cls, binding: RoleBinding) -> "ExtendForm":
+        """The form for a binding, not filled in yet."""
+        seen = binding.expires_at.isoformat() if binding.expires_at else ""
+        return cls(prefix="extend", initial={"seen": seen})
+
+    def arguments(self) -> dict[str, Any]:
+        """Reason, new expiry and the one that was seen, for the service."""
+        values = self.cleaned_data
+        return {"reason": values["reason"], "expires_at": self.expires_at(), "expected": values["seen"]}
+
+
+class EndForm(forms.Form):
+    """Why a binding ends."""
+
+    end_reason = forms.CharField(
+        label="Reason",
+        max_length=REASON_MAX_CHARS,
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
+
+
+class BindingForm(ExpiryForm):
+    """A role for a person. Scope and role are picked; neither has a default."""
+
+    role = forms.ChoiceField(
+        choices=[("", "Choose…"), *((role.value, role.label) for role in Role)],
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
+    scope = forms.CharField(
+        label="Where", max_length=SCOPE_MAX_CHARS, widget=forms.Select(attrs={"class": "form-select"})
+    )
+    field_order = ("role", "scope", "expires", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What is offered is what a search found; that it exists is for the service to judge.
+        self.fields["scope"].widget.choices = scope_options(self.data.get("find", "")[:TEXT_MAX_CHARS])
+
+    def arguments(self) -> dict[str, Any]:
+        """Role, scope, reason and expiry for the service."""
+        values = self.cleaned_data
+        role = Role(values["role"])
+        return {"role": role, "scope": values["scope"], "reason": values["reason"], "expires_at": self.expires_at()}
 
 
 class PasswordForm(PasswordChangeForm):

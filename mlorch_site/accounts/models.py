@@ -21,18 +21,53 @@ class User(AbstractUser):
         return self.get_full_name() or self.username
 
 
+class BindingSet(models.QuerySet["RoleBinding"]):
+    def in_force(self, now: datetime) -> "BindingSet":
+        """The bindings that give a right at `now`: those that nobody ended and that have not expired."""
+        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now), ended_at=None)
+
+
 class RoleBinding(models.Model):
-    """A role given to a person in a scope (`*`, `environment:<name>`, `model:<name>`)."""
+    """A role given to a person in a scope (`*`, `environment:<name>`, `model:<name>`).
+
+    It holds until it is ended, and before `expires_at`. It is never deleted. `given_by` and `ended_by` are null for
+    what mlorch itself did; `given_at` is null for a binding older than the record of when it was given.
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="bindings")
     role = models.CharField(max_length=20, choices=[(role.value, role.label) for role in Role])
-    scope = models.CharField(max_length=300, default="*")
+    scope = models.CharField(max_length=300)
+    reason = models.CharField(max_length=300, blank=True, default="", db_default="")
+    given_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    given_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_reason = models.CharField(max_length=300, blank=True, default="", db_default="")
+
+    objects = BindingSet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "role", "scope"], name="one_binding_per_scope")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "role", "scope"], condition=models.Q(ended_at=None), name="one_open_binding_per_scope"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.user}: {self.role} in {self.scope}"
+
+    @property
+    def role_label(self) -> str:
+        return Role(self.role).label
+
+    @property
+    def is_given_by_oneself(self) -> bool:
+        return self.given_by_id is not None and self.given_by_id == self.user_id
+
+    def is_in_force(self, now: datetime) -> bool:
+        """Whether it gives a right at `now`: from its expiry on, to the instant, it does not."""
+        return self.ended_at is None and (self.expires_at is None or self.expires_at > now)
 
 
 class ApiToken(models.Model):

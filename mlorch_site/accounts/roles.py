@@ -40,6 +40,28 @@ class Action(StrEnum):
     PEOPLE_MANAGE = "people.manage"
     AUDIT_VIEW = "audit.view"
 
+    @property
+    def words(self) -> str:
+        """What it lets a person do, as people read it."""
+        return WORDS[self]
+
+
+WORDS = {
+    Action.VIEW: "See models, releases, endpoints and approvals",
+    Action.RELEASE_REQUEST: "Request a release",
+    Action.RELEASE_DECIDE: "Approve or reject a release",
+    Action.RELEASE_PAUSE: "Pause and resume a rollout",
+    Action.RELEASE_PROMOTE: "Promote without waiting for the rest of a step",
+    Action.RELEASE_ABORT: "Abort a release",
+    Action.ENDPOINT_ROLLBACK: "Roll an endpoint back",
+    Action.ENDPOINT_MANAGE: "Manage endpoints: serving config, retirement",
+    Action.ENDPOINT_TRY: "Try an endpoint",
+    Action.KEY_MANAGE: "Manage gateway keys",
+    Action.MODEL_EDIT: "Set a model's owner and risk tier, resolve findings",
+    Action.POLICY_EDIT: "Write policies",
+    Action.PEOPLE_MANAGE: "Manage people and give roles",
+    Action.AUDIT_VIEW: "Read the audit log",
+}
 
 _OPERATE = {Action.RELEASE_PAUSE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK, Action.ENDPOINT_TRY}
 

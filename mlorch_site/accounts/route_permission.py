@@ -19,6 +19,7 @@ from mlorch_site.lib.errors import Unauthenticated
 from mlorch_site.lib.http import error_response
 
 PUBLIC = "public"
+SIGNED_IN = "signed in"
 CONTROL = "control token"
 SIGNED = "signed delivery"
 
@@ -37,6 +38,27 @@ def signed_delivery(view: type_View) -> type_View:
     return view
 
 
+def signed_in(view: type_View) -> type_View:
+    """Declare that everybody who is signed in may use this route, whatever their roles.
+
+    What of it they see, the view's `*_for` getter decides. Not signed in: to the sign-in page.
+    """
+
+    @functools.wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return view(request, *args, **kwargs) if actor_of(request).user else to_sign_in(request)
+
+    checked.permission = SIGNED_IN  # type: ignore[attr-defined]
+    return checked
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponse:
+    """Send the browser to the sign-in page, for a page and for a fragment."""
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=204, headers={"HX-Redirect": settings.WEB_SIGN_IN_PATH})
+    return redirect_to_login(request.get_full_path())
+
+
 def requires(action: Action) -> Callable[[type_View], type_View]:
     """Declare the action a route needs somewhere; the object's own check follows in the view's `*_for` getter.
 
@@ -49,9 +71,7 @@ def requires(action: Action) -> Callable[[type_View], type_View]:
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             actor = actor_of(request)
             if actor.user is None:
-                if request.headers.get("HX-Request"):
-                    return HttpResponse(status=204, headers={"HX-Redirect": settings.WEB_SIGN_IN_PATH})
-                return redirect_to_login(request.get_full_path())
+                return to_sign_in(request)
             if not actor.may_anywhere(action):
                 actor.require(action)
             return view(request, *args, **kwargs)
@@ -100,16 +120,17 @@ class RoutePermission(BasePermission):
     """Default deny: a route is open to signed-in people whose roles hold the action it declares.
 
     A view declares it as `permission`: one action, or method → action; methods that are not named need that of GET.
+    Instead of an action it can be `SIGNED_IN`: no role is needed.
     """
 
     def has_permission(self, request: Request, view: View) -> bool:
         if not request.user:
             raise Unauthenticated("Sign in, or send an API token as 'Authorization: Bearer mlo_…'.")
-        declared: Action | dict[str, Action] = view.permission  # type: ignore[attr-defined]
-        action = declared.get(str(request.method), declared["GET"]) if isinstance(declared, dict) else declared
+        declared: Any = view.permission  # type: ignore[attr-defined]
+        action: Any = declared.get(str(request.method), declared["GET"]) if isinstance(declared, dict) else declared
         actor = actor_of(request._request)
         if request.method not in SAFE_METHODS:
             actor.require_write()
-        if not actor.may_anywhere(action):
+        if action != SIGNED_IN and not actor.may_anywhere(action):
             actor.require(action)
         return True

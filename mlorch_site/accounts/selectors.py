@@ -13,8 +13,8 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.models import ApiToken, RoleBinding, User
-from mlorch_site.accounts.roles import Role
+from mlorch_site.accounts.models import ApiToken, BindingSet, RoleBinding, User
+from mlorch_site.accounts.roles import EVERYWHERE, Role
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unauthenticated
 
@@ -25,8 +25,9 @@ IDLE, TOO_OLD = "It was not used for too long.", "It is too old, however much it
 
 
 def actor_for_user(user: User, *, address: str = "", request_id: str = "", token: ApiToken | None = None) -> Actor:
-    """The actor for an active person, with today's bindings."""
-    bindings = frozenset((Role(role), scope) for role, scope in user.bindings.values_list("role", "scope"))
+    """The actor for an active person, with the bindings that are in force now."""
+    held = user.bindings.in_force(clock.now()).values_list("role", "scope")
+    bindings = frozenset((Role(role), scope) for role, scope in held)
     return Actor(
         kind="token" if token else "person",
         name=user.username,
@@ -73,13 +74,20 @@ def session_marks(keys: list[str]) -> dict[str, str]:
     people = {int(session[SESSION_KEY]) for session in sessions.values() if SESSION_KEY in session}
     active = dict(User.objects.filter(pk__in=people, is_active=True).values_list("pk", "password"))
     bindings: dict[int, list[str]] = {}
-    for person, role, scope in RoleBinding.objects.filter(user__in=active).values_list("user", "role", "scope"):
+    held = RoleBinding.objects.in_force(now).filter(user__in=active)
+    for person, role, scope in held.values_list("user", "role", "scope"):
         bindings.setdefault(person, []).append(f"{role}@{scope}")
     return {
         key: f"{person} {session.get(HASH_SESSION_KEY)} {active[person]} {sorted(bindings.get(person, []))}"
         for key, session in sessions.items()
         if (person := int(session.get(SESSION_KEY, 0))) in active and not why_over(session, now)
     }
+
+
+def administrators(now: datetime) -> BindingSet:
+    """The bindings of active people who may give roles at `now`."""
+    held = RoleBinding.objects.in_force(now)
+    return held.filter(role=Role.ADMINISTRATOR, scope=EVERYWHERE, user__is_active=True)
 
 
 def in_scopes(actor: Actor, **fields: str) -> Q:

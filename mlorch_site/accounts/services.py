@@ -1,4 +1,4 @@
-"""Every change to people, roles and tokens."""
+"""Every change to people and tokens."""
 
 import secrets
 import zoneinfo
@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.consequences import consequences
-from mlorch_site.accounts.models import THEMES, ApiToken, RoleBinding, User
-from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
-from mlorch_site.accounts.selectors import token_digest
+from mlorch_site.accounts.consequences import consequences, consequences_since
+from mlorch_site.accounts.models import THEMES, ApiToken, User
+from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.selectors import administrators, token_digest
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Forbidden, Invalid, NotFound
@@ -19,8 +19,6 @@ TOKEN_BYTES = 32
 TOKEN_MAX_DAYS = 366
 TOKEN_MAX_PER_PERSON = 50
 TOKEN_SCOPES = ("read", "write")
-SCOPE_KINDS = ("environment", "model")
-SCOPE_HELP = "A scope is * for everything, environment:<name>, or model:<name>."
 
 
 @transaction.atomic
@@ -42,13 +40,16 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
     """Set a person's name, whether they may sign in and open the admin, and, when given, a new password.
 
     A new password ends the person's sessions; an inactive person's sessions and tokens do not work any more. Raises
-    Invalid for switching oneself off: the last administrator would be locked out.
+    Invalid for switching oneself off, or the last administrator whose role does not expire: all would be locked out.
     """
     actor.require(Action.PEOPLE_MANAGE)
     user = User.objects.select_for_update().get(pk=user.pk)
     if actor.user == user and not (active and staff):
         raise Invalid("You cannot switch yourself off; another administrator can.", details={"is_active": "yourself"})
     did_not_work = consequences()
+    lasting = administrators(clock.now()).filter(expires_at=None)
+    if not active and lasting.filter(user=user).exists() and not lasting.exclude(user=user).exists():
+        raise Invalid("This is the last administrator whose role does not expire.", details={"is_active": "the last"})
     first, _, last = full_name.strip().partition(" ")
     before = {"full_name": user.get_full_name(), "active": user.is_active, "staff": user.is_staff}
     user.first_name, user.last_name, user.is_active, user.is_staff = first, last, active, staff
@@ -58,51 +59,9 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
     after = {"full_name": user.get_full_name(), "active": active, "staff": staff}
     changed = {name: value for name, value in after.items() if before[name] != value}
     if changed or password:
-        data = {**changed, "password": bool(password), **_since(did_not_work)}
+        data = {**changed, "password": bool(password), **consequences_since(did_not_work)}
         audit_record(actor, "person.edited", user_subject(user), data=data)
     return user
-
-
-def check_scope(scope: str) -> str:
-    """Return `scope` without spaces around it.
-
-    Raises Invalid unless it is `*`, `environment:<name>` or `model:<name>`.
-    """
-    scope = scope.strip()
-    kind, _, name = scope.partition(":")
-    if scope != EVERYWHERE and not (kind in SCOPE_KINDS and name.strip()):
-        raise Invalid(SCOPE_HELP, details={"scope": "unknown"})
-    return scope
-
-
-@transaction.atomic
-def role_bind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE) -> RoleBinding:
-    """Give `user` a role in `scope`. Giving it twice is harmless."""
-    actor.require(Action.PEOPLE_MANAGE)
-    scope = check_scope(scope)
-    binding, created = RoleBinding.objects.get_or_create(user=user, role=role.value, scope=scope)
-    if created:
-        audit_record(actor, "role.bound", user_subject(user), data={"role": role.value, "scope": scope})
-    return binding
-
-
-@transaction.atomic
-def role_unbind(*, actor: Actor, user: User, role: Role, scope: str = EVERYWHERE) -> None:
-    """Take a role in `scope` from `user`; the record says what does not work any more. Taking what is not there is
-    harmless.
-    """
-    actor.require(Action.PEOPLE_MANAGE)
-    before = consequences()
-    removed, _ = RoleBinding.objects.filter(user=user, role=role.value, scope=scope).delete()
-    if removed:
-        data = {"role": role.value, "scope": scope, **_since(before)}
-        audit_record(actor, "role.unbound", user_subject(user), data=data)
-
-
-def _since(before: list[str]) -> dict[str, list[str]]:
-    """What does not work any more and did before, for the record."""
-    found = [sentence for sentence in consequences() if sentence not in before]
-    return {"consequences": found} if found else {}
 
 
 @transaction.atomic

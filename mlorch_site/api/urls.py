@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import RoutePermission
-from mlorch_site.api import views
+from mlorch_site.api import people, views
 
 
 class SchemaView(SpectacularAPIView):
@@ -33,6 +33,14 @@ class DocsView(SpectacularSwaggerSplitView):
 urlpatterns = [
     path("tokens", views.TokenList.as_view(), name="api-tokens"),
     path("tokens/<uuid:pk>/revoke", views.TokenRevoke.as_view(), name="api-token-revoke"),
+    path("access", people.OwnAccess.as_view(), name="api-access"),
+    path("access-review", people.AccessReview.as_view(), name="api-access-review"),
+    path("access-review.csv", people.AccessReviewTable.as_view(), name="api-access-review-csv"),
+    path("people", people.PersonList.as_view(), name="api-people"),
+    path("people/<str:name>/access", people.PersonAccess.as_view(), name="api-person-access"),
+    path("people/<str:name>/bindings", people.PersonBindings.as_view(), name="api-bindings"),
+    path("people/<str:name>/bindings/<int:number>/extend", people.BindingExtend.as_view(), name="api-binding-extend"),
+    path("people/<str:name>/bindings/<int:number>/end", people.BindingEnd.as_view(), name="api-binding-end"),
     path("audit/events", views.AuditList.as_view(), name="api-audit"),
     path("audit/verify", views.AuditVerify.as_view(), name="api-audit-verify"),
     path("schema/", SchemaView.as_view(), name="api-schema"),

@@ -14,9 +14,10 @@ from django.db import transaction
 from deployments.services import gateway_key_create
 from deployments.services.keys import SITE_KEY_FILE
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.bindings import role_bind
 from mlorch_site.accounts.models import User
-from mlorch_site.accounts.roles import Role
-from mlorch_site.accounts.services import TOKEN_MAX_DAYS, TOKEN_SCOPES, person_create, role_bind, token_create
+from mlorch_site.accounts.roles import EVERYWHERE, Role
+from mlorch_site.accounts.services import TOKEN_MAX_DAYS, TOKEN_SCOPES, person_create, token_create
 from mlorch_site.lib import clock
 from registry.services.defaults import defaults_create
 
@@ -63,7 +64,7 @@ def _first_person(actor: Actor, username: str, full_name: str, role: Role) -> di
     )
     if role is Role.ADMINISTRATOR:
         User.objects.filter(pk=user.pk).update(is_superuser=True)
-    role_bind(actor=actor, user=user, role=role)
+    role_bind(actor=actor, user=user, role=role, scope=EVERYWHERE, reason="One of the first people.")
     expires_at = clock.now() + timedelta(days=TOKEN_MAX_DAYS - 1)
     _, token = token_create(
         actor=actor, user=user, name="first token", scopes=list(TOKEN_SCOPES), expires_at=expires_at

@@ -6,8 +6,13 @@ from typing import Any
 from django import template
 from django.template import Context
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from mlorch_site.accounts.access import access_key
+from mlorch_site.accounts.actor import MissingRole
+from mlorch_site.accounts.scopes import scope_label
 
 register = template.Library()
 
@@ -25,6 +30,32 @@ def badge(look: Any) -> SafeString:
     return format_html(
         '<span class="badge bg-{}-lt text-{}-lt-fg">{} {}</span>', look.colour, look.colour, icon(look.icon), look.label
     )
+
+
+@register.simple_tag
+def why(reason: str, *parts: Any) -> SafeString:
+    """Why a button cannot be pressed, with the way to one's access where a role is missing; nothing without a reason.
+
+    `parts` together are the id that the button names as its description.
+    """
+    if not reason:
+        return SafeString("")
+    name = "".join(str(part) for part in parts)
+    return format_html('<small class="why" id="{}">{} {}</small>', name, reason, access_link(reason))
+
+
+@register.simple_tag
+def access_link(reason: str) -> SafeString:
+    """The way to what one's roles allow, for a reason that is a missing role; else nothing."""
+    if not isinstance(reason, MissingRole):
+        return SafeString("")
+    return format_html('<a href="{}#{}">My access</a>', reverse("access"), access_key(reason.action))
+
+
+@register.filter
+def place(scope: str) -> str:
+    """A scope as people read it."""
+    return scope_label(scope)
 
 
 @register.filter

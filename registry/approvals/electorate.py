@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import EVERYWHERE
+from mlorch_site.lib import clock
 from registry.approvals.rules import is_barely_met, why_nobody_can
 from registry.models import Environment, Policy
 
@@ -24,7 +25,8 @@ def people_in(environment: Environment, *, of_models: bool = False) -> dict[str,
     if of_models:
         scopes |= Q(scope__startswith=MODEL_SCOPES)
     people: dict[str, set[str]] = {}
-    for name, role in RoleBinding.objects.filter(scopes, user__is_active=True).values_list("user__username", "role"):
+    held = RoleBinding.objects.in_force(clock.now()).filter(scopes, user__is_active=True)
+    for name, role in held.values_list("user__username", "role"):
         people.setdefault(name, set()).add(role)
     return people
 

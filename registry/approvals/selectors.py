@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.actor import Actor, MissingRole
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import Action, Role
 from mlorch_site.accounts.selectors import actor_for_user
@@ -80,11 +80,8 @@ def why_cannot_decide(actor: Actor, request: ApprovalRequest) -> str:
     wanted = {str(rule["role"]) for rule in request.rules}
     if not wanted & {role.value for role in actor.roles_in(request.scopes)}:
         names = " or ".join(sorted(Role(role).label for role in wanted))
-        return (
-            f"The policy asks for {names}, and you are neither."
-            if len(wanted) > 1
-            else f"The policy asks for {names}, which you are not."
-        )
+        ending = "and you are neither" if len(wanted) > 1 else "which you are not"
+        return MissingRole(f"The policy asks for {names}, {ending}.", Action.RELEASE_DECIDE)
     return ""
 
 

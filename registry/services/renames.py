@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from mlorch_site.accounts.bindings import scope_unbind
 from mlorch_site.audit.services import audit_record
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
@@ -37,6 +38,11 @@ def _identities(model: Model) -> "type_Identities":
     return {(version.number, *version.identity) for version in model.versions.filter(superseded_at=None)}
 
 
+def unbind_name(name: str) -> None:
+    """End the roles that were given for another model of this name: they say nothing about the one that has it now."""
+    scope_unbind(actor=MIRROR, scope=Model(name=name).scope, reason="Another model has this name in MLflow now.")
+
+
 def model_renamed(*, model: Model, name: str, now: datetime) -> None:
     """Give our row the name that its model has in the registry. Belongs into the transaction of the sync."""
     old = model.name
@@ -49,5 +55,6 @@ def model_renamed(*, model: Model, name: str, now: datetime) -> None:
     data = {"from": old, "to": name}
     Finding.objects.create(model=model, kind=MODEL_RENAMED, summary=summary, data=data, found_at=now)
     audit_record(MIRROR, "model.renamed_outside", audit_subjects.of_model(model), data=data)
+    unbind_name(name)
     for changed in (old, name):
         publish("registry", "model.changed", {"model": changed})

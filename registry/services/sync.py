@@ -17,7 +17,7 @@ from registry.backends.base import Backend, BackendRefused, SeenModel, SeenVersi
 from registry.lifecycle import VersionStatus
 from registry.models import Alias, BackendState, Finding, Model, Version
 from registry.services.aliases import note_alias_moves
-from registry.services.renames import find_renames, model_renamed
+from registry.services.renames import find_renames, model_renamed, unbind_name
 
 log = structlog.get_logger(__name__)
 
@@ -160,6 +160,7 @@ def _mirror_model(seen: SeenModel, versions: list[SeenVersion], evidence: type_E
         Model.objects.filter(pk=model.pk).update(**values)
     if created:
         audit_record(MIRROR, "model.mirrored", audit_subjects.of_model(model))
+        unbind_name(model.name)
     changed |= _mirror_versions(model, versions, evidence, now)
     note_alias_moves(actor=MIRROR, model=model, seen=seen.aliases, now=now)
     if changed:

@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import RoutePermission
 
-DECLARED = {"public", "control token", "signed delivery"}
+DECLARED = {"public", "signed in", "control token", "signed delivery"}
 
 
 def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:

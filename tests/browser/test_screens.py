@@ -25,6 +25,7 @@ PAGES = (
     "/endpoints/?q=nothing",
     "/audit/",
     "/tokens/",
+    "/access/",
     "/preferences/",
     "/password/",
     "/system/",

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.audit.models import AuditRecord
+from mlorch_site.lib import clock
 from registry import artifacts, tasks
 from registry.models import AliasIntent, Finding, Model, Version
 from registry.selectors import artifact_sets, version_for, why_changed_outside
@@ -115,6 +117,46 @@ def test_rename__is_followed_with_all_that_hangs_on_the_model(registry, look, fi
     assert present("growths").digest == first.digest
     assert not Model.objects.filter(name="tumours").exists()
     assert "role bindings to model:tumours did not" in Finding.objects.get(kind="model_renamed").summary
+
+
+def in_force(people):
+    held = RoleBinding.objects.in_force(clock.now()).filter(user=people.noa.user)
+    return set(held.values_list("scope", flat=True))
+
+
+def test_rename__onto_a_name_that_roles_were_given_for__they_end(registry, look, first, people):
+    """Whoever may rename in MLflow cannot move somebody's role to another model."""
+    registry.add("own")
+    look()
+    for name in ("own", "tumours"):
+        RoleBinding.objects.create(user=people.noa.user, role="release_manager", scope=f"model:{name}")
+    registry.remove_model("own")
+    registry.rename("tumours", "own")
+    look()
+
+    assert in_force(people) == {"model:tumours"}
+    ended = RoleBinding.objects.get(scope="model:own")
+    assert ended.end_reason == "Another model has this name in MLflow now."
+    assert AuditRecord.objects.filter(actor="mirror", action="role.unbound").count() == 1
+
+
+def test_name__free_after_a_rename_and_given_to_a_new_model__roles_for_it_end(registry, look, first, people):
+    RoleBinding.objects.create(user=people.noa.user, role="release_manager", scope="model:tumours")
+    registry.rename("tumours", "growths")
+    look()
+    assert in_force(people) == {"model:tumours"}
+    registry.add("tumours")
+    look()
+
+    assert in_force(people) == set()
+
+
+def test_model__deleted_and_seen_no_more__roles_stay_for_what_still_serves(registry, look, first, people):
+    RoleBinding.objects.create(user=people.noa.user, role="release_manager", scope="model:tumours")
+    registry.remove_model("tumours")
+    look()
+
+    assert in_force(people) == {"model:tumours"}
 
 
 def test_rename__names_of_two_models_swapped_within_one_look__each_is_followed(registry, look, first):

@@ -72,6 +72,31 @@ def test_api_list__many_rows__no_more_queries(people: Any, environment: Environm
     assert_constant(people, environment, reverse(page), "mona")
 
 
+@pytest.mark.parametrize("where", ["people", "api-people", "access-review-json"])
+def test_people__many_with_many_roles__no_more_queries(people: Any, environment: Environment, where: str) -> None:
+    browser, address = signed_in("ada"), reverse(where)
+    crowd.add_people(environment, FEW)
+    browser.get(address)
+    few = queries_of(browser, address)
+    crowd.add_people(environment, MORE)
+    many = queries_of(browser, address)
+
+    assert len(many) == len(few), "\n".join(sorted(set(many), key=many.count)[-3:])
+
+
+def test_access__many_roles_of_today_and_the_past__no_more_queries(people: Any, environment: Environment) -> None:
+    crowd.add(people, environment, FEW)
+    crowd.add_bindings(people.mona.user, FEW)
+    browser, address = signed_in("mona"), reverse("access")
+    browser.get(address)
+    few = queries_of(browser, address)
+    crowd.add(people, environment, MORE)
+    crowd.add_bindings(people.mona.user, MORE)
+
+    assert len(queries_of(browser, address)) == len(few)
+    assert len(few) <= QUERIES_MAX
+
+
 def test_endpoints__figures__are_each_endpoint_s_own(people: Any, environment: Environment) -> None:
     crowd.add(people, environment, FEW)
     rows = signed_in("vik").get(reverse("endpoints")).context["rows"]

@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import URLPattern
 
 from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
+from mlorch_site.accounts.route_permission import SIGNED_IN
 from mlorch_site.live.consumers import CLOSE_FORBIDDEN
 from mlorch_site.live.topics import may_join
 from registry.models import Environment
@@ -31,7 +32,8 @@ def readable_routes() -> list[tuple[str, URLPattern]]:
     return [
         (path, pattern)
         for path, pattern in routes()
-        if any(isinstance(one, Action) for one in permissions_of(pattern)) or path.startswith("admin/")
+        if any(isinstance(one, Action) or one == SIGNED_IN for one in permissions_of(pattern))
+        or path.startswith("admin/")
     ]
 
 

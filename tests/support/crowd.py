@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 from deployments.models import Endpoint, EndpointArm, GatewayKey, Release, Rollout, ServingConfig
-from mlorch_site.accounts.models import ApiToken
+from mlorch_site.accounts.models import ApiToken, RoleBinding, User
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.hashing import content_hash
@@ -23,6 +23,23 @@ def add(people: Any, environment: Environment, how_many: int) -> None:
     """
     for _ in range(how_many):
         _add_one(people, environment, next(NUMBERS))
+
+
+def add_people(environment: Environment, how_many: int) -> None:
+    """Add that many people, each with a role of today and one of the past."""
+    for _ in range(how_many):
+        user = User.objects.create(username=f"person-{next(NUMBERS):03}")
+        for scope, ended_at in ((environment.scope, None), ("*", clock.now())):
+            RoleBinding.objects.create(user=user, role="viewer", scope=scope, ended_at=ended_at, given_by=user)
+
+
+def add_bindings(user: Any, how_many: int) -> None:
+    """Add that many roles of today and of the past, for models of the crowd."""
+    for name in Model.objects.values_list("name", flat=True)[:how_many]:
+        for ended_at in (None, clock.now()):
+            RoleBinding.objects.get_or_create(
+                user=user, role="reviewer", scope=f"model:{name}", ended_at=ended_at, defaults={"given_by": user}
+            )
 
 
 def _add_one(people: Any, environment: Environment, number: int) -> None:
