@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.bindings import role_unbind
 from mlorch_site.accounts.models import RoleBinding, User
 from mlorch_site.accounts.roles import Role
 from mlorch_site.accounts.selectors import actor_for_user
@@ -30,3 +32,9 @@ def make_person(username: str, bindings: list[tuple[Role, str]]) -> SimpleNamesp
 def make_people() -> SimpleNamespace:
     """All personas by name."""
     return SimpleNamespace(**{name: make_person(name, bindings) for name, bindings in PERSONAS.items()})
+
+
+def take_role(actor: Actor, user: User, role: Role) -> None:
+    """End the person's bindings to a role, by the service."""
+    for binding in user.bindings.filter(role=role.value, ended_at=None):
+        role_unbind(actor=actor, binding=binding, reason="not any more")

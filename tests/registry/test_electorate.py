@@ -1,19 +1,18 @@
 """Approval rules that nobody can meet are refused; those that can only just be met are told."""
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 
-from mlorch_site.accounts.models import User
+from mlorch_site.accounts.models import RoleBinding, User
 from mlorch_site.accounts.roles import Role
-from mlorch_site.accounts.services import person_edit, role_bind, role_unbind
+from mlorch_site.accounts.services import person_edit
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Invalid
 from registry.approvals.electorate import rules_warning, unmeetable_rules
 from registry.approvals.rules import is_barely_met, why_nobody_can
 from registry.selectors import current_policy
 from registry.services import environment_create, policy_revise
-from tests.factories import make_person
+from tests.factories import make_person, take_role
 from tests.registry.test_policies import ENGINE
 from tests.support.live import signed_in
 
@@ -90,7 +89,7 @@ def test_revise__people_count_by_scope_and_only_active_ones(environment, people,
 
 
 def test_revise__rules_that_became_impossible_are_left__another_field_can_be_changed(environment, people):
-    role_unbind(actor=people.ada.actor, user=people.rita.user, role=Role.REVIEWER)
+    take_role(people.ada.actor, people.rita.user, Role.REVIEWER)
     assert policy_revise(actor=people.ada.actor, environment=environment, approval_days=7).revision == 2
 
 
@@ -98,14 +97,9 @@ def test_warning__only_just_met_and_of_single_models_only(environment, people):
     assert "can only just be met" in rules_warning(environment, current_policy(environment))
     make_person("rolf", [(Role.REVIEWER, "environment:production")])
     assert rules_warning(environment, current_policy(environment)) == ""
-    role_unbind(actor=people.ada.actor, user=people.rita.user, role=Role.REVIEWER)
-    role_unbind(
-        actor=people.ada.actor,
-        user=User.objects.get(username="rolf"),
-        role=Role.REVIEWER,
-        scope="environment:production",
-    )
-    role_bind(actor=people.ada.actor, user=people.rita.user, role=Role.REVIEWER, scope="model:tumours")
+    take_role(people.ada.actor, people.rita.user, Role.REVIEWER)
+    take_role(people.ada.actor, User.objects.get(username="rolf"), Role.REVIEWER)
+    RoleBinding.objects.create(user=people.rita.user, role=Role.REVIEWER, scope="model:tumours")
     assert "Only releases of models with people of their own" in rules_warning(environment, current_policy(environment))
 
 
@@ -119,13 +113,13 @@ GONE = "Nobody can approve a release to production any more: 1 Reviewer is asked
 
 
 def test_role__taken_from_the_last_one__is_in_the_record(environment, people):
-    role_unbind(actor=people.ada.actor, user=people.rita.user, role=Role.REVIEWER)
+    take_role(people.ada.actor, people.rita.user, Role.REVIEWER)
     assert AuditRecord.objects.get(action="role.unbound").data["consequences"] == [GONE]
     assert unmeetable_rules() == [GONE]
 
 
 def test_role__taken_from_another__says_nothing(environment, people):
-    role_unbind(actor=people.ada.actor, user=people.vik.user, role=Role.VIEWER)
+    take_role(people.ada.actor, people.vik.user, Role.VIEWER)
     assert "consequences" not in AuditRecord.objects.get(action="role.unbound").data
 
 
@@ -134,21 +128,12 @@ def test_person__switched_off__is_in_the_record(environment, people):
     assert AuditRecord.objects.get(action="person.edited").data["consequences"] == [GONE]
 
 
-def test_admin__role_taken__warns_at_once(environment, people):
-    browser: Client = signed_in("ada")
-    rita = people.rita.user
-    binding = rita.bindings.get()
-    form = {
-        "full_name": "",
-        "is_active": "on",
-        "bindings-TOTAL_FORMS": 1,
-        "bindings-INITIAL_FORMS": 1,
-        "bindings-0-id": binding.pk,
-        "bindings-0-user": rita.pk,
-        "bindings-0-role": binding.role,
-        "bindings-0-scope": binding.scope,
-        "bindings-0-DELETE": "on",
-    }
-    page = browser.post(reverse("admin:accounts_user_change", args=[rita.pk]), form, follow=True)
-    assert not rita.bindings.exists()
+def test_page__role_taken__warns_at_once(environment, people):
+    binding = people.rita.user.bindings.get()
+    address = reverse("binding-end", args=["rita", binding.pk])
+    ada = signed_in("ada")
+    ada.post(address, {"end_reason": "left"})
+    page = ada.get(reverse("person", args=["rita"]))
+
+    assert not people.rita.user.bindings.filter(ended_at=None).exists()
     assert GONE in page.content.decode()

@@ -8,7 +8,6 @@ from django.apps import apps
 from django.urls import reverse
 
 from mlorch_site.accounts.roles import Role
-from mlorch_site.accounts.services import role_unbind
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
 from mlorch_site.live.models import Event
@@ -25,7 +24,7 @@ from registry.services import (
 )
 from registry.services.environments import RevisedMeanwhile
 from registry.services.proposal_moves import proposal_move
-from tests.factories import make_person
+from tests.factories import make_person, take_role
 from tests.registry.test_policies import ENGINE, form_of
 from tests.support.live import signed_in
 
@@ -149,7 +148,7 @@ def test_confirm__twice__is_one_revision(production, people, bob):
 
 def test_confirm__proposer_is_no_administrator_any_more__refused(production, people, bob):
     proposal = propose(people, production)
-    role_unbind(actor=bob.actor, user=people.ada.user, role=Role.ADMINISTRATOR)
+    take_role(bob.actor, people.ada.user, Role.ADMINISTRATOR)
     with pytest.raises(Forbidden, match="ada, who proposed this, may not change policies any more"):
         proposal_confirm(actor=bob.actor, proposal=proposal)
     proposal_refuse(actor=bob.actor, proposal=proposal, reason="ada left")

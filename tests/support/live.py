@@ -70,3 +70,10 @@ async def close_code(communicator: WebsocketCommunicator) -> int:
         message = await communicator.receive_output(timeout=patience())
         if message["type"] == "websocket.close":
             return message["code"]
+
+
+async def hello(ws: WebsocketCommunicator) -> int:
+    """The position that a socket is greeted with."""
+    message = await ws.receive_json_from(timeout=5)
+    assert message["type"] == "hello"
+    return message["sequence"]
