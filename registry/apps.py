@@ -7,8 +7,8 @@ class RegistryConfig(AppConfig):
     def ready(self) -> None:
         # Models can be imported from here on only.
         from mlorch_site.accounts import consequences
-        from registry.approvals import electorate
-        from registry.scope_kinds import register_all
+        from registry.approvals import electorate  # the same
+        from registry.scope_kinds import register_all  # the same
 
         consequences.register(electorate.unmeetable_rules)
         register_all()
