@@ -65,7 +65,7 @@ def verify(records: Iterable[StoredRecord] | None = None) -> Verification:
     problem = problem or _against_checkpoints(walk.count, said, newest, place) or _against_head(walk, said)
     unsigned, since = (0, "") if problem else _unsigned(walk.count, newest)
     if unsigned:
-        notes.insert(0, f"{unsigned} of them, since {since}, are newer: the chain alone vouches for those.")
+        notes.insert(0, f"Only the chain vouches for the newest {unsigned}, recorded since {since}.")
     notes = notes if newest or problem or not walk.count else [NO_CHECKPOINT, *notes[1:]]
     return Verification(
         checked=walk.count,

@@ -21,7 +21,7 @@ from mlorch_site.lib.enqueue import TaskName, enqueue_on_commit
 from mlorch_site.lib.errors import TooMany
 
 VERIFY_AGAIN_AFTER = timedelta(minutes=10)  # for everybody but administrators
-LEASE = timedelta(seconds=60)  # many times as long as one step takes
+LEASE = timedelta(minutes=5)  # many times as long as one step takes, and longer than to read the copies of checkpoints
 RECORDS_A_STEP = 5000
 FOUND = (
     *("holds", "checked", "head", "problem", "root", "checkpoint", "note"),

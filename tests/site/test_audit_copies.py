@@ -237,15 +237,15 @@ def test_verify__one_of_two_copies_disagrees__is_named(settings, tmp_path):
     assert verify().problem.startswith(f"The checkpoint of 1 records in {settings.AUDIT_COPY_DIR} is of other records")
 
 
-def test_verify__says_what_is_newer_than_the_last_checkpoint_and_since_when(people):
+def test_verify__says_what_is_newer_than_the_last_checkpoint_and_since_when(folder):
     checkpoints(1)
     acts(2)
     since = AuditRecord.objects.get(sequence=2).at
     result = verify()
 
     assert (result.unsigned, result.unsigned_since) == (2, format_time(since))
-    assert result.note == f"2 of them, since {format_time(since)}, are newer: the chain alone vouches for those."
-    assert told(result)["unsigned"] == 2
+    assert result.note == f"Only the chain vouches for the newest 2, recorded since {format_time(since)}."
+    assert (told(result)["unsigned"], told(result)["compared"]) == (2, [str(folder / "checkpoints.jsonl")])
     checkpoint_write(now=clock.now())
     assert verify().note == ""
 
