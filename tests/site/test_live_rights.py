@@ -1,6 +1,5 @@
 """What happens to open websockets when rights go."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -10,10 +9,12 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.bindings import role_bind, role_unbind
 from mlorch_site.accounts.models import RoleBinding, User
 from mlorch_site.accounts.roles import Role
+from mlorch_site.accounts.selectors import session_marks
 from mlorch_site.lib import clock
 from mlorch_site.live import consumers, rights
 from mlorch_site.live.topics import may_join
 from tests.support.live import async_publish, close_code, hello, run, signed_in, socket
+from tests.support.waiting import auntil
 
 
 @pytest.fixture
@@ -71,26 +72,41 @@ def test_rights__withdrawn_while_listening__closed_at_the_next_look(vik, quick_r
     assert run(scenario) == code
 
 
-def _expire(monkeypatch):
-    """Let the role of vik expire at a moment, and that moment come."""
+@pytest.fixture
+def looks(quick_recheck, monkeypatch):
+    """The looks at rights so far. What a look found is kept when the next one begins."""
+    made = []
+
+    def looking(keys):
+        made.append(keys)
+        return session_marks(keys)
+
+    monkeypatch.setattr(rights, "session_marks", looking)
+    return made
+
+
+async def looked(looks):
+    """Wait until what holds now has been looked at, and that was kept."""
+    before = len(looks)
+    await auntil(lambda: len(looks) >= before + 3, "the rights are looked at again")
+
+
+def test_rights__role_expires_while_listening__closed_at_the_next_look(vik, looks, monkeypatch):
+    """Nothing is written at that moment: the look itself sees that the role has expired."""
     end = clock.now() + timedelta(hours=1)
     RoleBinding.objects.filter(user__username="vik").update(expires_at=end)
-    monkeypatch.setattr(clock, "now", lambda: end)
-
-
-def test_rights__role_expires_while_listening__closed_at_the_next_look(vik, quick_recheck, monkeypatch):
-    """Nothing is written at that moment: the look itself sees that the role has expired."""
 
     async def scenario():
         async with socket("/ws/live/?topics=releases", vik) as ws:
             await hello(ws)
-            await sync_to_async(_expire)(monkeypatch)
+            await looked(looks)
+            monkeypatch.setattr(clock, "now", lambda: end)
             return await close_code(ws)
 
     assert run(scenario) == consumers.CLOSE_FORBIDDEN
 
 
-def test_rights__one_of_two_roles_ends__goes_on(vik, people, quick_recheck):
+def test_rights__one_of_two_roles_ends__goes_on(vik, people, looks):
     administrator, user = Actor.controller("test"), people.vik.user
     role_bind(actor=administrator, user=user, role=Role.ENGINEER, scope="*", reason="for now")
 
@@ -98,8 +114,7 @@ def test_rights__one_of_two_roles_ends__goes_on(vik, people, quick_recheck):
         async with socket("/ws/live/?topics=releases", vik) as ws:
             await hello(ws)
             await sync_to_async(_take_viewer)()
-            for _ in range(3):
-                await asyncio.sleep(rights.RECHECK_S)
+            await looked(looks)
             event = await async_publish("releases")
             return event.sequence, (await ws.receive_json_from(timeout=5))["sequence"]
 
