@@ -11,6 +11,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Invalid
 from registry.models import Environment, Policy
+from registry.sandbox_warning import SandboxWarning
 from registry.services.environments import POLICY_FIELDS, check_policy, policy_revise
 
 
@@ -35,7 +36,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Policy)
-class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class PolicyAdmin(SandboxWarning):
     """Revisions of policies. "Change" shows a revision and saves the next one."""
 
     form = PolicyForm

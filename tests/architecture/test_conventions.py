@@ -75,6 +75,7 @@ def test_environment_variables__read_in_settings_and_config_modules_only():
         "registry/backends/mlflow.py",
         "mlorch_site/launch/demo/train.py",
         "dataplane/agent/python_environments.py",
+        "dataplane/sandbox/entry.py",
         "dataplane/sandbox/launcher.py",
         "dataplane/worker/scorer.py",
         "dataplane/worker/template.py",
