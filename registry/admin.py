@@ -19,6 +19,7 @@ from registry.approvals.electorate import rules_warning
 from registry.models import Environment, Policy, PolicyProposal
 from registry.policy_comparison import PolicyDifference, compare_policies
 from registry.protection import loosens
+from registry.sandbox_warning import SandboxWarning
 from registry.selectors import following_policy, newest_policy, open_proposal, why_not_propose
 from registry.services.environments import (
     POLICY_FIELDS,
@@ -137,7 +138,7 @@ class ByPolicyEditors:
 
 
 @admin.register(Policy)
-class PolicyAdmin(ByPolicyEditors, admin.ModelAdmin):  # type: ignore[type-arg]
+class PolicyAdmin(ByPolicyEditors, SandboxWarning):
     """Revisions of policies. "Change" shows the one in force and saves the next one."""
 
     form = PolicyForm

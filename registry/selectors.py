@@ -128,6 +128,14 @@ def sandbox_levels_min() -> dict[int, SandboxLevel]:
     return {key: known for key, level in demanded.items() for known in LEVELS if known == level}
 
 
+def environments_without_sandbox() -> list[Environment]:
+    """The environments whose promotions are MLflow's champions, and whose policy in force lets models run in no sandbox
+    (reads the database).
+    """
+    levels = sandbox_levels_min()
+    return [one for one in Environment.objects.filter(aliases=True) if levels.get(one.pk) == "none"]
+
+
 def current_policy(environment: Environment) -> Policy:
     """The newest policy revision of an environment. Raises NotFound when it has none."""
     policy = environment.policies.order_by("-revision").first()

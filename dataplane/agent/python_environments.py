@@ -40,7 +40,7 @@ PASSED_ON = {
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 }  # fmt: skip
 SETTINGS = ("/etc/uv", "/etc/xdg/uv", "/etc/netrc")
-TRASH = ".trash-"
+TRASH, CACHE = ".trash-", ".cache"
 ENVIRONMENTS_KEPT_S = 30 * 24 * 3600.0  # after the last use
 BUILD_LEFT_S = 24 * 3600.0  # far longer than a build takes
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -120,7 +120,7 @@ def _kept_s(name: str) -> float:
     """How long after its last use a folder among the environments stays."""
     if name.startswith(TRASH):
         return 0.0
-    if _KEY.fullmatch(name):
+    if _KEY.fullmatch(name) or name == CACHE:
         return ENVIRONMENTS_KEPT_S
     return BUILD_LEFT_S if _WORK.fullmatch(name) else math.inf
 
@@ -232,6 +232,7 @@ class Environments:
         shutil.rmtree(work, ignore_errors=True)
         for folder in (work, work.with_suffix(".home"), self._cache(work)):
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            os.utime(folder)  # of the cache's last use
         new = work / "environment"
         build.progress = "making the environment"
         await self._uv(build, work, "venv", "--relocatable", "--python", sys.executable, str(new))
@@ -242,7 +243,7 @@ class Environments:
 
     def _cache(self, work: Path) -> Path:
         """Where wheels are kept: for all builds, unless one may run code that would leave something for the others."""
-        return work / "cache" if self._config.source_builds else self._root / ".cache"
+        return work / "cache" if self._config.source_builds else self._root / CACHE
 
     def _sources(self) -> list[str]:
         """Wheels only: to build a package from source is to run its code. An administrator may name exceptions."""

@@ -17,13 +17,15 @@ from mlorch_site.lib.lists import listed
 from mlorch_site.lib.refusals import note_refused
 from registry import services
 from registry.approvals.electorate import rules_warning
-from registry.models import PolicyProposal
+from registry.models import Environment, Policy, PolicyProposal
 from registry.policy_comparison import PolicyDifference, compare_policies, shown
+from registry.sandbox_warning import warning_about
 from registry.selectors import (
     current_policy,
     environment_for,
     environments_visible_to,
     environments_with_policy,
+    environments_without_sandbox,
     open_proposal,
     proposal_for,
     why_cannot_confirm,
@@ -53,13 +55,19 @@ def environment(request: HttpRequest, name: str) -> HttpResponse:
         "environment": found,
         "policy": policy,
         "values": [(field.replace("_", " "), shown(value)) for field, value in policy_values(policy).items()],
-        "warning": rules_warning(found, policy),
+        "warnings": _warnings(found, policy),
         "proposal": waiting,
         "ended": found.proposals.exclude(status="open").select_related("base", "proposer", "made")[:ENDED_SHOWN],
         "may_edit": actor.user is not None and actor.user.is_staff and actor.may(Action.POLICY_EDIT),
     }
     context |= _about(actor, waiting) if waiting else {}
     return render_page(request, "registry/environment.html", "registry/_environment.html", context)
+
+
+def _warnings(environment: Environment, policy: Policy) -> list[str]:
+    is_open = environment in environments_without_sandbox()
+    said = (rules_warning(environment, policy), warning_about(environment) if is_open else "")
+    return [sentence for sentence in said if sentence]
 
 
 def _about(actor: Actor, proposal: PolicyProposal) -> dict[str, str | list[PolicyDifference]]:

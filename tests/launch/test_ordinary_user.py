@@ -136,6 +136,7 @@ def test_share__installation_of_root__is_given_but_for_what_root_needs(data_dir)
     of_root = {name for name, owner in owners(data_dir).items() if owner == 0}
     assert of_root == {
         "environments", "environments/key", "environments/key/python", "ways", "logs", "logs/workers", "logs/web.log",
+        "run/workers",
         "run", "run/agent", "run/agent/r-1.json", "secrets.json", MARK_FILE,
     }  # fmt: skip
     assert {owner for name, owner in owners(data_dir).items() if name not in of_root} == {UID}
@@ -166,6 +167,25 @@ def test_share__link_in_the_place_of_a_folder__is_refused_and_all_goes_on_as_roo
     with pytest.raises(OSError, match=r"."):
         share(data_dir, UID, UID)
     assert (outside.stat().st_uid, stat.S_IMODE(outside.stat().st_mode)) == (0, 0o755)
+
+
+@needs_root
+def test_ordinary_user__put_a_link_where_its_folder_was__does_not_make_everything_root(data_dir, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "_try", lambda *_: None)
+    monkeypatch.setattr(module, "open_bytecode", lambda _: None)
+    assert ordinary_user(options(data_dir)).uid == UID
+    (data_dir / "artifacts").rmdir()
+    (data_dir / "artifacts").symlink_to(tmp_path)
+    with pytest.raises(SystemExit, match="is not as it was made"):
+        ordinary_user(options(data_dir))
+    assert tmp_path.stat().st_uid == 0
+
+
+@needs_root
+def test_share__fresh_directory__all_of_root_s_folders_are_there_before_anybody_else_is(data_dir):
+    share(data_dir, UID, UID)
+    made = {name for name, owner in owners(data_dir).items() if owner == 0}
+    assert made >= {"logs", "environments", "ways", "run", "run/agent", "run/workers"}
 
 
 @needs_root

@@ -125,6 +125,16 @@ async def test_up__bootstrap_prints_passwords__they_are_in_no_file(plan, tmp_pat
     assert not [file for file in (tmp_path / "logs").iterdir() if "said by bootstrap" in file.read_text()]
 
 
+async def test_up__link_in_the_place_of_the_status__what_it_leads_to_stays(plan, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / f".processes.json.{os.getpid()}").symlink_to(precious)
+    await ended(await run_until_up(up_with(plan, tmp_path), plan, NAMES))
+    assert precious.read_text() == "precious"
+    assert json.loads((tmp_path / STATUS_FILE).read_text())["processes"]
+
+
 async def test_up__process_killed__file_tells_the_new_process(plan, tmp_path):
     def row() -> dict:
         rows = json.loads((tmp_path / STATUS_FILE).read_text())["processes"]

@@ -56,10 +56,13 @@ class Up:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         user = self._plan.user
         rights = {"sentence": user.sentence, "is_warning": user.is_warning}
-        temporary.write_text(json.dumps({"supervisor": os.getpid(), "rights": rights, "processes": rows}))
-        if user.uid:
-            os.chown(temporary, 0, user.gid)
-            temporary.chmod(0o640)
+        # The folder may be somebody else's too, who could have put a link there.
+        temporary.unlink(missing_ok=True)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"supervisor": os.getpid(), "rights": rights, "processes": rows}, file)
+            if user.uid:
+                os.fchown(file.fileno(), 0, user.gid)
+                os.fchmod(file.fileno(), 0o640)
         temporary.replace(path)
 
     def _launch(self, spec: Spec) -> Supervised:

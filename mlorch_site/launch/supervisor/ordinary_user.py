@@ -24,7 +24,7 @@ from mlorch_site.launch.supervisor.secrets_file import FILE_NAME as SECRETS_FILE
 
 VARIABLE = "MLORCH_RUN_AS"
 DEFAULT_UID = 1_799_000_000  # beyond what systems give to anybody, beside those of the workers
-HOME, ARTIFACTS, RUN, LOGS = "home", "artifacts", "run", "logs"
+HOME, ARTIFACTS, RUN, LOGS, TEMPORARY = "home", "artifacts", "run", "logs", "tmp"
 MARK_FILE = ".run-as"  # whose the rest of the data directory is
 OF_ROOT = {LOGS, RUN, "environments", "ways", LOCK_FILE, SECRETS_FILE, MARK_FILE}
 OF_ROOT_WHILE_RUNNING = {"agent", "workers", "processes.json"}
@@ -100,11 +100,31 @@ def ordinary_user(options: Options) -> OrdinaryUser:
             open_bytecode([*(ROOT / package for package in PACKAGES), *map(Path, site.getsitepackages())])
         else:
             open_bytecode(ROOT / package for package in PACKAGES)
-        share(options.data_dir, uid, gid)
     except (CannotBe, OSError, RecursionError, subprocess.SubprocessError) as error:
         with contextlib.suppress(OSError):
             (options.data_dir / MARK_FILE).unlink(missing_ok=True)
-        return OrdinaryUser(sentence=f"Everything runs as root, not as user {uid}: {error}", is_warning=True)
+        return _root_because(uid, error)
+    return _shared(options.data_dir, uid, gid)
+
+
+def _root_because(uid: int, error: Exception) -> OrdinaryUser:
+    return OrdinaryUser(sentence=f"Everything runs as root, not as user {uid}: {error}", is_warning=True)
+
+
+def _shared(data_dir: Path, uid: int, gid: int) -> OrdinaryUser:
+    """Share the data directory. One that this user had before and that is not as it was left is no reason to run as
+    root what it may have put there: then exits with a sentence.
+    """
+    had = _read(data_dir / MARK_FILE) == _owned(uid, gid)
+    try:
+        share(data_dir, uid, gid)
+    except (OSError, RecursionError) as error:
+        if had:
+            sys.exit(
+                f"mlorch does not start: something in {data_dir} is not as it was made ({error}). Look who changed it "
+                f"and mend it; {VARIABLE}=root runs everything as root all the same."
+            )
+        return _root_because(uid, error)
     return OrdinaryUser(uid, gid, f"Only the supervisor and the agent run as root; everything else as user {uid}")
 
 
@@ -178,8 +198,10 @@ def share(data_dir: Path, uid: int, gid: int) -> None:
     Links are not followed, and files with a second name somewhere are left as they are. Raises OSError.
     """
     mark, owned = data_dir / MARK_FILE, _owned(uid, gid)
-    folders = {data_dir: SHARED_MODE, data_dir / RUN: SHARED_MODE, data_dir / LOGS: stat.S_IRWXU}
-    for folder, mode in folders.items():
+    # All of root's are made here, before anybody else could put something of that name there.
+    shared, private = (data_dir, data_dir / RUN), (LOGS, "environments", "ways", f"{RUN}/agent")
+    folders = dict.fromkeys(shared, SHARED_MODE) | {data_dir / name: stat.S_IRWXU for name in private}
+    for folder, mode in (folders | {data_dir / RUN / "workers": PASSED_MODE}).items():
         folder.mkdir(exist_ok=True)
         _set(folder, 0, gid, mode)
     if _read(mark) != owned:
@@ -215,9 +237,7 @@ def open_bytecode(folders: Iterable[Path]) -> None:
 def share_run_dir(folder: Path, user: OrdinaryUser) -> None:
     """Let the ordinary user make files in the folder of sockets, with one for temporary files of its own."""
     _set(folder, 0, user.gid, SHARED_MODE)
-    for path in folder.iterdir():
-        if path.name not in OF_ROOT_WHILE_RUNNING:
-            os.chown(path, user.uid, user.gid, follow_symlinks=False)
+    _set(folder / TEMPORARY, user.uid, user.gid, stat.S_IRWXU)
 
 
 def _read(path: Path) -> str:

@@ -14,12 +14,11 @@ from pathlib import Path
 
 from mlorch_site.launch.supervisor import probes
 from mlorch_site.launch.supervisor.options import ROOT, Options
-from mlorch_site.launch.supervisor.ordinary_user import NOBODY_ELSE, OrdinaryUser, share_run_dir
+from mlorch_site.launch.supervisor.ordinary_user import NOBODY_ELSE, TEMPORARY, OrdinaryUser, share_run_dir
 from mlorch_site.launch.supervisor.ports import KeptSockets
 from mlorch_site.launch.supervisor.process import Spec
 
 SOCKET_PATH_MAX_BYTES = 100
-TEMPORARY = "tmp"
 SOCKET_MESSAGE_MAX_BYTES = 64 * 1024  # of a message that a browser sends; what is in it is not read
 # What every child may have of our own environment; secrets come by name, to those who need them.
 PASSED_ON = {

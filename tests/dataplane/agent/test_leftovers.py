@@ -64,12 +64,21 @@ def test_environments__unused_for_long__go_and_those_in_use_stay(config: AgentCo
 def test_environments__what_builds_left__goes_and_what_is_unknown_stays(config: AgentConfig, tmp_path: Path) -> None:
     made(config.environments, f".{USED}.123", f".{USED}.home", age_s=BUILD_LEFT_S + 60)
     made(config.environments, f".{UNUSED}.124", age_s=60)
-    made(config.environments, "notes", ".cache", age_s=10 * ENVIRONMENTS_KEPT_S)
+    made(config.environments, "notes", age_s=10 * ENVIRONMENTS_KEPT_S)
     made(tmp_path, "outside", age_s=0)
     (config.environments / UNUSED).symlink_to(tmp_path / "outside")
     put_away(config, set())
-    assert names(config.environments) == {f".{UNUSED}.124", "notes", ".cache", UNUSED}
+    assert names(config.environments) == {f".{UNUSED}.124", "notes", UNUSED}
     assert (tmp_path / "outside" / "content").exists()
+
+
+@pytest.mark.parametrize(("age_s", "left"), [(ENVIRONMENTS_KEPT_S + 60, set()), (60, {".cache"})])
+def test_wheels__kept_for_builds__go_when_nothing_was_built_for_long(
+    config: AgentConfig, age_s: float, left: set[str]
+) -> None:
+    made(config.environments, ".cache", age_s=age_s)
+    put_away(config, set())
+    assert names(config.environments) == left
 
 
 def test_environments__agent_died_while_it_deleted__goes_the_next_time(config: AgentConfig) -> None:
