@@ -2,6 +2,7 @@
 
 from registry.models.approvals import ApprovalRequest, Decision, GateResult
 from registry.models.environments import Environment, Policy
+from registry.models.facts import Fact
 from registry.models.mirror import (
     Alias,
     AliasIntent,
@@ -21,6 +22,7 @@ __all__ = [
     "BackendState",
     "Decision",
     "Environment",
+    "Fact",
     "Finding",
     "GateResult",
     "Model",
