@@ -61,7 +61,7 @@ class ProvenanceSerializer(serializers.Serializer[Any]):
     release = serializers.UUIDField(source="release.pk")
     kind = serializers.CharField(source="release.kind")
     status = serializers.CharField()
-    model = serializers.CharField(source="release.version.model.name")
+    model = serializers.SerializerMethodField()
     version = serializers.IntegerField(source="release.version.number")
     digest = serializers.CharField(source="release.digest")
     released_by = serializers.CharField(source="release.requester.username")
@@ -74,6 +74,10 @@ class ProvenanceSerializer(serializers.Serializer[Any]):
     serving_config = serializers.IntegerField(source="release.serving_config.revision")
     report = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
+
+    def get_model(self, one: Provenance) -> str:
+        """The name that the model had when the release was requested."""
+        return str(one.original.plan.get("model", one.release.version.model.name))
 
     def get_restores(self, one: Provenance) -> str | None:
         return str(one.original.pk) if one.original.pk != one.release.pk else None

@@ -1,10 +1,10 @@
 """Where what is served comes from: a release as it was at an instant, with who asked for it and who approved it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from deployments.models import Release, ReleaseEvent, Report
 from deployments.selectors import original_of
@@ -32,11 +32,11 @@ class Provenance:
     report: Report | None
 
 
-def provenances(wanted: Q, instant: datetime) -> dict[str, Provenance]:
-    """Id → the releases that `wanted` selects, as they were at `instant` (reads the database, whatever their number a
-    constant number of times).
+def provenances(ids: Collection[str], instant: datetime) -> dict[str, Provenance]:
+    """Id → these releases as they were at `instant` (reads the database, whatever their number a constant number of
+    times).
     """
-    releases = list(_rows(instant).filter(wanted))
+    releases = list(_rows(instant).filter(pk__in=ids))
     statuses = _statuses([release.pk for release in releases], instant)
     return {str(row.pk): _provenance(row, statuses.get(row.pk, ""), instant) for row in releases}
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import OuterRef, Q, Subquery
 
-from deployments.models import Endpoint, TrafficChange
+from deployments.models import Endpoint, Release, TrafficChange
 from deployments.past.provenance import Provenance, provenances
 from registry.models import Version
 
@@ -64,8 +64,7 @@ def standings(endpoints: Collection[Endpoint], instant: datetime) -> list[Endpoi
     changes = _changes(endpoints, instant)
     arms = {arm["release"] for change in changes.values() for arm in change.arms}
     stables = {str(change.stable_release_id) for change in changes.values() if change.stable_release_id}
-    here = Q(endpoint__in=[endpoint.pk for endpoint in endpoints], created_at__lte=instant)
-    known = provenances(Q(pk__in=arms | stables) | here & (Q(ended_at=None) | Q(ended_at__gt=instant)), instant)
+    known = provenances(arms | stables | _not_ended(endpoints, instant), instant)
     return [_standing(endpoint, changes.get(endpoint.pk), known, instant) for endpoint in endpoints]
 
 
@@ -74,6 +73,13 @@ def _changes(endpoints: Collection[Endpoint], instant: datetime) -> dict[object,
     rows = Endpoint.objects.filter(pk__in=[endpoint.pk for endpoint in endpoints])
     found = TrafficChange.objects.filter(pk__in=rows.values_list(Subquery(newest)))
     return {change.endpoint_id: change for change in found}
+
+
+def _not_ended(endpoints: Collection[Endpoint], instant: datetime) -> set[str]:
+    """The ids of the endpoints' releases that had been requested by `instant` and had not ended."""
+    here = Release.objects.filter(endpoint__in=[endpoint.pk for endpoint in endpoints], created_at__lte=instant)
+    rows = here.filter(Q(ended_at=None) | Q(ended_at__gt=instant))
+    return {str(pk) for pk in rows.order_by().values_list("pk", flat=True)}
 
 
 def _standing(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from deployments.models import Endpoint, ReleaseEvent, TrafficChange
 from deployments.past.provenance import NOT_OF_THE_STATUS
@@ -25,15 +25,14 @@ class Neighbours:
 
 def neighbours(moments: type_Moments, instant: datetime, *, since: datetime, now: datetime) -> Neighbours:
     """The nearest of these moments from `since`, before which there is nothing to show, until `now` (reads each of the
-    querysets once).
+    querysets twice).
     """
     earlier, later = [], []
     for rows, field in moments:
-        before = Q(**{f"{field}__lt": instant, f"{field}__gte": since})
-        after = Q(**{f"{field}__gt": instant, f"{field}__lte": now})
-        found = rows.order_by().aggregate(earlier=Max(field, filter=before), later=Min(field, filter=after))
-        earlier.append(found["earlier"])
-        later.append(found["later"])
+        before = rows.filter(**{f"{field}__lt": instant, f"{field}__gte": since}).order_by(f"-{field}")
+        after = rows.filter(**{f"{field}__gt": instant, f"{field}__lte": now}).order_by(field)
+        earlier.append(before.values_list(field, flat=True).first())
+        later.append(after.values_list(field, flat=True).first())
     return Neighbours(
         max((moment for moment in earlier if moment is not None), default=None),
         min((moment for moment in later if moment is not None), default=None),
@@ -55,7 +54,8 @@ def moments_of_endpoint(endpoint: Endpoint) -> type_Moments:
 
 def moments_of_places(endpoints: QuerySet[Endpoint], subject: Model | Environment) -> type_Moments:
     """What changes on the page of a model or an environment, with these endpoints of it."""
-    changes = (TrafficChange.objects.filter(endpoint__in=endpoints.order_by().values("pk")), "at")
+    # Asked row by row, so that the index of the moments leads: there may be very many changes.
+    changes = (TrafficChange.objects.filter(Exists(endpoints.filter(pk=OuterRef("endpoint")))), "at")
     if isinstance(subject, Environment):
         return [changes, (subject.policies.all(), "created_at")]
     return [changes, *moments_of_model(subject)]

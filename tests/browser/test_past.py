@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Person
 from tests.browser.test_screens import AXE, SERIOUS
@@ -24,6 +24,15 @@ def ended_at(served: str, rest: Rest) -> str:
 
 def sideways(person: Person) -> int:
     return int(person.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def follow(page: Page, name: str) -> None:
+    """Follow a step, and wait until the page of its moment is there."""
+    link = page.get_by_role("link", name=name)
+    target = str(link.get_attribute("href"))
+    link.click()
+    page.wait_for_url(lambda url: url.endswith(target))
+    expect(page.get_by_text("As it was at 20")).to_be_visible()
 
 
 def serious(person: Person) -> list[str]:
@@ -72,14 +81,12 @@ def test_past__field_steps_and_pasted_address__lead_through_what_happened(
 
     steps = 0
     while page.get_by_role("link", name="Earlier change").count() and steps < STEPS_MAX:
-        page.get_by_role("link", name="Earlier change").click()
-        expect(banner).to_be_visible()
+        follow(page, "Earlier change")
         steps += 1
     expect(page.get_by_text("Nothing was served.")).to_be_visible()
     assert 3 < steps < STEPS_MAX
-    for _ in range(steps):
-        page.get_by_role("link", name="Later change").click()
-        expect(banner).to_be_visible()
+    while page.get_by_role("link", name="Later change").count():
+        follow(page, "Later change")
     expect(page.get_by_role("cell", name="100 %")).to_be_visible()
 
     page.goto(f"{product.web}{ENDPOINT}?at={ended_at.replace('Z', '+00:00')}")
