@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from registry.lifecycle import FactKind
-from registry.models import Environment, Fact, Finding, Model, Policy, Version
+from registry.models import Fact, Finding, Model, Version
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,6 @@ def findings_then(model: Model, instant: datetime) -> list[Finding]:
     """What had been found done outside mlorch by `instant` and was not resolved then, newest first."""
     is_open = Q(resolved_at=None) | Q(resolved_at__gt=instant)
     return list(model.findings.filter(is_open, found_at__lte=instant).order_by("-found_at", "pk"))
-
-
-def policy_then(environment: Environment, instant: datetime) -> Policy | None:
-    """The policy revision in force at `instant`; None before the first."""
-    written = environment.policies.filter(created_at__lte=instant).order_by("-revision")
-    return written.select_related("environment").first()
 
 
 def moments_of_model(model: Model) -> list[tuple[QuerySet[Any], str]]:

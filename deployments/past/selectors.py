@@ -10,14 +10,14 @@ from datetime import datetime
 from django.db.models import Min, QuerySet
 from django.utils import timezone
 
-from deployments.models import Endpoint, ServingConfig, TrafficChange
+from deployments.models import Endpoint, ServingConfig
 from deployments.past.standing import EndpointStanding, standings
 from deployments.past.stepping import Neighbours, moments_of_endpoint, moments_of_places, neighbours
 from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
-from registry.facts import ModelThen, findings_then, model_then, policy_then, versions_known
+from registry.facts import ModelThen, findings_then, model_then, versions_known
 from registry.models import Environment, Finding, Model, Policy, Version
 
 
@@ -75,7 +75,7 @@ def endpoint_past(endpoint: Endpoint, instant: datetime) -> EndpointPast:
         endpoint=endpoint,
         instant=instant,
         standing=standing,
-        policy=policy_then(endpoint.environment, instant),
+        policy=_policy_then(endpoint.environment, instant),
         config=endpoint.configs.filter(created_at__lte=instant).order_by("-revision").first(),
         model=known,
         findings=findings_then(endpoint.model, instant),
@@ -101,7 +101,7 @@ def model_past(actor: Actor, model: Model, instant: datetime) -> ModelPast:
 
 def environment_past(actor: Actor, environment: Environment, instant: datetime) -> EnvironmentPast:
     """An environment as it was. Raises Invalid for a time before its first policy, which it was made with."""
-    policy, first = policy_then(environment, instant), environment.policies.order_by("revision").first()
+    policy, first = _policy_then(environment, instant), environment.policies.order_by("revision").first()
     if policy is None or first is None:
         raise Invalid(f"{environment.name} had no policy yet at this time.", details={"at": "too early"})
     endpoints = endpoints_visible_to(actor).filter(environment=environment)
@@ -118,7 +118,7 @@ def why_traffic_unknown(standing: EndpointStanding) -> str:
     """The sentence that says what is not recorded of an endpoint's traffic, empty when all of it is."""
     if standing.change is not None:
         return standing.why_derived
-    first = TrafficChange.objects.filter(endpoint=standing.endpoint).order_by("id").values_list("at", flat=True).first()
+    first = standing.kept_since
     since = f"changes are kept since {_shown(first)}" if first else "no change was ever kept"
     return f"What had the traffic of {standing.endpoint} at this time is not recorded: {since}."
 
@@ -129,6 +129,12 @@ def why_facts_unknown(known: ModelThen) -> str:
         return ""
     since = f"they are kept since {_shown(known.since)}" if known.since else "they were never kept"
     return f"Status and aliases of the versions, owner and risk tier at this time are not recorded: {since}."
+
+
+def _policy_then(environment: Environment, instant: datetime) -> Policy | None:
+    """The policy revision in force; None before the first."""
+    written = environment.policies.filter(created_at__lte=instant).order_by("-revision")
+    return written.select_related("environment").first()
 
 
 def _first_sign_of(model: Model) -> datetime:

@@ -1,10 +1,10 @@
 """How endpoints stood at an instant: which arms had which share of the traffic, out of the changes of their traffic."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Min, OuterRef, Q, Subquery
 
 from deployments.models import Endpoint, Release, TrafficChange
 from deployments.past.provenance import Provenance, provenances
@@ -32,7 +32,8 @@ class ArmThen:
 
 @dataclass(frozen=True)
 class EndpointStanding:
-    """How an endpoint stood. `change` is the newest change of its traffic by then: None where none is recorded.
+    """How an endpoint stood. `change` is the newest change of its traffic by then, None where none is recorded:
+    `kept_since` is when the first one was, if ever.
 
     `stable` is what an automatic rollback would have returned to; `open` are the releases that had not ended.
     """
@@ -42,6 +43,7 @@ class EndpointStanding:
     arms: tuple[ArmThen, ...]
     stable: Provenance | None
     open: tuple[Provenance, ...]
+    kept_since: datetime | None = None
 
     @property
     def retired_at(self) -> datetime | None:
@@ -65,7 +67,9 @@ def standings(endpoints: Collection[Endpoint], instant: datetime) -> list[Endpoi
     arms = {arm["release"] for change in changes.values() for arm in change.arms}
     stables = {str(change.stable_release_id) for change in changes.values() if change.stable_release_id}
     known = provenances(arms | stables | _not_ended(endpoints, instant), instant)
-    return [_standing(endpoint, changes.get(endpoint.pk), known, instant) for endpoint in endpoints]
+    firsts = _firsts([endpoint for endpoint in endpoints if endpoint.pk not in changes])
+    stood = [_standing(endpoint, changes.get(endpoint.pk), known, instant) for endpoint in endpoints]
+    return [replace(one, kept_since=firsts.get(one.endpoint.pk)) for one in stood]
 
 
 def _changes(endpoints: Collection[Endpoint], instant: datetime) -> dict[object, TrafficChange]:
@@ -73,6 +77,12 @@ def _changes(endpoints: Collection[Endpoint], instant: datetime) -> dict[object,
     rows = Endpoint.objects.filter(pk__in=[endpoint.pk for endpoint in endpoints])
     found = TrafficChange.objects.filter(pk__in=rows.values_list(Subquery(newest)))
     return {change.endpoint_id: change for change in found}
+
+
+def _firsts(endpoints: Collection[Endpoint]) -> dict[object, datetime]:
+    """Endpoint → the moment of its first change that is kept."""
+    rows = TrafficChange.objects.filter(endpoint__in=[endpoint.pk for endpoint in endpoints]).order_by()
+    return dict(rows.values("endpoint").annotate(first=Min("at")).values_list("endpoint", "first"))
 
 
 def _not_ended(endpoints: Collection[Endpoint], instant: datetime) -> set[str]:

@@ -54,8 +54,9 @@ def moments_of_endpoint(endpoint: Endpoint) -> type_Moments:
 
 def moments_of_places(endpoints: QuerySet[Endpoint], subject: Model | Environment) -> type_Moments:
     """What changes on the page of a model or an environment, with these endpoints of it."""
-    # Asked row by row, so that the index of the moments leads: there may be very many changes.
-    changes = (TrafficChange.objects.filter(Exists(endpoints.filter(pk=OuterRef("endpoint")))), "at")
-    if isinstance(subject, Environment):
-        return [changes, (subject.policies.all(), "created_at")]
-    return [changes, *moments_of_model(subject)]
+    if isinstance(subject, Model):
+        changes = TrafficChange.objects.filter(endpoint__in=endpoints.order_by().values("pk"))
+        return [(changes, "at"), *moments_of_model(subject)]
+    # Asked row by row, so that the index of the moments leads: an environment has very many changes.
+    changes = TrafficChange.objects.filter(Exists(endpoints.filter(pk=OuterRef("endpoint"))))
+    return [(changes, "at"), (subject.policies.all(), "created_at")]

@@ -1,5 +1,6 @@
 """Lists cost the same number of queries with few rows and with many."""
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from deployments.models import Endpoint
+from deployments.models import Endpoint, TrafficChange
 from mlorch_site.lib import clock
 from registry.models import Environment
 from tests.deployments.world import World
@@ -75,6 +76,18 @@ def test_past__many_rows__no_more_queries(people: Any, environment: Environment,
 
     assert len(many) == len(few), "\n".join(sorted(set(many), key=many.count)[-3:])
     assert len(many) <= QUERIES_MAX
+
+
+def test_past__of_endpoints_that_are_not_recorded__no_more_queries(people: Any, environment: Environment) -> None:
+    browser, counts = signed_in("mona"), []
+    for size in (FEW, FEW, MORE):
+        crowd.add(people, environment, size)
+        at = clock.now().isoformat()
+        TrafficChange.objects.update(at=clock.now() + timedelta(days=1))
+        where = reverse("environment-past", args=[environment.name])
+        counts.append(len(queries_of(browser, f"{where}?at={quote(at)}")))
+
+    assert counts[1] == counts[2]
 
 
 @pytest.mark.parametrize("tab", ["mine", "open", "ended"])
