@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from deployments.models import Endpoint, Release, ReleaseEvent
+from deployments.models import Endpoint, EndpointArm, Release, ReleaseEvent, TrafficChange
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.live import outbox
 
 GOAL_TOPIC = "agents"
+SENTENCE_MAX_CHARS = 500  # of a change of traffic
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,45 @@ def write_endpoint(
     """Record what was done to an endpoint and announce it; an endpoint has no history of its own."""
     audit_record(actor, action, endpoint_subject(endpoint), reason=reason, data=data)
     announce_endpoint(endpoint)
+
+
+def write_traffic(
+    endpoint: Endpoint,
+    sentence: str,
+    *,
+    actor: Actor,
+    now: datetime,
+    release: Release | None = None,
+    revision: int = 0,
+) -> None:
+    """Keep how the endpoint stands after a change of its traffic, unless it stands as before.
+
+    Belongs into the change's transaction, after it. `release` is the one whose rollout made the change, `revision` the
+    route table that carries it.
+    """
+    stands = _stands(endpoint)
+    newest = endpoint.traffic_changes.order_by("-id").first()
+    if newest is not None and all(getattr(newest, name) == value for name, value in stands.items()):
+        return
+    TrafficChange.objects.create(
+        endpoint=endpoint,
+        at=now,
+        sentence=sentence[:SENTENCE_MAX_CHARS],
+        actor=actor.name,
+        release=release,
+        route_revision=revision,
+        **stands,
+    )
+
+
+def _stands(endpoint: Endpoint) -> dict[str, Any]:
+    """How the endpoint stands in the database; the row at hand may be older."""
+    stable, retired_at = Endpoint.objects.values_list("stable_release", "retired_at").get(pk=endpoint.pk)
+    arms = [
+        {"arm": arm.arm, "release": str(arm.release_id), "weight_pct": arm.weight_pct, "mirror_pct": arm.mirror_pct}
+        for arm in EndpointArm.objects.filter(endpoint=endpoint).order_by("pk")
+    ]
+    return {"stable_release_id": stable, "is_retired": retired_at is not None, "arms": arms}
 
 
 def announce(release: Release) -> None:

@@ -1,8 +1,8 @@
-"""Addresses of the pages of releases, approvals and endpoints."""
+"""Addresses of the pages of releases, approvals and endpoints, and of the past."""
 
 from django.urls import path
 
-from deployments.views import approvals, endpoints, overview, releases, renames, system
+from deployments.views import approvals, endpoints, overview, past, releases, renames, system
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -24,6 +24,9 @@ urlpatterns = [
     path("endpoints/<str:environment>/<str:name>/serving/", endpoints.endpoint_serving, name="endpoint-serving"),
     path("endpoints/<str:environment>/<str:name>/try/", endpoints.endpoint_try, name="endpoint-try"),
     path("models/<str:name>/is/<str:other>/", renames.model_rename, name="model-rename"),
+    path("endpoints/<str:environment>/<str:name>/past/", past.endpoint_then, name="endpoint-past"),
+    path("models/<str:name>/past/", past.model_then, name="model-past"),
+    path("environments/<str:name>/past/", past.environment_then, name="environment-past"),
     path("system/", system.system, name="system"),
     path("gateways/", system.gateways, name="gateways"),
 ]

@@ -59,6 +59,18 @@ class ChangedOutside(StrEnum):
     GO_ON = "go_on"
 
 
+class FactKind(StrEnum):
+    """What is kept of a model or a version over time."""
+
+    NAME = "name"
+    OWNER = "owner"
+    RISK_TIER = "risk_tier"
+    ALIAS = "alias"
+    DELETED = "deleted"
+    STATUS = "status"
+    DIGEST = "digest"
+
+
 class RiskTier(StrEnum):
     LOW = "low"
     MEDIUM = "medium"

@@ -1,8 +1,8 @@
-"""REST addresses of releases, endpoints and gateway keys, under /api/v1/."""
+"""REST addresses of releases, endpoints and gateway keys, and of the past, under /api/v1/."""
 
 from django.urls import path
 
-from deployments.api import views
+from deployments.api import past, views
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
@@ -32,6 +32,9 @@ urlpatterns = [
     path(
         "endpoints/<str:environment>/<str:name>/metrics", views.EndpointMetrics.as_view(), name="api-endpoint-metrics"
     ),
+    path("endpoints/<str:environment>/<str:name>/past", past.EndpointPastDetail.as_view(), name="api-endpoint-past"),
+    path("models/<str:name>/past", past.ModelPastDetail.as_view(), name="api-model-past"),
+    path("environments/<str:name>/past", past.EnvironmentPastDetail.as_view(), name="api-environment-past"),
     path("gateway-keys", views.KeyList.as_view(), name="api-gateway-keys"),
     path("gateway-keys/<uuid:pk>/revoke", views.KeyRevoke.as_view(), name="api-gateway-key-revoke"),
 ]

@@ -5,6 +5,7 @@ reports.
 from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
 from deployments.models.releases import Release, ReleaseEvent, Report, Rollout
 from deployments.models.runtime import AgentState, EnvironmentBuild, GatewayState, Replica, ReplicaState, RouteTable
+from deployments.models.traffic import TrafficChange
 
 __all__ = [
     "AgentState",
@@ -21,4 +22,5 @@ __all__ = [
     "Rollout",
     "RouteTable",
     "ServingConfig",
+    "TrafficChange",
 ]

@@ -185,4 +185,6 @@ def _publish_weights(release: Release, weight_pct: int, mirror_pct: int, sentenc
 def _published(release: Release, reason: str, now: datetime) -> int:
     environment = release.endpoint.environment
     table: RouteTable | None = publish_if_changed(environment, reason=reason, now=now)
-    return table.revision if table else newest_revision(environment)
+    revision = table.revision if table else newest_revision(environment)
+    journal.write_traffic(release.endpoint, reason, actor=ROLLOUT, now=now, release=release, revision=revision)
+    return revision

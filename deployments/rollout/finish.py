@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from deployments import selectors
 from deployments.actors import ROLLOUT
-from deployments.journal import announce_endpoint
+from deployments.journal import announce_endpoint, write_traffic
 from deployments.lifecycle import Arm, ReleaseStatus
 from deployments.models import Endpoint, EndpointArm, Release, Replica
 from deployments.moves import release_move
@@ -30,6 +30,8 @@ def rollout_finish(release: Release, status: ReleaseStatus, *, reason: str, orde
     table = publish_if_changed(environment, reason=f"{release}: {status.value}", now=now)
     revision = table.revision if table else newest_revision(environment)
     _retired_replicas(release).filter(removal_revision=0).update(removal_revision=revision)
+    sentence = f"{release}: {reason or status.value}"
+    write_traffic(release.endpoint, sentence, actor=ROLLOUT, now=now, release=release, revision=revision)
     if environment.aliases:
         _aliases_want(release, status)
     announce_endpoint(release.endpoint)
@@ -46,6 +48,7 @@ def endpoint_empty(endpoint: Endpoint, *, actor: Actor, now: datetime) -> None:
     table = publish_if_changed(environment, reason=f"{endpoint} was retired", now=now)
     revision = table.revision if table else newest_revision(environment)
     going.filter(removal_revision=0).update(removal_revision=revision)
+    write_traffic(endpoint, f"{actor.name} retired {endpoint}.", actor=actor, now=now, revision=revision)
     if environment.aliases:
         for name in (CHALLENGER, CHAMPION, PREVIOUS):
             alias_want(actor=actor, model=endpoint.model, name=name, version=None, reason=f"{endpoint} was retired")

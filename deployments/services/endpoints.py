@@ -81,6 +81,7 @@ def endpoint_create(*, actor: Actor, environment: Environment, name: str, model:
     now = clock.now()
     endpoint = Endpoint.objects.create(environment=environment, name=name, model=model, created_at=now)
     ServingConfig.objects.create(endpoint=endpoint, revision=1, created_at=now, created_by=actor.name)
+    journal.write_traffic(endpoint, f"{actor.name} made {endpoint}.", actor=actor, now=now)
     journal.write_endpoint(endpoint, "endpoint.created", actor=actor, data={"model": model.name})
     return endpoint
 

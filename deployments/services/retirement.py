@@ -81,6 +81,7 @@ def endpoint_restore(*, actor: Actor, endpoint: Endpoint, reason: str = "") -> R
         raise Conflict(f"{endpoint} is not retired.")
     endpoint.retired_at = None
     endpoint.save(update_fields=["retired_at"])
+    journal.write_traffic(endpoint, f"{actor.name} restored {endpoint}.", actor=actor, now=clock.now())
     if endpoint.stable_release is None:
         journal.write_endpoint(endpoint, "endpoint.restored", actor=actor, reason=reason)
         return None

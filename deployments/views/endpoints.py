@@ -28,6 +28,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, DomainError, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
+from mlorch_site.lib.instant import past_url
 from mlorch_site.lib.lists import listed
 from monitoring.charts import AGREEMENT, PANELS
 from monitoring.selectors import summary, totals
@@ -54,7 +55,13 @@ def endpoints(request: HttpRequest) -> HttpResponse:
         arms = {arm.arm: arm for arm in endpoint.arms.all()}
         total = figures[endpoint.environment.name, endpoint.name]
         rows.append((endpoint, arms.get("stable"), arms.get("candidate"), total))
-    context |= {"rows": rows, "minutes": MINUTES}
+    place = request.GET.get("environment", "")
+    known = any(endpoint.environment.name == place for endpoint in page)
+    context |= {
+        "rows": rows,
+        "minutes": MINUTES,
+        "past_url": reverse("environment-past", args=[place]) if known else "",
+    }
     return render_page(request, "deployments/endpoints.html", "deployments/_endpoints.html", context)
 
 
@@ -104,8 +111,10 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
 
 @requires(Action.VIEW)
 def endpoint(request: HttpRequest, environment: str, name: str) -> HttpResponse:
-    """Show one endpoint."""
+    """Show one endpoint; with `at`, as it was."""
     found = selectors.endpoint_for(actor_of(request), environment, name)
+    if "at" in request.GET:
+        return redirect_to(request, past_url(request, "endpoint-past", environment, name))
     return render_page(request, "deployments/endpoint.html", "deployments/_endpoint.html", _context(request, found))
 
 

@@ -1,12 +1,11 @@
 """Idle and old sessions end; the person's time zone is used for the request."""
 
-import zoneinfo
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from mlorch_site.accounts.selectors import LAST_SEEN, SESSION_BEGAN, why_over
+from mlorch_site.accounts.selectors import LAST_SEEN, SESSION_BEGAN, why_over, zone_of
 from mlorch_site.accounts.sessions import session_expire
 from mlorch_site.lib import clock
 
@@ -39,7 +38,4 @@ class PersonMiddleware:
             request.session[LAST_SEEN] = now.timestamp()
 
     def _use_time_zone(self, request: HttpRequest) -> None:
-        try:
-            timezone.activate(zoneinfo.ZoneInfo(request.user.time_zone))  # type: ignore[union-attr]
-        except (KeyError, ValueError):
-            timezone.deactivate()
+        timezone.activate(zone_of(request.user))  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
 """Who is asking: actors out of sessions and tokens (these read the database)."""
 
 import hashlib
+import zoneinfo
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user
 from django.contrib.sessions.backends.base import SessionBase
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils import timezone
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import ApiToken, BindingSet, RoleBinding, User
@@ -38,6 +40,14 @@ def actor_for_user(user: User, *, address: str = "", request_id: str = "", token
         address=address,
         request_id=request_id,
     )
+
+
+def zone_of(user: User | None) -> tzinfo:
+    """The time zone that a person chose; the site's for nobody, and for a zone that this machine does not know."""
+    try:
+        return zoneinfo.ZoneInfo(user.time_zone) if user else timezone.get_default_timezone()
+    except (KeyError, ValueError):
+        return timezone.get_default_timezone()
 
 
 def why_over(session: SessionBase | dict[str, Any], now: datetime) -> str:

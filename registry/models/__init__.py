@@ -2,6 +2,7 @@
 
 from registry.models.approvals import ApprovalRequest, Decision, GateResult
 from registry.models.environments import Environment, Policy, PolicyProposal
+from registry.models.facts import Fact
 from registry.models.mirror import (
     Alias,
     AliasIntent,
@@ -22,6 +23,7 @@ __all__ = [
     "BackendState",
     "Decision",
     "Environment",
+    "Fact",
     "Finding",
     "GateResult",
     "Model",

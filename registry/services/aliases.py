@@ -12,7 +12,9 @@ from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
+from registry.lifecycle import FactKind
 from registry.models import Alias, AliasIntent, Finding, Model, Version
+from registry.services.facts import facts_note
 
 RETRY_FIRST_S = 2
 RETRY_MAX_S = 60
@@ -80,11 +82,7 @@ def alias_applied(*, actor: Actor, intent: AliasIntent) -> None:
     if not swap(intent, "version_number", applied_at=now, last_error="", due_at=None):
         AliasIntent.objects.filter(pk=intent.pk).update(applied_at=None, due_at=now)
         return
-    if version_number is None:
-        Alias.objects.filter(model=intent.model, name=intent.name).delete()
-    else:
-        seen = {"version_number": version_number, "seen_at": now}
-        Alias.objects.update_or_create(model=intent.model, name=intent.name, defaults=seen)
+    _mirror_alias(intent.model, intent.name, version_number, now)
     _close_findings(intent.model, intent.name, "mlorch wrote the alias again.", now)
     data = {"alias": intent.name, "to": version_number}
     audit_record(actor, "alias.written", audit_subjects.of_model(intent.model), reason=intent.reason, data=data)
@@ -130,6 +128,9 @@ def note_alias_moves(*, actor: Actor, model: Model, seen: dict[str, int], now: d
 
 
 def _mirror_alias(model: Model, name: str, number: int | None, now: datetime) -> None:
+    before = Alias.objects.filter(model=model, name=name).values_list("version_number", flat=True).first()
+    if before != number:
+        facts_note(model, {FactKind.ALIAS: str(number or "")}, key=name)
     if number is None:
         Alias.objects.filter(model=model, name=name).delete()
     else:

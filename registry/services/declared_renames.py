@@ -9,9 +9,11 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
+from registry.lifecycle import FactKind
 from registry.models import Model
 from registry.rename_candidates import RenameEffect, rename_effect
 from registry.services.aliases import alias_want
+from registry.services.facts import facts_note
 from registry.services.sync import lease_break
 
 RENAME_REASON_MAX_CHARS = 300
@@ -67,6 +69,8 @@ def _merge(missing: Model, found: Model, effect: RenameEffect) -> None:
     """Move what hangs on `found` to `missing`, which gets its name; what the same number had before is superseded."""
     present = missing.versions.filter(superseded_at=None)
     present.filter(number__in=effect.superseded).update(superseded_at=clock.now())
+    aliases = dict(found.aliases.values_list("name", "version_number"))
+    found.facts.exclude(version=None).update(model=missing)
     found.versions.update(model=missing)
     found.findings.update(model=missing)
     found.aliases.update(model=missing)
@@ -75,6 +79,9 @@ def _merge(missing: Model, found: Model, effect: RenameEffect) -> None:
     found.delete()
     Model.objects.filter(pk=missing.pk).update(**values, deleted_at=None)
     missing.refresh_from_db()
+    facts_note(missing, {FactKind.NAME: missing.name, FactKind.DELETED: ""})
+    for alias, number in aliases.items():
+        facts_note(missing, {FactKind.ALIAS: str(number)}, key=alias)
 
 
 def _write_alias(actor: Actor, model: Model, alias: str, number: int, old: str) -> None:

@@ -8,8 +8,9 @@ from mlorch_site.audit.services import audit_record
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
-from registry.lifecycle import RiskTier
+from registry.lifecycle import FactKind, RiskTier
 from registry.models import Model
+from registry.services.facts import facts_note
 
 OWNER_MAX_CHARS = 150
 
@@ -27,6 +28,7 @@ def model_edit(*, actor: Actor, model: Model, owner: str, risk_tier: str) -> Mod
     if before == after:
         return model
     Model.objects.filter(pk=model.pk).update(**after)
+    facts_note(model, {FactKind(name): value for name, value in after.items() if before[name] != value})
     audit_record(actor, "model.edited", audit_subjects.of_model(model), data={"before": before, "after": after})
     publish("registry", "model.changed", {"model": model.name})
     model.refresh_from_db()

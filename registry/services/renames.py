@@ -8,7 +8,9 @@ from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.actors import MIRROR
 from registry.backends.base import SeenModel, SeenVersion
+from registry.lifecycle import FactKind
 from registry.models import Finding, Model
+from registry.services.facts import facts_note
 
 MODEL_RENAMED = "model_renamed"
 
@@ -48,6 +50,7 @@ def model_renamed(*, model: Model, name: str, now: datetime) -> None:
     old = model.name
     Model.objects.filter(pk=model.pk).update(name=name)
     model.name = name
+    facts_note(model, {FactKind.NAME: name})
     summary = (
         f"{old} was renamed to {name} in MLflow. Its versions, endpoints, releases and approvals followed; role "
         f"bindings to model:{old} did not."

@@ -14,9 +14,10 @@ from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.actors import MIRROR
 from registry.backends.base import Backend, BackendRefused, SeenModel, SeenVersion
-from registry.lifecycle import VersionStatus
+from registry.lifecycle import FactKind, VersionStatus
 from registry.models import Alias, BackendState, Finding, Model, Version
 from registry.services.aliases import note_alias_moves
+from registry.services.facts import facts_note, versions_gone
 from registry.services.renames import find_renames, model_renamed, unbind_name
 
 log = structlog.get_logger(__name__)
@@ -156,9 +157,13 @@ def _mirror_model(seen: SeenModel, versions: list[SeenVersion], evidence: type_E
     changed = created or any(getattr(model, name) != value for name, value in values.items())
     if model.created_at != seen.created_at:
         _note_remade(model, now)
+    if model.deleted_at is not None:
+        facts_note(model, {FactKind.DELETED: ""})
     if changed and not created:
         Model.objects.filter(pk=model.pk).update(**values)
     if created:
+        known = {FactKind.NAME: model.name, FactKind.OWNER: model.owner, FactKind.RISK_TIER: model.risk_tier}
+        facts_note(model, known)
         audit_record(MIRROR, "model.mirrored", audit_subjects.of_model(model))
         unbind_name(model.name)
     changed |= _mirror_versions(model, versions, evidence, now)
@@ -185,6 +190,7 @@ def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evide
         if number not in numbers and row.status != VersionStatus.DELETED:
             changed = True
             Version.objects.filter(pk=row.pk).update(status=VersionStatus.DELETED, digest_due_at=None)
+            versions_gone([row])
             audit_record(MIRROR, "version.deleted_outside", audit_subjects.of_version(row))
     return changed
 
@@ -199,7 +205,9 @@ def _note_remade(model: Model, now: datetime) -> None:
 
 def _supersede(row: Version, now: datetime) -> None:
     """The number of a version belongs to another one now; what hangs on this row stays with it."""
-    gone = {"status": VersionStatus.DELETED, "digest_due_at": None, "superseded_at": now}
+    if row.status != VersionStatus.DELETED:
+        versions_gone([row])
+    gone = {"status": VersionStatus.DELETED, "digest_due_at": None, "superseded_at": clock.now()}
     Version.objects.filter(pk=row.pk).update(**gone)
     summary = f"{row} was deleted in MLflow and another version was registered under its number."
     data = {"version": row.number, "digest": row.digest, "run_id": row.run_id, "source": row.source}
@@ -212,8 +220,11 @@ def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found:
     if row is None:
         due_at = now if seen.status == VersionStatus.READY else None
         row = Version.objects.create(model=model, number=seen.number, digest_due_at=due_at, **values)
+        facts_note(model, {FactKind.STATUS: seen.status}, version=row)
         audit_record(MIRROR, "version.mirrored", audit_subjects.of_version(row), data={"status": seen.status})
         return
+    if row.status != seen.status:
+        facts_note(model, {FactKind.STATUS: seen.status}, version=row)
     if row.status != seen.status and seen.status == VersionStatus.READY:
         values["digest_due_at"] = now
     Version.objects.filter(pk=row.pk).update(**values)
@@ -228,6 +239,10 @@ def _mirror_gone(names: list[str], epoch: int, now: datetime) -> None:
 
 def _mark_gone(model: Model, now: datetime) -> None:
     Model.objects.filter(pk=model.pk).update(deleted_at=now)
+    facts_note(model, {FactKind.DELETED: "yes"})
+    for alias in Alias.objects.filter(model=model):
+        facts_note(model, {FactKind.ALIAS: ""}, key=alias.name)
+    versions_gone(Version.objects.filter(model=model).exclude(status=VersionStatus.DELETED))
     Version.objects.filter(model=model).update(status=VersionStatus.DELETED, digest_due_at=None)
     Alias.objects.filter(model=model).delete()
     audit_record(MIRROR, "model.deleted_outside", audit_subjects.of_model(model))

@@ -14,10 +14,11 @@ from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.artifacts import MANIFEST_KEPT_MAX
-from registry.lifecycle import DigestStatus
+from registry.lifecycle import DigestStatus, FactKind
 from registry.models import Finding, Version
 from registry.selectors import is_stored
 from registry.services.artifact_sets import artifact_set_take_in
+from registry.services.facts import facts_note
 
 RETRY_S = 15
 REFUSED_RETRY_S = 900
@@ -88,6 +89,7 @@ def version_digested(*, actor: Actor, version: Version, taken: TakenIn, looked_a
     row.save(update_fields=DIGEST_FIELDS)
     if before == digest:
         return row
+    facts_note(row.model, {FactKind.DIGEST: digest}, version=row)
     data = {"before": before, "after": digest}
     audit_record(
         actor, "version.artifacts_changed" if before else "version.digested", audit_subjects.of_version(row), data=data

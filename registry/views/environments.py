@@ -13,6 +13,7 @@ from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
+from mlorch_site.lib.instant import past_url
 from mlorch_site.lib.lists import listed
 from mlorch_site.lib.refusals import note_refused
 from registry import services
@@ -46,9 +47,11 @@ def environments(request: HttpRequest) -> HttpResponse:
 
 @requires(Action.VIEW)
 def environment(request: HttpRequest, name: str) -> HttpResponse:
-    """Show an environment: its policy, who could approve, what waits for a second administrator, what was decided."""
+    """Show an environment: policy, what waits for a second administrator, what was decided; with `at`, as it was."""
     actor = actor_of(request)
     found = environment_for(actor, name)
+    if "at" in request.GET:
+        return redirect_to(request, past_url(request, "environment-past", name))
     policy = current_policy(found)
     waiting = open_proposal(found)
     context = {

@@ -13,6 +13,7 @@ from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of, in_scopes
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
+from mlorch_site.lib.instant import past_url
 from mlorch_site.lib.lists import listed
 from mlorch_site.lib.readable import whole_number
 from registry import services
@@ -49,9 +50,11 @@ def _where_it_serves(actor: Actor) -> Q:
 
 @requires(Action.VIEW)
 def model(request: HttpRequest, name: str) -> HttpResponse:
-    """Show a model: versions, aliases, where it serves, what was done outside mlorch."""
+    """Show a model: versions, aliases, where it serves, what was done outside mlorch; with `at`, as it was."""
     actor = actor_of(request)
     found = model_for(actor, name, gone=True)
+    if "at" in request.GET:
+        return redirect_to(request, past_url(request, "model-past", name))
     aliases: dict[int, list[str]] = {}
     for alias in found.aliases.all():
         aliases.setdefault(alias.version_number, []).append(alias.name)

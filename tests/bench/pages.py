@@ -9,12 +9,14 @@ import time
 from itertools import islice
 from statistics import quantiles
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from tests.bench.report import Row, hand_over
 
 MODELS = 1000
 VERSIONS_EACH = 50
+CHANGES_EACH = 40  # of an endpoint's traffic
 AUDIT_RECORDS = 1_000_000
 BATCH = 5000
 VISITS = 40
@@ -45,8 +47,37 @@ def fill() -> Any:
     )
     while batch := list(islice(more, BATCH)):
         Version.objects.bulk_create(batch)
+    _fill_past()
     _fill_audit()
     return people
+
+
+def _fill_past() -> None:
+    """Facts about every version, as the migration begins with them, and changes of every endpoint's traffic."""
+    from importlib import import_module
+
+    from django.apps import apps
+
+    from deployments.models import Endpoint, TrafficChange
+    from mlorch_site.lib import clock
+
+    import_module("registry.migrations.0009_facts_found").begin(apps, None)
+    changes = (
+        TrafficChange(
+            endpoint=endpoint,
+            at=clock.now(),
+            sentence="25 % of the traffic goes to the new version.",
+            actor="rollout",
+            arms=newest.arms,
+            stable_release_id=newest.stable_release_id,
+            route_revision=number,
+        )
+        for endpoint in Endpoint.objects.prefetch_related("traffic_changes")
+        for newest in endpoint.traffic_changes.all()
+        for number in range(CHANGES_EACH)
+    )
+    while batch := list(islice(changes, BATCH)):
+        TrafficChange.objects.bulk_create(batch)
 
 
 def _fill_audit() -> None:
@@ -87,12 +118,22 @@ def addresses() -> dict[str, str]:
     from django.urls import reverse
 
     from deployments.models import Release
+    from mlorch_site.lib import clock
     from registry.models import Model
 
     model = Model.objects.order_by("name")[MODELS // 2]
     release = Release.objects.filter(status="paused").order_by("created_at")[MODELS // 2]
     endpoint = release.endpoint
     found = {name: reverse(name) for name in (*LISTS, *API_LISTS)}
+    at = urlencode({"at": clock.now().isoformat()})
+    names = {
+        "endpoint": [endpoint.environment.name, endpoint.name],
+        "model": [model.name],
+        "environment": [endpoint.environment.name],
+    }
+    for surface in ("", "api-"):
+        for subject, arguments in names.items():
+            found[f"{surface}{subject}-past"] = f"{reverse(f'{surface}{subject}-past', args=arguments)}?{at}"
     return found | {
         "models, searched": f"{reverse('models')}?q=77",
         "models, last page": f"{reverse('models')}?page=40",

@@ -1,6 +1,8 @@
 """Lists cost the same number of queries with few rows and with many."""
 
+from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db import connection
@@ -8,6 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from deployments.models import Endpoint, TrafficChange
+from mlorch_site.lib import clock
 from registry.models import Environment
 from tests.deployments.world import World
 from tests.support import crowd
@@ -60,6 +64,41 @@ def assert_constant(people: Any, environment: Environment, address: str, who: st
 @pytest.mark.parametrize("page", PAGES)
 def test_page__many_rows__no_more_queries(people: Any, environment: Environment, page: str) -> None:
     assert_constant(people, environment, reverse(page), "mona")
+
+
+@pytest.mark.parametrize("surface", ["", "api-"])
+@pytest.mark.parametrize("subject", ["environment", "model", "endpoint"])
+def test_past__many_rows__no_more_queries(people: Any, environment: Environment, subject: str, surface: str) -> None:
+    """With more endpoints, and more versions and changes of the one that is looked at."""
+    browser = signed_in("mona")
+    crowd.add(people, environment, FEW)
+    endpoint = Endpoint.objects.order_by("name")[0]
+    names = {"environment": [environment.name], "model": [endpoint.model.name]}
+    where = reverse(f"{surface}{subject}-past", args=names.get(subject, [environment.name, endpoint.name]))
+
+    def queries() -> list[str]:
+        return queries_of(browser, f"{where}?at={quote(clock.now().isoformat())}")
+
+    queries()
+    few = queries()
+    crowd.add(people, environment, MORE)
+    crowd.add_changes(endpoint, MORE)
+    many = queries()
+
+    assert len(many) == len(few), "\n".join(sorted(set(many), key=many.count)[-3:])
+    assert len(many) <= QUERIES_MAX
+
+
+def test_past__of_endpoints_that_are_not_recorded__no_more_queries(people: Any, environment: Environment) -> None:
+    browser, counts = signed_in("mona"), []
+    for size in (FEW, FEW, MORE):
+        crowd.add(people, environment, size)
+        at = clock.now().isoformat()
+        TrafficChange.objects.update(at=clock.now() + timedelta(days=1))
+        where = reverse("environment-past", args=[environment.name])
+        counts.append(len(queries_of(browser, f"{where}?at={quote(at)}")))
+
+    assert counts[1] == counts[2]
 
 
 @pytest.mark.parametrize("tab", ["mine", "open", "ended"])

@@ -9,6 +9,7 @@ from django.urls import URLPattern
 
 from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
 from mlorch_site.accounts.route_permission import SIGNED_IN
+from mlorch_site.lib import clock
 from mlorch_site.live.consumers import CLOSE_FORBIDDEN
 from mlorch_site.live.topics import may_join
 from registry.models import Environment
@@ -41,7 +42,8 @@ def address(path: str, tenant: Tenant) -> str | None:
     """The address of a route for the objects of a tenant; None when it takes what no tenant has."""
     kind = path.partition("/")[0] if not path.startswith("api/") else path.split("/")[2]
     things = {"approvals": tenant.approval.pk, "releases": tenant.release.pk, "gateway-keys": tenant.key.pk}
-    name = tenant.model.name if kind == "models" else tenant.endpoint.name
+    names = {"models": tenant.model.name, "environments": tenant.environment.name}
+    name = names.get(kind, tenant.endpoint.name)
     filled = path
     for wanted, value in {
         "<uuid:pk>": tenant.finding.pk if "findings" in path else things.get(kind, tenant.release.pk),
@@ -52,6 +54,8 @@ def address(path: str, tenant: Tenant) -> str | None:
         "<slug:action>": "pause",
     }.items():
         filled = filled.replace(wanted, quote(str(value)))
+    if filled.rstrip("/").endswith("/past"):
+        filled += f"?at={quote(clock.now().isoformat())}"
     return None if "<" in filled or "(" in filled else f"/{filled}"
 
 

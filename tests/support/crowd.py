@@ -4,13 +4,16 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-from deployments.models import Endpoint, EndpointArm, GatewayKey, Release, Rollout, ServingConfig
+from deployments import journal
+from deployments.models import Endpoint, EndpointArm, GatewayKey, Release, Rollout, ServingConfig, TrafficChange
 from mlorch_site.accounts.models import ApiToken, RoleBinding, User
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.hashing import content_hash
 from monitoring.models import Window
+from registry.lifecycle import FactKind
 from registry.models import Alias, ApprovalRequest, Decision, Environment, Finding, Model, Policy, Version
+from registry.services.facts import facts_note
 
 NUMBERS = count(1)
 RULES = [{"role": "reviewer", "count": 1}, {"role": "risk_officer", "count": 1}]
@@ -63,9 +66,24 @@ def _add_one(people: Any, environment: Environment, number: int) -> None:
             endpoint=endpoint, arm=arm, version=release.version, release=release, weight_pct=weight
         )
         _window(endpoint, arm, release)
+    journal.write_traffic(endpoint, "90 % and 10 %", actor=people.mona.actor, now=now, release=paused)
+    for version in (old, new):
+        facts_note(model, {FactKind.STATUS: "READY", FactKind.DIGEST: "sha256:1"}, version=version)
     GatewayKey.objects.create(name="app", prefix="mlk_", digest=f"k{number}", created_at=now)
     ApiToken.objects.create(user=people.mona.user, name="ci", prefix="mlo_", digest=f"t{number}", created_at=now)
     audit_record(people.mona.actor, "release.requested", Subject("release", str(waiting.pk), str(waiting)))
+
+
+def add_changes(endpoint: Endpoint, how_many: int) -> None:
+    """Add that many changes of an endpoint's traffic, and as many versions of its model."""
+    now = clock.now()
+    stands = {"arms": endpoint.traffic_changes.all()[0].arms, "actor": "rollout", "sentence": "25 %"}
+    for number in range(how_many):
+        TrafficChange.objects.create(endpoint=endpoint, at=now, route_revision=number, **stands)
+        version = Version.objects.create(
+            model=endpoint.model, number=10 + number, status="READY", created_at=now, updated_at=now
+        )
+        facts_note(endpoint.model, {FactKind.STATUS: "READY"}, version=version)
 
 
 def _release(people: Any, endpoint: Endpoint, version: Version, status: str, **fields: Any) -> Release:

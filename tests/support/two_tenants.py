@@ -108,6 +108,7 @@ def add_endpoint(word: str, environment: Environment, model: Model, requester: A
     )
     with transaction.atomic():
         journal.write_endpoint(endpoint, "endpoint.created", actor=Actor.controller("test"), reason=f"{word}-said")
+        journal.write_traffic(endpoint, f"{word}-traffic", actor=Actor.controller("test"), now=now, release=release)
         journal.announce(release)
     return endpoint, release
 
