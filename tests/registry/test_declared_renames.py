@@ -9,6 +9,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.live.models import Event
 from registry import tasks
+from registry.facts import model_then
 from registry.models import Alias, AliasIntent, Finding, Model, Version
 from registry.rename_candidates import rename_candidates, rename_effect
 from registry.services import alias_want, rename_declare, sync_from_backend
@@ -106,6 +107,19 @@ def test_declared__row_goes_on_with_the_versions_of_the_other(registry, look, go
     assert record.data == {"from": "tumours", "to": "growths", "versions": [1, 2], "superseded": [1]}
     told = Event.objects.filter(kind="model.changed").order_by("-sequence")[:2]
     assert {event.data["model"] for event in told} == {"tumours", "growths"}
+
+
+def test_declared__asked_for_the_past__each_name_at_its_time(registry, look, gone, people):
+    first = present("tumours")
+    while_gone = clock.now()
+    found = appeared(registry, look)
+    arriving = present("growths")
+    model = declare(people, gone, found)
+    then, today = (model_then(model, moment, [first, arriving]) for moment in (while_gone, clock.now()))
+
+    assert (then.name, then.is_deleted, then.versions[arriving.pk].status) == ("tumours", True, None)
+    assert (today.name, today.is_deleted, today.versions[arriving.pk].status) == ("growths", False, "READY")
+    assert today.versions[first.pk].status == "DELETED"
 
 
 def test_declared__next_look_of_the_mirror__finds_nothing_to_do(registry, look, gone, people):
