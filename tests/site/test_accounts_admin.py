@@ -147,3 +147,23 @@ def test_audit__in_the_admin__readable_and_nothing_else(browser, people):
     assert browser.get(change).status_code == 200
     assert browser.post(change, {"reason": "forged"}).status_code == 403
     assert browser.post(reverse("admin:audit_auditrecord_delete", args=[record.pk])).status_code == 403
+
+
+def test_person__in_the_admin__roles_are_shown_to_read_and_new_ones_picked(browser, people):
+    page = browser.get(reverse("admin:accounts_user_change", args=[people.rita.user.pk])).content.decode()
+
+    assert 'name="bindings-0-role"' not in page  # what rita holds
+    assert "Reviewer" in page
+    assert 'name="bindings-__prefix__-role"' in page
+    assert '<option value="environment:production">' in page
+    assert 'name="bindings-0-DELETE"' not in page
+
+
+def test_person__role_with_an_expiry_added__is_given_until_then(browser, people):
+    rita = people.rita.user
+    changes = {"bindings-1-expires_at_0": "2030-01-02", "bindings-1-expires_at_1": "03:04:05"}
+    posted = form_of("rita", [("viewer", "environment:production")], person=rita, **changes)
+    assert browser.post(reverse("admin:accounts_user_change", args=[rita.pk]), posted).status_code == 302
+
+    given = rita.bindings.get(role="viewer")
+    assert (given.expires_at.isoformat(), given.given_by) == ("2030-01-02T03:04:05+00:00", people.ada.user)
