@@ -50,7 +50,7 @@ def test_release_page__rolling_out__three_charts_with_twins_limits_and_markers(w
     marks = json.loads(attribute(html, "data-marks")[0])
     assert [marker["text"] for marker in marks["markers"]] == ["10 %"]
     assert {kind: limit["value"] for kind, limit in marks["limits"].items()} == {"latency": 100, "errors": 10}
-    assert set(attribute(html, "data-live-topics")) == {f"release.{canary.pk}"}
+    assert set(attribute(html, "data-live-topics")) == {f"release.{canary.pk},approvals"}
     assert int(attribute(html, "data-live-since")[0]) > 0
 
 
