@@ -85,7 +85,8 @@ def versions_known(model: Model, instant: datetime) -> QuerySet[Version]:
     """The versions of a model that were known at `instant` and had their numbers then, newest first."""
     known = Fact.objects.filter(version=OuterRef("pk"), at__lte=instant)
     had_number = Q(superseded_at=None) | Q(superseded_at__gt=instant)
-    return model.versions.filter(had_number, Exists(known)).select_related("model")
+    versions = model.versions.filter(had_number, Exists(known)).select_related("model")
+    return versions.defer("manifest", "evidence", "signature")  # may be large, and follow MLflow
 
 
 def findings_then(model: Model, instant: datetime) -> list[Finding]:

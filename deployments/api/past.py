@@ -41,6 +41,13 @@ AT = OpenApiParameter(
 PAGE = OpenApiParameter("page", int, description="Which page of the list.")
 
 
+class PlacePages(Pages):
+    """Fewer to a page than elsewhere: each endpoint comes with the releases of its arms."""
+
+    page_size = 25
+    max_page_size = 50
+
+
 def instant_of(request: Request) -> datetime:
     """The instant that a request names. Raises Invalid."""
     zone = zone_of(actor_of(request._request).user)
@@ -234,7 +241,7 @@ class EnvironmentPastDetail(APIView):
         """What its endpoints served then, and the policy revision in force."""
         actor = actor_of(request._request)
         past = environment_past(actor, environment_for(actor, name), instant_of(request))
-        pages = Pages()
+        pages = PlacePages()
         stood = standings(pages.paginate_queryset(past.endpoints, request) or [], past.instant)
         unknown = [why_traffic_unknown(standing) for standing in stood]
         return Response(EnvironmentPastSerializer(_paged(past, pages, unknown, standings=stood)).data)

@@ -13,6 +13,17 @@ from registry.models import Decision
 
 # Lines of a rollout say phases and verdicts, not the release's status.
 NOT_OF_THE_STATUS = "rollout."
+# Documents that may be large and are not shown of the past.
+LEFT_OUT = (
+    "strategy",
+    "guardrails",
+    "version__manifest",
+    "version__evidence",
+    "version__signature",
+    "report__document",
+    "restores__strategy",
+    "restores__guardrails",
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ def _rows(instant: datetime) -> QuerySet[Release]:
         "restores__approval__policy",
         "restores__requester",
     )
-    return rows.prefetch_related(
+    return rows.defer(*LEFT_OUT).prefetch_related(
         Prefetch("approval__decisions", made_by_then), Prefetch("restores__approval__decisions", made_by_then)
     )
 
