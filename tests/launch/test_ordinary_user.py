@@ -24,7 +24,7 @@ from mlorch_site.launch.supervisor.ordinary_user import (
     ordinary_user,
     share,
 )
-from mlorch_site.launch.supervisor.process_specs import Plan, made_run_dir
+from mlorch_site.launch.supervisor.process_specs import Plan, made_run_dir, run_dir
 from tests.factories import PASSWORD
 from tests.launch.test_supervisor_process_specs import SECRETS
 from tests.support.folders import short_folder
@@ -64,7 +64,7 @@ def filled(data_dir: Path) -> None:
         "environments/key",
         "logs/workers",
         "run/agent",
-        "ways",
+        "profiles",
     ):
         (data_dir / name).mkdir(parents=True)
     for name in ("mlorch.sqlite3", "credentials.json", "secrets.json", "artifacts/sha256-1/MLmodel", "run/beat.dat"):
@@ -135,7 +135,7 @@ def test_share__installation_of_root__is_given_but_for_what_root_needs(data_dir)
     share(data_dir, UID, UID)
     of_root = {name for name, owner in owners(data_dir).items() if owner == 0}
     assert of_root == {
-        "environments", "environments/key", "environments/key/python", "ways", "logs", "logs/workers", "logs/web.log",
+        "environments", "environments/key", "environments/key/python", "profiles", "logs", "logs/workers", "logs/web.log",
         "run/workers",
         "run", "run/agent", "run/agent/r-1.json", "secrets.json", MARK_FILE,
     }  # fmt: skip
@@ -185,7 +185,7 @@ def test_ordinary_user__put_a_link_where_its_folder_was__does_not_make_everythin
 def test_share__fresh_directory__all_of_root_s_folders_are_there_before_anybody_else_is(data_dir):
     share(data_dir, UID, UID)
     made = {name for name, owner in owners(data_dir).items() if owner == 0}
-    assert made >= {"logs", "environments", "ways", "run", "run/agent", "run/workers"}
+    assert made >= {"logs", "environments", "profiles", "run", "run/agent", "run/workers"}
 
 
 @needs_root
@@ -273,8 +273,9 @@ def test_plan__with_an_ordinary_user__all_but_the_agent_are_it(data_dir):
 @needs_root
 def test_run_dir__with_an_ordinary_user__it_makes_sockets_there_and_has_the_temporary_folder(data_dir):
     with made_run_dir(data_dir, OrdinaryUser(UID, UID, "")):
-        assert stat.S_IMODE((data_dir / "run").stat().st_mode) == 0o1770
-        assert (data_dir / "run" / "tmp").stat().st_uid == UID
+        folder = run_dir(data_dir)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o1770
+        assert (folder / "tmp").stat().st_uid == UID
 
 
 @pytest.mark.parametrize(("is_warning", "mark"), [(True, "text-warning-emphasis"), (False, "card-body mb-0")])

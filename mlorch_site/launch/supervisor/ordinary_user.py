@@ -26,7 +26,7 @@ VARIABLE = "MLORCH_RUN_AS"
 DEFAULT_UID = 1_799_000_000  # beyond what systems give to anybody, beside those of the workers
 HOME, ARTIFACTS, RUN, LOGS, TEMPORARY = "home", "artifacts", "run", "logs", "tmp"
 MARK_FILE = ".run-as"  # whose the rest of the data directory is
-OF_ROOT = {LOGS, RUN, "environments", "ways", LOCK_FILE, SECRETS_FILE, MARK_FILE}
+OF_ROOT = {LOGS, RUN, "environments", "profiles", LOCK_FILE, SECRETS_FILE, MARK_FILE}
 OF_ROOT_WHILE_RUNNING = {"agent", "workers", "processes.json"}
 SHARED_MODE = stat.S_ISVTX | stat.S_IRWXU | stat.S_IRWXG
 PASSED_MODE = stat.S_IRWXU | stat.S_IXGRP
@@ -199,7 +199,7 @@ def share(data_dir: Path, uid: int, gid: int) -> None:
     """
     mark, owned = data_dir / MARK_FILE, _owned(uid, gid)
     # All of root's are made here, before anybody else could put something of that name there.
-    shared, private = (data_dir, data_dir / RUN), (LOGS, "environments", "ways", f"{RUN}/agent")
+    shared, private = (data_dir, data_dir / RUN), (LOGS, "environments", "profiles", f"{RUN}/agent")
     folders = dict.fromkeys(shared, SHARED_MODE) | {data_dir / name: stat.S_IRWXU for name in private}
     for folder, mode in (folders | {data_dir / RUN / "workers": PASSED_MODE}).items():
         folder.mkdir(exist_ok=True)
