@@ -135,8 +135,8 @@ def test_share__installation_of_root__is_given_but_for_what_root_needs(data_dir)
     share(data_dir, UID, UID)
     of_root = {name for name, owner in owners(data_dir).items() if owner == 0}
     assert of_root == {
-        "environments", "environments/key", "environments/key/python", "profiles", "logs", "logs/workers", "logs/web.log",
-        "run/workers",
+        "environments", "environments/key", "environments/key/python", "profiles", "logs", "logs/workers",
+        "logs/web.log", "run/workers",
         "run", "run/agent", "run/agent/r-1.json", "secrets.json", MARK_FILE,
     }  # fmt: skip
     assert {owner for name, owner in owners(data_dir).items() if name not in of_root} == {UID}
