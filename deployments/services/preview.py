@@ -8,12 +8,15 @@ from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind
 from deployments.services.commands import Preview, PreviewStep
 from deployments.services.request_check import ReleaseTarget, RequestCheck
+from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Role
 from monitoring.analysis.judge import Guardrail
 from monitoring.analysis.planning import Forecast, duration, forecast
 from monitoring.selectors import summary, traffic_rate
+from registry.approvals.electorate import who_could_decide
 
 BASE_MINUTES = 10
+NOBODY = "nobody, so it could not be approved"
 DETAILS = {
     StepKind.START: "Replicas of the new version start and answer its input example.",
     StepKind.WEIGHT: "Every gateway has to acknowledge it before the clock starts.",
@@ -28,8 +31,8 @@ DETAILS = {
 }
 
 
-def preview_of(check: RequestCheck) -> Preview:
-    """The preview of a checked command; with problems it is as full as they allow."""
+def preview_of(actor: Actor, check: RequestCheck) -> Preview:
+    """The preview of a checked command, as `actor` would request it; with problems it is as full as they allow."""
     problems, endpoint = dict(check.problems), check.target.endpoint if check.target else None
     if check.forbidden:
         problems["permission"] = check.forbidden
@@ -41,6 +44,7 @@ def preview_of(check: RequestCheck) -> Preview:
         steps=_steps(check.steps),
         shortest_s=sum(step.duration_s for step in check.steps),
         approvers=_approvers(check.target),
+        deciders=_deciders(actor, check.target),
         gates=list(check.target.policy.gates) if check.target else [],
         guardrails=[{**row, "sentence": sentence_of(row)} for row in check.guardrails],
         forecast=[*(step.sentence for step in outlook.steps), outlook.sentence] if outlook else [],
@@ -70,6 +74,15 @@ def _detail(step: Step) -> str:
 def _approvers(target: ReleaseTarget | None) -> list[str]:
     rules = target.policy.approval_rules if target else []
     return [f"{rule['count']} {Role(rule['role']).label}{'s' if rule['count'] > 1 else ''}" for rule in rules]
+
+
+def _deciders(actor: Actor, target: ReleaseTarget | None) -> list[str]:
+    if target is None:
+        return []
+    scopes = [target.environment.scope, target.model.scope]
+    requester = {actor.user.pk} if actor.user else set()
+    could = who_could_decide(target.policy.approval_rules, scopes, requester)
+    return [f"{Role(role).label}: {', '.join(names) or NOBODY}" for role, names in sorted(could.items())]
 
 
 def _rollback_target(target: ReleaseTarget | None) -> str:

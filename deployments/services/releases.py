@@ -26,7 +26,7 @@ from registry.services import artifact_set_hold
 
 def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
     """What the release would do and need; nothing is written. Raises NotFound only for what hides everything else."""
-    return preview_of(check_request(actor, command))
+    return preview_of(actor, check_request(actor, command))
 
 
 @transaction.atomic

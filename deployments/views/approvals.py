@@ -15,7 +15,7 @@ from deployments.models import Release
 from deployments.rollout.guardrails import sentence_of
 from deployments.serving_comparison import compare_serving
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.roles import Action, Role
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
@@ -23,6 +23,7 @@ from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.http import status_of
 from mlorch_site.lib.lists import listed
 from mlorch_site.lib.refusals import note_refused
+from registry.approvals.electorate import who_may_decide
 from registry.approvals.selectors import (
     approval_for,
     approval_progress,
@@ -83,7 +84,7 @@ def approval(request: HttpRequest, pk: str) -> HttpResponse:
 
 def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
     release = _release_of(row)
-    stable = release.endpoint.stable_release
+    stable, is_open, progress = release.endpoint.stable_release, row.status == "open", approval_progress(row)
     comparison = compare_versions(stable.version if stable else None, release.version)
     stays = biography(release, actor)
     gates = list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk)))
@@ -95,14 +96,15 @@ def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
         "comparison": comparison,
         "biography": stays,
         "serving": compare_serving(stable.serving_config if stable else None, release.serving_config),
-        "changed_outside": why_changed_outside(release.version, release.digest) if row.status == "open" else "",
+        "changed_outside": why_changed_outside(release.version, release.digest) if is_open else "",
         "steps": planned_steps(release),
         "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
         "gates": gates,
-        "progress": approval_progress(row),
+        "progress": progress,
+        "awaited": [(Role(role).label, names) for role, names in who_may_decide(row).items()] if is_open else [],
         "decisions": row.decisions.select_related("person"),
         "why_not": why_cannot_decide(actor, row),
-        "is_open": row.status == "open",
+        "is_open": is_open,
         "mine": row.decisions.filter(person=actor.user).order_by("-pk").first() if actor.user else None,
     }
 

@@ -2,6 +2,7 @@
 database).
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import Q
@@ -10,7 +11,8 @@ from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import EVERYWHERE
 from mlorch_site.lib import clock
 from registry.approvals.rules import is_barely_met, why_nobody_can
-from registry.models import Environment, Policy
+from registry.approvals.selectors import approval_progress, approving_decisions
+from registry.models import ApprovalRequest, Environment, Policy
 
 MODEL_SCOPES = "model:"
 
@@ -65,3 +67,24 @@ def unmeetable_rules() -> list[str]:
         if rules and (reason := why_unmeetable(environment, rules)):
             found.append(f"Nobody can approve a release to {environment} any more: {reason}.")
     return found
+
+
+def who_may_decide(request: ApprovalRequest) -> dict[str, list[str]]:
+    """Role that is still asked for → the people who hold it there and may still approve, by name."""
+    lacking = {rule.role for rule in approval_progress(request).rules if not rule.met}
+    done = {decision.person_id for decision in approving_decisions(request)}
+    return _holders(lacking, request.scopes, {request.requester_id, *request.excluded, *done})
+
+
+def who_could_decide(rules: "type_Rules", scopes: list[str], excluded: Collection[int]) -> dict[str, list[str]]:
+    """Role that `rules` ask for → the people who hold it in `scopes`, without those who may not, by name."""
+    return _holders({str(rule["role"]) for rule in rules}, scopes, excluded)
+
+
+def _holders(roles: Collection[str], scopes: list[str], excluded: Collection[int]) -> dict[str, list[str]]:
+    held = RoleBinding.objects.in_force(clock.now()).filter(role__in=roles, scope__in=[EVERYWHERE, *scopes])
+    rows = held.filter(user__is_active=True).exclude(user__in=excluded).values_list("role", "user__username")
+    found: dict[str, set[str]] = {role: set() for role in roles}
+    for role, name in rows:
+        found[role].add(name)
+    return {role: sorted(names) for role, names in found.items()}

@@ -35,6 +35,7 @@ def test_preview__rules_and_problems__named(people):
     told = preview(world, version=7, guardrails=[])
 
     assert told.approvers == ["2 Reviewers"]
+    assert told.deciders == ["Reviewer: rita"]
     assert {"version", "guardrails"} <= set(told.problems)
 
 

@@ -7,9 +7,11 @@ from mlorch_site.accounts.models import RoleBinding, User
 from mlorch_site.accounts.roles import Role
 from mlorch_site.accounts.services import person_edit
 from mlorch_site.audit.models import AuditRecord
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
-from registry.approvals.electorate import rules_warning, unmeetable_rules
+from registry.approvals.electorate import rules_warning, unmeetable_rules, who_may_decide
 from registry.approvals.rules import is_barely_met, why_nobody_can
+from registry.approvals.services import approval_decide, approval_open
 from registry.selectors import current_policy
 from registry.services import environment_create, policy_revise
 from tests.factories import make_person, take_role
@@ -137,3 +139,42 @@ def test_page__role_taken__warns_at_once(environment, people):
 
     assert not people.rita.user.bindings.filter(ended_at=None).exists()
     assert GONE in page.content.decode()
+
+
+@pytest.fixture
+def asked(environment, people):
+    """A request that a reviewer and a risk officer have to approve, asked for by emma."""
+    policy_revise(
+        actor=people.ada.actor, environment=environment, approval_rules=rules(reviewer=1, risk_officer=1), based_on=1
+    )
+    return approval_open(
+        actor=ENGINE,
+        subject_kind="release",
+        subject_id="r1",
+        title="tumours version 2 to production/clinic",
+        url="/",
+        content_hash="sha256:a",
+        policy=current_policy(environment),
+        scopes=["environment:production", "model:tumours"],
+        requester=people.emma.user,
+        excluded=[],
+    )
+
+
+def test_who_may_decide__by_role__without_requester_excluded_and_those_who_have(asked, people):
+    make_person("rolf", [(Role.REVIEWER, "environment:production")])
+    make_person("nils", [(Role.REVIEWER, "environment:staging")])
+    make_person("tara", [(Role.REVIEWER, "model:tumours"), (Role.RISK_OFFICER, "*")])
+    RoleBinding.objects.create(user=people.emma.user, role=Role.REVIEWER, scope="*")
+    asked.excluded = [people.oscar.user.pk]
+    assert who_may_decide(asked) == {"reviewer": ["rita", "rolf", "tara"], "risk_officer": ["tara"]}
+
+    approval_decide(actor=people.rita.actor, request=asked, kind="approve", comment="")
+    assert who_may_decide(asked) == {"risk_officer": ["tara"]}
+
+
+def test_who_may_decide__expired_or_switched_off__nobody(asked, people):
+    RoleBinding.objects.filter(user=people.rita.user).update(expires_at=clock.now())
+    User.objects.filter(username="oscar").update(is_active=False)
+
+    assert who_may_decide(asked) == {"reviewer": [], "risk_officer": []}
