@@ -1,5 +1,6 @@
 """The rollout machine under any order of commands, failures and time: what must hold after every step."""
 
+import pytest
 import time_machine
 from django.db import transaction
 from hypothesis import HealthCheck, settings
@@ -178,11 +179,12 @@ WALKS = {
 }
 
 
-def test_machine__any_order_of_commands_and_failures__invariants_hold(db):
+@pytest.mark.parametrize("examples", [10, pytest.param(40, marks=pytest.mark.slow)])
+def test_machine__any_order_of_commands_and_failures__invariants_hold(db, examples):
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=25,
+            max_examples=examples,
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -6,6 +6,7 @@ is compared with the bytes that an agent, started afresh at every step, is told 
 
 from datetime import datetime, timedelta
 
+import pytest
 import time_machine
 from django.db import transaction
 from hypothesis import HealthCheck, Phase, settings
@@ -290,11 +291,12 @@ class RegistryMachine(RuleBasedStateMachine):
             assert not endpoint.arms.exists()
 
 
-def test_machine__mlflow_does_anything__only_approved_files_serve(db, data_dir):
+@pytest.mark.parametrize("examples", [6, pytest.param(25, marks=pytest.mark.slow)])
+def test_machine__mlflow_does_anything__only_approved_files_serve(db, data_dir, examples):
     run_state_machine_as_test(
         RegistryMachine,
         settings=settings(
-            max_examples=15,
+            max_examples=examples,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
