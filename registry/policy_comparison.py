@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from registry.change_windows import read_windows
+
 
 @dataclass(frozen=True)
 class PolicyDifference:
@@ -35,6 +37,8 @@ def shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(shown(item) for item in value) or "none"
+    if isinstance(value, dict) and "minutes" in value:
+        return read_windows([value])[0].sentence
     if isinstance(value, dict):
         return f"{value['count']} {value['role']}" if set(value) == {"role", "count"} else _pairs(value)
     return str(value) or "none"

@@ -8,7 +8,9 @@ It counts, when the environment is protected before the change:
 * that guardrails would not be required, or a version that was taken back not be refused any more;
 * that a rollout would go on although its version was changed in MLflow;
 * worse sandboxes than before;
-* that all traffic could go to a new version at once, where it could not: by strategy or by the first share.
+* that all traffic could go to a new version at once, where it could not: by strategy or by the first share;
+* a freeze that would not be any more, release windows that would be added or all go: rollouts could begin when they
+  could not.
 
 It does not count: how long approvals hold, the judge's deadline, default guardrails and their margins.
 """
@@ -33,7 +35,8 @@ def loosens(before: "type_Values", after: "type_Values") -> list[str]:
     """
     if not before["protected"]:
         return []
-    return [*_switches(before, after), *_approvals(before, after), *_gates(before, after), *_rollouts(before, after)]
+    parts = (_switches, _approvals, _gates, _rollouts, _windows)
+    return [sentence for part in parts for sentence in part(before, after)]
 
 
 SWITCHES = {
@@ -75,6 +78,19 @@ def _rollouts(before: "type_Values", after: "type_Values") -> list[str]:
     if before["max_first_weight_pct"] < UNBOUND_PCT <= after["max_first_weight_pct"]:
         found.append("The first share of the traffic would have no bound.")
     return found
+
+
+def _windows(before: "type_Values", after: "type_Values") -> list[str]:
+    def of(values: "type_Values", kind: str) -> list[Any]:
+        return [window for window in values["windows"] if window["kind"] == kind]
+
+    gone = [window for window in of(before, "freeze") if window not in after["windows"]]
+    found = [f"The freeze {window['name']} would end or change." for window in gone]
+    releases, later = of(before, "release"), of(after, "release")
+    if releases and not later:
+        found.append("Rollouts could begin at any time, without release windows.")
+    new = [window for window in later if window not in releases] if releases else []
+    return found + [f"Rollouts could begin in the release window {window['name']} too." for window in new]
 
 
 def _goodness(level: str) -> int:

@@ -5,7 +5,7 @@ Those that take an actor are the only way a surface gets a row; hidden and missi
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
@@ -20,6 +20,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
+from registry.change_windows import closure_at
 from registry.lifecycle import ProposalStatus, VersionStatus
 from registry.models import (
     ArtifactSet,
@@ -126,6 +127,17 @@ def sandbox_levels_min() -> dict[int, SandboxLevel]:
     levels = Environment.objects.annotate(level=Subquery(newest.values("sandbox_level_min")[:1]))
     demanded = dict(levels.values_list("pk", "level"))
     return {key: known for key, level in demanded.items() for known in LEVELS if known == level}
+
+
+def why_closed(environment: Environment, now: datetime) -> str:
+    """Why no rollout may begin in an environment now, by the windows of its policy in force; empty when one may."""
+    policy = environment.policies.order_by("-revision").first()
+    closure = closure_at(policy.windows, now) if policy else None
+    if closure is None:
+        return ""
+    if closure.opens_at is None:
+        return f"{closure.reason}. It does not open within a year."
+    return f"{closure.reason}. It opens at {closure.opens_at:%Y-%m-%d %H:%M} UTC."
 
 
 def environments_without_sandbox() -> list[Environment]:

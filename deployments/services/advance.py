@@ -19,7 +19,7 @@ from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
-from registry.selectors import why_changed_outside
+from registry.selectors import why_changed_outside, why_closed
 from registry.services import digest_recheck
 
 ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
@@ -96,6 +96,8 @@ def _why_not_valid(release: Release, now: datetime) -> str:
 
 
 def _why_wait(release: Release, now: datetime) -> str:
+    if closed := why_closed(release.endpoint.environment, now):
+        return closed
     # What people approved is compared once more with what MLflow has; without approvers nobody waited in between.
     if release.approval is not None and release.approval.rules and release.approval.ended_at is not None:
         look = digest_recheck(version=release.version, since=release.approval.ended_at, now=now)

@@ -10,10 +10,12 @@ from deployments.services.commands import Preview, PreviewStep
 from deployments.services.request_check import ReleaseTarget, RequestCheck
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Role
+from mlorch_site.lib import clock
 from monitoring.analysis.judge import Guardrail
 from monitoring.analysis.planning import Forecast, duration, forecast
 from monitoring.selectors import summary, traffic_rate
 from registry.approvals.electorate import who_could_decide
+from registry.selectors import why_closed
 
 BASE_MINUTES = 10
 NOBODY = "nobody, so it could not be approved"
@@ -48,7 +50,7 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
         gates=list(check.target.policy.gates) if check.target else [],
         guardrails=[{**row, "sentence": sentence_of(row)} for row in check.guardrails],
         forecast=[*(step.sentence for step in outlook.steps), outlook.sentence] if outlook else [],
-        warnings=[outlook.sentence] if outlook and not outlook.can_conclude else [],
+        warnings=_warnings(check.target, outlook),
         problems=problems,
         rollback_target=_rollback_target(check.target),
         plan_hash=check.request.plan_hash if check.request else "",
@@ -74,6 +76,11 @@ def _detail(step: Step) -> str:
 def _approvers(target: ReleaseTarget | None) -> list[str]:
     rules = target.policy.approval_rules if target else []
     return [f"{rule['count']} {Role(rule['role']).label}{'s' if rule['count'] > 1 else ''}" for rule in rules]
+
+
+def _warnings(target: ReleaseTarget | None, outlook: Forecast | None) -> list[str]:
+    closed = why_closed(target.environment, clock.now()) if target else ""
+    return [*([outlook.sentence] if outlook and not outlook.can_conclude else []), *([closed] if closed else [])]
 
 
 def _deciders(actor: Actor, target: ReleaseTarget | None) -> list[str]:

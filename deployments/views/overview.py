@@ -16,7 +16,13 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import setup_progress
 from mlorch_site.lib.htmx import render_page
 from mlorch_site.lib.lists import listed
-from registry.selectors import backend_state, environments_visible_to, findings_visible_to, models_visible_to
+from registry.selectors import (
+    backend_state,
+    environments_visible_to,
+    findings_visible_to,
+    models_visible_to,
+    why_closed,
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "board": board.rows_of(actor, context["page"]),
         "board_minutes": board.MINUTES,
         "heads": ["Model", *environments_visible_to(actor).values_list("name", flat=True)],
+        "closed": [(place, why) for place in environments_visible_to(actor) if (why := why_closed(place, now()))],
         "seen": seen,
         "moving": [moving(release) for release in seen.active.rows],
         "pending": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.pending.rows],

@@ -125,6 +125,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
             "allowed_strategies",
             "max_first_weight_pct",
             "judge_deadline_s",
+            "windows",
             "when_changed_outside",
             "refuse_taken_back",
             "sandbox_level_min",

@@ -72,6 +72,11 @@ class Policy(models.Model):
         default=False,
         help_text="The gate not_taken_back refuses a version that was taken back somewhere, not only warns.",
     )
+    windows = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="When rollouts may begin: freezes and release windows, docs/configuration.md.",
+    )
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)

@@ -14,6 +14,7 @@ from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.approvals.electorate import why_unmeetable
+from registry.change_windows import windows_problem
 from registry.gates import GATES
 from registry.lifecycle import ChangedOutside, ProposalStatus
 from registry.models import Environment, Policy
@@ -39,6 +40,7 @@ POLICY_FIELDS = (
     "when_changed_outside",
     "refuse_taken_back",
     "sandbox_level_min",
+    "windows",
     "note",
 )
 
@@ -165,7 +167,7 @@ def check_policy(values: dict[str, Any]) -> None:
     problems: dict[str, str] = {}
     if unknown := set(values) - set(POLICY_FIELDS):
         problems[sorted(unknown)[0]] = "not a field of a policy"
-    for field, check in (("approval_rules", _rules_problem), ("default_guardrails", _guardrails_problem)):
+    for field, check in LISTS.items():
         if problem := check(values.get(field, [])):
             problems[field] = problem
     if problem := _names_problem(values.get("gates", []), GATES):
@@ -229,3 +231,6 @@ def _names_problem(names: Any, known: Any) -> str:
         return "a list of names"
     unknown = [str(name) for name in names if name not in known]
     return f"{unknown[0]!r} is not known; use {', '.join(known)}" if unknown else ""
+
+
+LISTS = {"approval_rules": _rules_problem, "default_guardrails": _guardrails_problem, "windows": windows_problem}

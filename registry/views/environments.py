@@ -11,6 +11,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.instant import past_url
@@ -31,6 +32,7 @@ from registry.selectors import (
     proposal_for,
     why_cannot_confirm,
     why_cannot_withdraw,
+    why_closed,
 )
 from registry.services.environments import POLICY_FIELDS, policy_values
 
@@ -69,7 +71,8 @@ def environment(request: HttpRequest, name: str) -> HttpResponse:
 
 def _warnings(environment: Environment, policy: Policy) -> list[str]:
     is_open = environment in environments_without_sandbox()
-    said = (rules_warning(environment, policy), warning_about(environment) if is_open else "")
+    unprotected = warning_about(environment) if is_open else ""
+    said = (why_closed(environment, clock.now()), rules_warning(environment, policy), unprotected)
     return [sentence for sentence in said if sentence]
 
 

@@ -104,6 +104,7 @@ def form_of(policy: Policy, **changes: object) -> dict[str, object]:
         "approval_days": policy.approval_days,
         "gates": json.dumps(policy.gates),
         "default_guardrails": "[]",
+        "windows": "[]",
         "allowed_strategies": "[]",
         "max_first_weight_pct": 100,
         "sandbox_level_min": "none",

@@ -12,6 +12,7 @@ STRICT = {
     "gates": ["version_ready", "digest_known"],
     "guardrails_required": True,
     "default_guardrails": [{"metric": "error_rate", "margin": 0.01}],
+    "windows": [],
     "allowed_strategies": ["canary", "shadow"],
     "max_first_weight_pct": 10,
     "judge_deadline_s": 900,
