@@ -45,7 +45,7 @@ type_Rows = Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Window:
+class ChangeWindow:
     """One window of a policy. `starts` is local time in `zone`; on the local days in `exceptions` it does not begin."""
 
     kind: str
@@ -93,10 +93,10 @@ def _in_utc(local: datetime, zone: ZoneInfo) -> datetime:
     return local.replace(tzinfo=zone).astimezone(UTC)
 
 
-def read_windows(rows: "type_Rows") -> list[Window]:
+def read_windows(rows: "type_Rows") -> list[ChangeWindow]:
     """The windows of a policy; what `windows_problem` finds no fault with can be read."""
     return [
-        Window(
+        ChangeWindow(
             kind=row["kind"],
             name=row["name"],
             zone=row["zone"],
@@ -134,7 +134,7 @@ def closure_at(rows: "type_Rows", now: datetime) -> Closure | None:
     return Closure(reason, None)
 
 
-def _closed(windows: list[Window], at: datetime) -> tuple[str, datetime | None]:
+def _closed(windows: list[ChangeWindow], at: datetime) -> tuple[str, datetime | None]:
     """Why it is closed at a moment, empty when it is not, and when that reason ends."""
     for window in (window for window in windows if window.kind == "freeze"):
         for _, end in window.spans(at, at):
