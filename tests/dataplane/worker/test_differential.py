@@ -45,7 +45,11 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "bare": lambda: list(table_cases(models.PLAIN)),
 }
 # What the worker finds out at load: the native path, and whether requests may go together.
-PROFILES = {"doubles": ("array", True), "plain": ("frame", True), "mixed": ("", True), "bare": ("", True)}
+# Those without an example of a table are on trial with real requests before theirs are joined.
+PROFILES = {
+    **{"doubles": ("array", True), "plain": ("frame", True)},
+    **dict.fromkeys(("bare", "tensor", "tensors"), ("", False)),
+}
 
 
 class Difference(NamedTuple):
