@@ -47,7 +47,8 @@ CASES: dict[str, Callable[[], list[Case]]] = {
 # What the worker finds out at load: the native path, and whether requests may go together.
 # Those without an example of a table are on trial with real requests before theirs are joined.
 PROFILES = {
-    "doubles": ("array", True), "plain": ("frame", True),
+    "doubles": ("array", True),
+    "plain": ("frame", True),
     **dict.fromkeys(("bare", "tensor", "tensors"), ("", False)),
 }
 
