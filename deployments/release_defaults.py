@@ -10,6 +10,7 @@ from deployments.models import EndpointArm
 from deployments.rollout.guardrails import ERROR_RATE
 from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib.readable import is_text
 from registry.lifecycle import VersionStatus
 from registry.models import Model, Policy
 from registry.selectors import environments_visible_to, models_visible_to
@@ -41,6 +42,7 @@ def release_defaults(actor: Actor, *, model: str, environment: str, first_weight
 
     `first_weight_pct` is the first share of traffic of the form's own plan; a policy may ask for a smaller one.
     """
+    model, environment = (name if is_text(name) else "" for name in (model, environment))
     found = models_visible_to(actor).filter(name=model).first()
     policy = _policy_of(actor, environment)
     versions = _versions(actor, found) if found else []
