@@ -25,10 +25,15 @@ def compare_policies(
 ) -> list[PolicyDifference]:
     """The fields among `fields` that differ; one that `after` does not have stays as it is."""
     return [
-        PolicyDifference(name, shown(before[name]), shown(after[name]))
+        PolicyDifference(name, shown_of(name, before[name]), shown_of(name, after[name]))
         for name in fields
         if name in after and before[name] != after[name]
     ]
+
+
+def shown_of(field: str, value: Any) -> str:
+    """The value of a policy's field as people read it; an empty list of strategies allows all of them."""
+    return "all" if field == "allowed_strategies" and not value else shown(value)
 
 
 def shown(value: Any) -> str:

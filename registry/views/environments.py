@@ -20,7 +20,7 @@ from mlorch_site.lib.refusals import note_refused
 from registry import services
 from registry.approvals.electorate import rules_warning
 from registry.models import Environment, Policy, PolicyProposal
-from registry.policy_comparison import PolicyDifference, compare_policies, shown
+from registry.policy_comparison import PolicyDifference, compare_policies, shown_of
 from registry.sandbox_warning import warning_about
 from registry.selectors import (
     current_policy,
@@ -59,7 +59,7 @@ def environment(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "environment": found,
         "policy": policy,
-        "values": [(field.replace("_", " "), shown(value)) for field, value in policy_values(policy).items()],
+        "values": [(field.replace("_", " "), shown_of(field, value)) for field, value in policy_values(policy).items()],
         "warnings": _warnings(found, policy),
         "proposal": waiting,
         "ended": found.proposals.exclude(status="open").select_related("base", "proposer", "made")[:ENDED_SHOWN],

@@ -106,3 +106,11 @@ def test_compare__only_what_differs_as_people_write_it():
         ("Approval rules", "2 reviewer, 1 risk_officer", "none"),
         ("Refuse taken back", "yes", "no"),
     ]
+
+
+def test_compare_policies__no_strategies__means_all_of_them() -> None:
+    (difference,) = compare_policies(
+        {"allowed_strategies": []}, {"allowed_strategies": ["canary"]}, ["allowed_strategies"]
+    )
+
+    assert (difference.before, difference.after) == ("all", "canary")
