@@ -14,13 +14,15 @@ from mlorch_site.lib.errors import Invalid
 from registry.selectors import environments_visible_to, models_visible_to
 
 STEP_ROWS = 5
-# A choice of model or environment fills the form anew; what was written in it is sent along and stays.
+# A choice of model or environment fills the form anew; what was written in it is sent along and stays. Meanwhile
+# nothing can be written that the answer would take away.
 REFILL = {
     "hx-post": reverse_lazy("release-form"),
     "hx-include": "#release-form",
     "hx-target": "#release-form",
     "hx-select": "#release-form",
     "hx-swap": "outerHTML",
+    "hx-disabled-elt": "#release-form .form-control",
 }
 DEFAULT_STEPS = [(10, 60, 100), (25, 60, 200), (50, 60, 400)]
 KINDS = [

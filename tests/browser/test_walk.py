@@ -21,6 +21,7 @@ def ask_for_canary(page: Page) -> None:
     expect(page.get_by_label("Version", exact=True)).to_contain_text("stable in production/cancer")
     page.get_by_label("Reason").fill("Better recall")
     page.get_by_label("Environment").select_option("production")
+    expect(page.get_by_text("Filled in as production policy")).to_be_visible()
     expect(page.get_by_label("Endpoint")).not_to_have_value("")
     page.get_by_label("Endpoint").fill("cancer")
     page.get_by_label("Version", exact=True).select_option("2")
