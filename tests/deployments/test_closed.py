@@ -48,7 +48,8 @@ def test_rollout__that_runs_when_it_closes__goes_on(world: World) -> None:
     world.until(release, "rolling_out")
     freeze(world, minutes=600)
 
-    world.until(release, "succeeded")
+    assert world.until(release, "succeeded").status == "succeeded"
+    assert world.weights == {"2": 100}
 
 
 def test_rollback__while_it_is_closed__does_not_wait(world: World) -> None:
@@ -60,7 +61,8 @@ def test_rollback__while_it_is_closed__does_not_wait(world: World) -> None:
             actor=world.people.mona.actor, endpoint=world.endpoint, expects=str(second.pk), reason="bad"
         )
 
-    world.until(release, "succeeded")
+    assert world.until(release, "succeeded").status == "succeeded"
+    assert world.weights == {"1": 100}
 
 
 def test_pages__while_it_is_closed__say_so_before_anything_is_asked_for(world: World) -> None:

@@ -207,8 +207,10 @@ def test_share__died_in_the_middle__the_next_start_gives_the_rest(data_dir, monk
 def test_share__second_start__walks_nothing(data_dir, monkeypatch):
     filled(data_dir)
     share(data_dir, UID, UID)
-    monkeypatch.setattr(module, "give", None)
+    given = []
+    monkeypatch.setattr(module, "give", lambda *what: given.append(what))
     share(data_dir, UID, UID)
+    assert given == []
 
 
 @needs_root

@@ -133,13 +133,14 @@ def test_connection__idle_after_an_answer__is_closed(port, monkeypatch):
 
 def test_answer__that_is_not_taken__is_given_up(port, few, monkeypatch):
     monkeypatch.setattr(connection_limits, "WRITE_TIMEOUT_S", SOON_S)
-    large = b"GET /static/plotly/plotly-basic.min.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    asked, large = 20, b"GET /static/plotly/plotly-basic.min.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", port))
-        connection.sendall(large * 20)
+        connection.sendall(large * asked)
         until(lambda: connection_limits._open, "the connection is counted")
         until(lambda: not connection_limits._open, "the connection is closed")
+        assert all_of(connection).count(b"HTTP/1.1 200 ") < asked
 
 
 def test_body__that_does_not_come__is_refused_in_time(port, monkeypatch):
