@@ -18,7 +18,7 @@ from mlorch_site.lib import clock
 from monitoring.analysis.guardrail_result import SafetyLimits
 from monitoring.selectors import Summary, totals
 from registry.models import Environment, Model
-from registry.selectors import environments_visible_to, models_visible_to
+from registry.selectors import models_visible_to
 
 MINUTES = 10  # the span of the figures
 PAGE_SIZE = 20  # models
@@ -65,7 +65,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A model with one cell for each environment that the person may see."""
+    """A model with one cell for each environment."""
 
     model: Model
     cells: list[Cell]
@@ -89,9 +89,9 @@ def models_on_board(actor: Actor) -> QuerySet[Model]:
     return on_board.annotate(is_moving=Exists(moving)).order_by("-is_moving", "name")
 
 
-def rows_of(actor: Actor, models: Iterable[Model]) -> list[Row]:
-    """The board's rows of these models, as the actor may see them."""
-    models, environments = list(models), list(environments_visible_to(actor))
+def rows_of(actor: Actor, models: Iterable[Model], environments: list[Environment]) -> list[Row]:
+    """The board's rows of these models with a cell for each of `environments`, as the actor may see them."""
+    models = list(models)
     found = endpoints_visible_to(actor).filter(model__in=models, retired_at=None)
     endpoints = list(found.select_related("stable_release__requester").prefetch_related("arms__version__model"))
     facts = _facts_of(endpoints)

@@ -14,7 +14,7 @@ from registry.models import GateResult
 from registry.version_comparison import Judgement, VersionComparison
 
 NAMED_MAX = 4  # names in the line; of more it says how many
-GATE_WORDS = {"fail": "fail", "error": "could not answer", "warn": "warn", "skipped": "skipped"}
+GATE_WORDS = {"fail": "fail", "error": "could not answer", "warn": "warn", "skipped": "were skipped"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _gates(gates: Sequence[GateResult]) -> str:
     parts = []
     for outcome, word in GATE_WORDS.items():
         names = [gate.gate.replace("_", " ") for gate in gates if gate.outcome == outcome]
-        parts += [f"{', '.join(names)}: {word}"] if names else []
+        parts += [f"gates that {word}: {', '.join(names)}"] if names else []
     passed = sum(gate.outcome == "pass" for gate in gates)
     return "; ".join([*parts, f"{passed} of {len(gates)} gates pass"])
 

@@ -12,6 +12,7 @@ from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from mlorch_site.accounts.read_only_admin import ReadOnlyAdmin
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Invalid
@@ -118,23 +119,10 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         return ValidationError(RevisedMeanwhile(said_on, newest).message, code="revised_meanwhile")
 
 
-class ByPolicyEditors:
-    """Permissions of these pages: those who edit policies, and nobody else."""
+class ByPolicyEditors(ReadOnlyAdmin):
+    """To look at for those who edit policies."""
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return actor_of(request).may(Action.POLICY_EDIT)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return actor_of(request).may(Action.POLICY_EDIT)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    action = Action.POLICY_EDIT
 
 
 @admin.register(Policy)

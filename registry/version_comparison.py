@@ -1,7 +1,7 @@
 """Two versions side by side: metrics, parameters, signature. Pure over the rows' own fields."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -21,13 +21,22 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One line of a comparison; `change` is the difference of two numbers, None otherwise. Only metrics are judged."""
+    """One line of a comparison; `change` is the difference of two numbers, None otherwise. Only metrics are judged.
+
+    `kind` is what it is a line of: `metric`, `fact`, `parameter` or `input`.
+    """
 
     name: str
     before: Any
     after: Any
+    kind: str
     change: float | None = None
     judgement: Judgement = Judgement.NONE
+
+    @property
+    def label(self) -> str:
+        """The name as people read it."""
+        return {"metric": self.name.replace("_", " "), "parameter": f"parameter {self.name}"}.get(self.kind, self.name)
 
     @property
     def differs(self) -> bool:
@@ -44,9 +53,18 @@ class VersionComparison:
     facts: list[ComparisonRow] = field(default_factory=list)
 
     @property
-    def same(self) -> int:
-        """How many metrics, facts and parameters are the same in both."""
-        return sum(not row.differs for row in (*self.metrics, *self.facts, *self.params))
+    def _rows(self) -> list[ComparisonRow]:
+        return [*self.metrics, *self.facts, *self.params]
+
+    @property
+    def changed(self) -> list[ComparisonRow]:
+        """The metrics, facts and parameters that differ."""
+        return [row for row in self._rows if row.differs]
+
+    @property
+    def same(self) -> list[ComparisonRow]:
+        """The metrics, facts and parameters that are the same in both."""
+        return [row for row in self._rows if not row.differs]
 
     def metrics_that_are(self, judgement: Judgement) -> list[str]:
         """The names of the metrics that are judged so."""
@@ -63,21 +81,21 @@ def compare_versions(before: Version | None, after: Version) -> VersionCompariso
     new = after.evidence
     return VersionComparison(
         metrics=_numbers(old.get("metrics", {}), new.get("metrics", {})),
-        params=_rows(old.get("params", {}), new.get("params", {})),
-        inputs=_rows(_inputs(before), _inputs(after)),
-        facts=_rows(_facts(before), _facts(after)),
+        params=_rows("parameter", old.get("params", {}), new.get("params", {})),
+        inputs=_rows("input", _inputs(before), _inputs(after)),
+        facts=_rows("fact", _facts(before), _facts(after)),
     )
 
 
-def _rows(old: dict[str, Any], new: dict[str, Any]) -> list[ComparisonRow]:
-    return [ComparisonRow(name, old.get(name), new.get(name)) for name in dict.fromkeys([*new, *old])]
+def _rows(kind: str, old: dict[str, Any], new: dict[str, Any]) -> list[ComparisonRow]:
+    return [ComparisonRow(name, old.get(name), new.get(name), kind) for name in dict.fromkeys([*new, *old])]
 
 
 def _numbers(old: dict[str, Any], new: dict[str, Any]) -> list[ComparisonRow]:
     rows = []
-    for row in _rows(old, new):
+    for row in _rows("metric", old, new):
         change = row.after - row.before if _is_number(row.before) and _is_number(row.after) else None
-        rows.append(ComparisonRow(row.name, row.before, row.after, change, _judgement(row, change)))
+        rows.append(replace(row, change=change, judgement=_judgement(row, change)))
     return rows
 
 

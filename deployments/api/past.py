@@ -223,7 +223,7 @@ class ModelPastDetail(APIView):
     def get(self, request: Request, name: str) -> Response:
         """Where the model served then, and what was known of it and its versions."""
         actor = actor_of(request._request)
-        past = model_past(actor, model_for(actor, name), instant_of(request))
+        past = model_past(actor, model_for(actor, name, gone=True), instant_of(request))
         pages = Pages()
         known = past.known(pages.paginate_queryset(past.versions, request) or [])
         stood = standings(list(past.endpoints), past.instant)

@@ -56,14 +56,14 @@ def moving(release: Release) -> Moving:
 def overview(request: HttpRequest) -> HttpResponse:
     """Show what waits, what went wrong, what serves where, what moves."""
     actor = actor_of(request)
-    seen = selectors.overview(actor)
+    seen, environments = selectors.overview(actor), list(environments_visible_to(actor))
     ended = seen.counts["succeeded"] + seen.counts["rolled_back"]
     context = listed(request, board.models_on_board(actor), BoardFilter, page_size=board.PAGE_SIZE)
     context |= {
-        "board": board.rows_of(actor, context["page"]),
+        "board": board.rows_of(actor, context["page"], environments),
         "board_minutes": board.MINUTES,
-        "heads": ["Model", *environments_visible_to(actor).values_list("name", flat=True)],
-        "closed": [(place, why) for place in environments_visible_to(actor) if (why := why_closed(place, now()))],
+        "heads": ["Model", *(environment.name for environment in environments)],
+        "closed": [(environment, why) for environment in environments if (why := why_closed(environment, now()))],
         "seen": seen,
         "moving": [moving(release) for release in seen.active.rows],
         "pending": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.pending.rows],

@@ -26,7 +26,7 @@ def place(world: World) -> Place:
     """The only place of the board as vik sees it now."""
     with world.at():
         actor = world.people.vik.actor
-        ((cell,),) = [row.cells for row in board.rows_of(actor, board.models_on_board(actor))]
+        ((cell,),) = [row.cells for row in board.rows_of(actor, board.models_on_board(actor), [world.environment])]
     (only,) = cell.places
     return only
 

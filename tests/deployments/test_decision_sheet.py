@@ -47,7 +47,7 @@ def test_headline__better_worse_missing__counted_and_named(world: World) -> None
 
     assert line == Headline(
         "Better on 1 metric: accuracy; worse on 1 metric: loss; unknown on 2 metrics: recall, roc auc; "
-        "gate 1: warn; 1 of 2 gates pass.",
+        "gates that warn: gate 1; 1 of 2 gates pass.",
         True,
     )
 

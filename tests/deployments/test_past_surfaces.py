@@ -10,7 +10,7 @@ import time_machine
 from deployments.models import Release, TrafficChange
 from deployments.services import release_decide
 from registry.backends.fake import FakeBackend
-from registry.models import Fact
+from registry.models import Fact, Model
 from registry.services import model_edit
 from tests.deployments.chronicle import mirror
 from tests.deployments.test_api import client_of
@@ -221,3 +221,12 @@ def registry_of_scans(people):
         FakeBackend.rename("scans", "images")
         mirror()
     return world, before
+
+
+def test_model__deleted_in_mlflow_since__its_past_is_asked_for_all_the_same(served):
+    Model.objects.filter(pk=served.model.pk).update(deleted_at=served.now)
+    before = served.canary_at
+
+    assert ask(served, "/models/tumours/past/", before).status_code == 200
+    (place,) = told(served, before, "/api/v1/models/tumours/past")["standings"]
+    assert place["endpoint"] == "clinic"
