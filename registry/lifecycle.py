@@ -59,6 +59,13 @@ class ChangedOutside(StrEnum):
     GO_ON = "go_on"
 
 
+class WhenClosed(StrEnum):
+    """What a rollout that runs does when its environment closes: a freeze begins, or a release window ends."""
+
+    GO_ON = "go_on"
+    HOLD = "hold"
+
+
 class FactKind(StrEnum):
     """What is kept of a model or a version over time."""
 

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from registry.models import Environment, Model, Policy, Version
+from registry.policy_fields import POLICY_FIELDS
 from registry.rename_candidates import RenameCandidate, RenameEffect
 
 ORIGIN = (
@@ -113,22 +114,4 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
 
     class Meta:
         model = Policy
-        fields = [
-            "environment",
-            "revision",
-            "protected",
-            "approval_rules",
-            "approval_days",
-            "gates",
-            "guardrails_required",
-            "default_guardrails",
-            "allowed_strategies",
-            "max_first_weight_pct",
-            "judge_deadline_s",
-            "windows",
-            "when_changed_outside",
-            "refuse_taken_back",
-            "sandbox_level_min",
-            "note",
-            "created_at",
-        ]
+        fields = ["environment", "revision", *POLICY_FIELDS, "created_at"]

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from dataplane.wire.sandbox import LEVELS
-from registry.lifecycle import ChangedOutside, ProposalStatus
+from registry.lifecycle import ChangedOutside, ProposalStatus, WhenClosed
 
 
 class Environment(models.Model):
@@ -77,6 +77,34 @@ class Policy(models.Model):
         blank=True,
         help_text="When rollouts may begin: freezes and release windows, docs/configuration.md.",
     )
+    when_closed = models.CharField(
+        max_length=8,
+        choices=[(c.value, c.value.replace("_", " ")) for c in WhenClosed],
+        default=WhenClosed.GO_ON,
+        help_text="What a rollout that runs does when the environment closes.",
+    )
+    gate_parameters = models.JSONField(default=dict, blank=True, help_text="Gate → parameter → value.")
+    required_metadata = models.JSONField(default=list, blank=True, help_text="Names of what a version has to say.")
+    waiver_role = models.CharField(max_length=20, blank=True, help_text="Who may waive a gate; nobody when empty.")
+    waiver_days_max = models.PositiveSmallIntegerField(default=30)
+    reauthenticate_minutes = models.PositiveSmallIntegerField(
+        default=0, help_text="A decision needs a sign-in confirmed within so many minutes; 0 asks for none."
+    )
+    remind_hours = models.PositiveSmallIntegerField(default=24)
+    escalate_hours = models.PositiveSmallIntegerField(default=0, help_text="0 escalates never.")
+    escalate_to = models.CharField(max_length=20, blank=True)
+    bulk_decisions = models.BooleanField(default=False, help_text="Several releases may be decided at once.")
+    emergency_allowed = models.BooleanField(default=False, help_text="A release may begin without its approvals.")
+    bake_s_min = models.PositiveIntegerField(default=0, help_text="Seconds that each step of a plan bakes at least.")
+    requests_min = models.PositiveIntegerField(default=0, help_text="Requests that each step asks for at least.")
+    margins_max = models.JSONField(default=dict, blank=True, help_text="Metric → widest margin of its guardrail.")
+    hold_required = models.BooleanField(default=False, help_text="A person promotes; no plan does it by itself.")
+    operators = models.JSONField(
+        default=dict, blank=True, help_text="Rollback, pause, promote, abort → the roles that may, out of those able."
+    )
+    replicas_max = models.PositiveIntegerField(null=True, blank=True)
+    endpoints_max = models.PositiveIntegerField(null=True, blank=True)
+    cost_per_day_max = models.FloatField(null=True, blank=True)
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)

@@ -5,44 +5,19 @@ from typing import Any
 
 from django.db import transaction
 
-from dataplane.wire.sandbox import LEVELS
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.roles import Action, roles_that_allow
+from mlorch_site.accounts.roles import Action
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.approvals.electorate import why_unmeetable
-from registry.change_windows import windows_problem
-from registry.gates import GATES
-from registry.lifecycle import ChangedOutside, ProposalStatus
+from registry.lifecycle import ProposalStatus
 from registry.models import Environment, Policy
+from registry.policy_fields import POLICY_FIELDS, check_policy
 from registry.protection import loosens
 from registry.services.proposal_moves import proposal_move
-
-RULES_MAX = 10
-COUNT_MAX = 10
-STRATEGIES = ("canary", "shadow", "blue_green", "immediate")
-GUARDRAIL_KEYS = {"error_rate": {"metric", "margin"}, "latency_over_slo": {"metric", "margin", "slo_ms"}}
-NUMBERS = {"max_first_weight_pct": (1, 100, 100), "approval_days": (1, 365, 30), "judge_deadline_s": (10, 604_800, 900)}
-SWITCHES = ("protected", "guardrails_required", "refuse_taken_back")
-POLICY_FIELDS = (
-    "protected",
-    "approval_rules",
-    "approval_days",
-    "gates",
-    "guardrails_required",
-    "default_guardrails",
-    "allowed_strategies",
-    "max_first_weight_pct",
-    "judge_deadline_s",
-    "when_changed_outside",
-    "refuse_taken_back",
-    "sandbox_level_min",
-    "windows",
-    "note",
-)
 
 
 @transaction.atomic
@@ -160,77 +135,3 @@ def revision_write(*, actor: Actor, change: PolicyChange) -> Policy:
         proposal_move(proposal, ProposalStatus.STALE, actor=actor, reason=reason)
     publish("registry", "policy.changed", {"environment": change.environment.name, "revision": policy.revision})
     return policy
-
-
-def check_policy(values: dict[str, Any]) -> None:
-    """Raise Invalid, naming the field, unless `values` make a policy."""
-    problems: dict[str, str] = {}
-    if unknown := set(values) - set(POLICY_FIELDS):
-        problems[sorted(unknown)[0]] = "not a field of a policy"
-    for field, check in LISTS.items():
-        if problem := check(values.get(field, [])):
-            problems[field] = problem
-    if problem := _names_problem(values.get("gates", []), GATES):
-        problems["gates"] = problem
-    if problem := _names_problem(values.get("allowed_strategies", []), STRATEGIES):
-        problems["allowed_strategies"] = problem
-    if values.get("sandbox_level_min", "none") not in LEVELS:
-        problems["sandbox_level_min"] = f"one of {', '.join(LEVELS)}"
-    for field in SWITCHES:
-        if not isinstance(values.get(field, False), bool):
-            problems[field] = "true or false"
-    for field, (least, most, usual) in NUMBERS.items():
-        value = values.get(field, usual)
-        if type(value) is not int or not least <= value <= most:
-            problems[field] = f"a whole number from {least} to {most}"
-    if values.get("when_changed_outside", ChangedOutside.GO_BACK) not in list(ChangedOutside):
-        problems["when_changed_outside"] = f"one of {', '.join(ChangedOutside)}"
-    if problems:
-        field, problem = next(iter(problems.items()))
-        raise Invalid(f"{field.replace('_', ' ').capitalize()}: {problem}.", details=problems)
-
-
-def _rules_problem(rules: Any) -> str:
-    if not isinstance(rules, list) or len(rules) > RULES_MAX:
-        return f"a list of at most {RULES_MAX} rules"
-    roles = [role.value for role in roles_that_allow(Action.RELEASE_DECIDE)]
-    for rule in rules:
-        if not isinstance(rule, dict) or set(rule) != {"role", "count"}:
-            return 'each rule has the keys "role" and "count"'
-        if rule["role"] not in roles:
-            return f"{rule['role']!r} cannot approve; use one of {', '.join(roles)}"
-        if type(rule["count"]) is not int or not 1 <= rule["count"] <= COUNT_MAX:
-            return f"a count is a whole number from 1 to {COUNT_MAX}"
-    if len({rule["role"] for rule in rules}) != len(rules):
-        return "a role is named twice; raise its count"
-    return ""
-
-
-def _guardrails_problem(guardrails: Any) -> str:
-    if not isinstance(guardrails, list) or not all(isinstance(row, dict) for row in guardrails):
-        return 'a list of guardrails, each with "metric" and "margin"'
-    for row in guardrails:
-        wanted = GUARDRAIL_KEYS.get(str(row.get("metric")))
-        if wanted is None:
-            return f"{row.get('metric')!r} is not a metric; use {', '.join(GUARDRAIL_KEYS)}"
-        if set(row) != wanted:
-            return f"a guardrail on {row['metric']} has the keys {', '.join(sorted(wanted))}"
-        if not _is_number(row["margin"]) or not 0 < row["margin"] < 1:
-            return "a margin is a number between 0 and 1"
-        if "slo_ms" in row and (not _is_number(row["slo_ms"]) or row["slo_ms"] <= 0):
-            return "slo_ms is a number of milliseconds above 0"
-    return ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _names_problem(names: Any, known: Any) -> str:
-    if not isinstance(names, list):
-        return "a list of names"
-    unknown = [str(name) for name in names if name not in known]
-    return f"{unknown[0]!r} is not known; use {', '.join(known)}" if unknown else ""
-
-
-LISTS = {"approval_rules": _rules_problem, "default_guardrails": _guardrails_problem, "windows": windows_problem}

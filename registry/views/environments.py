@@ -21,6 +21,7 @@ from registry import services
 from registry.approvals.electorate import rules_warning
 from registry.models import Environment, Policy, PolicyProposal
 from registry.policy_comparison import PolicyDifference, compare_policies, shown_of
+from registry.policy_fields import POLICY_FIELDS
 from registry.sandbox_warning import warning_about
 from registry.selectors import (
     current_policy,
@@ -34,7 +35,7 @@ from registry.selectors import (
     why_cannot_withdraw,
     why_closed,
 )
-from registry.services.environments import POLICY_FIELDS, policy_values
+from registry.services.environments import policy_values
 
 HOW = ("confirm", "refuse", "withdraw")
 ENDED_SHOWN = 10
