@@ -1,30 +1,12 @@
 """Every address says who may use it."""
 
-from collections.abc import Iterator
-
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
 
+from mlorch_site.accounts.permission_matrix import permissions_of, routes
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import RoutePermission
 
 DECLARED = {"public", "signed in", "control token", "signed delivery"}
-
-
-def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
-    for entry in (resolver or get_resolver()).url_patterns:
-        path = prefix + str(entry.pattern)
-        if isinstance(entry, URLResolver):
-            yield from routes(entry, path)
-        else:
-            yield path, entry
-
-
-def permissions_of(pattern: URLPattern) -> list[object]:
-    """What a route declares, for each of its methods: a view that is a class declares it on the class."""
-    view = pattern.callback
-    declared = getattr(view, "permission", None) or getattr(getattr(view, "cls", None), "permission", None)
-    return list(declared.values()) if isinstance(declared, dict) else [declared]
 
 
 def test_routes__each_declares_its_permission():

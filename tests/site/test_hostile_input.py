@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 from django.test import Client
 
+from mlorch_site.accounts.permission_matrix import permissions_of, routes
 from mlorch_site.lib.readable import DEPTH_MAX, read_json, whole_number
-from tests.architecture.test_routes import permissions_of, routes
 from tests.deployments.world import World
 from tests.support.live import signed_in
 

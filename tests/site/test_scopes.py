@@ -7,13 +7,13 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern
 
+from mlorch_site.accounts.permission_matrix import permissions_of, routes
 from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
 from mlorch_site.accounts.route_permission import SIGNED_IN
 from mlorch_site.lib import clock
 from mlorch_site.live.consumers import CLOSE_FORBIDDEN
 from mlorch_site.live.topics import may_join
 from registry.models import Environment
-from tests.architecture.test_routes import permissions_of, routes
 from tests.factories import make_person
 from tests.support.live import async_publish, close_code, run, signed_in, socket
 from tests.support.two_tenants import FOREIGN, MINE, ONLY_ELSEWHERE, Tenant, add_endpoint, make_tenant, scoped_people
