@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import PasswordChangeForm
 
+from mlorch_site.accounts.absences import NOTE_MAX_CHARS
 from mlorch_site.accounts.bindings import REASON_MAX_CHARS
 from mlorch_site.accounts.models import THEMES, RoleBinding
 from mlorch_site.accounts.roles import EVERYWHERE, Role
@@ -122,6 +123,21 @@ class PasswordForm(PasswordChangeForm):
         super().__init__(*args, **kwargs)
         for bound in self.fields.values():
             bound.widget.attrs["class"] = "form-control"
+
+
+class AbsenceForm(forms.Form):
+    """From which day to which somebody is away."""
+
+    first_day = forms.DateField(widget=forms.DateInput(attrs={"class": "form-control", "type": "date"}))
+    last_day = forms.DateField(
+        help_text="You are back on the day after.",
+        widget=forms.DateInput(attrs={"class": "form-control", "type": "date"}),
+    )
+    note = forms.CharField(
+        required=False,
+        max_length=NOTE_MAX_CHARS,
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
 
 
 class PreferencesForm(forms.Form):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from mlorch_site.accounts.views import people, sessions
+from mlorch_site.accounts.views import absences, people, sessions
 
 urlpatterns = [
     path("sign-in/", sessions.sign_in, name="sign-in"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("tokens/<uuid:pk>/revoke/", sessions.token_end, name="token-revoke"),
     path("password/", sessions.password, name="password"),
     path("preferences/", sessions.preferences, name="preferences"),
+    path("absences/", absences.absences, name="absences"),
+    path("absences/<int:number>/end/", absences.absence_over, name="absence-end"),
     path("access/", people.own_access, name="access"),
     path("access/review.csv", people.access_review_csv, name="access-review-csv"),
     path("access/review.json", people.access_review_json, name="access-review-json"),

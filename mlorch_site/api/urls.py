@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import RoutePermission
-from mlorch_site.api import people, views
+from mlorch_site.api import absences, people, views
 
 
 class SchemaView(SpectacularAPIView):
@@ -33,6 +33,8 @@ class DocsView(SpectacularSwaggerSplitView):
 urlpatterns = [
     path("tokens", views.TokenList.as_view(), name="api-tokens"),
     path("tokens/<uuid:pk>/revoke", views.TokenRevoke.as_view(), name="api-token-revoke"),
+    path("absences", absences.AbsenceList.as_view(), name="api-absences"),
+    path("absences/<int:number>/end", absences.AbsenceEnd.as_view(), name="api-absence-end"),
     path("access", people.OwnAccess.as_view(), name="api-access"),
     path("access-review", people.AccessReview.as_view(), name="api-access-review"),
     path("access-review.csv", people.AccessReviewTable.as_view(), name="api-access-review-csv"),
