@@ -3,7 +3,7 @@
 It counts, when the environment is protected before the change:
 
 * that it would not be protected any more;
-* a role of which fewer people would have to approve, or nobody;
+* a role or a group of which fewer people would have to approve, or nobody;
 * a gate that would not run any more;
 * that guardrails would not be required, or a version that was taken back not be refused any more;
 * that a rollout would go on although its version was changed in MLflow;
@@ -15,11 +15,12 @@ It counts, when the environment is protected before the change:
 It does not count: how long approvals hold, the judge's deadline, default guardrails and their margins.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from dataplane.wire.sandbox import LEVELS
-from mlorch_site.accounts.roles import Role
+from registry.approvals.rules import GROUP, holder_label, key_of
 from registry.lifecycle import ChangedOutside
 
 AT_ONCE = "immediate"
@@ -51,14 +52,26 @@ def _switches(before: "type_Values", after: "type_Values") -> list[str]:
 
 
 def _approvals(before: "type_Values", after: "type_Values") -> list[str]:
-    would = {rule["role"]: rule["count"] for rule in after["approval_rules"]}
+    had, would = _asked(before), _asked(after)
     found = []
-    for rule in before["approval_rules"]:
-        label, count = Role(rule["role"]).label, would.get(rule["role"], 0)
-        if count < rule["count"]:
-            fewer = f"Only {count} instead of {rule['count']} would have to approve as {label}."
-            found.append(fewer if count else f"No {label} would have to approve.")
+    for key, count in had.items():
+        if would[key] >= count:
+            continue
+        if key.startswith(GROUP):
+            who, nobody = f"of the {holder_label(key).lower()}", f"Nobody of the {holder_label(key).lower()}"
+        else:
+            who, nobody = f"as {holder_label(key)}", f"No {holder_label(key)}"
+        fewer = f"Only {would[key]} instead of {count} would have to approve {who}."
+        found.append(fewer if would[key] else f"{nobody} would have to approve.")
     return [*found, "Nobody would have to approve."] if found and not any(would.values()) else found
+
+
+def _asked(values: "type_Values") -> Counter[str]:
+    """Role or group → how many of it would have to approve."""
+    asked: Counter[str] = Counter()
+    for rule in values["approval_rules"]:
+        asked[key_of(rule)] += rule["count"]
+    return asked
 
 
 def _gates(before: "type_Values", after: "type_Values") -> list[str]:

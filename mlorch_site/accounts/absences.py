@@ -7,7 +7,6 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import Absence, User

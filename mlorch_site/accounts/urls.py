@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from mlorch_site.accounts.views import absences, people, sessions
+from mlorch_site.accounts.views import absences, groups, people, sessions
 
 urlpatterns = [
     path("sign-in/", sessions.sign_in, name="sign-in"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("access/review.csv", people.access_review_csv, name="access-review-csv"),
     path("access/review.json", people.access_review_json, name="access-review-json"),
     path("access/scopes/", people.scopes_found, name="scopes-found"),
+    path("groups/", groups.groups, name="groups"),
+    path("groups/<str:name>/", groups.group, name="group"),
+    path("groups/<str:name>/remove/", groups.group_remove, name="group-remove"),
     path("people/", people.people, name="people"),
     path("people/<str:name>/", people.person_access, name="person"),
     path("people/<str:name>/give/", people.role_give, name="role-give"),
