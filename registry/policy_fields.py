@@ -110,9 +110,19 @@ def check_policy(values: dict[str, Any]) -> None:
     for field, choices in CHOICES.items():
         if values.get(field, choices[0]) not in choices:
             problems[field] = f"one of {', '.join(choice or 'nobody' for choice in choices)}"
+    if not problems and (problem := _watching_problem(values)):
+        problems["allowed_strategies"] = problem
     if problems:
         field, problem = next(iter(problems.items()))
         raise Invalid(f"{field.replace('_', ' ').capitalize()}: {problem}.", details=problems)
+
+
+def _watching_problem(values: dict[str, Any]) -> str:
+    """Why no plan could keep to the policy, as far as its limits and its strategies contradict each other."""
+    asks = values.get("hold_required") or values.get("bake_s_min") or values.get("requests_min")
+    if asks and set(values.get("allowed_strategies", [])) == {"immediate"}:
+        return "immediate alone watches nothing and waits for nobody, and the policy asks plans to do so"
+    return ""
 
 
 def _switch_problems(values: dict[str, Any]) -> dict[str, str]:
