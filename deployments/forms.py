@@ -1,5 +1,6 @@
 """Reading what people fill in. What it means is for the services to judge."""
 
+import re
 from typing import Any
 
 from django import forms
@@ -7,7 +8,13 @@ from django.urls import reverse_lazy
 
 from deployments import limits
 from deployments.models import ServingConfig
-from deployments.release_defaults import ReleaseDefaults
+from deployments.release_defaults import (
+    DEFAULT_BAKE_S,
+    DEFAULT_ERROR_MARGIN,
+    DEFAULT_SLO_MARGIN,
+    DEFAULT_STEPS,
+    ReleaseDefaults,
+)
 from deployments.services import ReleaseCommand
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import Invalid
@@ -24,7 +31,8 @@ REFILL = {
     "hx-swap": "outerHTML",
     "hx-disabled-elt": "#release-form .form-control",
 }
-DEFAULT_STEPS = [(10, 60, 100), (25, 60, 200), (50, 60, 400)]
+STEP_FIELDS = {"weight": "weight", "bake_s": "bake", "min_requests": "requests"}
+MARGIN_FIELDS = {"error_rate": "error_margin", "latency_over_slo": "slo_margin"}
 KINDS = [
     ("canary", "Canary: step by step"),
     ("shadow", "Shadow: copies first, clients notice nothing"),
@@ -50,14 +58,25 @@ class ReleaseForm(forms.Form):
         required=False,
         label="Answers that must agree (%), none if empty",
     )
-    bake_s = forms.IntegerField(min_value=1, required=False, initial=60, label="Watch for (s)")
+    bake_s = forms.IntegerField(min_value=1, required=False, initial=DEFAULT_BAKE_S, label="Watch for (s)")
+    min_requests = forms.IntegerField(
+        min_value=0, required=False, label="And until so many requests have come, none if empty"
+    )
     hold = forms.BooleanField(required=False, label="Wait for a person before the promotion")
     error_margin = forms.FloatField(
-        required=False, min_value=0, max_value=100, initial=1, label="Errors: at most this many points more (%)"
+        required=False,
+        min_value=0,
+        max_value=100,
+        initial=DEFAULT_ERROR_MARGIN,
+        label="Errors: at most this many points more (%)",
     )
     slo_ms = forms.FloatField(required=False, min_value=0, initial=100, label="Slow means longer than (ms)")
     slo_margin = forms.FloatField(
-        required=False, min_value=0, max_value=100, initial=5, label="Slow requests: at most this many points more (%)"
+        required=False,
+        min_value=0,
+        max_value=100,
+        initial=DEFAULT_SLO_MARGIN,
+        label="Slow requests: at most this many points more (%)",
     )
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
@@ -113,10 +132,11 @@ class ReleaseForm(forms.Form):
         kind = data["kind"]
         if kind == "immediate":
             return {"kind": kind}
-        bake = {"bake_s": data.get("bake_s") or 60}
-        if kind == "blue_green":
-            return {"kind": kind, **bake}
+        bake = {"bake_s": data.get("bake_s") or DEFAULT_BAKE_S}
+        bake |= {"min_requests": data["min_requests"]} if data.get("min_requests") else {}
         hold = {"hold": True} if data.get("hold") else {}
+        if kind == "blue_green":
+            return {"kind": kind, **bake, **hold}
         if kind == "canary":
             return {"kind": kind, "steps": self._steps(), **hold}
         wanted = {name: data[name] for name in ("mirror", "min_agreement") if data.get(name) is not None}
@@ -124,11 +144,14 @@ class ReleaseForm(forms.Form):
 
     def _steps(self) -> list[dict[str, int]]:
         steps = []
-        for row in range(STEP_ROWS):
+        for row in self._filled_rows():
             weight, bake, requests = (self.cleaned_data.get(f"{name}_{row}") for name in ("weight", "bake", "requests"))
-            if weight is not None:
-                steps.append({"weight": weight, "bake_s": bake or 1, "min_requests": requests or 0})
+            steps.append({"weight": weight, "bake_s": bake or 1, "min_requests": requests or 0})
         return steps
+
+    def _filled_rows(self) -> list[int]:
+        """The rows of the step editor that count."""
+        return [row for row in range(STEP_ROWS) if self.cleaned_data.get(f"weight_{row}") is not None]
 
     def guardrails(self) -> list[dict[str, Any]]:
         """The guardrails that were filled in; an empty margin leaves one out."""
@@ -157,7 +180,18 @@ class ReleaseForm(forms.Form):
     def add_problems(self, error: Invalid) -> None:
         """Put the service's problems beside the fields they are about; what has no field goes to the top."""
         for name, text in (error.details or {"": error.message}).items():
-            self.add_error(name if name in self.fields else None, str(text))
+            field = self._field_of(name)
+            self.add_error(field if field in self.fields else None, str(text))
+
+    def _field_of(self, name: str) -> str:
+        """The form's field for a field of the request; what has none is left as it is."""
+        if step := re.fullmatch(r"strategy\.steps\[(\d+)\]\.(\w+)", name):
+            rows, number = self._filled_rows(), int(step[1])
+            return f"{STEP_FIELDS.get(step[2], '')}_{rows[number]}" if number < len(rows) else name
+        if guardrail := re.fullmatch(r"guardrails(?:\[(\d+)\]\.margin|\.(\w+))", name):
+            metrics = [row["metric"] for row in self.guardrails()]
+            return MARGIN_FIELDS.get(guardrail[2] or metrics[int(guardrail[1])], name)
+        return name.removeprefix("strategy.")
 
 
 def _css_class(field: forms.Field) -> str:

@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from deployments.lifecycle import StrategyKind
 from deployments.models import EndpointArm
-from deployments.rollout.guardrails import ERROR_RATE
+from deployments.plan_limits import can_be_kind
+from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO
 from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.readable import is_text
@@ -18,6 +20,10 @@ from registry.selectors import environments_visible_to, models_visible_to
 VERSIONS_OFFERED = 50  # the newest; an older one is requested from its own page
 ENDPOINTS_OFFERED = 50
 ENDPOINT_NAME_MAX_CHARS = 63
+# The form's own plan: percent of the traffic, seconds, requests; and its guardrails. A policy may ask for more.
+DEFAULT_STEPS = [(10, 60, 100), (25, 60, 200), (50, 60, 400)]
+DEFAULT_BAKE_S = 60
+DEFAULT_ERROR_MARGIN, DEFAULT_SLO_MARGIN = 1, 5
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,8 @@ class ReleaseDefaults:
     note: str = ""
 
 
-def release_defaults(actor: Actor, *, model: str, environment: str, first_weight_pct: int) -> ReleaseDefaults:
-    """What is offered for a model and an environment, either of which may be unknown or not chosen yet.
-
-    `first_weight_pct` is the first share of traffic of the form's own plan; a policy may ask for a smaller one.
-    """
+def release_defaults(actor: Actor, *, model: str, environment: str) -> ReleaseDefaults:
+    """What is offered for a model and an environment, either of which may be unknown or not chosen yet."""
     model, environment = (name if is_text(name) else "" for name in (model, environment))
     found = models_visible_to(actor).filter(name=model).first()
     policy = _policy_of(actor, environment)
@@ -54,7 +57,7 @@ def release_defaults(actor: Actor, *, model: str, environment: str, first_weight
         of_model={"version": versions[0][0] if versions else None, "endpoint": _endpoint(found, endpoints)},
         of_environment={
             "endpoint": _endpoint(found, endpoints),
-            **(_asked_by(policy, first_weight_pct) if policy else {}),
+            **(_asked_by(policy) if policy else {}),
         },
         note=f"Filled in as {policy} asks." if policy else "",
     )
@@ -93,17 +96,41 @@ def _endpoint(model: Model | None, endpoints: list[str]) -> str:
     return re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:ENDPOINT_NAME_MAX_CHARS].strip("-")
 
 
-def _asked_by(policy: Policy, first_weight_pct: int) -> dict[str, Any]:
+def _asked_by(policy: Policy) -> dict[str, Any]:
+    """What the policy asks for, where the form's own plan does not do it."""
+    asked = {**_guardrails_asked_by(policy), **_steps_asked_by(policy)}
+    kinds = [kind.value for kind in StrategyKind if can_be_kind(kind, policy)]
+    allowed = [kind for kind in policy.allowed_strategies or kinds if kind in kinds]
+    if policy.allowed_strategies:
+        asked["kind"] = [*allowed, *policy.allowed_strategies][0]
+    if policy.hold_required:
+        asked["hold"] = True
+    return asked
+
+
+def _steps_asked_by(policy: Policy) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
+    if policy.max_first_weight_pct < DEFAULT_STEPS[0][0]:
+        asked["weight_0"] = policy.max_first_weight_pct
+    for row, (_, bake_s, requests) in enumerate(DEFAULT_STEPS):
+        asked |= {f"bake_{row}": policy.bake_s_min} if bake_s < policy.bake_s_min else {}
+        asked |= {f"requests_{row}": policy.requests_min} if requests < policy.requests_min else {}
+    asked |= {"bake_s": policy.bake_s_min} if policy.bake_s_min > DEFAULT_BAKE_S else {}
+    return asked | ({"min_requests": policy.requests_min} if policy.requests_min else {})
+
+
+def _guardrails_asked_by(policy: Policy) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     for guardrail in policy.default_guardrails:
         if guardrail["metric"] == ERROR_RATE:
             asked["error_margin"] = _percent(guardrail["margin"])
         else:
             asked |= {"slo_ms": guardrail["slo_ms"], "slo_margin": _percent(guardrail["margin"])}
-    if policy.max_first_weight_pct < first_weight_pct:
-        asked["weight_0"] = policy.max_first_weight_pct
-    if policy.allowed_strategies:
-        asked["kind"] = policy.allowed_strategies[0]
+    fields = {ERROR_RATE: ("error_margin", DEFAULT_ERROR_MARGIN), LATENCY_OVER_SLO: ("slo_margin", DEFAULT_SLO_MARGIN)}
+    for metric, widest in policy.margins_max.items():
+        name, usual = fields[metric]
+        if asked.get(name, usual) > widest * 100:
+            asked[name] = _percent(widest)
     return asked
 
 

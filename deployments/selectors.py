@@ -10,8 +10,9 @@ from django.db import models
 from django.db.models import Q, QuerySet
 
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
-from deployments.models import Endpoint, GatewayKey, Release, Replica, ReplicaState
+from deployments.models import Endpoint, GatewayKey, Release, Replica, ReplicaState, ServingConfig
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import EVERYWHERE, Action
 from mlorch_site.accounts.selectors import in_scopes
 from mlorch_site.lib import clock
@@ -91,6 +92,18 @@ def rollback_target(endpoint: Endpoint) -> Release | None:
         return None
     replaced = original_of(endpoint.stable_release).replaces
     return original_of(replaced) if replaced is not None else None
+
+
+def plan_editors(endpoint: Endpoint, config: ServingConfig) -> set[int]:
+    """The keys of the people who wrote the serving config that a release would bring, as far as it is another than what
+    serves: each revision goes on from the one before, so all of them since then.
+    """
+    stable = endpoint.stable_release
+    written = endpoint.configs.filter(revision__lte=config.revision)
+    if stable is not None:
+        written = written.filter(revision__gt=stable.serving_config.revision)
+    names = written.values("created_by")
+    return set(User.objects.filter(username__in=names).values_list("pk", flat=True))
 
 
 def live_release(endpoint: Endpoint) -> Release | None:

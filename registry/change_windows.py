@@ -111,40 +111,55 @@ def read_windows(rows: "type_Rows") -> list[ChangeWindow]:
 
 @dataclass(frozen=True)
 class Closure:
-    """Why no rollout may begin, and from when on one may; None: not within `LOOK_AHEAD`."""
+    """Why no rollout may begin, and from when on one may; None: not within `LOOK_AHEAD`. `by` is what closes it."""
 
     reason: str
     opens_at: datetime | None
+    by: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What whoever wants to begin is told."""
+        if self.opens_at is None:
+            return f"{self.reason}. It does not open within a year."
+        return f"{self.reason}. It opens at {self.opens_at:%Y-%m-%d %H:%M} UTC."
+
+    @property
+    def held(self) -> str:
+        """What is said of a rollout that runs and is held."""
+        until = f"until {self.opens_at:%Y-%m-%d %H:%M} UTC" if self.opens_at else "for longer than a year"
+        return f"Held: {self.by} {until}."
 
 
 def closure_at(rows: "type_Rows", now: datetime) -> Closure | None:
     """Why the environment is closed at `now`; None while it is open."""
     windows = read_windows(rows)
-    reason, changes_at = _closed(windows, now)
+    reason, by, changes_at = _closed(windows, now)
     if not reason:
         return None
     opens_at, horizon = changes_at, now + LOOK_AHEAD
     for _ in range(LOOKS_MAX):
         if opens_at is None or opens_at > horizon:
-            return Closure(reason, None)
-        still, later = _closed(windows, opens_at)
+            return Closure(reason, None, by)
+        still, _, later = _closed(windows, opens_at)
         if not still:
-            return Closure(reason, opens_at)
+            return Closure(reason, opens_at, by)
         opens_at = later
-    return Closure(reason, None)
+    return Closure(reason, None, by)
 
 
-def _closed(windows: list[ChangeWindow], at: datetime) -> tuple[str, datetime | None]:
-    """Why it is closed at a moment, empty when it is not, and when that reason ends."""
+def _closed(windows: list[ChangeWindow], at: datetime) -> tuple[str, str, datetime | None]:
+    """Why it is closed at a moment, and by what, both empty when it is not; and when that ends."""
     for window in (window for window in windows if window.kind == "freeze"):
         for _, end in window.spans(at, at):
-            return f"Frozen: {window.name}", end
+            return f"Frozen: {window.name}", f"freeze {window.name}", end
     releases = [window for window in windows if window.kind == "release"]
     if not releases or any(True for window in releases for _ in window.spans(at, at)):
-        return "", None
+        return "", "", None
     begins = [span[0] for window in releases for span in window.spans(at, at + LOOK_AHEAD) if span[0] > at]
     names = ", ".join(window.name for window in releases)
-    return f"Outside of the release windows ({names})", min(begins, default=None)
+    outside = f"outside of the release windows ({names})"
+    return f"O{outside[1:]}", outside, min(begins, default=None)
 
 
 def windows_problem(rows: Any) -> str:

@@ -45,8 +45,13 @@ def shown(value: Any) -> str:
     if isinstance(value, dict) and "minutes" in value:
         return read_windows([value])[0].sentence
     if isinstance(value, dict):
-        return f"{value['count']} {value['role']}" if set(value) == {"role", "count"} else _pairs(value)
+        return _rule(value) if "count" in value else _pairs(value)
     return str(value) or "none"
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    who = f"of group {rule['group']}" if "group" in rule else rule["role"]
+    return f"{rule['name']}: {rule['count']} {who}" if "name" in rule else f"{rule['count']} {who}"
 
 
 def _pairs(value: dict[str, Any]) -> str:

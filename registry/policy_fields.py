@@ -5,12 +5,16 @@ from typing import Any
 from dataplane.wire.sandbox import LEVELS
 from mlorch_site.accounts.roles import Action, Role, roles_that_allow
 from mlorch_site.lib.errors import Invalid
+from registry.approvals.rules import key_of
 from registry.change_windows import windows_problem
 from registry.gates import GATES
 from registry.lifecycle import ChangedOutside, WhenClosed
 
 RULES_MAX = 10
 COUNT_MAX = 10
+RULE_KEYS = ({"role", "count"}, {"group", "count"})
+RULE_NAME_MAX_CHARS = 60
+GROUP_NAME_MAX_CHARS = 150
 STRATEGIES = ("canary", "shadow", "blue_green", "immediate")
 GUARDRAIL_KEYS = {"error_rate": {"metric", "margin"}, "latency_over_slo": {"metric", "margin", "slo_ms"}}
 GUARDRAIL_METRICS = tuple(GUARDRAIL_KEYS)
@@ -106,9 +110,19 @@ def check_policy(values: dict[str, Any]) -> None:
     for field, choices in CHOICES.items():
         if values.get(field, choices[0]) not in choices:
             problems[field] = f"one of {', '.join(choice or 'nobody' for choice in choices)}"
+    if not problems and (problem := _watching_problem(values)):
+        problems["allowed_strategies"] = problem
     if problems:
         field, problem = next(iter(problems.items()))
         raise Invalid(f"{field.replace('_', ' ').capitalize()}: {problem}.", details=problems)
+
+
+def _watching_problem(values: dict[str, Any]) -> str:
+    """Why no plan could keep to the policy, as far as its limits and its strategies contradict each other."""
+    asks = values.get("hold_required") or values.get("bake_s_min") or values.get("requests_min")
+    if asks and set(values.get("allowed_strategies", [])) == {"immediate"}:
+        return "immediate alone watches nothing and waits for nobody, and the policy asks plans to do so"
+    return ""
 
 
 def _switch_problems(values: dict[str, Any]) -> dict[str, str]:
@@ -132,16 +146,29 @@ def _number_problems(values: dict[str, Any]) -> dict[str, str]:
 def _rules_problem(rules: Any) -> str:
     if not isinstance(rules, list) or len(rules) > RULES_MAX:
         return f"a list of at most {RULES_MAX} rules"
+    if problem := next((problem for rule in rules if (problem := _rule_problem(rule))), ""):
+        return problem
+    names = [rule["name"] for rule in rules if "name" in rule]
+    if len(set(names)) != len(names):
+        return "two rules have the same name"
+    unnamed = [key_of(rule) for rule in rules if "name" not in rule]
+    if len(set(unnamed)) != len(unnamed):
+        return "a role or a group is named twice; raise its count, or give each rule a name"
+    return ""
+
+
+def _rule_problem(rule: Any) -> str:
+    if not isinstance(rule, dict) or set(rule) - {"name"} not in RULE_KEYS:
+        return 'each rule has the keys "role" or "group", and "count", and may have a "name"'
     roles = [role.value for role in roles_that_allow(Action.RELEASE_DECIDE)]
-    for rule in rules:
-        if not isinstance(rule, dict) or set(rule) != {"role", "count"}:
-            return 'each rule has the keys "role" and "count"'
-        if rule["role"] not in roles:
-            return f"{rule['role']!r} cannot approve; use one of {', '.join(roles)}"
-        if type(rule["count"]) is not int or not 1 <= rule["count"] <= COUNT_MAX:
-            return f"a count is a whole number from 1 to {COUNT_MAX}"
-    if len({rule["role"] for rule in rules}) != len(rules):
-        return "a role is named twice; raise its count"
+    if "role" in rule and rule["role"] not in roles:
+        return f"{rule['role']!r} cannot approve; use one of {', '.join(roles)}"
+    for field, most in (("group", GROUP_NAME_MAX_CHARS), ("name", RULE_NAME_MAX_CHARS)):
+        text = rule.get(field, "-")
+        if not isinstance(text, str) or not text.strip() or text != text.strip() or len(text) > most:
+            return f"a {field} has 1 to {most} characters, without spaces around them"
+    if type(rule["count"]) is not int or not 1 <= rule["count"] <= COUNT_MAX:
+        return f"a count is a whole number from 1 to {COUNT_MAX}"
     return ""
 
 

@@ -3,24 +3,30 @@
 It counts, when the environment is protected before the change:
 
 * that it would not be protected any more;
-* a role of which fewer people would have to approve, or nobody;
+* a role or a group of which fewer people would have to approve, or nobody;
 * a gate that would not run any more;
 * that guardrails would not be required, or a version that was taken back not be refused any more;
 * that a rollout would go on although its version was changed in MLflow;
 * worse sandboxes than before;
 * that all traffic could go to a new version at once, where it could not: by strategy or by the first share;
 * a freeze that would not be any more, release windows that would be added or all go: rollouts could begin when they
-  could not.
+  could not; a rollout that runs would go on while it is closed;
+* steps that could be watched for less, guardrails that would not be asked for or could be wider, no person who has to
+  promote;
+* more people who could promote or pause, fewer who could roll back or abort;
+* no limit of replicas, endpoints or costs where there was one.
 
 It does not count: how long approvals hold, the judge's deadline, default guardrails and their margins.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from dataplane.wire.sandbox import LEVELS
 from mlorch_site.accounts.roles import Role
-from registry.lifecycle import ChangedOutside
+from registry.approvals.rules import GROUP, holder_label, key_of
+from registry.lifecycle import ChangedOutside, WhenClosed
 
 AT_ONCE = "immediate"
 UNBOUND_PCT = 100
@@ -35,7 +41,7 @@ def loosens(before: "type_Values", after: "type_Values") -> list[str]:
     """
     if not before["protected"]:
         return []
-    parts = (_switches, _approvals, _gates, _rollouts, _windows)
+    parts = (_switches, _approvals, _gates, _rollouts, _plans, _windows, _operators, _quotas)
     return [sentence for part in parts for sentence in part(before, after)]
 
 
@@ -43,6 +49,7 @@ SWITCHES = {
     "protected": "The environment would not be protected any more.",
     "guardrails_required": "Releases without guardrails would be allowed.",
     "refuse_taken_back": "A version that was taken back would only be warned about.",
+    "hold_required": "No person would have to promote any more.",
 }
 
 
@@ -51,14 +58,26 @@ def _switches(before: "type_Values", after: "type_Values") -> list[str]:
 
 
 def _approvals(before: "type_Values", after: "type_Values") -> list[str]:
-    would = {rule["role"]: rule["count"] for rule in after["approval_rules"]}
+    had, would = _asked(before), _asked(after)
     found = []
-    for rule in before["approval_rules"]:
-        label, count = Role(rule["role"]).label, would.get(rule["role"], 0)
-        if count < rule["count"]:
-            fewer = f"Only {count} instead of {rule['count']} would have to approve as {label}."
-            found.append(fewer if count else f"No {label} would have to approve.")
+    for key, count in had.items():
+        if would[key] >= count:
+            continue
+        if key.startswith(GROUP):
+            who, nobody = f"of the {holder_label(key).lower()}", f"Nobody of the {holder_label(key).lower()}"
+        else:
+            who, nobody = f"as {holder_label(key)}", f"No {holder_label(key)}"
+        fewer = f"Only {would[key]} instead of {count} would have to approve {who}."
+        found.append(fewer if would[key] else f"{nobody} would have to approve.")
     return [*found, "Nobody would have to approve."] if found and not any(would.values()) else found
+
+
+def _asked(values: "type_Values") -> Counter[str]:
+    """Role or group → how many of it would have to approve."""
+    asked: Counter[str] = Counter()
+    for rule in values["approval_rules"]:
+        asked[key_of(rule)] += rule["count"]
+    return asked
 
 
 def _gates(before: "type_Values", after: "type_Values") -> list[str]:
@@ -80,6 +99,54 @@ def _rollouts(before: "type_Values", after: "type_Values") -> list[str]:
     return found
 
 
+def _plans(before: "type_Values", after: "type_Values") -> list[str]:
+    found = []
+    for field, what in (("bake_s_min", "s"), ("requests_min", "requests")):
+        if after[field] < before[field]:
+            found.append(
+                f"A step could be watched for {after[field]:,} {what} only, not {before[field]:,} {what}."
+                if after[field]
+                else f"A step would not have to be watched for {before[field]:,} {what} any more."
+            )
+    for metric, widest in before["margins_max"].items():
+        margin, name = after["margins_max"].get(metric), metric.replace("_", " ")
+        if margin is None:
+            found.append(f"No guardrail on {name} would be asked for any more.")
+        elif margin > widest:
+            found.append(f"A guardrail on {name} could be wider: {margin * 100:g} instead of {widest * 100:g} points.")
+    return found
+
+
+def _operators(before: "type_Values", after: "type_Values") -> list[str]:
+    """Who may do what by hand. That fewer may roll back or abort takes protection off too: those acts are the safe
+    ones.
+    """
+    found = []
+    for operation in ("promote", "pause"):
+        able, later = before["operators"].get(operation), after["operators"].get(operation)
+        if able is not None and (later is None or set(later) - set(able)):
+            who = "every role that can" if later is None else ", ".join(sorted(Role(role).label for role in later))
+            found.append(f"More people could {operation}: {who}.")
+    for operation in ("rollback", "abort"):
+        able, later = before["operators"].get(operation), after["operators"].get(operation)
+        if later is not None and (able is None or set(able) - set(later)):
+            who = ", ".join(sorted(Role(role).label for role in later))
+            what = {"rollback": "roll back", "abort": "abort"}[operation]
+            found.append(f"Fewer people could {what}: only {who}.")
+    return found
+
+
+QUOTAS = {
+    "replicas_max": "There would be no limit of replicas any more.",
+    "endpoints_max": "There would be no limit of endpoints any more.",
+    "cost_per_day_max": "There would be no limit of costs any more.",
+}
+
+
+def _quotas(before: "type_Values", after: "type_Values") -> list[str]:
+    return [said for field, said in QUOTAS.items() if before[field] is not None and after[field] is None]
+
+
 def _windows(before: "type_Values", after: "type_Values") -> list[str]:
     def of(values: "type_Values", kind: str) -> list[Any]:
         return [window for window in values["windows"] if window["kind"] == kind]
@@ -90,6 +157,8 @@ def _windows(before: "type_Values", after: "type_Values") -> list[str]:
     if releases and not later:
         found.append("Rollouts could begin at any time, without release windows.")
     new = [window for window in later if window not in releases] if releases else []
+    if (before["when_closed"], after["when_closed"]) == (WhenClosed.HOLD, WhenClosed.GO_ON):
+        found.append("A rollout that runs would go on while the environment is closed.")
     return found + [f"Rollouts could begin in the release window {window['name']} too." for window in new]
 
 

@@ -20,7 +20,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
-from registry.change_windows import closure_at
+from registry.change_windows import Closure, closure_at
 from registry.lifecycle import ProposalStatus, VersionStatus
 from registry.models import (
     ArtifactSet,
@@ -131,13 +131,14 @@ def sandbox_levels_min() -> dict[int, SandboxLevel]:
 
 def why_closed(environment: Environment, now: datetime) -> str:
     """Why no rollout may begin in an environment now, by the windows of its policy in force; empty when one may."""
+    _, closure = closure_of(environment, now)
+    return closure.sentence if closure else ""
+
+
+def closure_of(environment: Environment, now: datetime) -> tuple[Policy | None, Closure | None]:
+    """The policy in force, and why its windows close the environment now (reads the database)."""
     policy = environment.policies.order_by("-revision").first()
-    closure = closure_at(policy.windows, now) if policy else None
-    if closure is None:
-        return ""
-    if closure.opens_at is None:
-        return f"{closure.reason}. It does not open within a year."
-    return f"{closure.reason}. It opens at {closure.opens_at:%Y-%m-%d %H:%M} UTC."
+    return policy, closure_at(policy.windows, now) if policy else None
 
 
 def environments_without_sandbox() -> list[Environment]:

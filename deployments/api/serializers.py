@@ -177,7 +177,10 @@ class ReleaseDetailSerializer(ReleaseSerializer):
             "status": request.status,
             "missing": progress.missing,
             "expires_at": request.expires_at,
-            "rules": [{"role": r.role, "count": r.needed, "given_by": r.given_by} for r in progress.rules],
+            "rules": [
+                {"role": r.role, "group": r.group, "name": r.name, "count": r.needed, "given_by": r.given_by}
+                for r in progress.rules
+            ],
             "decisions": [
                 {"person": d.person.username, "decision": d.kind, "comment": d.comment, "at": d.at}
                 for d in request.decisions.select_related("person")

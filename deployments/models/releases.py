@@ -86,10 +86,11 @@ class Rollout(models.Model):
 
     `step` is the index into `plan["steps"]`. `step_began_at` is when the step was entered, `applied_at` when every
     gateway had acknowledged `route_revision`: only requests after it count. `watched_at` is when the first weight above
-    zero was acknowledged: the judge counts from then. `judge` is the folded state of `monitoring.analysis.judge`,
-    `judge_cursor` the last window id in it, `step_candidate_requests` and `step_stable_requests` the arms' requests
-    since `applied_at`. `assessment` is the last assessment as shown. `wish` is what a person asked for and the engine
-    has not done yet: `""`, `promote`, `abort`, `rollback`.
+    zero was acknowledged: the judge counts from then. `held_at` is when the environment was first seen to be closed,
+    while its policy holds the rollout. `judge` is the folded state of `monitoring.analysis.judge`, `judge_cursor` the
+    last window id in it, `step_candidate_requests` and `step_stable_requests` the arms' requests since `applied_at`.
+    `assessment` is the last assessment as shown. `wish` is what a person asked for and the engine has not done yet:
+    `""`, `promote`, `abort`, `rollback`.
     """
 
     release = models.OneToOneField(Release, on_delete=models.CASCADE, related_name="rollout")
@@ -103,6 +104,7 @@ class Rollout(models.Model):
     deadline_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_s = models.FloatField(default=0)
+    held_at = models.DateTimeField(null=True, blank=True)
     route_revision = models.PositiveIntegerField(default=0)
     judge = models.JSONField(default=dict)
     judge_cursor = models.BigIntegerField(default=0)

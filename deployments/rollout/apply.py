@@ -11,6 +11,7 @@ from deployments.actors import ROLLOUT
 from deployments.lifecycle import Arm, Phase, check_phase_move
 from deployments.models import EndpointArm, Release, Rollout, RouteTable
 from deployments.rollout.agreement import mirror_in_force
+from deployments.rollout.closing import settled
 from deployments.rollout.finish import rollout_finish
 from deployments.rollout.observe import Observation
 from deployments.rollout.plan import Decision, Enter, Finish, Revert, Wait
@@ -65,6 +66,20 @@ def _note_split(observed: Observation, now: datetime) -> None:
     journal.write(observed.release, kind, sentence, actor=ROLLOUT, now=now, data=watch.assessment["split"])
 
 
+def _note_hold(observed: Observation, is_held: bool, now: datetime) -> None:
+    """A rollout that is held by a window, or goes on after one, is a line of the history; its clock stops and runs."""
+    rollout = observed.rollout
+    if is_held == (rollout.held_at is not None):
+        return
+    if is_held:
+        swap(rollout, held_at=now)
+        kind, sentence = "rollout.held", observed.snapshot.held
+    else:
+        swap(rollout, **settled(rollout, now))
+        kind, sentence = "rollout.open_again", "The environment is open again; the rollout goes on."
+    journal.write(observed.release, kind, sentence, actor=ROLLOUT, now=now)
+
+
 @singledispatch
 def _carry_out(decision: Decision, observed: Observation, now: datetime) -> bool:
     raise TypeError(f"unknown decision {decision!r}")
@@ -72,6 +87,7 @@ def _carry_out(decision: Decision, observed: Observation, now: datetime) -> bool
 
 @_carry_out.register
 def _wait(decision: Wait, observed: Observation, now: datetime) -> bool:
+    _note_hold(observed, decision.is_held, now)
     Release.objects.filter(pk=observed.release.pk).update(due_at=decision.until)
     reason = decision.reason[: limits.STATUS_REASON_MAX_CHARS]
     if reason != observed.rollout.waiting_for:
@@ -89,8 +105,11 @@ def _enter(decision: Enter, observed: Observation, now: datetime) -> bool:
         "step_began_at": now,
         "deadline_at": decision.deadline_at,
         "paused_s": 0,
+        "held_at": now if observed.snapshot.held else None,
         "waiting_for": "",
     }
+    if not observed.snapshot.held:
+        _note_hold(observed, False, now)
     if decision.phase is Phase.BAKING:
         values |= {"applied_at": now, "step_candidate_requests": 0, "step_stable_requests": 0}
         if rollout.watched_at is None and observed.snapshot.has_traffic:
@@ -117,6 +136,7 @@ def _revert(decision: Revert, observed: Observation, now: datetime) -> bool:
         "outcome_reason": decision.reason,
         "deadline_at": now + timedelta(seconds=limits.REVERT_DEADLINE_S),
         "step_began_at": now,
+        "held_at": None,
         "waiting_for": "",
     }
     _enter_phase(observed, Phase.REVERTING, f"The old weights are published. {decision.reason}", now, values)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from deployments.lifecycle import LIVE_STATUSES, Phase, ReleaseStatus
 from deployments.models import Release, Replica, ReplicaState, Rollout
+from deployments.rollout.closing import why_held
 from deployments.rollout.judgement import Watch, watch
 from deployments.rollout.snapshot import ReplicasSnapshot, Snapshot
 from deployments.rollout.steps import steps_from_plan
@@ -66,6 +67,8 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
         deadline_at=rollout.deadline_at,
         paused_at=rollout.paused_at,
         paused_s=rollout.paused_s,
+        closed=why_held(release, now),
+        held_at=rollout.held_at,
         step_requests=rollout.step_candidate_requests + watched.step_candidate,
         judged=watched.judged,
         split_off=watched.split_off,

@@ -1,7 +1,7 @@
 """What to do next with one rollout: facts in, one decision out. Pure, so that every road can be walked in a test.
 
-Order of precedence: finish what is on its way back, then what a person ordered, then danger, then pause, then
-deadlines, then the plan.
+Order of precedence: finish what is on its way back, then what a person ordered, then danger, then pause, then an
+environment that is closed, then deadlines, then the plan.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,13 @@ HEALTHY, HARMFUL = "healthy", "harmful"
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do before `until`; `reason` is shown to people."""
+    """Nothing to do before `until`; `reason` is shown to people. `is_held`: the environment is closed, so the clock
+    stands still.
+    """
 
     reason: str
     until: datetime
+    is_held: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,35 @@ def plan(snapshot: Snapshot, now: datetime) -> Decision:
 
 
 def _forward(snapshot: Snapshot, now: datetime) -> Decision:
-    if snapshot.wish == "promote" and snapshot.phase is not Phase.PROMOTING and snapshot.candidate.all_ready:
+    is_wished = snapshot.wish == "promote" and snapshot.phase is not Phase.PROMOTING
+    if is_wished and snapshot.candidate.all_ready and not snapshot.held:
         return _enter(snapshot, len(snapshot.steps) - 1, now)
     if snapshot.paused_at is not None and snapshot.phase is not Phase.PROMOTING:
         return _paused(snapshot, now)
     reason = _not_yet(snapshot, now)
     if not reason:
-        return _finished_step(snapshot, now)
-    if snapshot.deadline_at is not None and now >= snapshot.deadline_at:
+        return _unless_held(snapshot, _finished_step(snapshot, now), now)
+    if _is_overdue(snapshot, now):
         return _overdue(snapshot, reason)
-    return Wait(reason, _next_look(snapshot, now))
+    return Wait(reason, _next_look(snapshot, now), is_held=bool(snapshot.held))
+
+
+def _unless_held(snapshot: Snapshot, decision: Decision, now: datetime) -> Decision:
+    """While the environment is closed no traffic moves towards the candidate: the step that would do it waits.
+
+    Steps that only watch are entered all the same, so that harm is seen.
+    """
+    if not snapshot.held or not isinstance(decision, Enter) or decision.weight_pct is None:
+        return decision
+    return Wait(snapshot.held, now + timedelta(seconds=limits.LOOK_S), is_held=True)
+
+
+def _is_overdue(snapshot: Snapshot, now: datetime) -> bool:
+    """Whether the deadline passed; the time during which the rollout was held does not count."""
+    if snapshot.held or snapshot.deadline_at is None:
+        return False
+    held_for = now - snapshot.held_at if snapshot.held_at else timedelta()
+    return now >= snapshot.deadline_at + held_for
 
 
 def _reverting(snapshot: Snapshot, now: datetime) -> Decision:

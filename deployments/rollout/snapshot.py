@@ -41,10 +41,11 @@ class Snapshot:
     not. `guarded` means that there are guardrails and a stable arm to compare with. `step_requests` are the candidate's
     since `applied_at`. `ejected` is empty unless a live gateway turned away from a replica of the candidate.
     `disagrees` is empty unless the mirrored answers agree less often than asked for, `unsettled` unless that may still
-    be so; both are sentences. `split_off` is empty unless the traffic is not split as asked: then it is the sentence
-    that says so, and nothing goes up. `restores` means that an earlier version comes back. `changed_outside` is empty
-    unless the version was deleted or changed in MLflow since it was approved; `when_changed_outside` is what the policy
-    wants then.
+    be so; both are sentences. `closed` is empty unless the environment is closed and its policy holds rollouts that run
+    then: it is the sentence that says so, and `held_at` when that was first seen. `split_off` is empty unless the
+    traffic is not split as asked: then it is the sentence that says so, and nothing goes up. `restores` means that an
+    earlier version comes back. `changed_outside` is empty unless the version was deleted or changed in MLflow since it
+    was approved; `when_changed_outside` is what the policy wants then.
     """
 
     phase: Phase
@@ -64,6 +65,8 @@ class Snapshot:
     deadline_at: datetime | None = None
     paused_at: datetime | None = None
     paused_s: float = 0.0
+    closed: str = ""
+    held_at: datetime | None = None
     step_requests: int = 0
     judged: Judged | None = None
     split_off: str = ""
@@ -81,6 +84,11 @@ class Snapshot:
     @property
     def current(self) -> Step:
         return self.steps[self.step]
+
+    @property
+    def held(self) -> str:
+        """Why the next change of the traffic has to wait, and the clock stands still; empty when neither is so."""
+        return "" if self.phase in (Phase.PROMOTING, Phase.REVERTING, Phase.DONE) else self.closed
 
     @property
     def has_traffic(self) -> bool:

@@ -13,6 +13,7 @@ from deployments.biography import taken_back_sentences
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
+from deployments.selectors import plan_editors
 from deployments.services.approval_content import approval_content
 from mlorch_site.audit.services import Subject
 from mlorch_site.lib.enqueue import TaskName
@@ -148,8 +149,8 @@ def _ask(release: Release, now: datetime) -> None:
 
 
 def _excluded(release: Release) -> list[int]:
-    """The ids of people who may not decide: the requester.
+    """The ids of people who may not decide: the requester, and who wrote the serving config it would bring.
 
     Who made the version is not known: what MLflow says of it anybody may have written, also to keep a reviewer out.
     """
-    return [release.requester_id]
+    return sorted({release.requester_id, *plan_editors(release.endpoint, release.serving_config)})

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from registry.approvals.electorate import RuleOutlook
+
 
 @dataclass(frozen=True)
 class ReleaseCommand:
@@ -39,14 +41,14 @@ class Preview:
     """What a release would do and need, before it is requested.
 
     `problems` maps field → sentence: with any of them the request would be refused. `warnings` would not refuse it.
-    `approvers` are sentences ("1 reviewer"), empty when nobody must approve; `deciders` says for each role who could
-    ("Reviewer: rita"). `rollback_target` is a sentence.
+    `approvers` are sentences ("1 reviewer"), empty when nobody must approve; `rules` says of each who could, and who of
+    them is absent. `rollback_target` is a sentence.
     """
 
     steps: list[PreviewStep] = field(default_factory=list)
     shortest_s: int = 0
     approvers: list[str] = field(default_factory=list)
-    deciders: list[str] = field(default_factory=list)
+    rules: list[RuleOutlook] = field(default_factory=list)
     gates: list[str] = field(default_factory=list)
     guardrails: list[dict[str, Any]] = field(default_factory=list)
     forecast: list[str] = field(default_factory=list)

@@ -10,6 +10,7 @@ from deployments.actors import ROLLOUT
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, Release, Rollout
 from deployments.moves import release_move
+from deployments.rollout.closing import settled, why_held
 from deployments.rollout.reconcile import reconcile_now
 from deployments.services.restoring import RestoringAct, restoring_release
 from mlorch_site.accounts.actor import Actor
@@ -36,7 +37,7 @@ def release_pause(*, actor: Actor, release: Release, reason: str = "") -> Releas
     now = clock.now()
     sentence = f"Paused by {actor.name}." + (f" {reason}" if reason else "")
     if release_move(release, ReleaseStatus.PAUSED, actor=actor, reason=sentence, now=now):
-        swap(rollout, paused_at=now)
+        swap(rollout, paused_at=now, **settled(rollout, now))
     return _fresh(release)
 
 
@@ -62,14 +63,16 @@ def release_resume(*, actor: Actor, release: Release, reason: str = "") -> Relea
 def release_promote(*, actor: Actor, release: Release, reason: str = "") -> Release:
     """Skip the rest of the plan and give all traffic to the candidate as soon as it is ready. Asking twice is harmless.
 
-    Raises Conflict when nothing is rolling out or the rollout is on its way back, Invalid without a reason while the
-    candidate is still compared or the traffic is not split as asked.
+    Raises Conflict when nothing is rolling out, the rollout is on its way back, or a window holds it; Invalid without a
+    reason while the candidate is still compared or the traffic is not split as asked.
     """
     actor.require(Action.RELEASE_PROMOTE, release.scopes)
     release, rollout = _locked(release)
     if rollout is not None and rollout.wish == "promote":
         return release
     _require_moving(release, rollout, "promoted")
+    if held := why_held(release, clock.now()):
+        raise Conflict(f"{held} Nobody promotes while that lasts; it can be taken back at any time.", code="closed")
     if why_asked := _why_reason(rollout) if not reason.strip() else "":
         raise Invalid(why_asked, details={"reason": "needed"})
     _wish(actor, release, rollout, "promote", reason)

@@ -7,18 +7,17 @@ from deployments.lifecycle import StrategyKind
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind
 from deployments.services.commands import Preview, PreviewStep
+from deployments.services.endpoints import serving_config_of
 from deployments.services.request_check import ReleaseTarget, RequestCheck
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.roles import Role
 from mlorch_site.lib import clock
 from monitoring.analysis.judge import Guardrail
 from monitoring.analysis.planning import Forecast, duration, forecast
 from monitoring.selectors import summary, traffic_rate
-from registry.approvals.electorate import who_could_decide
+from registry.approvals.electorate import ApprovalOutlook, approval_outlook
 from registry.selectors import why_closed
 
 BASE_MINUTES = 10
-NOBODY = "nobody, so it could not be approved"
 DETAILS = {
     StepKind.START: "Replicas of the new version start and answer its input example.",
     StepKind.WEIGHT: "Every gateway has to acknowledge it before the clock starts.",
@@ -41,16 +40,16 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
     if endpoint is not None and (busy := selectors.open_release(endpoint)) is not None:
         status = busy.status.replace("_", " ")
         problems["endpoint"] = f"{endpoint} is busy: the release of version {busy.version.number} is {status}."
-    outlook = _forecast(check)
+    outlook, approvals = _forecast(check), _approvals(actor, check.target)
     return Preview(
         steps=_steps(check.steps),
         shortest_s=sum(step.duration_s for step in check.steps),
-        approvers=_approvers(check.target),
-        deciders=_deciders(actor, check.target),
+        approvers=[rule.label for rule in approvals.rules],
+        rules=approvals.rules,
         gates=list(check.target.policy.gates) if check.target else [],
         guardrails=[{**row, "sentence": sentence_of(row)} for row in check.guardrails],
         forecast=[*(step.sentence for step in outlook.steps), outlook.sentence] if outlook else [],
-        warnings=_warnings(check.target, outlook),
+        warnings=[*_warnings(check.target, outlook), *approvals.warnings],
         problems=problems,
         rollback_target=_rollback_target(check.target),
         plan_hash=check.request.plan_hash if check.request else "",
@@ -73,23 +72,20 @@ def _detail(step: Step) -> str:
     return DETAILS[step.kind]
 
 
-def _approvers(target: ReleaseTarget | None) -> list[str]:
-    rules = target.policy.approval_rules if target else []
-    return [f"{rule['count']} {Role(rule['role']).label}{'s' if rule['count'] > 1 else ''}" for rule in rules]
-
-
 def _warnings(target: ReleaseTarget | None, outlook: Forecast | None) -> list[str]:
     closed = why_closed(target.environment, clock.now()) if target else ""
     return [*([outlook.sentence] if outlook and not outlook.can_conclude else []), *([closed] if closed else [])]
 
 
-def _deciders(actor: Actor, target: ReleaseTarget | None) -> list[str]:
+def _approvals(actor: Actor, target: ReleaseTarget | None) -> ApprovalOutlook:
+    """Who must approve what the actor would request, rule by rule."""
     if target is None:
-        return []
+        return ApprovalOutlook([])
     scopes = [target.environment.scope, target.model.scope]
-    requester = {actor.user.pk} if actor.user else set()
-    could = who_could_decide(target.policy.approval_rules, scopes, requester)
-    return [f"{Role(role).label}: {', '.join(names) or NOBODY}" for role, names in sorted(could.items())]
+    excluded = {actor.user.pk} if actor.user else set()
+    if target.endpoint is not None:
+        excluded |= selectors.plan_editors(target.endpoint, serving_config_of(target.endpoint))
+    return approval_outlook(target.policy.approval_rules, scopes, excluded)
 
 
 def _rollback_target(target: ReleaseTarget | None) -> str:

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from deployments import limits, selectors
 from deployments.models import Endpoint, Release
+from deployments.plan_limits import guardrails_problems, steps_problems
 from deployments.rollout.guardrails import read_guardrails
 from deployments.rollout.steps import Step
-from deployments.rollout.strategies import compile_strategy, first_release_steps, first_weight_pct, strategy_kind
+from deployments.rollout.strategies import compile_strategy, first_release_steps
 from deployments.services.commands import ReleaseCommand
 from deployments.services.endpoints import serving_config_of
 from mlorch_site.accounts.actor import Actor
@@ -146,11 +147,11 @@ def _guardrails(command: ReleaseCommand, target: ReleaseTarget, problems: dict[s
         return []
     if policy.guardrails_required and not guardrails:
         problems["guardrails"] = f"{target.environment.name} needs at least one guardrail."
+    problems |= guardrails_problems(guardrails, policy, target.environment.name)
     return guardrails
 
 
 def _steps(command: ReleaseCommand, target: ReleaseTarget, problems: dict[str, str]) -> list[Step]:
-    policy, environment = target.policy, target.environment.name
     try:
         steps = compile_strategy(command.strategy)
     except Invalid as error:
@@ -158,15 +159,7 @@ def _steps(command: ReleaseCommand, target: ReleaseTarget, problems: dict[str, s
         return []
     if target.is_first:
         return first_release_steps()
-    kind = strategy_kind(command.strategy)
-    if policy.allowed_strategies and kind.value not in policy.allowed_strategies:
-        allowed = ", ".join(policy.allowed_strategies)
-        problems["strategy.kind"] = f"{environment} allows {allowed}, not {kind.value}."
-    first = first_weight_pct(steps)
-    if first > policy.max_first_weight_pct:
-        problems["strategy.steps[0].weight"] = (
-            f"The first share of traffic in {environment} is {policy.max_first_weight_pct} % at most, not {first} %."
-        )
+    problems |= steps_problems(command.strategy, steps, target.policy, target.environment.name)
     return steps
 
 

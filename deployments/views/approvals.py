@@ -15,7 +15,7 @@ from deployments.models import Release
 from deployments.rollout.guardrails import sentence_of
 from deployments.serving_comparison import compare_serving
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.roles import Action, Role
+from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
@@ -24,6 +24,7 @@ from mlorch_site.lib.http import status_of
 from mlorch_site.lib.lists import listed
 from mlorch_site.lib.refusals import note_refused
 from registry.approvals.electorate import who_may_decide
+from registry.approvals.rules import holder_label
 from registry.approvals.selectors import (
     approval_for,
     approval_progress,
@@ -101,7 +102,7 @@ def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
         "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
         "gates": gates,
         "progress": progress,
-        "awaited": [(Role(role).label, names) for role, names in who_may_decide(row).items()] if is_open else [],
+        "awaited": [(holder_label(key), names) for key, names in who_may_decide(row).items()] if is_open else [],
         "decisions": row.decisions.select_related("person"),
         "why_not": why_cannot_decide(actor, row),
         "is_open": is_open,

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from deployments import selectors, services
 from deployments.filters import ReleaseFilter
-from deployments.forms import DEFAULT_STEPS, ReleaseForm
+from deployments.forms import ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
 from deployments.release_defaults import release_defaults
@@ -71,7 +71,6 @@ def _form(request: HttpRequest, given: QueryDict, *, chosen: str = "") -> Releas
         actor_of(request),
         model=given.get("model", ""),
         environment=given.get("environment", ""),
-        first_weight_pct=DEFAULT_STEPS[0][0],
     )
     anew = {"model": defaults.of_model, "environment": defaults.of_environment}.get(chosen, {})
     initial = {**defaults.of_environment, **defaults.of_model, **given.dict(), **anew}

@@ -7,10 +7,12 @@ from typing import Any
 from deployments import selectors
 from deployments.lifecycle import LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
 from deployments.models import EnvironmentBuild, Release, Rollout
+from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from mlorch_site.lib import clock
 from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
@@ -119,12 +121,13 @@ def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Co
     ended = "" if release.is_open else f"The release is {status.value.replace('_', ' ')}."
     not_live = "" if live else ended or "Nothing is rolling out yet."
     busy = "It is on its way already." if leaving else ""
+    held = why_held(release, clock.now()) if live else ""
     pausing = Control("pause", "Pause", "player-pause", "", "")
     if status is ReleaseStatus.PAUSED:
         pausing = Control("resume", "Resume", "player-play", "primary", "")
     may = {
         pausing.name: actor.why_not(Action.RELEASE_PAUSE, release.scopes) or not_live or busy,
-        "promote": actor.why_not(Action.RELEASE_PROMOTE, release.scopes) or not_live or busy,
+        "promote": actor.why_not(Action.RELEASE_PROMOTE, release.scopes) or not_live or busy or held,
         "abort": _why_not_abort(actor, release) or ended or busy,
         "rollback": actor.why_not(Action.ENDPOINT_ROLLBACK, release.scopes) or _why_no_rollback(release),
     }

@@ -173,6 +173,7 @@ def access_of(actor: Actor, user: User) -> dict[str, Any]:
         "person": user,
         "is_oneself": actor.user is not None and actor.user.pk == user.pk,
         "bindings": [row for row in bindings if row.is_in_force],
+        "groups": list(user.groups.order_by("name").values_list("name", flat=True)),
         "past": [row for row in bindings if not row.is_in_force],
         "allowances": allowances(user, bindings),
         "approvers": approvers(actor, user, now),

@@ -7,7 +7,9 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import PasswordChangeForm
 
+from mlorch_site.accounts.absences import NOTE_MAX_CHARS
 from mlorch_site.accounts.bindings import REASON_MAX_CHARS
+from mlorch_site.accounts.groups import NAME_MAX_CHARS as GROUP_NAME_MAX_CHARS
 from mlorch_site.accounts.models import THEMES, RoleBinding
 from mlorch_site.accounts.roles import EVERYWHERE, Role
 from mlorch_site.accounts.scopes import SCOPE_MAX_CHARS, scope_choices
@@ -122,6 +124,41 @@ class PasswordForm(PasswordChangeForm):
         super().__init__(*args, **kwargs)
         for bound in self.fields.values():
             bound.widget.attrs["class"] = "form-control"
+
+
+class GroupForm(forms.Form):
+    """A new group."""
+
+    name = forms.CharField(
+        max_length=GROUP_NAME_MAX_CHARS, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
+    )
+
+
+class MemberForm(forms.Form):
+    """A person who is put into a group, or taken out of it, and why."""
+
+    person = forms.CharField(
+        max_length=150,
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off", "list": "people-offered"}),
+    )
+    reason = forms.CharField(
+        max_length=REASON_MAX_CHARS, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
+    )
+
+
+class AbsenceForm(forms.Form):
+    """From which day to which somebody is away."""
+
+    first_day = forms.DateField(widget=forms.DateInput(attrs={"class": "form-control", "type": "date"}))
+    last_day = forms.DateField(
+        help_text="You are back on the day after.",
+        widget=forms.DateInput(attrs={"class": "form-control", "type": "date"}),
+    )
+    note = forms.CharField(
+        required=False,
+        max_length=NOTE_MAX_CHARS,
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
 
 
 class PreferencesForm(forms.Form):

@@ -95,6 +95,29 @@ class ApiToken(models.Model):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
+class Absence(models.Model):
+    """A person says from which day to which they are away: days of their own time zone, the last one included.
+
+    `ended_at`: when they took it back, or came back early. It is never deleted.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="absences")
+    first_day = models.DateField()
+    last_day = models.DateField()
+    note = models.CharField(max_length=200, blank=True)
+    said_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["first_day", "pk"]
+        indexes = [
+            models.Index(fields=["last_day"], name="open_absences", condition=models.Q(ended_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user.username} is absent from {self.first_day} to {self.last_day}"
+
+
 class AttemptCount(models.Model):
     """Attempts to sign in since a moment: for one name, or from one network."""
 

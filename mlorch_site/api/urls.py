@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import RoutePermission
-from mlorch_site.api import people, views
+from mlorch_site.api import absences, groups, people, views
 
 
 class SchemaView(SpectacularAPIView):
@@ -33,9 +33,14 @@ class DocsView(SpectacularSwaggerSplitView):
 urlpatterns = [
     path("tokens", views.TokenList.as_view(), name="api-tokens"),
     path("tokens/<uuid:pk>/revoke", views.TokenRevoke.as_view(), name="api-token-revoke"),
+    path("absences", absences.AbsenceList.as_view(), name="api-absences"),
+    path("absences/<int:number>/end", absences.AbsenceEnd.as_view(), name="api-absence-end"),
     path("access", people.OwnAccess.as_view(), name="api-access"),
     path("access-review", people.AccessReview.as_view(), name="api-access-review"),
     path("access-review.csv", people.AccessReviewTable.as_view(), name="api-access-review-csv"),
+    path("groups", groups.GroupList.as_view(), name="api-groups"),
+    path("groups/<str:name>/members", groups.GroupMembers.as_view(), name="api-group-members"),
+    path("groups/<str:name>/members/remove", groups.GroupMemberRemove.as_view(), name="api-group-member-remove"),
     path("people", people.PersonList.as_view(), name="api-people"),
     path("people/<str:name>/access", people.PersonAccess.as_view(), name="api-person-access"),
     path("people/<str:name>/bindings", people.PersonBindings.as_view(), name="api-bindings"),

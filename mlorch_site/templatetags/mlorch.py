@@ -1,5 +1,6 @@
 """Template tags of the site: display only."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -7,14 +8,18 @@ from django import template
 from django.template import Context
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mlorch_site.accounts.access import access_key
 from mlorch_site.accounts.actor import MissingRole
 from mlorch_site.accounts.scopes import scope_label
+from mlorch_site.lib.reasons import Reason
 
 register = template.Library()
+
+MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC\b")
 
 
 @register.simple_tag
@@ -41,15 +46,32 @@ def why(reason: str, *parts: Any) -> SafeString:
     if not reason:
         return SafeString("")
     name = "".join(str(part) for part in parts)
-    return format_html('<small class="why" id="{}">{} {}</small>', name, reason, access_link(reason))
+    return format_html('<small class="why" id="{}">{} {}</small>', name, local_times(reason), access_link(reason))
 
 
 @register.simple_tag
 def access_link(reason: str) -> SafeString:
-    """The way to what one's roles allow, for a reason that is a missing role; else nothing."""
+    """The way to what helps: where the reason says, or for a missing role to what one's roles allow; else nothing."""
+    if isinstance(reason, Reason):
+        return format_html('<a href="{}">{}</a>', reason.url, reason.label)
     if not isinstance(reason, MissingRole):
         return SafeString("")
     return format_html('<a href="{}#{}">My access</a>', reverse("access"), access_key(reason.action))
+
+
+@register.filter
+def local_times(sentence: str) -> str:
+    """A sentence whose moments are shown in the reader's zone: they stand in it as `2026-11-23 13:00 UTC`."""
+    return MOMENT.sub(_in_the_reader_s_zone, str(sentence))
+
+
+def _in_the_reader_s_zone(found: re.Match[str]) -> str:
+    try:
+        moment = datetime.fromisoformat(f"{found[1]} {found[2]}+00:00").astimezone(timezone.get_current_timezone())
+    except (ValueError, OverflowError):  # somebody's words that only look like a moment
+        return found[0]
+    written = f"{moment:%Y-%m-%d %H:%M:%S}" if found[2].count(":") > 1 else f"{moment:%Y-%m-%d %H:%M}"
+    return f"{written} {moment.tzname()}"
 
 
 @register.filter

@@ -1,18 +1,68 @@
-"""When are approval rules met? Pure. All rules are required; one person counts once over all of them."""
+"""When are approval rules met? Pure. All rules are required; one person counts once over all of them.
+
+A rule asks for so many who hold a role, or who are in a group: `{"role": "reviewer", "count": 1}`, `{"group":
+"medical-board", "count": 2}`, each with a `name` if several say different things. What a person counts by is a **key**:
+the role's name, or `group:` and the group's.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mlorch_site.accounts.roles import Role
+
+GROUP = "group:"
+
+type_Rule = Mapping[str, Any]
+type_Rules = list[dict[str, Any]]
+
+
+def key_of(rule: "type_Rule") -> str:
+    """What a person counts by for the rule."""
+    return f"{GROUP}{rule['group']}" if rule.get("group") else str(rule["role"])
+
+
+def keys_of(rules: "type_Rules") -> set[str]:
+    """All that people can count by."""
+    return {key_of(rule) for rule in rules}
+
+
+def holder_label(key: str) -> str:
+    """Who counts by a key, as people read it."""
+    return f"Group {key.removeprefix(GROUP)}" if key.startswith(GROUP) else Role(key).label
+
+
+def member_label(key: str) -> str:
+    """One who counts by a key, as people read it."""
+    return f"a member of the group {key.removeprefix(GROUP)}" if key.startswith(GROUP) else Role(key).label
+
+
+def counted(key: str, count: int, more: str = "") -> str:
+    """So many who count by a key, as people read it."""
+    if key.startswith(GROUP):
+        return f"{count}{more} of the group {key.removeprefix(GROUP)}"
+    return f"{count}{more} {Role(key).label}{'s' if count > 1 else ''}"
+
+
+def rule_label(rule: "type_Rule") -> str:
+    """A rule as people read it, with its name if it has one."""
+    said = counted(key_of(rule), int(rule["count"]))
+    return f"{rule['name']}: {said}" if rule.get("name") else said
 
 
 @dataclass(frozen=True)
 class RuleProgress:
-    """One rule "count of role", and who counts for it."""
+    """One rule, "count of role" or "count of group", and who counts for it. One of `role` and `group` is empty."""
 
     role: str
     needed: int
     given_by: list[str] = field(default_factory=list)
+    group: str = ""
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{GROUP}{self.group}" if self.group else self.role
 
     @property
     def met(self) -> bool:
@@ -20,7 +70,7 @@ class RuleProgress:
 
     @property
     def label(self) -> str:
-        return f"{self.needed} {Role(self.role).label}{'s' if self.needed > 1 else ''}"
+        return rule_label({"role": self.role, "group": self.group, "name": self.name, "count": self.needed})
 
 
 @dataclass(frozen=True)
@@ -32,18 +82,18 @@ class ApprovalProgress:
     missing: str
 
 
-def evaluate(rules: list[dict[str, object]], approvals: Mapping[str, Collection[str]]) -> ApprovalProgress:
-    """The progress of `rules` given `approvals`: person → roles held. Excluded people must not be in it.
+def evaluate(rules: "type_Rules", approvals: Mapping[str, Collection[str]]) -> ApprovalProgress:
+    """The progress of `rules` given `approvals`: person → keys held. Excluded people must not be in it.
 
     Which person counts for which rule is found by maximum bipartite matching, so that neither the order of approvals
     nor of rules matters: somebody with two roles counts where it helps.
     """
-    seats = [str(rule["role"]) for rule in rules for _ in range(int(str(rule["count"])))]
+    seats = [(number, key_of(rule)) for number, rule in enumerate(rules) for _ in range(int(rule["count"]))]
     taken: dict[int, str] = {}
 
     def seat(person: str, tried: set[int]) -> bool:
-        for number, role in enumerate(seats):
-            if role not in approvals[person] or number in tried:
+        for number, (_, key) in enumerate(seats):
+            if key not in approvals[person] or number in tried:
                 continue
             tried.add(number)
             if number not in taken or seat(taken[number], tried):
@@ -55,9 +105,13 @@ def evaluate(rules: list[dict[str, object]], approvals: Mapping[str, Collection[
         seat(person, set())
     progress = [
         RuleProgress(
-            str(rule["role"]), int(str(rule["count"])), [taken[n] for n in sorted(taken) if seats[n] == rule["role"]]
+            role=str(rule.get("role", "")),
+            needed=int(rule["count"]),
+            given_by=[taken[seat_number] for seat_number in sorted(taken) if seats[seat_number][0] == number],
+            group=str(rule.get("group", "")),
+            name=str(rule.get("name", "")),
         )
-        for rule in rules
+        for number, rule in enumerate(rules)
     ]
     return ApprovalProgress(all(rule.met for rule in progress), progress, _missing(progress))
 
@@ -67,31 +121,39 @@ def _missing(progress: list[RuleProgress]) -> str:
     for rule in progress:
         count = rule.needed - len(rule.given_by)
         if count > 0:
-            lacking.append(f"{count} more {Role(rule.role).label}{'s' if count > 1 else ''}")
+            lacking.append(counted(rule.key, count, " more") + (f" ({rule.name})" if rule.name else ""))
     return f"Needs {' and '.join(lacking)}." if lacking else ""
 
 
-def why_nobody_can(rules: list[dict[str, object]], people: Mapping[str, Collection[str]]) -> str:
-    """Why `rules` cannot be met although all of `people` (person → roles) approve, empty when they can."""
+def why_nobody_can(rules: "type_Rules", people: Mapping[str, Collection[str]]) -> str:
+    """Why `rules` cannot be met although all of `people` (person → keys) approve, empty when they can."""
     progress = evaluate(rules, people)
     if progress.met:
         return ""
     short = []
     for rule in progress.rules:
-        there = sum(rule.role in roles for roles in people.values())
+        there = sum(rule.key in keys for keys in people.values())
         if there < rule.needed:
-            held = {0: "nobody holds", 1: "1 person holds"}.get(there, f"{there} people hold")
-            short.append(f"{rule.label} {'are' if rule.needed > 1 else 'is'} asked for, and {held} that role")
-    wanted = {rule.role for rule in progress.rules}
-    able = sum(bool(wanted & set(roles)) for roles in people.values())
+            short.append(f"{rule.label} {'are' if rule.needed > 1 else 'is'} asked for, and {_there(rule, there)}")
+    wanted = {rule.key for rule in progress.rules}
+    able = sum(bool(wanted & set(keys)) for keys in people.values())
     needed = sum(rule.needed for rule in progress.rules)
-    return "; ".join(short) or f"{needed} people are asked for in all, and {able} hold the roles"
+    what = "count for them" if any(rule.group for rule in progress.rules) else "hold the roles"
+    return "; ".join(short) or f"{needed} people are asked for in all, and {able} {what}"
 
 
-def is_barely_met(rules: list[dict[str, object]], people: Mapping[str, Collection[str]]) -> bool:
+def _there(rule: RuleProgress, there: int) -> str:
+    if rule.group:
+        return {0: "nobody in it may approve", 1: "1 person in it may approve"}.get(
+            there, f"{there} people in it may approve"
+        )
+    return {0: "nobody holds that role", 1: "1 person holds that role"}.get(there, f"{there} people hold that role")
+
+
+def is_barely_met(rules: "type_Rules", people: Mapping[str, Collection[str]]) -> bool:
     """Whether `people` can meet the rules, but not without some one of them: whoever asks may not approve."""
     progress = evaluate(rules, people)
     needed = [person for rule in progress.rules for person in rule.given_by]
     return progress.met and any(
-        not evaluate(rules, {name: roles for name, roles in people.items() if name != person}).met for person in needed
+        not evaluate(rules, {name: keys for name, keys in people.items() if name != person}).met for person in needed
     )

@@ -1,15 +1,17 @@
 """Reads of approval requests, for people and for the engine."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from mlorch_site.accounts.actor import Actor, MissingRole
 from mlorch_site.accounts.models import User
-from mlorch_site.accounts.roles import Action, Role
+from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.lib.errors import NotFound
-from registry.approvals.rules import ApprovalProgress, evaluate
+from registry.approvals.holders import groups_of, keys_held
+from registry.approvals.rules import GROUP, ApprovalProgress, evaluate, keys_of, member_label
 from registry.lifecycle import ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Decision
 
@@ -60,13 +62,16 @@ def approving_decisions(request: ApprovalRequest) -> list[Decision]:
 
 
 def approval_progress(request: ApprovalRequest) -> ApprovalProgress:
-    """How far the request's rules are met, by the roles people held when they decided."""
+    """How far the request's rules are met, by the roles and groups people held when they decided."""
     approvals = {decision.person.username: decision.roles for decision in approving_decisions(request)}
     return evaluate(request.rules, approvals)
 
 
-def why_cannot_decide(actor: Actor, request: ApprovalRequest) -> str:
-    """Why this actor cannot decide on the request, empty when it can."""
+def why_cannot_decide(actor: Actor, request: ApprovalRequest, groups: Collection[str] | None = None) -> str:
+    """Why this actor cannot decide on the request, empty when it can.
+
+    The actor's groups are read from the database where a rule asks for one, unless they are given.
+    """
     if request.status != ApprovalStatus.OPEN:
         return f"The request is {request.status}; nothing is to be decided."
     if actor.user is None:
@@ -74,12 +79,13 @@ def why_cannot_decide(actor: Actor, request: ApprovalRequest) -> str:
     if actor.user.pk == request.requester_id:
         return "You asked for this release, so somebody else has to decide."
     if actor.user.pk in request.excluded:
-        return "You made this version, so somebody else has to decide."
+        return "You wrote part of what this is about, so somebody else has to decide."
     if reason := actor.why_not(Action.RELEASE_DECIDE, request.scopes):
         return reason
-    wanted = {str(rule["role"]) for rule in request.rules}
-    if not wanted & {role.value for role in actor.roles_in(request.scopes)}:
-        names = " or ".join(sorted(Role(role).label for role in wanted))
+    wanted = keys_of(request.rules)
+    asks_for_group = any(key.startswith(GROUP) for key in wanted)
+    if not wanted & set(keys_held(actor, request.scopes, groups if asks_for_group else ())):
+        names = " or ".join(sorted(member_label(key) for key in wanted))
         ending = "and you are neither" if len(wanted) > 1 else "which you are not"
         return MissingRole(f"The policy asks for {names}, {ending}.", Action.RELEASE_DECIDE)
     return ""
@@ -93,12 +99,13 @@ def waiting_for(actor: Actor) -> QuerySet[ApprovalRequest]:
     if actor.user is None:
         return requests.none()
     looked_at = requests.filter(status=ApprovalStatus.OPEN).select_related(None).only(*DECIDED_BY)[:WAITING_MAX]
-    able = [request.pk for request in looked_at if not why_cannot_decide(actor, request)]
+    groups = groups_of(actor.user)
+    able = [request.pk for request in looked_at if not why_cannot_decide(actor, request, groups)]
     own = Decision.objects.filter(person=actor.user, request__in=able).order_by("at", "pk")
     newest = dict(own.values_list("request", "kind"))
     return requests.filter(pk__in=[pk for pk in able if newest.get(pk) != DecisionKind.APPROVE])
 
 
 def roles_now(user: User, scopes: list[str]) -> list[str]:
-    """The roles a person holds in `scopes` today; none when disabled."""
-    return sorted(role.value for role in actor_for_user(user).roles_in(scopes))
+    """What a person counts by in `scopes` today, roles and groups; nothing when disabled."""
+    return keys_held(actor_for_user(user), scopes)

@@ -17,7 +17,8 @@ from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.actors import APPROVALS
-from registry.approvals.rules import evaluate
+from registry.approvals.holders import keys_held
+from registry.approvals.rules import GROUP, evaluate
 from registry.approvals.selectors import approval_progress, approving_decisions, roles_now, why_cannot_decide
 from registry.lifecycle import APPROVAL_MOVES, ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Decision, Policy
@@ -112,7 +113,7 @@ def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, commen
         kind=kind,
         comment=comment.strip(),
         content_hash=request.content_hash,
-        roles=sorted(role.value for role in actor.roles_in(request.scopes)),
+        roles=keys_held(actor, request.scopes),
         at=clock.now(),
     )
     data = {"kind": kind, "roles": decision.roles, "content_hash": request.content_hash, "policy": str(request.policy)}
@@ -206,6 +207,12 @@ def approval_recheck(request: ApprovalRequest, content_hash: str, now: datetime)
         if not decision.person.is_active:
             lost.append(f"{decision.person} approved and is not active any more.")
         elif still != set(decision.roles):
-            lost.append(f"{decision.person} approved and has lost the role since.")
+            lost.append(f"{decision.person} approved and {_what_was_lost(set(decision.roles) - still)} since.")
     progress = evaluate(request.rules, approvals)
     return "" if progress.met else " ".join(lost or [progress.missing])
+
+
+def _what_was_lost(keys: set[str]) -> str:
+    groups = [key.removeprefix(GROUP) for key in sorted(keys) if key.startswith(GROUP)]
+    left = f"has left the group {', '.join(groups)}" if groups else ""
+    return " and ".join(part for part in ("has lost the role" if len(groups) < len(keys) else "", left) if part)

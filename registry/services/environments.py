@@ -12,7 +12,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
-from registry.approvals.electorate import why_unmeetable
+from registry.approvals.electorate import why_no_group, why_unmeetable
 from registry.lifecycle import ProposalStatus
 from registry.models import Environment, Policy
 from registry.policy_fields import POLICY_FIELDS, check_policy
@@ -111,9 +111,13 @@ def policy_values(policy: Policy) -> dict[str, Any]:
 
 
 def check_reviewers(environment: Environment, rules: list[dict[str, Any]]) -> None:
-    """Raise Invalid when nobody at all can meet the approval rules (reads people and roles)."""
+    """Raise Invalid when nobody at all can meet the approval rules, or a group of theirs does not exist (reads people,
+    roles and groups).
+    """
+    if reason := why_no_group(rules):
+        raise Invalid(f"Approval rules: {reason}", details={"approval_rules": reason})
     if reason := why_unmeetable(environment, rules):
-        problem = f"{reason} for {environment}. Ask for fewer, or give more people the role first"
+        problem = f"{reason} for {environment}. Ask for fewer, or give more people the role (or the group) first"
         raise Invalid(f"Approval rules: {problem}.", details={"approval_rules": problem})
 
 

@@ -1,12 +1,15 @@
 """An environment that is closed by a window: releases wait and say until when, rollbacks do not wait."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
-from deployments.services import endpoint_rollback
+from deployments.models import Release
+from deployments.services import endpoint_rollback, release_abort, release_pause, release_promote, release_resume
+from mlorch_site.lib.errors import Conflict
 from registry.services import policy_revise
 from tests.deployments.test_preview_and_selectors import preview
 from tests.deployments.world import World
@@ -20,12 +23,14 @@ def world(people: Any) -> World:
     return World(people)
 
 
-def freeze(world: World, *, minutes: int) -> None:
+def freeze(world: World, *, minutes: int, when_closed: str = "go_on") -> None:
     """Close the environment from now on."""
     starts = f"{world.now:%Y-%m-%dT%H:%M:%S}"
     window = {"kind": "freeze", "name": "Stocktaking", "zone": "UTC", "starts": starts, "minutes": minutes}
     with world.at():
-        policy_revise(actor=world.people.ada.actor, environment=world.environment, windows=[window])
+        policy_revise(
+            actor=world.people.ada.actor, environment=world.environment, windows=[window], when_closed=when_closed
+        )
 
 
 def test_release__approved_while_it_is_closed__waits_and_begins_when_it_opens(world: World) -> None:
@@ -77,3 +82,97 @@ def test_pages__while_it_is_closed__say_so_before_anything_is_asked_for(world: W
     assert "Frozen: Stocktaking. It opens at " in first
     assert "Frozen: Stocktaking. It opens at " in page
     assert "Stocktaking: no rollout begins from " in page
+
+
+HELD = "Held: freeze Stocktaking until "
+
+
+def rolling(world: World, **changes: Any) -> Release:
+    """A rollout of version 2 with its first share of traffic."""
+    world.serve(1)
+    release = world.request(2, **changes)
+    world.tick(6)
+    assert world.weights["2"] == 10
+    return release
+
+
+def test_rollout__held_by_a_freeze__keeps_its_weight_and_goes_on_by_itself(world: World) -> None:
+    release = rolling(world)
+    freeze(world, minutes=5, when_closed="hold")
+    opens = world.now + timedelta(minutes=5)
+    world.tick(15)
+    world.now += timedelta(minutes=3)
+    world.tick(2)
+    release.refresh_from_db()
+
+    assert (release.status, world.weights["2"]) == ("rolling_out", 10)
+    assert release.rollout.waiting_for == f"{HELD}{opens:%Y-%m-%d %H:%M} UTC."
+    assert release.rollout.held_at is not None
+    assert release.rollout.deadline_at < world.now, "the clock would have run out"
+    world.now = opens - timedelta(seconds=2)
+    world.until(release, "succeeded", most_s=40)
+    kinds = list(release.events.filter(kind__in=["rollout.held", "rollout.open_again"]).values_list("kind", flat=True))
+    assert kinds == ["rollout.held", "rollout.open_again"]
+
+
+def test_rollout__held__harm_takes_it_back_at_once(world: World) -> None:
+    release = rolling(world)
+    freeze(world, minutes=600, when_closed="hold")
+    world.tick(20)
+    world.errors = {"2": 0.9}
+
+    assert "Harmful" in world.until(release, "rolled_back", most_s=30).status_reason
+    assert world.weights == {"1": 100}
+
+
+@pytest.mark.parametrize("by", ["abort", "rollback"])
+def test_rollout__held__a_person_takes_it_back_and_nobody_promotes(world: World, by: str) -> None:
+    release = rolling(world)
+    freeze(world, minutes=600, when_closed="hold")
+    world.tick(20)
+    with world.at():
+        with pytest.raises(Conflict, match=f"{HELD}.* Nobody promotes"):
+            release_promote(actor=world.people.mona.actor, release=release, reason="urgent")
+        page = signed_in("mona").get(reverse("release", args=[release.pk])).content.decode()
+        if by == "abort":
+            release_abort(actor=world.people.emma.actor, release=release, reason="no")
+        else:
+            endpoint_rollback(
+                actor=world.people.emma.actor, endpoint=world.endpoint, expects=str(release.pk), reason="no"
+            )
+
+    assert re.search(rf'id="why-promote">{HELD}[^<]*<a href="/environments/production/">Windows of production', page)
+    world.until(release, {"abort": "aborted", "rollback": "rolled_back"}[by], most_s=10)
+
+
+def test_rollout__paused_while_held__time_of_both_counts_once(world: World) -> None:
+    release = rolling(world)
+    before = release.rollout.deadline_at
+    freeze(world, minutes=4, when_closed="hold")
+    world.tick(10)
+    with world.at():
+        release_pause(actor=world.people.emma.actor, release=release)
+    world.tick(10)
+    with world.at():
+        release_resume(actor=world.people.emma.actor, release=release)
+    world.tick(10)
+    release.rollout.refresh_from_db()
+
+    assert release.rollout.step == Release.objects.get(pk=release.pk).rollout.step
+    effective = release.rollout.deadline_at + (world.now - release.rollout.held_at)
+    assert timedelta(seconds=27) <= effective - before <= timedelta(seconds=31)
+
+
+def test_first_release__held_before_any_traffic__begins_to_serve_when_it_opens(world: World) -> None:
+    world.platform.broken = {1: "backoff"}
+    release = world.request(1, strategy={"kind": "immediate"})
+    world.tick(2)
+    freeze(world, minutes=1, when_closed="hold")
+    opens = world.now + timedelta(minutes=1)
+    world.platform.broken = {}
+    world.tick(5)
+    release.refresh_from_db()
+
+    assert (release.status, release.rollout.phase) == ("rolling_out", "starting")
+    world.now = opens
+    assert world.until(release, "succeeded").status == "succeeded"

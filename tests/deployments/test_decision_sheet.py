@@ -158,4 +158,4 @@ def test_page__decided__what_is_still_missing_instead_of_the_same_buttons(people
 
     assert "You decided at" in page
     assert "Needs 1 more Reviewer." in page
-    assert "nobody who may decide on this holds this role here" in page
+    assert "nobody who may decide on this counts as this here" in page

@@ -15,11 +15,12 @@ from hypothesis.stateful import (
 )
 
 from deployments.lifecycle import ENDED_STATUSES, LIVE_STATUSES
-from deployments.models import Endpoint, Release, ReplicaState, RouteTable
+from deployments.models import Endpoint, Release, ReplicaState, Rollout, RouteTable
 from deployments.selectors import live_release
 from deployments.services import endpoint_rollback, release_abort, release_pause, release_promote, release_resume
 from mlorch_site.audit.verification import verify
 from mlorch_site.lib.errors import DomainError
+from registry.models import Policy
 from tests.deployments.world import CANARY, World
 from tests.factories import make_people
 
@@ -36,6 +37,7 @@ class Machine(RuleBasedStateMachine):
         self.transaction = transaction.atomic()
         self.transaction.__enter__()
         self.world = World(make_people())
+        self.closed_at = None
 
     def teardown(self) -> None:
         try:
@@ -45,8 +47,9 @@ class Machine(RuleBasedStateMachine):
             self.transaction.__exit__(None, None, None)
 
     def ends(self) -> None:
-        """Left alone with a gateway that answers, every rollout ends."""
+        """Left alone with a gateway that answers and an environment that is open, every rollout ends."""
         self.world.platform.online = True
+        self.closes(False)
         for release in Release.objects.filter(status="paused"):
             self.command(release_resume, release=release)
         for _ in range(LONGEST_S):
@@ -100,6 +103,15 @@ class Machine(RuleBasedStateMachine):
     def ejected(self, version, times):
         self.world.platform.ejected = {version: times}
 
+    @rule(closed=st.booleans())
+    def closes(self, closed):
+        """A freeze that holds what runs; how far each rollout had come then is kept."""
+        start = f"{self.world.now:%Y-%m-%dT%H:%M:%S}"
+        window = {"kind": "freeze", "name": "Stocktaking", "zone": "UTC", "starts": start, "minutes": 600}
+        Policy.objects.update(when_closed="hold", windows=[window] if closed else [])
+        live = Rollout.objects.filter(release__status__in=LIVE_STATUSES, release__kind="release")
+        self.closed_at = {row.release_id: row for row in live} if closed else None
+
     @precondition(lambda self: Release.objects.filter(status__in=LIVE_STATUSES).exists())
     @rule(service=st.sampled_from([release_pause, release_resume, release_abort]), twice=st.booleans())
     def control(self, service, twice):
@@ -127,6 +139,17 @@ class Machine(RuleBasedStateMachine):
                 assert arm["replicas"] or not arm["weight_pct"]
                 states = ReplicaState.objects.in_bulk([row["id"] for row in arm["replicas"]])
                 assert all(state.ready_at is not None for state in states.values())
+
+    @invariant()
+    def while_closed_no_traffic_moves_to_a_candidate(self):
+        if self.closed_at is None:
+            return
+        for rollout in Rollout.objects.filter(release__status__in=LIVE_STATUSES, release__kind="release"):
+            assert rollout.release_id in self.closed_at
+            assert rollout.weight_pct <= self.closed_at[rollout.release_id].weight_pct
+        for rollout in self.closed_at.values():
+            was_promoting = rollout.phase in ("promoting", "reverting")
+            assert was_promoting or Release.objects.get(pk=rollout.release_id).status != "succeeded"
 
     @invariant()
     def one_rollout_at_a_time(self):

@@ -169,3 +169,74 @@ def test_reverting__gateway_does_not_obey__waits_until_the_deadline_then_ends_wi
     assert isinstance(decision, Finish)
     assert (decision.status, decision.reason) == (ReleaseStatus.ABORTED, "why")
     assert decision.warning.startswith(f"{says} It may still send requests to version 2")
+
+
+CLOSED = "Held: freeze Stocktaking until 2026-11-23 13:00 UTC."
+HELD = Wait(CLOSED, NOON + timedelta(seconds=1), is_held=True)
+OVER = {"applied_at": NOON - timedelta(hours=1), "step_requests": 900, "judged": Judged("healthy", "fine")}
+
+
+@pytest.mark.parametrize(("phase", "step"), [(Phase.STARTING, 0), (Phase.BAKING, 2), (Phase.JUDGING, 5)])
+def test_closed__step_over__no_traffic_moves_until_it_is_open(phase, step):
+    facts = seen(phase, step, closed=CLOSED, **OVER)
+
+    assert plan(facts, NOON) == HELD
+    opened = plan(replace(facts, closed="", held_at=NOON), NOON)
+    assert isinstance(opened, Enter)
+    assert opened.weight_pct is not None
+
+
+def test_closed__weights_acknowledged__the_step_that_watches_is_entered_so_that_harm_is_seen():
+    decision = plan(seen(Phase.SHIFTING, closed=CLOSED), NOON)
+
+    assert isinstance(decision, Enter)
+    assert (decision.phase, decision.weight_pct) == (Phase.BAKING, None)
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.BAKING, Phase.HOLDING])
+def test_closed__promotion_asked_for__waits(phase):
+    facts = seen(phase, {Phase.STARTING: 0}.get(phase, 2), wish="promote", wish_by="mona", closed=CLOSED, **OVER)
+
+    assert isinstance(plan(facts, NOON), Wait)
+    assert plan(replace(facts, closed=""), NOON).phase is Phase.PROMOTING
+
+
+@pytest.mark.parametrize(
+    "danger",
+    [
+        {"judged": Judged("harmful", "errors")},
+        {"wish": "abort", "wish_by": "emma"},
+        {"wish": "rollback", "wish_by": "emma"},
+        {"ejected": "Gateway g1 turned away."},
+        {"disagrees": "Half of the answers differ."},
+        {"changed_outside": "It was deleted."},
+        {"candidate": ReplicasSnapshot(1, 0, failed="gone")},
+    ],
+)
+def test_closed__danger_or_a_person_s_order__goes_back_at_once(danger):
+    assert isinstance(plan(seen(Phase.BAKING, 2, closed=CLOSED, **danger), NOON), Revert)
+
+
+def test_closed__while_all_traffic_is_published__ends_as_it_would():
+    assert isinstance(plan(seen(Phase.PROMOTING, 6, closed=CLOSED), NOON), Finish)
+
+
+def test_closed__deadline__stands_still_and_goes_on_where_it_stood():
+    deadline, noticed = NOON + timedelta(minutes=5), NOON + timedelta(minutes=3)
+    facts = seen(Phase.JUDGING, 5, judged=Judged("inconclusive", "too few"), deadline_at=deadline)
+    night = NOON + timedelta(hours=9)
+    held = replace(facts, closed=CLOSED, held_at=noticed)
+
+    assert plan(held, night) == Wait("too few", night + timedelta(seconds=1), is_held=True)
+    opened = replace(facts, held_at=noticed)
+    assert isinstance(plan(opened, night), Wait)
+    settled = replace(facts, deadline_at=deadline + (night - noticed))
+    assert isinstance(plan(settled, night + timedelta(minutes=1, seconds=59)), Wait)
+    assert isinstance(plan(settled, night + timedelta(minutes=2)), Revert)
+
+
+def test_closed__paused_too__the_pause_decides_how_long():
+    paused = seen(Phase.BAKING, 2, paused_at=NOON, closed=CLOSED)
+
+    assert plan(paused, NOON).reason.startswith("Paused")
+    assert isinstance(plan(paused, NOON + timedelta(days=8)), Revert)

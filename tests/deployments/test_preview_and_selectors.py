@@ -35,7 +35,8 @@ def test_preview__rules_and_problems__named(people):
     told = preview(world, version=7, guardrails=[])
 
     assert told.approvers == ["2 Reviewers"]
-    assert told.deciders == ["Reviewer: rita"]
+    assert [[person.name for person in rule.people] for rule in told.rules] == [["rita"]]
+    assert "2 Reviewers: 1 could approve, so it could not be approved." in told.warnings
     assert {"version", "guardrails"} <= set(told.problems)
 
 

@@ -21,7 +21,7 @@ def world(people: Any) -> World:
 
 
 def defaults(world: World, model: str = "tumours", environment: str = "production") -> ReleaseDefaults:
-    return release_defaults(world.people.emma.actor, model=model, environment=environment, first_weight_pct=10)
+    return release_defaults(world.people.emma.actor, model=model, environment=environment)
 
 
 def value_of(answer: HttpResponse, name: str) -> str:
@@ -83,7 +83,7 @@ def test_defaults__unknown_or_not_chosen__nothing_is_offered_for_it(world: World
 
 def test_defaults__place_that_the_person_may_not_see__nothing_of_it(world: World) -> None:
     world.serve(1)
-    hidden = release_defaults(world.people.max.actor, model="tumours", environment="production", first_weight_pct=10)
+    hidden = release_defaults(world.people.max.actor, model="tumours", environment="production")
 
     assert hidden.versions[-1] == (1, "1")
     assert (hidden.endpoints, hidden.note) == ([], "")

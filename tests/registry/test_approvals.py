@@ -83,7 +83,7 @@ def test_decide__requester_who_is_also_a_reviewer__forbidden(ask, people):
 
 
 def test_decide__author_of_the_version__forbidden(ask, people):
-    with pytest.raises(Forbidden, match="You made this version"):
+    with pytest.raises(Forbidden, match="You wrote part of what this is about"):
         decide(ask(excluded=[people.rita.user.pk]), people.rita)
 
 

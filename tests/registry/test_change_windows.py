@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from registry.change_windows import LOOK_AHEAD, closure_at, read_windows, windows_problem
 from registry.protection import loosens
+from tests.registry.test_protection import STRICT
 
 WEEKEND = {
     "kind": "freeze",
@@ -169,15 +170,4 @@ def test_sentence__as_people_read_it() -> None:
     ],
 )
 def test_loosens__windows(before: Any, after: Any, sentences: list[str]) -> None:
-    values = {
-        "protected": True,
-        "approval_rules": [],
-        "gates": [],
-        "guardrails_required": False,
-        "refuse_taken_back": False,
-        "when_changed_outside": "go_back",
-        "sandbox_level_min": "none",
-        "allowed_strategies": [],
-        "max_first_weight_pct": 100,
-    }
-    assert loosens({**values, "windows": before}, {**values, "windows": after}) == sentences
+    assert loosens({**STRICT, "windows": before}, {**STRICT, "windows": after}) == sentences

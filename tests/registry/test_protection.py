@@ -19,6 +19,15 @@ STRICT = {
     "when_changed_outside": "go_back",
     "refuse_taken_back": True,
     "sandbox_level_min": "partly",
+    "when_closed": "hold",
+    "bake_s_min": 60,
+    "requests_min": 100,
+    "margins_max": {"error_rate": 0.02},
+    "hold_required": True,
+    "operators": {"promote": ["release_manager"], "pause": ["engineer", "release_manager"]},
+    "replicas_max": 20,
+    "endpoints_max": None,
+    "cost_per_day_max": 500.5,
     "note": "",
 }
 
@@ -56,6 +65,29 @@ STRICT = {
         ({"allowed_strategies": ["canary", "immediate"]}, ["All traffic could go to a new version at once."]),
         ({"allowed_strategies": []}, ["All traffic could go to a new version at once."]),
         ({"max_first_weight_pct": 100}, ["The first share of the traffic would have no bound."]),
+        ({"when_closed": "go_on"}, ["A rollout that runs would go on while the environment is closed."]),
+        ({"bake_s_min": 30}, ["A step could be watched for 30 s only, not 60 s."]),
+        ({"requests_min": 0}, ["A step would not have to be watched for 100 requests any more."]),
+        ({"margins_max": {}}, ["No guardrail on error rate would be asked for any more."]),
+        (
+            {"margins_max": {"error_rate": 0.05}},
+            ["A guardrail on error rate could be wider: 5 instead of 2 points."],
+        ),
+        ({"hold_required": False}, ["No person would have to promote any more."]),
+        (
+            {"operators": {}},
+            ["More people could promote: every role that can.", "More people could pause: every role that can."],
+        ),
+        (
+            {"operators": {**STRICT["operators"], "promote": ["release_manager", "administrator"]}},
+            ["More people could promote: Administrator, Release manager."],
+        ),
+        (
+            {"operators": {**STRICT["operators"], "rollback": ["risk_officer"]}},
+            ["Fewer people could roll back: only Risk officer."],
+        ),
+        ({"replicas_max": None}, ["There would be no limit of replicas any more."]),
+        ({"cost_per_day_max": None}, ["There would be no limit of costs any more."]),
     ],
 )
 def test_loosens__takes_protection_off__says_what(change, sentences):
@@ -77,6 +109,9 @@ def test_loosens__takes_protection_off__says_what(change, sentences):
         {"judge_deadline_s": 60},
         {"default_guardrails": []},
         {"note": "why"},
+        {"bake_s_min": 61, "requests_min": 101, "margins_max": {"error_rate": 0.01, "latency_over_slo": 0.1}},
+        {"operators": {"promote": ["release_manager"], "pause": ["engineer"]}},
+        {"replicas_max": 200, "endpoints_max": 3, "cost_per_day_max": 1000},
     ],
 )
 def test_loosens__as_strict_or_another_matter__nothing(change):
