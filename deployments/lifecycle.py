@@ -68,6 +68,7 @@ RELEASE_STATUS_CHOICES = [(status.value, status.value) for status in ReleaseStat
 OPEN_STATUSES: frozenset[ReleaseStatus] = frozenset(status for status, moves in RELEASE_MOVES.items() if moves)
 ENDED_STATUSES: frozenset[ReleaseStatus] = frozenset(ReleaseStatus) - OPEN_STATUSES
 LIVE_STATUSES: frozenset[ReleaseStatus] = frozenset({S.ROLLING_OUT, S.PAUSED})
+GATED_STATUSES: frozenset[ReleaseStatus] = frozenset({S.CHECKING, S.AWAITING_APPROVAL, S.APPROVED})
 
 P = Phase
 _BACK = {P.REVERTING}

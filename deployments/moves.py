@@ -8,7 +8,9 @@ from deployments.lifecycle import ENDED_STATUSES, ReleaseStatus, check_release_m
 from deployments.models import Release
 from deployments.reports.document import report_create
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.services import Subject
 from mlorch_site.lib.swap import swap
+from registry.services.gate_runs import gates_end
 
 
 def release_move(
@@ -30,5 +32,6 @@ def release_move(
     entry = journal.AuditEntry(f"release.{to.value}", {"old": old, "new": to.value, **hashes})
     journal.write(release, f"release.{to.value}", reason, actor=actor, now=now, old=old, new=to.value, audit=entry)
     if ends:
+        gates_end(subject=Subject("release", str(release.pk)), reason="The release ended before the gate had answered.")
         report_create(release, now=now)
     return True

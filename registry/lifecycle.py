@@ -51,6 +51,17 @@ class GateOutcome(StrEnum):
     SKIPPED = "skipped"
 
 
+class GateState(StrEnum):
+    """How far a gate has come with its answer."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+REFUSING: frozenset[GateOutcome] = frozenset({GateOutcome.FAIL, GateOutcome.ERROR})
+
+
 class ChangedOutside(StrEnum):
     """What a rollout does when its version is deleted, made again or changed in MLflow meanwhile."""
 

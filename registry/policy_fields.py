@@ -8,6 +8,7 @@ from mlorch_site.lib.errors import Invalid
 from registry.approvals.rules import key_of
 from registry.change_windows import windows_problem
 from registry.gates import GATES
+from registry.gates.parameters import parameters_problem
 from registry.lifecycle import ChangedOutside, WhenClosed
 
 RULES_MAX = 10
@@ -200,9 +201,7 @@ def _names_problem(names: Any, known: Any) -> str:
 
 
 def _parameters_problem(parameters: Any) -> str:
-    if not isinstance(parameters, dict) or not all(isinstance(own, dict) for own in parameters.values()):
-        return "an object of gate → parameter → value"
-    return _names_problem(list(parameters), GATES)
+    return parameters_problem(parameters, {name: gate.parameters for name, gate in GATES.items()})
 
 
 def _metadata_problem(names: Any) -> str:

@@ -9,12 +9,13 @@ from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import ROLLOUT
-from deployments.lifecycle import LIVE_STATUSES, ReleaseStatus
+from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
 from deployments.rollout.begin import quota_left, rollout_begin
 from deployments.rollout.reconcile import reconcile_now
 from deployments.services.approval_content import approval_content
+from deployments.services.checks import gates_hold
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_recheck, approval_void
@@ -52,6 +53,9 @@ def _look_at_approval(release: Release, now: datetime) -> None:
         approval_void(actor=ROLLOUT, request=request, reason=why)
         release_move(release, ReleaseStatus.REJECTED, actor=ROLLOUT, reason=why, now=now)
         return
+    if request.status == ApprovalStatus.OPEN and (why := gates_hold(release, now)):
+        _look_again(release, why, now)
+        return
     if request.status == ApprovalStatus.APPROVED:
         release_move(
             release, ReleaseStatus.APPROVED, actor=ROLLOUT, reason="Every approval that is needed was given.", now=now
@@ -75,7 +79,7 @@ def _look_at_start(release: Release, now: datetime) -> None:
         if release_move(release, status, actor=ROLLOUT, reason=refusal, now=now) and release.approval is not None:
             approval_void(actor=ROLLOUT, request=release.approval, reason=refusal)
         return
-    if reason := _why_wait(release, now):
+    if reason := _why_wait(release, now) or gates_hold(release, now):
         _look_again(release, reason, now)
         return
     reason = f"Version {release.version.number} is being started."
@@ -111,6 +115,8 @@ def _why_wait(release: Release, now: datetime) -> str:
 
 def _look_again(release: Release, reason: str, now: datetime) -> None:
     """Keep waiting; people read the reason, and news goes out only when it changed."""
+    if ReleaseStatus(release.status) not in OPEN_STATUSES:
+        return
     changed = reason != release.status_reason
     due_at = now + timedelta(seconds=limits.LOOK_S if release.status == ReleaseStatus.APPROVED else limits.LOOK_IDLE_S)
     if swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:

@@ -1,89 +1,106 @@
-"""Run a release's gates and open its approval.
+"""Run a release's gates, open its approval, and look again at both until the rollout begins.
 
 Slow (gates read artifacts), so the `work` queue calls it; twice is harmless.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import GATES
-from deployments.biography import taken_back_sentences
-from deployments.lifecycle import ReleaseStatus
+from deployments.gate_cases import case_of, gate_input, subject_of, worsened
+from deployments.lifecycle import GATED_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
 from deployments.selectors import plan_editors
 from deployments.services.approval_content import approval_content
-from mlorch_site.audit.services import Subject
-from mlorch_site.lib.enqueue import TaskName
+from mlorch_site.accounts.roles import Role
+from mlorch_site.lib import clock
+from mlorch_site.lib.enqueue import TaskName, enqueue_on_commit
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
-from registry.approvals.services import approval_open
-from registry.gates import GateInput, GateOutcomeRow, gate_results_record, run
-from registry.lifecycle import ApprovalStatus, DigestStatus, GateOutcome
+from registry.approvals.services import approval_open, approval_void
+from registry.gates.base import GateInput
+from registry.lifecycle import ApprovalStatus, DigestStatus
+from registry.models import ApprovalRequest, GateResult
 from registry.selectors import why_changed_outside
 from registry.services import artifact_set_hold, artifacts_fetch
+from registry.services.gate_runs import (
+    current_results,
+    gates_ask,
+    gates_ask_again,
+    gates_note,
+    gates_run,
+    stale_inputs,
+)
+from registry.waivers import covering, is_waivable
 
 CHECK_RELEASE = TaskName("deployments.check_release", "work")
-SUBJECT_KIND = "release"
-REFUSING = {GateOutcome.FAIL, GateOutcome.ERROR}
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """What the gates say together: `refusal` why the release may not go on, `waits` what is still to come; both empty
+    when nothing objects.
+    """
+
+    refusal: str = ""
+    waits: str = ""
 
 
 def release_check(*, release_id: str, now: datetime) -> None:
-    """Run the gates of a release in status `checking` and move it on: to its approval, or rejected with the gate's
-    sentence.
+    """Run the gates of a release that has not begun its rollout, and move one in status `checking` on: to its approval,
+    or rejected with the gate's sentence.
 
     While the version's digest is not known yet the release waits with that reason.
     """
+    release = _read(release_id)
+    if release is None or (release.status == ReleaseStatus.CHECKING and not _is_ready(release, now)):
+        return
+    subject, given = subject_of(release), gate_input(release)
+    gates_ask(subject=subject, gates=release.policy.gates, content_hash=content_hash(approval_content(release)))
+    gates_run(subject=subject, given=given)
+    again = _read(release_id)  # gates may have taken long
+    if again is not None and again.status == ReleaseStatus.CHECKING:
+        _go_on(again, clock.now())
+
+
+def _read(release_id: str) -> Release | None:
     rows = Release.objects.select_related(
         "endpoint__environment",
         "endpoint__model",
+        "endpoint__stable_release__version__model",
         "version__model",
-        "policy",
+        "policy__environment",
         "serving_config",
         "requester",
+        "approval",
         "replaces__version",
     )
-    release = rows.filter(pk=release_id, status=ReleaseStatus.CHECKING).first()
-    if release is None:
-        return
+    return rows.filter(pk=release_id, status__in=GATED_STATUSES, kind="release").first()
+
+
+def _is_ready(release: Release, now: datetime) -> bool:
+    """Whether the gates of a release can look at its version; what lacks is noted."""
     if why := why_changed_outside(release.version, release.digest):
         with transaction.atomic():
             release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=why, now=now)
-        return
+        return False
     if release.version.digest_status == DigestStatus.PENDING:
         _wait(release, _digest_reason(release), now)
-        return
+        return False
     if release.version.digest and (why := artifacts_fetch(version=release.version, now=now)):
         _wait(release, why, now)
-        return
-    results = run(release.policy.gates, _gate_input(release))
-    if results is None:
-        _wait(release, "A check waits for what it needs.", now)
-        return
-    _checked(release, list(results), now)
+        return False
+    return True
 
 
 def _digest_reason(release: Release) -> str:
     error = release.version.digest_error
     return f"Waits for the digest of {release.version}." + (f" {error}" if error else "")
-
-
-def _gate_input(release: Release) -> GateInput:
-    stable = release.endpoint.stable_release
-    return GateInput(
-        version=release.version,
-        environment=release.endpoint.environment,
-        policy=release.policy,
-        guardrails=release.guardrails,
-        slo={row["metric"]: row["slo_ms"] for row in release.guardrails if "slo_ms" in row},
-        subject_kind=SUBJECT_KIND,
-        subject_id=str(release.pk),
-        content_hash=release.content_hash,
-        from_version=stable.version if stable else None,
-        taken_back=taken_back_sentences(release),
-    )
 
 
 @transaction.atomic
@@ -95,42 +112,109 @@ def _wait(release: Release, reason: str, now: datetime) -> None:
 
 
 @transaction.atomic
-def _checked(release: Release, results: list[GateOutcomeRow], now: datetime) -> None:
-    """Record the evidence and move on; what the approval covers is fixed here, with the digest."""
+def _go_on(release: Release, now: datetime) -> None:
+    """Move a release on by what its gates say; what the approval covers is fixed here, with the digest."""
+    given = gate_input(release)
+    verdict = gates_verdict(release, given, now)
+    if verdict.waits and not verdict.refusal:
+        _wait(release, verdict.waits, now)
+        return
     digest = release.version.digest
     if digest and not artifact_set_hold(digest=digest, now=now):
         return  # they left the store after the gates had looked; the next look waits for them
     if not swap(release, digest=digest, content_hash=content_hash(approval_content(release))):
         return
-    gate_results_record(
-        actor=GATES,
-        subject=Subject(SUBJECT_KIND, str(release.pk), scopes=tuple(release.scopes)),
-        content_hash=release.content_hash,
-        results=results,
-    )
-    passed = sum(1 for row in results if row.outcome not in REFUSING)
-    sentence = f"{passed} of {len(results)} checks did not object."
-    journal.write(
-        release,
-        "release.checked",
-        sentence,
-        actor=GATES,
-        now=now,
-        data={row.gate: str(row.outcome) for row in results},
-    )
-    refusing = [row for row in results if row.outcome in REFUSING]
-    if refusing:
-        reason = "; ".join(f"{row.gate.replace('_', ' ')}: {row.sentence}" for row in refusing)
-        release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=reason, now=now)
+    results = list(current_results(subject_of(release)))
+    note_checked(release, results, now)
+    if verdict.refusal:
+        release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=verdict.refusal, now=now)
         return
     _ask(release, now)
 
 
+def note_checked(release: Release, results: Sequence[GateResult], now: datetime) -> None:
+    """Record what the gates found. Belongs into the transaction that acts on it."""
+    gates_note(actor=GATES, subject=subject_of(release), content_hash=release.content_hash, results=results)
+    passed = sum(1 for row in results if not row.is_refusing)
+    sentence = f"{passed} of {len(results)} checks did not object."
+    data = {row.gate: row.outcome for row in results}
+    journal.write(release, "release.checked", sentence, actor=GATES, now=now, data=data)
+
+
+def gates_verdict(release: Release, given: GateInput, now: datetime) -> GateVerdict:
+    """What the gates of a release say now. Answers that are stale are asked for again.
+
+    Belongs into a transaction.
+    """
+    subject, case = subject_of(release), case_of(release)
+    results = list(current_results(subject))
+    missing = sorted(set(release.policy.gates) - {row.gate for row in results})
+    stale = {row.gate: changed for row in results if (changed := stale_inputs(row, given))}
+    for gate, changed in stale.items():
+        reason = f"What it looked at has changed: {', '.join(changed)}."
+        gates_ask_again(actor=GATES, subject=subject, gates=[gate], content_hash=given.content_hash, reason=reason)
+    if stale or missing:
+        enqueue_on_commit(CHECK_RELEASE, str(release.pk))
+        return GateVerdict(waits=f"Gates answer again: {_names([*stale, *missing])}.")
+    if unfinished := [row for row in results if not row.is_ended]:
+        return GateVerdict(waits=_unfinished(unfinished))
+    waived = covering(case, results, now)
+    refusing = [row for row in results if row.is_refusing and row.gate not in waived]
+    if not refusing:
+        return GateVerdict()
+    refusal = "; ".join(f"{row.gate.replace('_', ' ')}: {row.sentence}" for row in refusing)
+    return _waiting_for_waivers(release, refusing, now) or GateVerdict(refusal=refusal)
+
+
+def _unfinished(rows: Sequence[GateResult]) -> str:
+    """What the gates do that have not ended, in a sentence."""
+    steps = [f"{row.gate.replace('_', ' ')}: {row.step.rstrip('.')}" for row in rows if row.step]
+    said = f" {'; '.join(steps)}." if steps else ""
+    return f"Waits for {len(rows)} gate{'s' if len(rows) > 1 else ''}: {_names([row.gate for row in rows])}.{said}"
+
+
+def _names(gates: Sequence[str]) -> str:
+    return ", ".join(gate.replace("_", " ") for gate in gates)
+
+
+def _waiting_for_waivers(release: Release, refusing: Sequence[GateResult], now: datetime) -> GateVerdict | None:
+    """The wait for people who may waive what gates found; None when nobody may, or the time for it is over.
+
+    A release whose approval is open or given does not wait: what carried it is gone.
+    """
+    role, ends_at = release.policy.waiver_role, waits_until(release)
+    may = role and release.status == ReleaseStatus.CHECKING and all(is_waivable(row.gate) for row in refusing)
+    if not may or ends_at <= now:
+        return None
+    gates = _names([row.gate for row in refusing])
+    more = "s" if len(refusing) > 1 else ""
+    said = "; ".join(row.sentence.rstrip(".") for row in refusing)
+    return GateVerdict(
+        waits=f"Waits for a waiver of the gate{more} {gates} by {Role(role).label}, or is rejected on "
+        f"{ends_at:%Y-%m-%d %H:%M} UTC. {said}."
+    )
+
+
+def waits_until(release: Release) -> datetime:
+    """How long a release whose gates object waits for waivers."""
+    return release.created_at + timedelta(days=release.policy.approval_days)
+
+
 def _ask(release: Release, now: datetime) -> None:
     """Open the approval; without rules it is given at once."""
-    request = approval_open(
+    request = _opened(release)
+    if request.status == ApprovalStatus.APPROVED:
+        reason = "Checks passed; nobody has to approve."
+        release_move(release, ReleaseStatus.APPROVED, actor=GATES, reason=reason, now=now, approval=request)
+        return
+    reason = "Checks passed; waits for approval."
+    release_move(release, ReleaseStatus.AWAITING_APPROVAL, actor=GATES, reason=reason, now=now, approval=request)
+
+
+def _opened(release: Release) -> ApprovalRequest:
+    return approval_open(
         actor=GATES,
-        subject_kind=SUBJECT_KIND,
+        subject_kind=subject_of(release).kind,
         subject_id=str(release.pk),
         title=f"{release.version} to {release.endpoint}",
         url=f"/releases/{release.pk}/",
@@ -140,12 +224,6 @@ def _ask(release: Release, now: datetime) -> None:
         requester=release.requester,
         excluded=_excluded(release),
     )
-    if request.status == ApprovalStatus.APPROVED:
-        reason = "Checks passed; nobody has to approve."
-        release_move(release, ReleaseStatus.APPROVED, actor=GATES, reason=reason, now=now, approval=request)
-        return
-    reason = "Checks passed; waits for approval."
-    release_move(release, ReleaseStatus.AWAITING_APPROVAL, actor=GATES, reason=reason, now=now, approval=request)
 
 
 def _excluded(release: Release) -> list[int]:
@@ -154,3 +232,45 @@ def _excluded(release: Release) -> list[int]:
     Who made the version is not known: what MLflow says of it anybody may have written, also to keep a reviewer out.
     """
     return sorted({release.requester_id, *plan_editors(release.endpoint, release.serving_config)})
+
+
+def gates_hold(release: Release, now: datetime) -> str:
+    """Why a release whose approval is open or given cannot go on for its gates, empty when it can.
+
+    Stale answers are asked for again; gates that refuse now end the release, and where one found something worse than
+    those who decide have seen, they are asked anew. Belongs into a transaction.
+    """
+    if release.kind != "release":
+        return ""  # what comes back was released before; a rollback waits for no gate
+    given = gate_input(release)
+    verdict = gates_verdict(release, given, now)
+    if verdict.refusal:
+        _refuse(release, verdict.refusal, now)
+        return verdict.refusal
+    if verdict.waits:
+        return verdict.waits
+    if release.approval is not None and (worse := worsened(release, since=release.approval.created_at)):
+        return _ask_anew(release, f"Gates found more than those who decide have seen: {_names(worse)}.", now)
+    return ""
+
+
+def _refuse(release: Release, why: str, now: datetime) -> None:
+    """End a release that its gates do not let go on any more, and void what was given to it."""
+    note_checked(release, list(current_results(subject_of(release))), now)
+    if release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=why, now=now) and release.approval is not None:
+        approval_void(actor=GATES, request=release.approval, reason=why)
+
+
+def _ask_anew(release: Release, why: str, now: datetime) -> str:
+    """Void what was given and ask those who decide again, about what the gates found now."""
+    note_checked(release, list(current_results(subject_of(release))), now)
+    if not release.policy.approval_rules:
+        return ""
+    if release.approval is not None:
+        approval_void(actor=GATES, request=release.approval, reason=why)
+    request, waits = _opened(release), f"{why} Waits for approval again."
+    if release.status == ReleaseStatus.APPROVED:
+        release_move(release, ReleaseStatus.AWAITING_APPROVAL, actor=GATES, reason=waits, now=now, approval=request)
+    elif swap(release, approval=request, status_reason=waits[: limits.STATUS_REASON_MAX_CHARS]):
+        journal.write(release, "release.waiting", waits, actor=GATES, now=now, new=release.status)
+    return waits

@@ -32,6 +32,8 @@ class Action(StrEnum):
     RELEASE_PROMOTE = "release.promote"  # go on without waiting for the rest of a step
     RELEASE_ABORT = "release.abort"
     ENDPOINT_ROLLBACK = "endpoint.rollback"
+    GATE_RUN = "gate.run"  # let a gate of a release answer again
+    GATE_WAIVE = "gate.waive"  # where the policy names one's role
     ENDPOINT_MANAGE = "endpoint.manage"  # create, serving configuration
     ENDPOINT_TRY = "endpoint.try"
     KEY_MANAGE = "key.manage"
@@ -54,6 +56,8 @@ WORDS = {
     Action.RELEASE_PROMOTE: "Promote without waiting for the rest of a step",
     Action.RELEASE_ABORT: "Abort a release",
     Action.ENDPOINT_ROLLBACK: "Roll an endpoint back",
+    Action.GATE_RUN: "Let a gate of a release answer again",
+    Action.GATE_WAIVE: "Waive what a gate found, where the policy names the role",
     Action.ENDPOINT_MANAGE: "Manage endpoints: serving config, retirement",
     Action.ENDPOINT_TRY: "Try an endpoint",
     Action.KEY_MANAGE: "Manage gateway keys",
@@ -64,18 +68,22 @@ WORDS = {
 }
 
 _OPERATE = {Action.RELEASE_PAUSE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK, Action.ENDPOINT_TRY}
+_GATES = {Action.GATE_RUN, Action.GATE_WAIVE}
 
 ALLOWED: dict[Role, frozenset[Action]] = {
     Role.VIEWER: frozenset({Action.VIEW}),
-    Role.ENGINEER: frozenset({Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_REQUEST, Action.MODEL_EDIT} | _OPERATE),
-    Role.REVIEWER: frozenset({Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT}),
+    Role.ENGINEER: frozenset(
+        {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_REQUEST, Action.MODEL_EDIT} | _OPERATE | _GATES
+    ),
+    Role.REVIEWER: frozenset({Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT} | _GATES),
     Role.RISK_OFFICER: frozenset(
-        {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK}
+        {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK} | _GATES
     ),
     Role.RELEASE_MANAGER: frozenset(
         {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_REQUEST, Action.RELEASE_PROMOTE, Action.ENDPOINT_MANAGE}
         | {Action.KEY_MANAGE, Action.MODEL_EDIT}
         | _OPERATE
+        | _GATES
     ),
     Role.ADMINISTRATOR: frozenset(set(Action) - {Action.RELEASE_DECIDE}),
 }

@@ -10,6 +10,11 @@ from registry.artifact_reading import NotRead, readings_of
 from registry.gates.base import Found, GateInput, failed, passed, warned
 from registry.lifecycle import GateOutcome
 
+LABEL = "Files that run code"
+HELP = "Whether reading the version's files runs code, and which. A warning for people: the sandbox is what protects."
+LOOKS_AT = ("digest",)
+DEADLINE_S = 300
+
 NAMED_MAX = 50
 SAID_MAX = 3
 KNOWN_ROOTS = frozenset(

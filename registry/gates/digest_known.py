@@ -4,6 +4,11 @@ from registry import artifacts
 from registry.gates.base import Found, GateInput, NotYet, failed, passed
 from registry.lifecycle import DigestStatus
 
+LABEL = "Artifacts are in the store"
+HELP = "The artifacts were downloaded and their digest is known: what is approved is what will run."
+LOOKS_AT = ("digest", "status")
+WAIVABLE = False
+
 
 def check(given: GateInput) -> Found:
     version = given.version

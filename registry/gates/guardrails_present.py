@@ -2,6 +2,10 @@
 
 from registry.gates.base import Found, GateInput, failed, passed
 
+LABEL = "Guardrails"
+HELP = "The release says what must not get worse, and by how much."
+LOOKS_AT = ("guardrails",)
+
 
 def check(given: GateInput) -> Found:
     if not given.guardrails:

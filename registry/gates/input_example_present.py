@@ -2,6 +2,10 @@
 
 from registry.gates.base import Found, GateInput, passed, warned
 
+LABEL = "Input example"
+HELP = "The version carries an input example, by which it is warmed up before traffic arrives."
+LOOKS_AT = ("evidence",)
+
 
 def check(given: GateInput) -> Found:
     if given.version.evidence.get("input_example") is None:

@@ -2,6 +2,10 @@
 
 from registry.gates.base import Found, GateInput, failed, passed, warned
 
+LABEL = "Metadata"
+HELP = "It is known where the version comes from, and it says what the policy requires of its metadata."
+LOOKS_AT = ("evidence", "metadata", "serving version")
+
 WANTED = {"datasets": "a data set (mlflow.log_input)", "git_commit": "a code commit"}
 
 

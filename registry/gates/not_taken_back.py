@@ -2,12 +2,18 @@
 
 from registry.gates.base import Found, GateInput, failed, passed, warned
 
+LABEL = "Not taken back before"
+HELP = "The same files were not taken back in any environment. Whether that refuses or warns, the policy says."
+LOOKS_AT = ("digest", "taken back")
+
 
 def check(given: GateInput) -> Found:
     """A warning, or by policy a refusal: the same files may do well elsewhere, but nobody should overlook it."""
-    if not given.taken_back:
+    if not given.around.taken_back:
         return passed("It was never taken back.")
-    times = len(given.taken_back)
-    sentence = f"It was taken back {'once' if times == 1 else f'{times} times'}; the last time {given.taken_back[0]}"
+    times = len(given.around.taken_back)
+    sentence = (
+        f"It was taken back {'once' if times == 1 else f'{times} times'}; the last time {given.around.taken_back[0]}"
+    )
     judged = failed if given.policy.refuse_taken_back else warned
-    return judged(sentence, taken_back=list(given.taken_back))
+    return judged(sentence, taken_back=list(given.around.taken_back))

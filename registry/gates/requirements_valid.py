@@ -9,6 +9,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from registry.gates.base import Found, GateInput, failed, passed, warned
 
+LABEL = "Requirements are plain"
+HELP = "Requirements are package names with versions: no address, path or option that an installer would follow."
+LOOKS_AT = ("evidence",)
+
 LINE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._\-]*(\[[A-Za-z0-9._,\- ]+\])?\s*([<>=!~][^;@/\\]*)?(;[^@/\\]*)?$")
 
 

@@ -2,6 +2,10 @@
 
 from registry.gates.base import Found, GateInput, failed, passed
 
+LABEL = "Signature"
+HELP = "The version says what it takes and gives, so that wrong input is refused with a clear error."
+LOOKS_AT = ("signature",)
+
 
 def check(given: GateInput) -> Found:
     signature = given.version.signature or {}

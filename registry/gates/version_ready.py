@@ -2,6 +2,11 @@
 
 from registry.gates.base import Found, GateInput, failed, passed
 
+LABEL = "Ready in MLflow"
+HELP = "MLflow has the version, and says that it is ready."
+LOOKS_AT = ("status",)
+WAIVABLE = False
+
 
 def check(given: GateInput) -> Found:
     status = given.version.status

@@ -1,8 +1,9 @@
 """What may run: mirrored models and versions, environments and their policies, approvals, gate results."""
 
-from registry.models.approvals import ApprovalRequest, Decision, GateResult
+from registry.models.approvals import ApprovalRequest, Decision
 from registry.models.environments import Environment, Policy, PolicyProposal
 from registry.models.facts import Fact
+from registry.models.gates import GateResult, Waiver
 from registry.models.mirror import (
     Alias,
     AliasIntent,
@@ -31,5 +32,6 @@ __all__ = [
     "PolicyProposal",
     "StoreState",
     "Version",
+    "Waiver",
     "WebhookDelivery",
 ]

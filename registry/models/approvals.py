@@ -1,11 +1,11 @@
-"""Approval requests and decisions, and the results of gates: about a subject and a digest."""
+"""Approval requests and decisions: about a subject and a digest."""
 
 import uuid
 
 from django.conf import settings
 from django.db import models
 
-from registry.lifecycle import ApprovalStatus, DecisionKind, GateOutcome
+from registry.lifecycle import ApprovalStatus, DecisionKind
 from registry.models.environments import Policy
 
 
@@ -64,24 +64,3 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person} {self.kind} {self.request}"
-
-
-class GateResult(models.Model):
-    """The evidence a gate left about a subject. A newer row of the same gate replaces an older one in judgement."""
-
-    subject_kind = models.CharField(max_length=40)
-    subject_id = models.CharField(max_length=64)
-    gate = models.CharField(max_length=40)
-    outcome = models.CharField(max_length=8, choices=[(o.value, o.value) for o in GateOutcome])
-    sentence = models.CharField(max_length=500)
-    evidence = models.JSONField(default=dict)
-    content_hash = models.CharField(max_length=80)
-    at = models.DateTimeField()
-    duration_ms = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        ordering = ["at"]
-        indexes = [models.Index(fields=["subject_kind", "subject_id"], name="gate_by_subject")]
-
-    def __str__(self) -> str:
-        return f"{self.gate}: {self.outcome}"

@@ -6,11 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlorch_site.audit.services import Subject
 from registry import artifacts
 from registry.code_in_files import imports_of
-from registry.gates import GATES, GateInput, gate_results_record, run
-from registry.models import Environment, GateResult, Model, Policy, Version
+from registry.gates import GATES, GateInput, run
+from registry.models import Environment, Model, Policy, Version
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 GOOD = {
@@ -126,14 +125,6 @@ def test_run__all_gates__have_a_sentence(store):
     store.mkdir(parents=True)
     for row in run([name for name in GATES if name != "digest_known"], given()):
         assert row.sentence.endswith(".")
-
-
-def test_record__keeps_evidence(db, people):
-    results = run(["version_ready"], given())
-    gate_results_record(
-        actor=people.ada.actor, subject=Subject("release", "r1"), content_hash="sha256:a", results=results
-    )
-    assert GateResult.objects.get().evidence == {"status": "READY"}
 
 
 class Evil:

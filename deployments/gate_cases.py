@@ -1,0 +1,63 @@
+"""A release as its gates see it: what they are given, what a waiver of theirs is about, what they found since when."""
+
+from datetime import datetime
+
+from deployments.models import Release
+from deployments.services.approval_content import approval_content
+from deployments.surroundings import surroundings
+from mlorch_site.audit.services import Subject
+from mlorch_site.lib.hashing import content_hash
+from registry.gates.base import GateInput
+from registry.lifecycle import GateOutcome
+from registry.models import GateResult
+from registry.waivers import WaivedCase
+
+SUBJECT_KIND = "release"
+# The worse, the later. Skipped says as little for a release as a pass does against it.
+BADNESS = [GateOutcome.PASS, GateOutcome.SKIPPED, GateOutcome.WARN, GateOutcome.ERROR, GateOutcome.FAIL]
+
+
+def subject_of(release: Release) -> Subject:
+    """How the audit record names the release whose gates run."""
+    return Subject(SUBJECT_KIND, str(release.pk), str(release), tuple(release.scopes))
+
+
+def case_of(release: Release) -> WaivedCase:
+    """What a waiver about the release is bound to: the files that its gates look at, and where they are to serve."""
+    return WaivedCase(
+        digest=release.version.digest,
+        place=str(release.endpoint),
+        scopes=tuple(release.scopes),
+        requester_id=release.requester_id,
+        policy=release.policy,
+    )
+
+
+def gate_input(release: Release) -> GateInput:
+    """What the gates of a release are given, as the rows are now (reads the database)."""
+    stable = release.endpoint.stable_release
+    return GateInput(
+        version=release.version,
+        environment=release.endpoint.environment,
+        policy=release.policy,
+        guardrails=release.guardrails,
+        slo={row["metric"]: row["slo_ms"] for row in release.guardrails if "slo_ms" in row},
+        subject_kind=SUBJECT_KIND,
+        subject_id=str(release.pk),
+        content_hash=content_hash(approval_content(release)),
+        from_version=stable.version if stable else None,
+        around=surroundings(release),
+        plan=release.plan,
+    )
+
+
+def worsened(release: Release, *, since: datetime) -> list[str]:
+    """The gates that found something worse than before, after `since`."""
+    own = GateResult.objects.filter(subject_kind=SUBJECT_KIND, subject_id=str(release.pk)).order_by("id")
+    before = {row.gate: row.outcome for row in own.filter(is_current=False, at__lte=since) if row.outcome}
+    later = own.filter(is_current=True, at__gt=since, gate__in=before)
+    return [row.gate for row in later if _badness(row.outcome) > _badness(before[row.gate])]
+
+
+def _badness(outcome: str) -> int:
+    return BADNESS.index(GateOutcome(outcome)) if outcome else 0
