@@ -7,11 +7,17 @@ from dataclasses import replace
 from registry.artifact_facts import storable
 from registry.gates import (
     artifact_format,
+    artifact_signed,
     digest_known,
+    external_check,
     guardrails_present,
+    input_example_answers,
     input_example_present,
+    known_vulnerabilities,
+    load_test,
     metadata_complete,
     not_taken_back,
+    requirements_install,
     requirements_valid,
     signature_present,
     version_ready,
@@ -33,6 +39,12 @@ _MODULES = (
     artifact_format,
     guardrails_present,
     not_taken_back,
+    requirements_install,
+    input_example_answers,
+    known_vulnerabilities,
+    artifact_signed,
+    load_test,
+    external_check,
 )
 GATES: dict[str, Gate] = {gate.name: gate for gate in map(gate_of, _MODULES)}
 
