@@ -10,10 +10,12 @@ from deployments.models import EndpointArm
 from deployments.rollout.guardrails import ERROR_RATE
 from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import is_text
 from registry.lifecycle import VersionStatus
 from registry.models import Model, Policy
-from registry.selectors import environments_visible_to, models_visible_to
+from registry.policy_lines import ruling_now
+from registry.selectors import environments_visible_to, models_visible_to, ruling_policy
 
 VERSIONS_OFFERED = 50  # the newest; an older one is requested from its own page
 ENDPOINTS_OFFERED = 50
@@ -44,7 +46,7 @@ def release_defaults(actor: Actor, *, model: str, environment: str, first_weight
     """
     model, environment = (name if is_text(name) else "" for name in (model, environment))
     found = models_visible_to(actor).filter(name=model).first()
-    policy = _policy_of(actor, environment)
+    policy = _policy_of(actor, environment, found)
     versions = _versions(actor, found) if found else []
     endpoints = _endpoints(actor, found, environment)
     return ReleaseDefaults(
@@ -56,13 +58,16 @@ def release_defaults(actor: Actor, *, model: str, environment: str, first_weight
             "endpoint": _endpoint(found, endpoints),
             **(_asked_by(policy, first_weight_pct) if policy else {}),
         },
-        note=f"Filled in as {policy} asks." if policy else "",
+        note=f"Filled in as it asks. {ruling_now(policy).sentence}" if policy else "",
     )
 
 
-def _policy_of(actor: Actor, environment: str) -> Policy | None:
+def _policy_of(actor: Actor, environment: str, model: Model | None) -> Policy | None:
     found = environments_visible_to(actor).filter(name=environment).first()
-    return found.policies.order_by("-revision").first() if found else None
+    try:
+        return ruling_policy(found, model) if found else None
+    except NotFound:
+        return None
 
 
 def _versions(actor: Actor, model: Model) -> list[tuple[int, str]]:

@@ -20,7 +20,7 @@ def model_edit(*, actor: Actor, model: Model, owner: str, risk_tier: str) -> Mod
     """Set owner and risk tier. Setting what is there already is harmless."""
     actor.require(Action.MODEL_EDIT, [model.scope])
     if risk_tier not in [tier.value for tier in RiskTier]:
-        raise Invalid("The risk tier is low, medium or high.", details={"risk_tier": "unknown"})
+        raise Invalid("The risk tier is low, moderate, high or critical.", details={"risk_tier": "unknown"})
     if len(owner) > OWNER_MAX_CHARS:
         raise Invalid(f"The owner has at most {OWNER_MAX_CHARS} characters.", details={"owner": "too long"})
     before = {"owner": model.owner, "risk_tier": model.risk_tier}
