@@ -14,7 +14,7 @@ from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import is_text
 from registry.lifecycle import VersionStatus
 from registry.models import Model, Policy
-from registry.policy_lines import ruling_now
+from registry.policy_lines import line_of, ruling_now
 from registry.selectors import environments_visible_to, models_visible_to, ruling_policy
 
 VERSIONS_OFFERED = 50  # the newest; an older one is requested from its own page
@@ -47,18 +47,20 @@ def release_defaults(actor: Actor, *, model: str, environment: str, first_weight
     model, environment = (name if is_text(name) else "" for name in (model, environment))
     found = models_visible_to(actor).filter(name=model).first()
     policy = _policy_of(actor, environment, found)
+    asked = _asked_by(policy, first_weight_pct) if policy else {}
     versions = _versions(actor, found) if found else []
     endpoints = _endpoints(actor, found, environment)
     return ReleaseDefaults(
         versions=versions,
         endpoints=endpoints,
         kinds=policy.allowed_strategies if policy else [],
-        of_model={"version": versions[0][0] if versions else None, "endpoint": _endpoint(found, endpoints)},
-        of_environment={
+        of_model={
+            "version": versions[0][0] if versions else None,
             "endpoint": _endpoint(found, endpoints),
-            **(_asked_by(policy, first_weight_pct) if policy else {}),
+            **(asked if policy and not line_of(policy).is_whole else {}),
         },
-        note=f"Filled in as it asks. {ruling_now(policy).sentence}" if policy else "",
+        of_environment={"endpoint": _endpoint(found, endpoints), **asked},
+        note=f"Filled in as {policy} asks. {ruling_now(policy).sentence}" if policy else "",
     )
 
 

@@ -19,8 +19,8 @@ from mlorch_site.lib.errors import Conflict, Invalid
 from registry.approvals.electorate import rules_warning
 from registry.models import Environment, Policy, PolicyProposal
 from registry.policy_comparison import PolicyDifference, compare_policies
-from registry.policy_lines import PolicyLine
 from registry.policy_fields import POLICY_FIELDS, check_policy
+from registry.policy_lines import PolicyLine
 from registry.protection import loosens
 from registry.sandbox_warning import SandboxWarning
 from registry.selectors import following_policy, newest_policy, open_proposal, why_not_propose

@@ -12,6 +12,9 @@ from django.urls import reverse
 from registry.models import Environment, Model, Policy
 
 
+ANY_MODEL = 0  # no row has it
+
+
 @dataclass(frozen=True)
 class PolicyLine:
     """For what a policy is written: an environment, and there for a model, a risk tier, both, or everything else."""
@@ -61,6 +64,13 @@ def ruling_of(lines: Iterable[Policy], model_id: int | None, tier: str) -> Polic
     return max(found, key=specificity, default=None)
 
 
+def ruling_before(lines: Iterable[Policy], line: PolicyLine) -> Policy | None:
+    """What rules the models of a line that has no revision yet; None where nothing does."""
+    if line.model is None:
+        return ruling_of(lines, ANY_MODEL, line.tier)
+    return ruling_of(lines, line.model.pk, line.tier or line.model.risk_tier)
+
+
 def why_unconfirmed(policy: Policy, model: Model | None) -> str:
     """Why a line may not be taken as written for the model that has the row now; empty when it may."""
     if model is None or policy.model_id is None or policy.model_made_at == model.created_at:
@@ -96,9 +106,10 @@ def policy_url(policy: Policy) -> str:
     return reverse("policy", args=[policy.environment.name, policy.revision])
 
 
-def ruling_now(policy: Policy) -> Ruling:
+def ruling_now(policy: Policy, model: Model | None = None) -> Ruling:
     """Of a model that comes under the revision in force."""
-    return Ruling(policy, f"{title_of(policy)} rules it: {_reason(policy, 'is')}.")
+    sentence = f"{title_of(policy)} rules it: {_reason(policy, 'is')}."
+    return Ruling(policy, why_unconfirmed(policy, model) or sentence)
 
 
 def ruling_frozen(policy: Policy) -> Ruling:

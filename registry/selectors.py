@@ -34,7 +34,7 @@ from registry.models import (
     StoreState,
     Version,
 )
-from registry.policy_lines import ruling_of, why_unconfirmed
+from registry.policy_lines import PolicyLine, Ruling, line_of, ruling_now, ruling_of, why_unconfirmed
 from registry.retention import rules_in_force
 
 MODEL_PREFIX = "model:"
@@ -203,6 +203,15 @@ def policy_for(environment: Environment, model: Model | None) -> Policy:
     return policy
 
 
+def rulings(environments: Iterable[Environment], model: Model) -> list[Ruling]:
+    """What rules a model in each of the environments that have a policy, and why (reads the database once)."""
+    lines: dict[int, list[Policy]] = {}
+    for policy in Policy.objects.in_force().select_related("environment", "model"):
+        lines.setdefault(policy.environment_id, []).append(policy)
+    found = [ruling_of(lines.get(environment.pk, []), model.pk, model.risk_tier) for environment in environments]
+    return [ruling_now(policy, model) for policy in found if policy is not None]
+
+
 def policies_then(environment: Environment, instant: datetime) -> list[Policy]:
     """The revisions that were in force at `instant`, one for each line (reads the database)."""
     rows = Policy.objects.at(instant).filter(environment=environment)
@@ -232,12 +241,34 @@ def newest_policy(environment: Environment) -> Policy:
     return current_policy(environment)
 
 
+def policies_visible_to(actor: Actor) -> QuerySet[Policy]:
+    """The revisions of the environments that an actor may see, newest first for each."""
+    rows = Policy.objects.filter(environment__in=environments_visible_to(actor))
+    return rows.select_related("environment", "model", "created_by", "published_by")
+
+
+def policy_revision_for(actor: Actor, environment: str, revision: int) -> Policy:
+    """One revision of an environment's policy. Raises NotFound."""
+    found = policies_visible_to(actor).filter(environment__name=environment, revision=revision).first()
+    if found is None:
+        raise NotFound(f"There is no revision {revision} of the policy of {environment[:60]}.")
+    return found
+
+
+def revisions_of(line: PolicyLine) -> QuerySet[Policy]:
+    """The revisions of a line, newest first."""
+    rows = Policy.objects.filter(environment=line.environment, model=line.model, tier=line.tier)
+    return rows.select_related("environment", "model", "created_by", "published_by").order_by("-revision")
+
+
+def former_policy(policy: Policy) -> Policy | None:
+    """The revision of the same line before this one, None for the first (reads the database)."""
+    return revisions_of(line_of(policy)).filter(revision__lt=policy.revision).first()
+
+
 def following_policy(policy: Policy) -> Policy | None:
     """The revision of the same line that followed, None for the one in force (reads the database)."""
-    later = Policy.objects.select_related("created_by", "environment", "model").filter(
-        environment=policy.environment_id, model=policy.model_id, tier=policy.tier
-    )
-    return later.filter(revision__gt=policy.revision).order_by("revision").first()
+    return revisions_of(line_of(policy)).filter(revision__gt=policy.revision).order_by("revision").first()
 
 
 def open_proposal(environment: Environment) -> PolicyProposal | None:

@@ -16,7 +16,7 @@ from registry.approvals.electorate import why_unmeetable
 from registry.lifecycle import ProposalStatus, RiskTier
 from registry.models import Environment, Model, Policy
 from registry.policy_fields import POLICY_FIELDS, check_policy
-from registry.policy_lines import PolicyLine, ruling_of
+from registry.policy_lines import PolicyLine, ruling_before
 from registry.protection import loosens
 from registry.selectors import policies_in_force
 from registry.services.proposal_moves import proposal_move
@@ -106,7 +106,7 @@ def policy_change(*, actor: Actor, line: PolicyLine, based_on: int | None, field
     base = next((policy for policy in lines if line.is_line_of(policy)), None)
     if base is not None and based_on is not None and base.revision != based_on:
         raise RevisedMeanwhile(based_on, base)
-    before = base or ruling_of(lines, line.model.pk if line.model else None, line.tier)
+    before = base or ruling_before(lines, line)
     values = {**(policy_values(before) if before else {}), "note": "", **fields}
     check_policy(values)
     changed = {name: value for name, value in fields.items() if base is None or getattr(base, name) != value}

@@ -78,7 +78,9 @@ def proposal_confirm(*, actor: Actor, proposal: PolicyProposal) -> Policy:
         raise Forbidden(reason)
     values = {**proposal.values, "note": proposal.reason}
     by = actor.on_behalf(proposal.proposer.username)
-    change = policy_change(actor=by, line=PolicyLine(proposal.environment), based_on=proposal.base.revision, fields=values)
+    change = policy_change(
+        actor=by, line=PolicyLine(proposal.environment), based_on=proposal.base.revision, fields=values
+    )
     proposal_move(proposal, ProposalStatus.CONFIRMED, actor=actor, reason="")
     policy = revision_write(actor=by, change=change)
     PolicyProposal.objects.filter(pk=proposal.pk).update(made=policy)
