@@ -12,10 +12,12 @@ from deployments.plan_limits import can_be_kind
 from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO
 from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import is_text
 from registry.lifecycle import VersionStatus
 from registry.models import Model, Policy
-from registry.selectors import environments_visible_to, models_visible_to
+from registry.policy_lines import line_of, ruling_now
+from registry.selectors import environments_visible_to, models_visible_to, ruling_policy
 
 VERSIONS_OFFERED = 50  # the newest; an older one is requested from its own page
 ENDPOINTS_OFFERED = 50
@@ -47,25 +49,30 @@ def release_defaults(actor: Actor, *, model: str, environment: str) -> ReleaseDe
     """What is offered for a model and an environment, either of which may be unknown or not chosen yet."""
     model, environment = (name if is_text(name) else "" for name in (model, environment))
     found = models_visible_to(actor).filter(name=model).first()
-    policy = _policy_of(actor, environment)
+    policy = _policy_of(actor, environment, found)
+    asked = _asked_by(policy) if policy else {}
     versions = _versions(actor, found) if found else []
     endpoints = _endpoints(actor, found, environment)
     return ReleaseDefaults(
         versions=versions,
         endpoints=endpoints,
         kinds=policy.allowed_strategies if policy else [],
-        of_model={"version": versions[0][0] if versions else None, "endpoint": _endpoint(found, endpoints)},
-        of_environment={
+        of_model={
+            "version": versions[0][0] if versions else None,
             "endpoint": _endpoint(found, endpoints),
-            **(_asked_by(policy) if policy else {}),
+            **(asked if policy and not line_of(policy).is_whole else {}),
         },
-        note=f"Filled in as {policy} asks." if policy else "",
+        of_environment={"endpoint": _endpoint(found, endpoints), **asked},
+        note=f"Filled in as {policy} asks. {ruling_now(policy).sentence}" if policy else "",
     )
 
 
-def _policy_of(actor: Actor, environment: str) -> Policy | None:
+def _policy_of(actor: Actor, environment: str, model: Model | None) -> Policy | None:
     found = environments_visible_to(actor).filter(name=environment).first()
-    return found.policies.order_by("-revision").first() if found else None
+    try:
+        return ruling_policy(found, model) if found else None
+    except NotFound:
+        return None
 
 
 def _versions(actor: Actor, model: Model) -> list[tuple[int, str]]:

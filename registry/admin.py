@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
@@ -20,6 +20,7 @@ from registry.approvals.electorate import rules_warning
 from registry.models import Environment, Policy, PolicyProposal
 from registry.policy_comparison import PolicyDifference, compare_policies
 from registry.policy_fields import POLICY_FIELDS, check_policy
+from registry.policy_lines import PolicyLine
 from registry.protection import loosens
 from registry.sandbox_warning import SandboxWarning
 from registry.selectors import following_policy, newest_policy, open_proposal, why_not_propose
@@ -93,7 +94,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             raise self._note_conflict(newest, given)
         before = policy_values(newest)
         if given["approval_rules"] != before["approval_rules"]:
-            check_reviewers(newest.environment, given["approval_rules"])
+            check_reviewers(PolicyLine(newest.environment), given["approval_rules"])
         self.loosened = loosens(before, given)
         if self.loosened and (waiting := open_proposal(newest.environment)):
             raise ValidationError(why_not_propose(waiting))
@@ -144,11 +145,11 @@ class PolicyAdmin(ByPolicyEditors, SandboxWarning):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Policy]:
         rows: QuerySet[Policy] = super().get_queryset(request)
-        return rows.annotate(newest=Max("environment__policies__revision"))
+        return rows
 
     @admin.display(description="In force", boolean=True)
     def in_force(self, policy: Any) -> bool:
-        return bool(policy.revision == policy.newest)
+        return policy.retired_at is None
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["environment"] if obj else []

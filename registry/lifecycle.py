@@ -91,8 +91,9 @@ class FactKind(StrEnum):
 
 class RiskTier(StrEnum):
     LOW = "low"
-    MEDIUM = "medium"
+    MODERATE = "moderate"
     HIGH = "high"
+    CRITICAL = "critical"
 
 
 APPROVAL_MOVES: dict[ApprovalStatus, frozenset[ApprovalStatus]] = {

@@ -1,58 +1,48 @@
-"""Two revisions of a policy side by side. Pure over their fields."""
+"""Two texts of a policy side by side, in words. Pure over their fields."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from registry.change_windows import read_windows
+from registry.policy_sentences import field_words
 
 
 @dataclass(frozen=True)
 class PolicyDifference:
-    """One field that differs, with both values as people write them."""
+    """One field that differs, with the sentences that only the one and only the other has."""
 
     field: str
-    before: str
-    after: str
+    gone: list[str]
+    come: list[str]
 
     @property
     def label(self) -> str:
         return self.field.replace("_", " ").capitalize()
 
+    @property
+    def before(self) -> str:
+        return " ".join(self.gone) or "–"
+
+    @property
+    def after(self) -> str:
+        return " ".join(self.come) or "–"
+
 
 def compare_policies(
     before: Mapping[str, Any], after: Mapping[str, Any], fields: Iterable[str]
 ) -> list[PolicyDifference]:
-    """The fields among `fields` that differ; one that `after` does not have stays as it is."""
-    return [
-        PolicyDifference(name, shown_of(name, before[name]), shown_of(name, after[name]))
-        for name in fields
-        if name in after and before[name] != after[name]
-    ]
+    """The fields among `fields` that differ; one that `after` does not have stays as it is.
+
+    Where the values differ and the sentences do not (an order, say), both are told whole.
+    """
+    found = []
+    for name in fields:
+        if name in after and before[name] != after[name]:
+            then, now = field_words(name, before[name]), field_words(name, after[name])
+            gone, come = _only(then, now), _only(now, then)
+            found.append(PolicyDifference(name, *((gone, come) if gone or come else (then, now))))
+    return found
 
 
-def shown_of(field: str, value: Any) -> str:
-    """The value of a policy's field as people read it; an empty list of strategies allows all of them."""
-    return "all" if field == "allowed_strategies" and not value else shown(value)
-
-
-def shown(value: Any) -> str:
-    """A value of a policy as people read it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(shown(item) for item in value) or "none"
-    if isinstance(value, dict) and "minutes" in value:
-        return read_windows([value])[0].sentence
-    if isinstance(value, dict):
-        return _rule(value) if "count" in value else _pairs(value)
-    return str(value) or "none"
-
-
-def _rule(rule: dict[str, Any]) -> str:
-    who = f"of group {rule['group']}" if "group" in rule else rule["role"]
-    return f"{rule['name']}: {rule['count']} {who}" if "name" in rule else f"{rule['count']} {who}"
-
-
-def _pairs(value: dict[str, Any]) -> str:
-    return " ".join(f"{key}={item}" for key, item in value.items())
+def _only(ours: list[str], theirs: list[str]) -> list[str]:
+    return [sentence for sentence in ours if sentence not in theirs]

@@ -121,6 +121,8 @@ def _why_not(missing: Model, found: Model, both: list[tuple[Version, Version]]) 
         return f"{found} was deleted in MLflow too."
     if found.endpoints.exists():
         return f"{found} has endpoints of its own, so it is another model."
+    if found.policies.exists():
+        return f"{found} has lines of policy of its own, so it is another model."
     for ours, theirs in both:
         if not ours.digest or not theirs.digest:
             return f"Both have a version {ours.number}, and its files are not known of both."
@@ -138,5 +140,6 @@ def _seen(model: Model) -> dict[str, Any]:
             for version in model.versions.order_by("pk")
         ],
         "endpoints": [str(pk) for pk in model.endpoints.order_by("pk").values_list("pk", flat=True)],
+        "policies": list(model.policies.order_by("pk").values_list("pk", flat=True)),
         "intents": [list(row) for row in model.alias_intents.order_by("name").values_list("name", "version_id")],
     }

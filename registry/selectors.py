@@ -6,6 +6,7 @@ Those that take an actor are the only way a surface gets a row; hidden and missi
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
@@ -17,11 +18,11 @@ from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import NotFound
+from mlorch_site.lib.errors import Conflict, NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.change_windows import Closure, closure_at
-from registry.lifecycle import ProposalStatus, VersionStatus
+from registry.lifecycle import ProposalStatus, RiskTier, VersionStatus
 from registry.models import (
     ArtifactSet,
     BackendState,
@@ -33,6 +34,7 @@ from registry.models import (
     StoreState,
     Version,
 )
+from registry.policy_lines import PolicyLine, Ruling, line_of, ruling_now, ruling_of, why_unconfirmed
 from registry.retention import rules_in_force
 
 MODEL_PREFIX = "model:"
@@ -121,62 +123,150 @@ def environment_for(actor: Actor, name: str, *, action: Action = Action.VIEW) ->
     return environment
 
 
-def sandbox_levels_min() -> dict[int, SandboxLevel]:
-    """What each environment's policy in force demands of sandboxes, by the environment's key (reads the database)."""
-    newest = Policy.objects.filter(environment=OuterRef("pk")).order_by("-revision")
-    levels = Environment.objects.annotate(level=Subquery(newest.values("sandbox_level_min")[:1]))
-    demanded = dict(levels.values_list("pk", "level"))
-    return {key: known for key, level in demanded.items() for known in LEVELS if known == level}
+def sandbox_levels_min(places: Iterable[tuple[int, Model]]) -> dict[tuple[int, int], SandboxLevel]:
+    """What the policy in force demands of sandboxes for a model in an environment, by the keys of both (reads the
+    database once).
+
+    Where the line that rules was written before the model was made again, the strictest demand of all its lines counts.
+    """
+    lines: dict[int, list[Policy]] = {}
+    for policy in Policy.objects.in_force().select_related("environment", "model"):
+        lines.setdefault(policy.environment_id, []).append(policy)
+    return {(key, model.pk): _sandbox_level(lines.get(key, []), model) for key, model in places}
 
 
-def why_closed(environment: Environment, now: datetime) -> str:
-    """Why no rollout may begin in an environment now, by the windows of its policy in force; empty when one may."""
-    _, closure = closure_of(environment, now)
+def why_closed(environment: Environment, now: datetime, model: Model | None = None) -> str:
+    """Why no rollout may begin in an environment now, by the windows of the policy that rules the model, or of the
+    environment's own line; empty when one may.
+    """
+    _, closure = closure_of(environment, now, model)
     return closure.sentence if closure else ""
 
 
-def closure_of(environment: Environment, now: datetime) -> tuple[Policy | None, Closure | None]:
-    """The policy in force, and why its windows close the environment now (reads the database)."""
-    policy = environment.policies.order_by("-revision").first()
+def closure_of(
+    environment: Environment, now: datetime, model: Model | None = None
+) -> tuple[Policy | None, Closure | None]:
+    """The policy that rules the model, or the environment's own line, and why its windows close it now (reads the
+    database).
+    """
+    policy = ruling_of(policies_in_force(environment), model.pk if model else None, model.risk_tier if model else "")
     return policy, closure_at(policy.windows, now) if policy else None
 
 
 def environments_without_sandbox() -> list[Environment]:
-    """The environments whose promotions are MLflow's champions, and whose policy in force lets models run in no sandbox
-    (reads the database).
+    """The environments whose promotions are MLflow's champions, and whose policy in force has a line that lets models
+    run in no sandbox (reads the database).
     """
-    levels = sandbox_levels_min()
-    return [one for one in Environment.objects.filter(aliases=True) if levels.get(one.pk) == "none"]
+    lax = Policy.objects.in_force().filter(environment=OuterRef("pk"), sandbox_level_min="none")
+    return list(Environment.objects.filter(Exists(lax), aliases=True))
+
+
+def policies_in_force(environment: Environment) -> list[Policy]:
+    """The revision in force of each line, the environment's own first (reads the database)."""
+    rows = Policy.objects.in_force().filter(environment=environment)
+    return sorted(rows.select_related("environment", "model", "created_by", "published_by"), key=line_order)
 
 
 def current_policy(environment: Environment) -> Policy:
-    """The newest policy revision of an environment. Raises NotFound when it has none."""
-    policy = environment.policies.order_by("-revision").first()
+    """The revision in force of an environment's own line, which rules what no other line does. Raises NotFound when it
+    has none.
+    """
+    policy = ruling_of(policies_in_force(environment), None, "")
     if policy is None:
         raise NotFound(f"{environment.name} has no policy; an administrator has to write one.")
     return policy
 
 
+def ruling_policy(environment: Environment, model: Model | None) -> Policy:
+    """The revision in force that rules a model in an environment, by the model's tier of now; without a model that of
+    the environment's own line. Raises NotFound when the environment has none.
+
+    It may have been written before the model was made again (`why_unconfirmed`): `policy_for` refuses that.
+    """
+    lines = policies_in_force(environment)
+    policy = ruling_of(lines, model.pk if model else None, model.risk_tier if model else "")
+    if policy is None:
+        raise NotFound(f"{environment.name} has no policy; an administrator has to write one.")
+    return policy
+
+
+def policy_for(environment: Environment, model: Model | None) -> Policy:
+    """The revision in force that what is requested now of a model comes under: the most specific line that covers it.
+
+    Raises NotFound as `ruling_policy` does, Conflict when the line was written before the model was made again.
+    """
+    policy = ruling_policy(environment, model)
+    if why := why_unconfirmed(policy, model):
+        raise Conflict(why, code="policy_unconfirmed")
+    return policy
+
+
+def rulings(environments: Iterable[Environment], model: Model) -> list[Ruling]:
+    """What rules a model in each of the environments that have a policy, and why (reads the database once)."""
+    lines: dict[int, list[Policy]] = {}
+    for policy in Policy.objects.in_force().select_related("environment", "model"):
+        lines.setdefault(policy.environment_id, []).append(policy)
+    found = [ruling_of(lines.get(environment.pk, []), model.pk, model.risk_tier) for environment in environments]
+    return [ruling_now(policy, model) for policy in found if policy is not None]
+
+
+def policies_then(environment: Environment, instant: datetime) -> list[Policy]:
+    """The revisions that were in force at `instant`, one for each line (reads the database)."""
+    rows = Policy.objects.at(instant).filter(environment=environment)
+    return sorted(rows.select_related("environment", "model", "created_by", "published_by"), key=line_order)
+
+
+def line_order(policy: Policy) -> tuple[Any, ...]:
+    """The environment's own line first, then those for tiers, then those for models."""
+    tiers = [tier.value for tier in RiskTier]
+    tier = tiers.index(policy.tier) if policy.tier in tiers else -1
+    return (policy.model_id is not None, policy.model.name if policy.model else "", tier)
+
+
 def environments_with_policy(environments: QuerySet[Environment]) -> QuerySet[Environment]:
     """The environments with `revision`, whether they are `protected`, and whether a proposal `waits`."""
-    newest = Policy.objects.filter(environment=OuterRef("pk")).order_by("-revision")
+    lines = Policy.objects.in_force().filter(environment=OuterRef("pk"))
     waiting = PolicyProposal.objects.filter(environment=OuterRef("pk"), status=ProposalStatus.OPEN)
     return environments.annotate(
-        revision=Subquery(newest.values("revision")[:1]),
-        protected=Subquery(newest.values("protected")[:1]),
+        revision=Subquery(lines.filter(model=None, tier="").values("revision")[:1]),
+        protected=Exists(lines.filter(protected=True)),
         waits=Exists(waiting),
     )
 
 
 def newest_policy(environment: Environment) -> Policy:
     """The revision in force of an environment that has one (reads the database)."""
-    return environment.policies.select_related("environment", "created_by").order_by("-revision")[0]
+    return current_policy(environment)
+
+
+def policies_visible_to(actor: Actor) -> QuerySet[Policy]:
+    """The revisions of the environments that an actor may see, newest first for each."""
+    rows = Policy.objects.filter(environment__in=environments_visible_to(actor))
+    return rows.select_related("environment", "model", "created_by", "published_by")
+
+
+def policy_revision_for(actor: Actor, environment: str, revision: int) -> Policy:
+    """One revision of an environment's policy. Raises NotFound."""
+    found = policies_visible_to(actor).filter(environment__name=environment, revision=revision).first()
+    if found is None:
+        raise NotFound(f"There is no revision {revision} of the policy of {environment[:60]}.")
+    return found
+
+
+def revisions_of(line: PolicyLine) -> QuerySet[Policy]:
+    """The revisions of a line, newest first."""
+    rows = Policy.objects.filter(environment=line.environment, model=line.model, tier=line.tier)
+    return rows.select_related("environment", "model", "created_by", "published_by").order_by("-revision")
+
+
+def former_policy(policy: Policy) -> Policy | None:
+    """The revision of the same line before this one, None for the first (reads the database)."""
+    return revisions_of(line_of(policy)).filter(revision__lt=policy.revision).first()
 
 
 def following_policy(policy: Policy) -> Policy | None:
-    """The revision that followed, None for the one in force (reads the database)."""
-    later = Policy.objects.select_related("created_by").filter(environment=policy.environment_id)
-    return later.filter(revision__gt=policy.revision).order_by("revision").first()
+    """The revision of the same line that followed, None for the one in force (reads the database)."""
+    return revisions_of(line_of(policy)).filter(revision__gt=policy.revision).order_by("revision").first()
 
 
 def open_proposal(environment: Environment) -> PolicyProposal | None:

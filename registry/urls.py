@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from registry.views import environments, models
+from registry.views import environments, models, policies
 
 urlpatterns = [
     path("environments/", environments.environments, name="environments"),
     path("environments/<str:name>/", environments.environment, name="environment"),
     path("environments/<str:name>/proposals/<uuid:pk>/", environments.proposal_decide, name="proposal-decide"),
+    path("policies/", policies.policies, name="policies"),
+    path("policies/<str:environment>/<int:revision>/", policies.policy, name="policy"),
     path("models/", models.models, name="models"),
     path("models/<str:name>/", models.model, name="model"),
     path("models/<str:name>/edit/", models.model_edit, name="model-edit"),

@@ -19,6 +19,8 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
 from registry.facts import ModelThen, findings_then, model_then, versions_known
 from registry.models import Environment, Finding, Model, Policy, Version
+from registry.policy_lines import covers, ruling_of
+from registry.selectors import policies_then
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,14 @@ class ModelPast:
 
 @dataclass(frozen=True)
 class EnvironmentPast:
-    """An environment at `instant`, with the endpoints that there were and the actor may see."""
+    """An environment at `instant`, with the endpoints that there were and the actor may see. `lines` are the lines of
+    its policy besides its own `policy`.
+    """
 
     environment: Environment
     instant: datetime
     policy: Policy
+    lines: list[Policy]
     endpoints: QuerySet[Endpoint]
     near: Neighbours
 
@@ -71,16 +76,21 @@ def endpoint_past(endpoint: Endpoint, instant: datetime) -> EndpointPast:
     [standing] = standings([endpoint], instant)
     versions = {arm.version.pk: arm.version for arm in standing.arms}
     known = model_then(endpoint.model, instant, versions.values())
+    policy, why_no_policy = _ruling_then(endpoint, known.risk_tier, instant)
     return EndpointPast(
         endpoint=endpoint,
         instant=instant,
         standing=standing,
-        policy=_policy_then(endpoint.environment, instant),
+        policy=policy,
         config=endpoint.configs.filter(created_at__lte=instant).order_by("-revision").first(),
         model=known,
         findings=findings_then(endpoint.model, instant),
         near=neighbours(moments_of_endpoint(endpoint), instant, since=endpoint.created_at, now=clock.now()),
-        unknown=[sentence for sentence in (why_traffic_unknown(standing), why_facts_unknown(known)) if sentence],
+        unknown=[
+            sentence
+            for sentence in (why_traffic_unknown(standing), why_facts_unknown(known), why_no_policy)
+            if sentence
+        ],
     )
 
 
@@ -101,14 +111,15 @@ def model_past(actor: Actor, model: Model, instant: datetime) -> ModelPast:
 
 def environment_past(actor: Actor, environment: Environment, instant: datetime) -> EnvironmentPast:
     """An environment as it was. Raises Invalid for a time before its first policy, which it was made with."""
-    policy, first = _policy_then(environment, instant), environment.policies.order_by("revision").first()
-    if policy is None or first is None:
+    lines, first = policies_then(environment, instant), environment.policies.order_by("revision").first()
+    if not lines or first is None:
         raise Invalid(f"{environment.name} had no policy yet at this time.", details={"at": "too early"})
     endpoints = endpoints_visible_to(actor).filter(environment=environment)
     return EnvironmentPast(
         environment=environment,
         instant=instant,
-        policy=policy,
+        policy=lines[0],
+        lines=lines[1:],
         endpoints=endpoints.filter(created_at__lte=instant),
         near=neighbours(moments_of_places(endpoints, environment), instant, since=first.created_at, now=clock.now()),
     )
@@ -131,10 +142,14 @@ def why_facts_unknown(known: ModelThen) -> str:
     return f"Status and aliases of the versions, owner and risk tier at this time are not recorded: {since}."
 
 
-def _policy_then(environment: Environment, instant: datetime) -> Policy | None:
-    """The policy revision in force; None before the first."""
-    written = environment.policies.filter(created_at__lte=instant).order_by("-revision")
-    return written.select_related("environment").first()
+def _ruling_then(endpoint: Endpoint, tier: str | None, instant: datetime) -> tuple[Policy | None, str]:
+    """The policy revision that ruled an endpoint, None before the first and where it cannot be told; and why it cannot
+    be told, empty when it can.
+    """
+    lines = policies_then(endpoint.environment, instant)
+    if tier is None and any(covers(policy, endpoint.model_id, policy.tier) for policy in lines if policy.tier):
+        return None, "Which revision of the policy ruled it is not recorded: it went by the risk tier."
+    return ruling_of(lines, endpoint.model_id, tier or ""), ""
 
 
 def _first_sign_of(model: Model) -> datetime:

@@ -48,6 +48,7 @@ def moments_of_endpoint(endpoint: Endpoint) -> type_Moments:
         (Decision.objects.filter(request__release__endpoint=endpoint), "at"),
         (endpoint.configs.all(), "created_at"),
         (endpoint.environment.policies.all(), "created_at"),
+        (endpoint.environment.policies.all(), "retired_at"),
         *moments_of_model(endpoint.model),
     ]
 
@@ -59,4 +60,4 @@ def moments_of_places(endpoints: QuerySet[Endpoint], subject: Model | Environmen
         return [(changes, "at"), *moments_of_model(subject)]
     # Asked row by row, so that the index of the moments leads: an environment has very many changes.
     changes = TrafficChange.objects.filter(Exists(endpoints.filter(pk=OuterRef("endpoint"))))
-    return [(changes, "at"), (subject.policies.all(), "created_at")]
+    return [(changes, "at"), (subject.policies.all(), "created_at"), (subject.policies.all(), "retired_at")]

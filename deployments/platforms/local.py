@@ -16,12 +16,14 @@ def goal_of(replicas: list[Replica]) -> AgentGoal:
     Each replica names the digest that its release froze, and what it needs comes from the files of that digest. One
     whose artifacts are not in the store is left out: it cannot start, and never with others.
     """
-    stored, levels = artifact_sets(replica.digest for replica in replicas), sandbox_levels_min()
+    stored = artifact_sets(replica.digest for replica in replicas)
+    places = {(replica.endpoint.environment_id, replica.version.model) for replica in replicas}
+    levels = sandbox_levels_min(places)
     goals = [_goal(replica, stored[replica.digest], levels) for replica in replicas if replica.digest in stored]
     return AgentGoal(goals, content_hash(shapes.plain(goals)))
 
 
-def _goal(replica: Replica, artifact_set: ArtifactSet, levels: dict[int, SandboxLevel]) -> ReplicaGoal:
+def _goal(replica: Replica, artifact_set: ArtifactSet, levels: dict[tuple[int, int], SandboxLevel]) -> ReplicaGoal:
     version, config, facts = replica.version, replica.serving_config, artifact_set.facts
     return ReplicaGoal(
         id=replica.pk,
@@ -43,5 +45,5 @@ def _goal(replica: Replica, artifact_set: ArtifactSet, levels: dict[int, Sandbox
         rows_independent=config.rows_independent,
         nan_literal=config.nan_literal,
         network=config.network,
-        sandbox_level_min=levels.get(replica.endpoint.environment_id, "none"),
+        sandbox_level_min=levels[replica.endpoint.environment_id, version.model_id],
     )

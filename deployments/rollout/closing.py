@@ -21,7 +21,7 @@ def why_held(release: Release, now: datetime) -> str:
     A release that brings back what was served before is never held.
     """
     environment = release.endpoint.environment
-    policy, closure = closure_of(environment, now)
+    policy, closure = closure_of(environment, now, release.endpoint.model)
     if closure is None or policy is None or policy.when_closed != WhenClosed.HOLD or release.kind == "rollback":
         return ""
     return Reason(closure.held, reverse("environment", args=[environment.name]), f"Windows of {environment.name}")

@@ -100,7 +100,7 @@ def _why_not_valid(release: Release, now: datetime) -> str:
 
 
 def _why_wait(release: Release, now: datetime) -> str:
-    if closed := why_closed(release.endpoint.environment, now):
+    if closed := why_closed(release.endpoint.environment, now, release.endpoint.model):
         return closed
     # What people approved is compared once more with what MLflow has; without approvers nobody waited in between.
     if release.approval is not None and release.approval.rules and release.approval.ended_at is not None:

@@ -73,7 +73,7 @@ def _detail(step: Step) -> str:
 
 
 def _warnings(target: ReleaseTarget | None, outlook: Forecast | None) -> list[str]:
-    closed = why_closed(target.environment, clock.now()) if target else ""
+    closed = why_closed(target.environment, clock.now(), target.model) if target else ""
     return [*([outlook.sentence] if outlook and not outlook.can_conclude else []), *([closed] if closed else [])]
 
 

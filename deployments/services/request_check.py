@@ -22,7 +22,8 @@ from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.hashing import content_hash
 from registry.lifecycle import VersionStatus
 from registry.models import Environment, Model, Policy, Version
-from registry.selectors import current_policy, environment_for, model_for, version_for, why_changed_outside
+from registry.policy_lines import why_unconfirmed
+from registry.selectors import environment_for, model_for, ruling_policy, version_for, why_changed_outside
 
 T = TypeVar("T")
 
@@ -87,7 +88,9 @@ def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     if endpoint is not None and not selectors.endpoints_visible_to(actor).filter(pk=endpoint.pk).exists():
         problems["endpoint"] = f"The name {command.endpoint} is taken in {environment.name}."
         return RequestCheck(command, problems)
-    target = ReleaseTarget(model, environment, current_policy(environment), endpoint)
+    target = ReleaseTarget(model, environment, ruling_policy(environment, model), endpoint)
+    if why := why_unconfirmed(target.policy, model):
+        problems["environment"] = why
     forbidden = actor.why_not(Action.RELEASE_REQUEST, [environment.scope, model.scope])
     _check_endpoint(target, problems)
     _check_version(version, target, problems)

@@ -13,7 +13,7 @@ from mlorch_site.accounts.models import User
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden
 from mlorch_site.lib.hashing import content_hash
-from registry.selectors import current_policy
+from registry.selectors import ruling_policy
 from registry.services import artifact_set_hold
 
 
@@ -66,7 +66,7 @@ def _create(requester: User, endpoint: Endpoint, target: Release, reason: str) -
         strategy={"kind": "immediate"},
         plan=plan,
         content_hash=content_hash(covered),
-        policy=current_policy(endpoint.environment),
+        policy=ruling_policy(endpoint.environment, endpoint.model),
         serving_config=config,
         status=ReleaseStatus.ROLLING_OUT,
         created_at=now,

@@ -33,6 +33,7 @@ from registry.approvals.selectors import (
     why_cannot_decide,
 )
 from registry.models import ApprovalRequest, GateResult
+from registry.policy_lines import ruling_frozen
 from registry.selectors import why_changed_outside
 from registry.version_comparison import compare_versions
 
@@ -92,6 +93,7 @@ def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
     return {
         "approval": row,
         "release": release,
+        "ruling": ruling_frozen(row.policy),
         "from_version": stable.version if stable else None,
         "headline": headline(comparison, stays, gates),
         "comparison": comparison,

@@ -33,7 +33,7 @@ from mlorch_site.lib.lists import listed
 from monitoring.charts import AGREEMENT, PANELS
 from monitoring.selectors import summary, totals
 from monitoring.shadow_agreement import shadow_agreements
-from registry.selectors import open_findings, why_changed_outside
+from registry.selectors import open_findings, rulings, why_changed_outside
 
 TRY_TIMEOUT_S = 15
 TRY_BODY_MAX_CHARS = 100_000
@@ -79,6 +79,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
     example = stable.version.evidence.get("input_example") if stable else None
     return {
         "endpoint": endpoint,
+        "ruling": next(iter(rulings([endpoint.environment], endpoint.model)), None),
         "arms": arms,
         "candidate_weight": sum(arm.weight_pct for arm in arms if arm.arm == "candidate"),
         "replicas": selectors.replicas_of(endpoint),

@@ -17,6 +17,7 @@ from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
+from registry.policy_lines import ruling_frozen
 from registry.selectors import why_changed_outside
 
 EVENTS_SHOWN = 200
@@ -50,6 +51,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
     events = list(release.events.order_by("-id")[:EVENTS_SHOWN])
     return {
         "release": release,
+        "ruling": ruling_frozen(release.policy),
         "rollout": rollout,
         "look": RELEASE_LOOKS[ReleaseStatus(release.status)],
         "is_live": is_live,

@@ -18,6 +18,7 @@ from registry.approvals.holders import holders_of, people_holding
 from registry.approvals.rules import evaluate, is_barely_met, key_of, keys_of, rule_label, why_nobody_can
 from registry.approvals.selectors import approval_progress, approving_decisions
 from registry.models import ApprovalRequest, Environment, Policy
+from registry.policy_lines import line_of
 
 MODEL_SCOPES = "model:"
 
@@ -67,13 +68,12 @@ def rules_warning(environment: Environment, policy: Policy) -> str:
 
 
 def unmeetable_rules() -> list[str]:
-    """A sentence for each environment whose policy in force has approval rules that nobody can meet."""
-    newest = {policy.environment_id: policy for policy in Policy.objects.order_by("revision")}
+    """A sentence for each line of policy in force that has approval rules that nobody can meet."""
+    lines = Policy.objects.in_force().select_related("environment", "model").order_by("environment", "revision")
     found = []
-    for environment in Environment.objects.filter(pk__in=newest):
-        rules = newest[environment.pk].approval_rules
-        if rules and (reason := why_unmeetable(environment, rules)):
-            found.append(f"Nobody can approve a release to {environment} any more: {reason}.")
+    for policy in lines:
+        if policy.approval_rules and (reason := why_unmeetable(policy.environment, policy.approval_rules)):
+            found.append(f"Nobody can approve a release to {line_of(policy).words} any more: {reason}.")
     return found
 
 

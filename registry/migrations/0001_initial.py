@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                     "risk_tier",
                     models.CharField(
                         choices=[("low", "low"), ("medium", "medium"), ("high", "high")],
-                        default=registry.lifecycle.RiskTier["MEDIUM"],
+                        default="medium",
                         max_length=8,
                     ),
                 ),

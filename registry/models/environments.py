@@ -1,12 +1,14 @@
 """Environments and the policies that rule them."""
 
 import uuid
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models
 
 from dataplane.wire.sandbox import LEVELS
-from registry.lifecycle import ChangedOutside, ProposalStatus, WhenClosed
+from registry.lifecycle import ChangedOutside, ProposalStatus, RiskTier, WhenClosed
+from registry.models.mirror import Model
 
 
 class Environment(models.Model):
@@ -33,8 +35,24 @@ class Environment(models.Model):
         return f"environment:{self.name}"
 
 
+class PolicyQuerySet(models.QuerySet["Policy"]):
+    def in_force(self) -> "PolicyQuerySet":
+        """The revision of each line that rules what is requested now."""
+        return self.filter(retired_at=None)
+
+    def at(self, instant: datetime) -> "PolicyQuerySet":
+        """The revision of each line that was in force at `instant`."""
+        return self.filter(models.Q(retired_at=None) | models.Q(retired_at__gt=instant), created_at__lte=instant)
+
+
 class Policy(models.Model):
-    """One immutable revision of an environment's rules; the newest is in force. Saving in the admin makes the next one.
+    """One immutable revision of a line of an environment's policy: its rules for one model, for one risk tier, for
+    both, or (without either) for everything that no other line covers.
+
+    Revisions are counted over all lines of the environment, so that a number names one text. One is in force from
+    `created_at` until `retired_at`, null for the one in force. `model_made_at` is when MLflow had made the model of
+    the line: the line is not taken to mean another one that was made later under its name. `published_by` is who
+    brought it into force, `created_by` who wrote it.
 
     `protected`: what takes protection off (`registry.protection.loosens`) is proposed by one administrator and
     confirmed by another.
@@ -44,6 +62,9 @@ class Policy(models.Model):
     """
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="policies")
+    model = models.ForeignKey(Model, null=True, blank=True, on_delete=models.PROTECT, related_name="policies")
+    tier = models.CharField(max_length=8, blank=True, choices=[(tier.value, tier.value) for tier in RiskTier])
+    model_made_at = models.DateTimeField(null=True, blank=True, editable=False)
     revision = models.PositiveIntegerField()
     protected = models.BooleanField(
         default=False, help_text="A change that takes protection off needs a second administrator."
@@ -108,11 +129,29 @@ class Policy(models.Model):
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
+    published_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="published_policies"
+    )
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PolicyQuerySet.as_manager()
 
     class Meta:
         ordering = ["environment", "-revision"]
         verbose_name_plural = "policies"
-        constraints = [models.UniqueConstraint(fields=["environment", "revision"], name="one_policy_revision")]
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "revision"], name="one_policy_revision"),
+            models.UniqueConstraint(
+                fields=["environment", "tier"],
+                condition=models.Q(model=None, retired_at=None),
+                name="one_policy_in_force_of_a_tier",
+            ),
+            models.UniqueConstraint(
+                fields=["environment", "model", "tier"],
+                condition=models.Q(model__isnull=False, retired_at=None),
+                name="one_policy_in_force_of_a_model",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.environment} policy {self.revision}"

@@ -15,7 +15,9 @@ class Model(models.Model):
     name = models.CharField(max_length=256, unique=True)
     description = models.TextField(blank=True)
     tags = models.JSONField(default=dict)
-    risk_tier = models.CharField(max_length=8, choices=[(t.value, t.value) for t in RiskTier], default=RiskTier.MEDIUM)
+    risk_tier = models.CharField(
+        max_length=8, choices=[(t.value, t.value) for t in RiskTier], default=RiskTier.MODERATE
+    )
     owner = models.CharField(max_length=150, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -13,10 +13,12 @@ from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.approvals.electorate import why_no_group, why_unmeetable
-from registry.lifecycle import ProposalStatus
-from registry.models import Environment, Policy
+from registry.lifecycle import ProposalStatus, RiskTier
+from registry.models import Environment, Model, Policy
 from registry.policy_fields import POLICY_FIELDS, check_policy
+from registry.policy_lines import PolicyLine, ruling_before
 from registry.protection import loosens
+from registry.selectors import policies_in_force
 from registry.services.proposal_moves import proposal_move
 
 
@@ -53,12 +55,12 @@ class RevisedMeanwhile(Conflict):
 
 @dataclass(frozen=True)
 class PolicyChange:
-    """A change that keeps the rules: of the revision in force (None before the first) to all of `values`.
+    """A change that keeps the rules: of the revision of a line in force (None before the first) to all of `values`.
 
-    `changed` are the fields that differ; `loosened` says what protection it takes off.
+    `changed` are the fields that differ from what ruled before; `loosened` says what protection it takes off.
     """
 
-    environment: Environment
+    line: PolicyLine
     base: Policy | None
     values: dict[str, Any]
     changed: dict[str, Any]
@@ -66,9 +68,17 @@ class PolicyChange:
 
 
 @transaction.atomic
-def policy_revise(*, actor: Actor, environment: Environment, based_on: int | None = None, **fields: Any) -> Policy:
-    """Write the next revision of an environment's policy; fields not given stay as they are, a note belongs to one
-    revision.
+def policy_revise(
+    *,
+    actor: Actor,
+    environment: Environment,
+    model: Model | None = None,
+    tier: str = "",
+    based_on: int | None = None,
+    **fields: Any,
+) -> Policy:
+    """Write the next revision of a line of an environment's policy; fields not given stay as they are, a note belongs
+    to one revision. A line without a revision starts from what rules its models now.
 
     `based_on` is the revision that the change started from, 0 before the first; None for whatever is in force. Earlier
     revisions are never changed: open releases keep the revision they were requested under.
@@ -76,7 +86,8 @@ def policy_revise(*, actor: Actor, environment: Environment, based_on: int | Non
     Raises RevisedMeanwhile when another one has come into force since, Invalid with the field to blame, and Conflict
     when the change takes protection off: that is proposed, and a second administrator confirms it.
     """
-    change = policy_change(actor=actor, environment=environment, based_on=based_on, fields=fields)
+    line = PolicyLine(environment, model, tier)
+    change = policy_change(actor=actor, line=line, based_on=based_on, fields=fields)
     if change.loosened:
         raise Conflict(
             f"{' '.join(change.loosened)} {environment} is protected, so one administrator proposes this and another "
@@ -87,22 +98,37 @@ def policy_revise(*, actor: Actor, environment: Environment, based_on: int | Non
     return revision_write(actor=actor, change=change)
 
 
-def policy_change(
-    *, actor: Actor, environment: Environment, based_on: int | None, fields: dict[str, Any]
-) -> PolicyChange:
+def policy_change(*, actor: Actor, line: PolicyLine, based_on: int | None, fields: dict[str, Any]) -> PolicyChange:
     """Take the environment's lock and hold a change against what is in force. Raises as `policy_revise` does."""
-    actor.require(Action.POLICY_EDIT, [environment.scope])
-    environment = Environment.objects.select_for_update().get(pk=environment.pk)  # one revision at a time
-    base = environment.policies.select_related("created_by", "environment").order_by("-revision").first()
+    actor.require(Action.POLICY_EDIT, [line.environment.scope])
+    line = _locked(line)
+    lines = policies_in_force(line.environment)
+    base = next((policy for policy in lines if line.is_line_of(policy)), None)
     if base is not None and based_on is not None and base.revision != based_on:
         raise RevisedMeanwhile(based_on, base)
-    values = {**(policy_values(base) if base else {}), "note": "", **fields}
+    before = base or ruling_before(lines, line)
+    values = {**(policy_values(before) if before else {}), "note": "", **fields}
     check_policy(values)
     changed = {name: value for name, value in fields.items() if base is None or getattr(base, name) != value}
     # Whoever sets an installation up does so before there are people.
     if "approval_rules" in changed and not actor.is_controller:
-        check_reviewers(environment, changed["approval_rules"])
-    return PolicyChange(environment, base, values, changed, loosens(policy_values(base), values) if base else [])
+        check_reviewers(line, changed["approval_rules"])
+    is_protected = any(policy.protected for policy in lines)
+    loosened = loosens({**policy_values(before), "protected": is_protected}, values) if before else []
+    return PolicyChange(line, base, values, changed, loosened)
+
+
+def _locked(line: PolicyLine) -> PolicyLine:
+    """The line as its rows are now, under the lock of its environment: one revision at a time. Raises Invalid."""
+    environment = Environment.objects.select_for_update().get(pk=line.environment.pk)
+    if line.tier and line.tier not in [tier.value for tier in RiskTier]:
+        raise Invalid(f"A risk tier is one of {', '.join(RiskTier)}.", details={"tier": "unknown"})
+    model = line.model
+    if model is not None:
+        model = Model.objects.filter(pk=model.pk, deleted_at=None).first()
+        if model is None:
+            raise Invalid("This model is not in MLflow any more.", details={"model": "deleted"})
+    return PolicyLine(environment, model, line.tier)
 
 
 def policy_values(policy: Policy) -> dict[str, Any]:
@@ -110,14 +136,14 @@ def policy_values(policy: Policy) -> dict[str, Any]:
     return {name: getattr(policy, name) for name in POLICY_FIELDS}
 
 
-def check_reviewers(environment: Environment, rules: list[dict[str, Any]]) -> None:
+def check_reviewers(line: PolicyLine, rules: list[dict[str, Any]]) -> None:
     """Raise Invalid when nobody at all can meet the approval rules, or a group of theirs does not exist (reads people,
     roles and groups).
     """
     if reason := why_no_group(rules):
         raise Invalid(f"Approval rules: {reason}", details={"approval_rules": reason})
-    if reason := why_unmeetable(environment, rules):
-        problem = f"{reason} for {environment}. Ask for fewer, or give more people the role (or the group) first"
+    if reason := why_unmeetable(line.environment, rules):
+        problem = f"{reason} for {line.environment}. Ask for fewer, or give more people the role (or the group) first"
         raise Invalid(f"Approval rules: {problem}.", details={"approval_rules": problem})
 
 
@@ -125,17 +151,24 @@ def revision_write(*, actor: Actor, change: PolicyChange) -> Policy:
     """Write a change as the next revision; an open proposal goes stale by it. Belongs into the transaction that made
     the change.
     """
+    line, now = change.line, clock.now()
+    newest = line.environment.policies.order_by("-revision").values_list("revision", flat=True).first()
+    if change.base is not None:
+        Policy.objects.filter(pk=change.base.pk).update(retired_at=now)
     policy = Policy.objects.create(
-        environment=change.environment,
-        revision=change.base.revision + 1 if change.base else 1,
-        created_at=clock.now(),
+        environment=line.environment,
+        model=line.model,
+        tier=line.tier,
+        model_made_at=line.model.created_at if line.model else None,
+        revision=(newest or 0) + 1,
+        created_at=now,
         created_by=actor.user,
         **change.values,
     )
     note = str(change.values["note"])
     audit_record(actor, "policy.revised", audit_subjects.of_policy(policy), reason=note, data=change.changed)
-    for proposal in change.environment.proposals.filter(status=ProposalStatus.OPEN).select_related("environment"):
+    for proposal in line.environment.proposals.filter(status=ProposalStatus.OPEN).select_related("environment"):
         reason = f"Revision {policy.revision} came into force meanwhile."
         proposal_move(proposal, ProposalStatus.STALE, actor=actor, reason=reason)
-    publish("registry", "policy.changed", {"environment": change.environment.name, "revision": policy.revision})
+    publish("registry", "policy.changed", {"environment": line.environment.name, "revision": policy.revision})
     return policy

@@ -9,6 +9,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from registry.lifecycle import ProposalStatus
 from registry.models import Environment, Policy, PolicyProposal
+from registry.policy_lines import PolicyLine
 from registry.selectors import open_proposal, why_cannot_confirm, why_cannot_withdraw, why_not_propose
 from registry.services.environments import policy_change, revision_write
 from registry.services.proposal_moves import proposal_move, proposal_tell
@@ -25,7 +26,7 @@ def policy_propose(
     Raises RevisedMeanwhile when `based_on` is not in force any more, Invalid for a bad value, a missing reason or a
     change that needs no proposal, Conflict while another proposal for the environment is open.
     """
-    change = policy_change(actor=actor, environment=environment, based_on=based_on, fields=fields)
+    change = policy_change(actor=actor, line=PolicyLine(environment), based_on=based_on, fields=fields)
     reason = _reason(reason)
     if not change.loosened or change.base is None:
         raise Invalid("This takes no protection off, so it needs no second administrator: save it.")
@@ -34,7 +35,7 @@ def policy_propose(
     if waiting := open_proposal(environment):
         raise Conflict(why_not_propose(waiting), code="proposal_open")
     proposal = PolicyProposal.objects.create(
-        environment=change.environment,
+        environment=environment,
         base=change.base,
         values={name: value for name, value in change.changed.items() if name != "note"},
         loosened=change.loosened,
@@ -77,7 +78,9 @@ def proposal_confirm(*, actor: Actor, proposal: PolicyProposal) -> Policy:
         raise Forbidden(reason)
     values = {**proposal.values, "note": proposal.reason}
     by = actor.on_behalf(proposal.proposer.username)
-    change = policy_change(actor=by, environment=proposal.environment, based_on=proposal.base.revision, fields=values)
+    change = policy_change(
+        actor=by, line=PolicyLine(proposal.environment), based_on=proposal.base.revision, fields=values
+    )
     proposal_move(proposal, ProposalStatus.CONFIRMED, actor=actor, reason="")
     policy = revision_write(actor=by, change=change)
     PolicyProposal.objects.filter(pk=proposal.pk).update(made=policy)

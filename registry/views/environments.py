@@ -20,8 +20,9 @@ from mlorch_site.lib.refusals import note_refused
 from registry import services
 from registry.approvals.electorate import rules_warning
 from registry.models import Environment, Policy, PolicyProposal
-from registry.policy_comparison import PolicyDifference, compare_policies, shown_of
+from registry.policy_comparison import PolicyDifference, compare_policies
 from registry.policy_fields import POLICY_FIELDS
+from registry.policy_sentences import policy_sections
 from registry.sandbox_warning import warning_about
 from registry.selectors import (
     current_policy,
@@ -30,6 +31,7 @@ from registry.selectors import (
     environments_with_policy,
     environments_without_sandbox,
     open_proposal,
+    policies_in_force,
     proposal_for,
     why_cannot_confirm,
     why_cannot_withdraw,
@@ -60,7 +62,8 @@ def environment(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "environment": found,
         "policy": policy,
-        "values": [(field.replace("_", " "), shown_of(field, value)) for field, value in policy_values(policy).items()],
+        "sections": policy_sections(policy_values(policy)),
+        "lines": policies_in_force(found),
         "warnings": _warnings(found, policy),
         "proposal": waiting,
         "ended": found.proposals.exclude(status="open").select_related("base", "proposer", "made")[:ENDED_SHOWN],

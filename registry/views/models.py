@@ -11,11 +11,12 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of, in_scopes
-from mlorch_site.lib.errors import Conflict, Invalid, NotFound
+from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.instant import past_url
 from mlorch_site.lib.lists import listed
 from mlorch_site.lib.readable import whole_number
+from mlorch_site.lib.refusals import note_refused
 from registry import services
 from registry.filters import ModelFilter
 from registry.lifecycle import RiskTier
@@ -23,10 +24,12 @@ from registry.models import GateResult
 from registry.rename_candidates import rename_candidates
 from registry.selectors import (
     backend_state,
+    environments_visible_to,
     missing_models,
     model_for,
     models_counted,
     open_findings,
+    rulings,
     version_for,
 )
 from registry.version_comparison import compare_versions
@@ -67,6 +70,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
         "endpoints": found.endpoints.filter(_where_it_serves(actor))
         .select_related("environment", "stable_release__version")
         .prefetch_related("arms__version"),
+        "rulings": rulings(environments_visible_to(actor), found) if found.deleted_at is None else [],
         "why_not_edit": actor.why_not(Action.MODEL_EDIT, [found.scope]),
         "tiers": [tier.value for tier in RiskTier],
         "candidates": rename_candidates(actor, found) if found.deleted_at else [],
@@ -87,6 +91,9 @@ def model_edit(request: HttpRequest, name: str) -> HttpResponse:
             risk_tier=request.POST.get("risk_tier", ""),
         )
         messages.success(request, "Saved.")
+    except Forbidden as error:
+        note_refused(request, error)
+        messages.error(request, error.message)
     except Invalid as error:
         messages.error(request, error.message)
     return redirect_to(request, reverse("model", args=[name]))

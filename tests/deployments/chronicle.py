@@ -245,7 +245,7 @@ class Chronicle:
         policy_revise(actor=self.people.ada.actor, environment=self.world.environment, approval_rules=rules)
 
     def edit_model(self) -> None:
-        tier = "high" if self.model.risk_tier == "medium" else "medium"
+        tier = "high" if self.model.risk_tier == "moderate" else "moderate"
         model_edit(actor=self.people.ada.actor, model=self.model, owner=f"owner of {tier}", risk_tier=tier)
 
     def make_again(self) -> None:

@@ -7,8 +7,9 @@ from django.urls import reverse
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.models import AuditRecord
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Forbidden, Invalid, NotFound
-from registry.models import Environment, Policy
+from registry.models import Environment, Model, Policy
 from registry.selectors import current_policy, environment_for, environments_visible_to, sandbox_levels_min
 from registry.services import environment_create, policy_revise
 from registry.services.defaults import defaults_create
@@ -188,4 +189,5 @@ def test_defaults__production_demands_a_sandbox__others_do_not(people):
 def test_sandbox_levels_min__policy_revised__the_newest_counts(environment, people):
     policy_revise(actor=people.ada.actor, environment=environment, sandbox_level_min="full")
 
-    assert sandbox_levels_min() == {environment.pk: "full"}
+    model = Model.objects.create(name="tumours", created_at=clock.now(), updated_at=clock.now())
+    assert sandbox_levels_min([(environment.pk, model)]) == {(environment.pk, model.pk): "full"}

@@ -138,8 +138,12 @@ def test_compare__only_what_differs_as_people_write_it():
     found = compare_policies(STRICT, after, list(STRICT))
 
     assert [(row.label, row.before, row.after) for row in found] == [
-        ("Approval rules", "2 reviewer, 1 risk_officer", "none"),
-        ("Refuse taken back", "yes", "no"),
+        ("Approval rules", "2 of Reviewer approve. 1 of Risk officer approve.", "Nobody has to approve."),
+        (
+            "Refuse taken back",
+            "A version that was taken back somewhere is refused.",
+            "A version that was taken back somewhere is warned about.",
+        ),
     ]
 
 
@@ -148,4 +152,4 @@ def test_compare_policies__no_strategies__means_all_of_them() -> None:
         {"allowed_strategies": []}, {"allowed_strategies": ["canary"]}, ["allowed_strategies"]
     )
 
-    assert (difference.before, difference.after) == ("all", "canary")
+    assert (difference.before, difference.after) == ("Every strategy is allowed.", "Allowed strategies: canary.")
