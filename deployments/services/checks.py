@@ -13,7 +13,8 @@ from deployments.biography import taken_back_sentences
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
-from deployments.services.approval_content import approval_content
+from deployments.services.answering import answered_request
+from deployments.services.approval_content import SUBJECT_KIND, approval_content, covered_content
 from mlorch_site.audit.services import Subject
 from mlorch_site.lib.enqueue import TaskName
 from mlorch_site.lib.hashing import content_hash
@@ -25,7 +26,6 @@ from registry.selectors import why_changed_outside
 from registry.services import artifact_set_hold, artifacts_fetch
 
 CHECK_RELEASE = TaskName("deployments.check_release", "work")
-SUBJECT_KIND = "release"
 REFUSING = {GateOutcome.FAIL, GateOutcome.ERROR}
 
 
@@ -133,11 +133,13 @@ def _ask(release: Release, now: datetime) -> None:
         subject_id=str(release.pk),
         title=f"{release.version} to {release.endpoint}",
         url=f"/releases/{release.pk}/",
-        content_hash=release.content_hash,
+        content=covered_content(release),
         policy=release.policy,
         scopes=release.scopes,
         requester=release.requester,
         excluded=_excluded(release),
+        risk_tier=release.version.model.risk_tier,
+        answers=answered_request(release),
     )
     if request.status == ApprovalStatus.APPROVED:
         reason = "Checks passed; nobody has to approve."

@@ -1,6 +1,8 @@
 """What may run: mirrored models and versions, environments and their policies, approvals, gate results."""
 
 from registry.models.approvals import ApprovalRequest, Decision, GateResult
+from registry.models.comments import Comment, CommentEdit, Mention
+from registry.models.delegations import Delegation
 from registry.models.environments import Environment, Policy, PolicyProposal
 from registry.models.facts import Fact
 from registry.models.mirror import (
@@ -14,6 +16,7 @@ from registry.models.mirror import (
     Version,
     WebhookDelivery,
 )
+from registry.models.saved_filters import SavedFilter
 
 __all__ = [
     "Alias",
@@ -21,14 +24,19 @@ __all__ = [
     "ApprovalRequest",
     "ArtifactSet",
     "BackendState",
+    "Comment",
+    "CommentEdit",
     "Decision",
+    "Delegation",
     "Environment",
     "Fact",
     "Finding",
     "GateResult",
+    "Mention",
     "Model",
     "Policy",
     "PolicyProposal",
+    "SavedFilter",
     "StoreState",
     "Version",
     "WebhookDelivery",
