@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from deployments.models import Release
-from deployments.services.approval_content import approval_content
+from deployments.services.approval_content import SUBJECT_KIND, approval_content
 from deployments.surroundings import surroundings
 from mlorch_site.audit.services import Subject
 from mlorch_site.lib.hashing import content_hash
@@ -12,7 +12,6 @@ from registry.lifecycle import GateOutcome
 from registry.models import GateResult
 from registry.waivers import WaivedCase
 
-SUBJECT_KIND = "release"
 # The worse, the later. Skipped says as little for a release as a pass does against it.
 BADNESS = [GateOutcome.PASS, GateOutcome.SKIPPED, GateOutcome.WARN, GateOutcome.ERROR, GateOutcome.FAIL]
 

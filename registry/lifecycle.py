@@ -41,6 +41,7 @@ class DecisionKind(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     REQUEST_CHANGES = "request_changes"
+    TAKE_BACK = "take_back"  # what the person said before counts no more
 
 
 class GateOutcome(StrEnum):

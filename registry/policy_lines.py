@@ -11,7 +11,6 @@ from django.urls import reverse
 
 from registry.models import Environment, Model, Policy
 
-
 ANY_MODEL = 0  # no row has it
 
 

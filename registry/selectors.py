@@ -135,6 +135,13 @@ def sandbox_levels_min(places: Iterable[tuple[int, Model]]) -> dict[tuple[int, i
     return {(key, model.pk): _sandbox_level(lines.get(key, []), model) for key, model in places}
 
 
+def _sandbox_level(lines: list[Policy], model: Model) -> SandboxLevel:
+    ruling = ruling_of(lines, model.pk, model.risk_tier)
+    counting = [ruling] if ruling is not None and not why_unconfirmed(ruling, model) else lines
+    demanded = {policy.sandbox_level_min for policy in counting}
+    return next((level for level in reversed(LEVELS) if level in demanded), "none")
+
+
 def why_closed(environment: Environment, now: datetime, model: Model | None = None) -> str:
     """Why no rollout may begin in an environment now, by the windows of the policy that rules the model, or of the
     environment's own line; empty when one may.

@@ -78,6 +78,7 @@ class DecisionSerializer(StrictSerializer):
 
     decision = serializers.CharField(max_length=20)
     comment = serializers.CharField(max_length=4000, allow_blank=True, default="")
+    on_behalf_of = serializers.CharField(max_length=150, allow_blank=True, default="")
 
 
 class KeyRequestSerializer(StrictSerializer):
@@ -174,6 +175,7 @@ class ReleaseDetailSerializer(ReleaseSerializer):
             return None
         progress = approval_progress(request)
         return {
+            "id": str(request.pk),
             "status": request.status,
             "missing": progress.missing,
             "expires_at": request.expires_at,
@@ -182,8 +184,8 @@ class ReleaseDetailSerializer(ReleaseSerializer):
                 for r in progress.rules
             ],
             "decisions": [
-                {"person": d.person.username, "decision": d.kind, "comment": d.comment, "at": d.at}
-                for d in request.decisions.select_related("person")
+                {"person": d.by, "decision": d.kind, "comment": d.comment, "at": d.at}
+                for d in request.decisions.select_related("person", "on_behalf_of")
             ],
         }
 

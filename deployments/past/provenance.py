@@ -53,7 +53,7 @@ def provenances(ids: Collection[str], instant: datetime) -> dict[str, Provenance
 
 
 def _rows(instant: datetime) -> QuerySet[Release]:
-    made_by_then = Decision.objects.filter(at__lte=instant).select_related("person")
+    made_by_then = Decision.objects.filter(at__lte=instant).select_related("person", "on_behalf_of")
     rows = Release.objects.select_related(
         "endpoint__environment",
         "endpoint__model",

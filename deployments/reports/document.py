@@ -79,8 +79,8 @@ def _approval(release: Release) -> dict[str, Any] | None:
         "status": request.status,
         "rules": [{"rule": rule.label, "given_by": rule.given_by} for rule in approval_progress(request).rules],
         "decisions": [
-            {"person": d.person.username, "kind": d.kind, "roles": d.roles, "comment": d.comment, "at": _time(d.at)}
-            for d in request.decisions.select_related("person")
+            {"person": d.by, "kind": d.kind, "roles": d.roles, "comment": d.comment, "at": _time(d.at)}
+            for d in request.decisions.select_related("person", "on_behalf_of")
         ],
     }
 

@@ -1,5 +1,6 @@
 """Every change to releases, rollouts, endpoints, keys, and to what gateways and agents report."""
 
+from deployments.services.answering import release_withdraw
 from deployments.services.commands import Preview, PreviewStep, ReleaseCommand
 from deployments.services.controls import (
     endpoint_rollback,
@@ -33,6 +34,7 @@ __all__ = [
     "release_promote",
     "release_request",
     "release_resume",
+    "release_withdraw",
     "retirement_impact",
     "serving_config_of",
     "serving_config_revise",

@@ -14,10 +14,10 @@ from deployments.models import Release
 from deployments.moves import release_move
 from deployments.rollout.begin import quota_left, rollout_begin
 from deployments.rollout.reconcile import reconcile_now
-from deployments.services.approval_content import approval_content
+from deployments.services.approval_content import covered_content, why_not_covered
 from deployments.services.checks import gates_hold
-from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
+from registry.approvals.content_changes import content_changes
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
 from registry.selectors import why_changed_outside, why_closed
@@ -49,9 +49,7 @@ def _look_at_approval(release: Release, now: datetime) -> None:
     request = release.approval
     if request is None:
         return
-    if request.status == ApprovalStatus.OPEN and (why := why_changed_outside(release.version, release.digest)):
-        approval_void(actor=ROLLOUT, request=request, reason=why)
-        release_move(release, ReleaseStatus.REJECTED, actor=ROLLOUT, reason=why, now=now)
+    if request.status == ApprovalStatus.OPEN and release_void_changed(release, now=now):
         return
     if request.status == ApprovalStatus.OPEN and (why := gates_hold(release, now)):
         _look_again(release, why, now)
@@ -68,6 +66,23 @@ def _look_at_approval(release: Release, now: datetime) -> None:
 
 
 @transaction.atomic
+def release_void_changed(release: Release, *, now: datetime) -> str:
+    """Void the open request of a release whose content is not what was asked about any more, and end the release.
+
+    Return the sentence that says what changed, empty when nothing did. The release is moved first: whoever takes two
+    rows in another order may wait for somebody for ever.
+    """
+    request = release.approval
+    why = why_changed_outside(release.version, release.digest) or why_not_covered(release)
+    if request is None or not why:
+        return ""
+    changes = content_changes(request.content, covered_content(release, request)) if request.content else []
+    if release_move(release, ReleaseStatus.REJECTED, actor=ROLLOUT, reason=why, now=now):
+        approval_void(actor=ROLLOUT, request=request, reason=why, changes=changes)
+    return why
+
+
+@transaction.atomic
 def _look_at_start(release: Release, now: datetime) -> None:
     """Check once more what was approved, then begin the rollout; what only lacks room or a turn waits with the
     reason.
@@ -77,7 +92,9 @@ def _look_at_start(release: Release, now: datetime) -> None:
             ReleaseStatus.EXPIRED if release.approval and release.approval.expires_at <= now else ReleaseStatus.REJECTED
         )
         if release_move(release, status, actor=ROLLOUT, reason=refusal, now=now) and release.approval is not None:
-            approval_void(actor=ROLLOUT, request=release.approval, reason=refusal)
+            given, found = release.approval.content, covered_content(release, release.approval)
+            changes = content_changes(given, found) if given else []
+            approval_void(actor=ROLLOUT, request=release.approval, reason=refusal, changes=changes)
         return
     if reason := _why_wait(release, now) or gates_hold(release, now):
         _look_again(release, reason, now)
@@ -96,7 +113,7 @@ def _why_not_valid(release: Release, now: datetime) -> str:
         return why
     if release.approval is None:
         return ""
-    return approval_recheck(release.approval, content_hash(approval_content(release)), now)
+    return approval_recheck(release.approval, covered_content(release, release.approval), now)
 
 
 def _why_wait(release: Release, now: datetime) -> str:

@@ -16,12 +16,14 @@ from deployments.lifecycle import GATED_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
 from deployments.selectors import plan_editors
-from deployments.services.approval_content import approval_content
+from deployments.services.answering import answered_request
+from deployments.services.approval_content import approval_content, covered_content
 from mlorch_site.accounts.roles import Role
 from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import TaskName, enqueue_on_commit
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
+from registry.approvals.content_changes import content_changes
 from registry.approvals.services import approval_open, approval_void
 from registry.gates.base import GateInput
 from registry.lifecycle import ApprovalStatus, DigestStatus
@@ -218,11 +220,13 @@ def _opened(release: Release) -> ApprovalRequest:
         subject_id=str(release.pk),
         title=f"{release.version} to {release.endpoint}",
         url=f"/releases/{release.pk}/",
-        content_hash=release.content_hash,
+        content=covered_content(release),
         policy=release.policy,
         scopes=release.scopes,
         requester=release.requester,
         excluded=_excluded(release),
+        risk_tier=release.version.model.risk_tier,
+        answers=answered_request(release),
     )
 
 
@@ -266,8 +270,9 @@ def _ask_anew(release: Release, why: str, now: datetime) -> str:
     note_checked(release, list(current_results(subject_of(release))), now)
     if not release.policy.approval_rules:
         return ""
-    if release.approval is not None:
-        approval_void(actor=GATES, request=release.approval, reason=why)
+    if (former := release.approval) is not None:
+        changes = content_changes(former.content, covered_content(release)) if former.content else []
+        approval_void(actor=GATES, request=former, reason=why, changes=changes)
     request, waits = _opened(release), f"{why} Waits for approval again."
     if release.status == ReleaseStatus.APPROVED:
         release_move(release, ReleaseStatus.AWAITING_APPROVAL, actor=GATES, reason=waits, now=now, approval=request)

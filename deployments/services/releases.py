@@ -6,7 +6,7 @@ from deployments import journal, limits
 from deployments.models import Endpoint, Release
 from deployments.rollout.steps import steps_from_plan
 from deployments.selectors import open_release
-from deployments.services.advance import release_look
+from deployments.services.advance import release_look, release_void_changed
 from deployments.services.approval_content import approval_content
 from deployments.services.checks import CHECK_RELEASE
 from deployments.services.commands import Preview, ReleaseCommand
@@ -53,22 +53,42 @@ def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
     return release
 
 
-def release_decide(*, actor: Actor, release: Release, decision: str, comment: str = "") -> Release:
-    """Approve, reject or ask for changes. The last approval that is needed lets the rollout start by itself.
+def release_decide(
+    *, actor: Actor, release: Release, decision: str, comment: str = "", on_behalf_of: str = ""
+) -> Release:
+    """Approve, reject, ask for changes, or take back what one said. The last approval that is needed lets the rollout
+    start by itself. `on_behalf_of` names the person who delegated the power to decide.
 
-    Raises Conflict when the release does not wait for decisions, and whatever the approval itself refuses.
+    Raises Conflict when the release does not wait for decisions or what was asked about has changed, which voids the
+    request; and whatever the approval itself refuses.
     """
     if release.approval is None or release.status != "awaiting_approval":
         raise Conflict(f"This release is {release.status.replace('_', ' ')}; it does not wait for a decision.")
     if decision == DecisionKind.APPROVE and (why := why_changed_outside(release.version, release.digest)):
         raise Conflict(f"{why} It cannot be approved; request the release again.", code="changed_outside")
     with transaction.atomic():
-        if approval_decide(actor=actor, request=release.approval, kind=decision, comment=comment) is not None:
-            sentence = comment or decision.replace("_", " ")
-            journal.write(release, f"decision.{decision}", sentence, actor=actor, now=clock.now())
+        # The release first, as everywhere: whoever takes two rows in another order may wait for somebody for ever.
+        Release.objects.select_for_update(of=("self",)).get(pk=release.pk)
+        changed = release_void_changed(release, now=clock.now()) if decision == DecisionKind.APPROVE else ""
+        if not changed:
+            _note_decision(actor, release, decision, comment, on_behalf_of)
+    if changed:
+        raise Conflict(f"{changed} It cannot be approved; request the release again.", code="changed")
     release_look(release_id=str(release.pk), now=clock.now())
     release.refresh_from_db()
     return release
+
+
+def _note_decision(actor: Actor, release: Release, decision: str, comment: str, on_behalf_of: str) -> None:
+    assert release.approval is not None
+    noted = approval_decide(
+        actor=actor, request=release.approval, kind=decision, comment=comment, on_behalf_of=on_behalf_of
+    )
+    if noted is None:
+        return
+    for_whom = f" for {on_behalf_of}" if on_behalf_of else ""
+    sentence = f"{comment or decision.replace('_', ' ')}{for_whom and f' ({actor.name}{for_whom})'}"
+    journal.write(release, f"decision.{decision}", sentence, actor=actor, now=clock.now())
 
 
 def _check_free(endpoint: Endpoint) -> None:

@@ -8,10 +8,13 @@ from django.db.models import QuerySet
 from mlorch_site.accounts.actor import Actor, MissingRole
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import Action
+from mlorch_site.accounts.scopes import scope_label
 from mlorch_site.accounts.selectors import actor_for_user
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from registry.approvals.holders import groups_of, keys_held
 from registry.approvals.rules import GROUP, ApprovalProgress, evaluate, keys_of, member_label
+from registry.approvals.voices import Voice, covers, delegated_voices, own_voice
 from registry.lifecycle import ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Decision
 
@@ -40,30 +43,48 @@ def approval_for(actor: Actor, pk: UUID | str, *, action: Action = Action.VIEW) 
     return request
 
 
-def counting_decisions(request: ApprovalRequest) -> dict[int, Decision]:
-    """The newest decision of each person, by user id (reads the decisions, unless a list has read those of all its
-    rows).
+def counting_decisions(request: ApprovalRequest) -> list[Decision]:
+    """The newest decision of each person and of each power, oldest first (reads the decisions, unless a list has read
+    those of all its rows).
+
+    One person once: what somebody says for themselves and what they say for another one replace each other, and so do
+    what somebody says and what another one says for them.
     """
     decisions = request.decisions.all()
     if "decisions" not in getattr(request, "_prefetched_objects_cache", {}):
-        decisions = decisions.select_related("person")
-    return {decision.person_id: decision for decision in sorted(decisions, key=lambda row: (row.at, row.pk))}
+        decisions = decisions.select_related("person", "on_behalf_of", "delegation")
+    counting: list[Decision] = []
+    for decision in sorted(decisions, key=lambda row: (row.at, row.pk)):
+        counting = [
+            row for row in counting if row.person_id != decision.person_id and row.voice_id != decision.voice_id
+        ]
+        counting.append(decision)
+    return counting
 
 
 def approving_decisions(request: ApprovalRequest) -> list[Decision]:
     """The decisions that count as approvals of what is asked about."""
     return [
         decision
-        for user_id, decision in counting_decisions(request).items()
+        for decision in counting_decisions(request)
         if decision.kind == DecisionKind.APPROVE
-        and user_id not in request.excluded
+        and not {decision.person_id, decision.voice_id} & set(request.excluded)
         and decision.content_hash == request.content_hash
     ]
 
 
+def own_counting_decision(actor: Actor, request: ApprovalRequest) -> Decision | None:
+    """What counts so far of what the actor said, or of what somebody said for the actor; None where nothing does."""
+    if actor.user is None:
+        return None
+    said = [row for row in counting_decisions(request) if row.kind != DecisionKind.TAKE_BACK]
+    own = [row for row in said if row.person_id == actor.user.pk]
+    return next(iter([*own, *(row for row in said if row.voice_id == actor.user.pk)]), None)
+
+
 def approval_progress(request: ApprovalRequest) -> ApprovalProgress:
     """How far the request's rules are met, by the roles and groups people held when they decided."""
-    approvals = {decision.person.username: decision.roles for decision in approving_decisions(request)}
+    approvals = {decision.by: decision.roles for decision in approving_decisions(request)}
     return evaluate(request.rules, approvals)
 
 
@@ -91,16 +112,45 @@ def why_cannot_decide(actor: Actor, request: ApprovalRequest, groups: Collection
     return ""
 
 
+def why_voice_cannot_decide(actor: Actor, request: ApprovalRequest, voice: Voice) -> str:
+    """Why the actor cannot decide on the request with a power that was delegated, empty when it can."""
+    if request.status != ApprovalStatus.OPEN:
+        return f"The request is {request.status}; nothing is to be decided."
+    name, excluded = voice.person.username, {request.requester_id, *request.excluded}
+    if actor.user is None or voice.delegation is None:
+        return "Only a person can decide."
+    if actor.user.pk in excluded:
+        return f"You may not decide on this yourself, so you may not for {name}."
+    if not covers(voice.delegation, request.scopes):
+        places = " or ".join(scope_label(scope) for scope in voice.delegation.scopes)
+        return f"{name} gave you the power to decide for {places} only."
+    if reason := actor.why_not(Action.RELEASE_DECIDE, request.scopes):
+        return reason
+    if voice.person.pk in excluded or why_cannot_decide(actor_for_user(voice.person), request):
+        return f"{name} may not decide on this, so nobody may for {name}."
+    return ""
+
+
+def usable_voices(
+    actor: Actor, request: ApprovalRequest, delegated: list[Voice], groups: Collection[str] | None = None
+) -> list[Voice]:
+    """The powers the actor can decide with: the own first, then those of `delegated` that reach. The actor's groups
+    are read where a rule asks for one, unless they are given.
+    """
+    own = [] if why_cannot_decide(actor, request, groups) else [own_voice(actor)]
+    return [*own, *(voice for voice in delegated if not why_voice_cannot_decide(actor, request, voice))]
+
+
 def waiting_for(actor: Actor) -> QuerySet[ApprovalRequest]:
-    """The open requests this actor can decide on and has not approved yet, oldest first (looks at the `WAITING_MAX`
-    oldest).
+    """The open requests this actor can decide on, for itself or for others, and has not approved yet, oldest first
+    (looks at the `WAITING_MAX` oldest).
     """
     requests = approvals_visible_to(actor).order_by("created_at")
     if actor.user is None:
         return requests.none()
     looked_at = requests.filter(status=ApprovalStatus.OPEN).select_related(None).only(*DECIDED_BY)[:WAITING_MAX]
-    groups = groups_of(actor.user)
-    able = [request.pk for request in looked_at if not why_cannot_decide(actor, request, groups)]
+    groups, delegated = groups_of(actor.user), delegated_voices(actor, clock.now())
+    able = [request.pk for request in looked_at if usable_voices(actor, request, delegated, groups)]
     own = Decision.objects.filter(person=actor.user, request__in=able).order_by("at", "pk")
     newest = dict(own.values_list("request", "kind"))
     return requests.filter(pk__in=[pk for pk in able if newest.get(pk) != DecisionKind.APPROVE])

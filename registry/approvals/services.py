@@ -3,7 +3,9 @@
 They are about a subject and a content hash; what a subject is they do not know.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -13,13 +15,24 @@ from mlorch_site.accounts.models import User
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
+from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.actors import APPROVALS
-from registry.approvals.holders import keys_held
+from registry.approvals.content_changes import content_changes, told
+from registry.approvals.mentions import mentions_settle
 from registry.approvals.rules import GROUP, evaluate
-from registry.approvals.selectors import approval_progress, approving_decisions, roles_now, why_cannot_decide
+from registry.approvals.selectors import (
+    approval_progress,
+    approving_decisions,
+    counting_decisions,
+    own_counting_decision,
+    roles_now,
+    why_cannot_decide,
+    why_voice_cannot_decide,
+)
+from registry.approvals.voices import Voice, delegated_voices, own_voice, why_voice_lost
 from registry.lifecycle import APPROVAL_MOVES, ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Decision, Policy
 
@@ -54,15 +67,17 @@ def approval_open(
     subject_id: str,
     title: str,
     url: str,
-    content_hash: str,
+    content: dict[str, Any],
     policy: Policy,
     scopes: list[str],
     requester: User,
     excluded: list[int],
+    risk_tier: str = "",
+    answers: ApprovalRequest | None = None,
 ) -> ApprovalRequest:
-    """Ask for the decisions that `policy` wants about a subject with this content.
+    """Ask for the decisions that `policy` wants about a subject with this content, which is kept as it is now.
 
-    Without rules it is approved at once.
+    Without rules it is approved at once. `answers` is the earlier request in which changes were asked for.
 
     An open request of the same subject is voided first: its content is not asked about any more.
     """
@@ -76,7 +91,10 @@ def approval_open(
         subject_id=subject_id,
         title=title[:300],
         url=url,
-        content_hash=content_hash,
+        content_hash=content_hash(content),
+        content=content,
+        risk_tier=risk_tier,
+        answers=answers,
         policy=policy,
         rules=policy.approval_rules,
         scopes=scopes,
@@ -85,7 +103,9 @@ def approval_open(
         created_at=now,
         expires_at=now + timedelta(days=policy.approval_days),
     )
-    data = {"content_hash": content_hash, "policy": str(policy), "rules": policy.approval_rules}
+    data = {"content_hash": request.content_hash, "policy": str(policy), "rules": policy.approval_rules}
+    if answers is not None:
+        data["answers"] = str(answers.pk)
     audit_record(actor, "approval.opened", audit_subjects.of_approval(request), data=data)
     if not policy.approval_rules:
         _move(request, ApprovalStatus.APPROVED, "The policy asks for no approval.")
@@ -94,32 +114,44 @@ def approval_open(
 
 
 @transaction.atomic
-def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, comment: str) -> Decision | None:
+def approval_decide(
+    *, actor: Actor, request: ApprovalRequest, kind: str, comment: str, on_behalf_of: str = ""
+) -> Decision | None:
     """Note a person's decision; the last approval that the rules need approves the request, one rejection ends it.
 
-    None when the person's newest decision says exactly that already: one click that arrives ten times is one decision.
+    `on_behalf_of` names the person with whose delegated power it is made. None when the person's newest decision says
+    exactly that already: one click that arrives ten times is one decision.
 
     Raises Invalid for an unknown kind or a missing comment, Forbidden for the requester and for people without a role
     that counts, Conflict when the request has ended or expired meanwhile.
     """
-    request = ApprovalRequest.objects.select_for_update().select_related("policy").get(pk=request.pk)
-    if _is_said(actor, request, kind, comment):
+    request = approval_locked(request)
+    if _is_said(actor, request, kind, comment, on_behalf_of):
         return None
-    _check_decision(actor, request, kind, comment)
+    _check_kind(kind, comment)
+    _check_open(request)
+    take_back = kind == DecisionKind.TAKE_BACK
+    voice = _voice_taken_back(actor, request) if take_back else _checked_voice(actor, request, on_behalf_of)
     assert actor.user is not None
     decision = Decision.objects.create(
         request=request,
         person=actor.user,
+        on_behalf_of=voice.on_behalf_of,
+        delegation=voice.delegation,
         kind=kind,
         comment=comment.strip(),
         content_hash=request.content_hash,
-        roles=keys_held(actor, request.scopes),
+        roles=roles_now(voice.person, request.scopes),
         at=clock.now(),
     )
+    mentions_settle(actor=actor, request=request)
     data = {"kind": kind, "roles": decision.roles, "content_hash": request.content_hash, "policy": str(request.policy)}
-    audit_record(actor, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
+    if voice.delegation is not None:
+        data |= {"on_behalf_of": voice.person.username, "delegation": str(voice.delegation.pk)}
+    decider = actor.on_behalf(voice.person.username)
+    audit_record(decider, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
     if kind == DecisionKind.REJECT:
-        _move(request, ApprovalStatus.REJECTED, f"{actor.name}: {decision.comment}")
+        _move(request, ApprovalStatus.REJECTED, f"{decision.by}: {decision.comment}")
     elif kind == DecisionKind.APPROVE and approval_progress(request).met:
         _move(request, ApprovalStatus.APPROVED, "Every rule is met.")
         audit_record(
@@ -132,33 +164,76 @@ def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, commen
     return decision
 
 
-def _is_said(actor: Actor, request: ApprovalRequest, kind: str, comment: str) -> bool:
-    newest = request.decisions.filter(person=actor.user).order_by("-pk").first() if actor.user else None
-    return newest is not None and (newest.kind, newest.comment) == (kind, comment.strip())
+def approval_locked(request: ApprovalRequest) -> ApprovalRequest:
+    """The row as it is now, locked until the end of the transaction."""
+    return ApprovalRequest.objects.select_for_update(of=("self",)).select_related("policy").get(pk=request.pk)
 
 
-def _check_decision(actor: Actor, request: ApprovalRequest, kind: str, comment: str) -> None:
+def _is_said(actor: Actor, request: ApprovalRequest, kind: str, comment: str, on_behalf_of: str) -> bool:
+    """Whether that is what the actor says already, and nobody has said otherwise for the same person since."""
+    if actor.user is None:
+        return False
+    said = next((row for row in counting_decisions(request) if row.person_id == actor.user.pk), None)
+    if said is None:
+        return False
+    for_whom = said.on_behalf_of.username if said.on_behalf_of else ""
+    is_same_voice = kind == DecisionKind.TAKE_BACK or for_whom == on_behalf_of
+    return (said.kind, said.comment) == (kind, comment.strip()) and is_same_voice
+
+
+def _check_kind(kind: str, comment: str) -> None:
     if kind not in [known.value for known in DecisionKind]:
-        raise Invalid("A decision is approve, reject or request_changes.", details={"decision": "unknown"})
+        known = ", ".join(one.value for one in DecisionKind)
+        raise Invalid(f"A decision is one of: {known}.", details={"decision": "unknown"})
     if len(comment) > COMMENT_MAX_CHARS:
         raise Invalid(f"A comment has at most {COMMENT_MAX_CHARS} characters.", details={"comment": "too long"})
-    if kind != DecisionKind.APPROVE and not comment.strip():
+    if kind in (DecisionKind.REJECT, DecisionKind.REQUEST_CHANGES) and not comment.strip():
         raise Invalid("Say why: a rejection or a request for changes needs a comment.", details={"comment": "required"})
+
+
+def _check_open(request: ApprovalRequest) -> None:
     if request.status != ApprovalStatus.OPEN:
         raise Conflict(f"The request is {request.status} already.")
     if request.expires_at <= clock.now():
         raise Conflict("The request has expired; the release has to be requested again.")
-    if reason := why_cannot_decide(actor, request):
+
+
+def _checked_voice(actor: Actor, request: ApprovalRequest, on_behalf_of: str) -> Voice:
+    """The power that a decision is made with. Raises Forbidden when it does not reach."""
+    if not on_behalf_of:
+        if reason := why_cannot_decide(actor, request):
+            raise Forbidden(reason)
+        return own_voice(actor)
+    voice = next((one for one in delegated_voices(actor, clock.now()) if one.person.username == on_behalf_of), None)
+    if voice is None:
+        raise Forbidden(f"{on_behalf_of[:150]} has not given you the power to decide, or it has ended.")
+    if reason := why_voice_cannot_decide(actor, request, voice):
         raise Forbidden(reason)
+    return voice
+
+
+def _voice_taken_back(actor: Actor, request: ApprovalRequest) -> Voice:
+    """The power of the decision that counts so far. Raises Conflict when there is none."""
+    actor.require_write()
+    said = own_counting_decision(actor, request)
+    if actor.user is None or said is None:
+        raise Conflict("There is no decision of yours to take back.")
+    return Voice(said.on_behalf_of or said.person, said.delegation) if said.person == actor.user else own_voice(actor)
 
 
 @transaction.atomic
-def approval_void(*, actor: Actor, request: ApprovalRequest, reason: str) -> None:
-    """Void a request: what was asked about has changed. Voiding an ended one is harmless unless it was approved."""
+def approval_void(*, actor: Actor, request: ApprovalRequest, reason: str, changes: Collection[str] = ()) -> None:
+    """Void a request: what was asked about has changed. Voiding an ended one is harmless unless it was approved.
+
+    `changes` say what differs from what was asked about, field by field.
+    """
     if request.status not in (ApprovalStatus.OPEN, ApprovalStatus.APPROVED):
         return
     if _move(request, ApprovalStatus.VOID, reason):
-        audit_record(actor, "approval.voided", audit_subjects.of_approval(request), reason=reason)
+        if changes:
+            ApprovalRequest.objects.filter(pk=request.pk).update(changes=list(changes))
+        data = {"changes": list(changes)} if changes else None
+        audit_record(actor, "approval.voided", audit_subjects.of_approval(request), reason=reason, data=data)
         _publish(request)
 
 
@@ -187,27 +262,40 @@ def approvals_expire(*, now: datetime) -> int:
     return count
 
 
-def approval_recheck(request: ApprovalRequest, content_hash: str, now: datetime) -> str:
+def why_changed(request: ApprovalRequest, content: dict[str, Any]) -> str:
+    """What of `content` is not as it was asked about, in one sentence; empty when all is."""
+    if request.content_hash == content_hash(content):
+        return ""
+    changes = content_changes(request.content, content) if request.content else []
+    what = told(changes) if changes else "version, artifacts, plan, policy or serving config"
+    return f"What was asked about has changed since: {what}."
+
+
+def approval_recheck(request: ApprovalRequest, content: dict[str, Any], now: datetime) -> str:
     """Why an approval does not hold any more when it is to take effect, empty when it does.
 
-    Looked at: its status and age, the content it was given for, and whether those who approved are still active and in
-    their roles.
+    Looked at: its status and age, the content it was given for, whether those who approved are still active and in
+    their roles, and whether what was delegated to them still is.
     """
     if request.status != ApprovalStatus.APPROVED:
         return f"The approval is {request.status}."
     if request.expires_at <= now:
         return "The approval has expired."
-    if request.content_hash != content_hash:
-        return "What was approved has changed since (version, artifacts, plan, policy or serving config)."
+    if why := why_changed(request, content):
+        return why
     lost = []
     approvals: dict[str, list[str]] = {}
     for decision in approving_decisions(request):
-        still = set(decision.roles) & set(roles_now(decision.person, request.scopes))
-        approvals[decision.person.username] = sorted(still)
-        if not decision.person.is_active:
-            lost.append(f"{decision.person} approved and is not active any more.")
+        holder = decision.on_behalf_of or decision.person
+        still = set(decision.roles) & set(roles_now(holder, request.scopes))
+        if why := why_voice_lost(decision, request, now):
+            lost.append(why)
+            continue
+        approvals[decision.by] = sorted(still)
+        if not holder.is_active:
+            lost.append(f"{holder} approved and is not active any more.")
         elif still != set(decision.roles):
-            lost.append(f"{decision.person} approved and {_what_was_lost(set(decision.roles) - still)} since.")
+            lost.append(f"{holder} approved and {_what_was_lost(set(decision.roles) - still)} since.")
     progress = evaluate(request.rules, approvals)
     return "" if progress.met else " ".join(lost or [progress.missing])
 

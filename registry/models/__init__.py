@@ -2,6 +2,8 @@
 
 from registry.models.advisories import Advisory, AdvisorySet, Resolution, SigningKey
 from registry.models.approvals import ApprovalRequest, Decision
+from registry.models.comments import Comment, CommentEdit, Mention
+from registry.models.delegations import Delegation
 from registry.models.environments import Environment, Policy, PolicyProposal
 from registry.models.external_checks import ExternalCall, ExternalCheck
 from registry.models.facts import Fact
@@ -17,6 +19,7 @@ from registry.models.mirror import (
     Version,
     WebhookDelivery,
 )
+from registry.models.saved_filters import SavedFilter
 
 __all__ = [
     "Advisory",
@@ -26,17 +29,22 @@ __all__ = [
     "ApprovalRequest",
     "ArtifactSet",
     "BackendState",
+    "Comment",
+    "CommentEdit",
     "Decision",
+    "Delegation",
     "Environment",
     "ExternalCall",
     "ExternalCheck",
     "Fact",
     "Finding",
     "GateResult",
+    "Mention",
     "Model",
     "Policy",
     "PolicyProposal",
     "Resolution",
+    "SavedFilter",
     "SigningKey",
     "StoreState",
     "Version",

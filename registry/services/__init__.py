@@ -19,6 +19,7 @@ from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
 from registry.services.models import model_edit
 from registry.services.proposals import policy_propose, proposal_confirm, proposal_refuse, proposal_withdraw
+from registry.services.saved_filters import saved_filter_keep, saved_filter_remove
 from registry.services.sync import backend_failed, sync_from_backend
 from registry.services.versions import (
     TakenIn,
@@ -58,6 +59,8 @@ __all__ = [
     "proposal_refuse",
     "proposal_withdraw",
     "rename_declare",
+    "saved_filter_keep",
+    "saved_filter_remove",
     "sync_from_backend",
     "version_digested",
     "version_profile_seen",

@@ -20,19 +20,20 @@ from registry.services import environment_create
 
 RULES = [{"role": "reviewer", "count": 1}, {"role": "risk_officer", "count": 1}]
 ENGINE = Actor.controller("test")
+A = {"plan": "a"}
 
 
 @pytest.fixture
 def ask(people):
     environment = environment_create(actor=ENGINE, name="production", position=0, approval_rules=RULES)
 
-    def opened(subject_id: str = "r1", content: str = "sha256:a", **changes: object) -> ApprovalRequest:
+    def opened(subject_id: str = "r1", content: str = "a", **changes: object) -> ApprovalRequest:
         values = {
             "subject_kind": "release",
             "subject_id": subject_id,
             "title": "tumours version 2 to production/clinic",
             "url": "/",
-            "content_hash": content,
+            "content": {"plan": content},
             "policy": current_policy(environment),
             "scopes": ["environment:production", "model:tumours"],
             "requester": people.emma.user,
@@ -53,7 +54,7 @@ def test_decide__every_rule_met__approved_and_audited(ask, people):
     assert decide(request, people.rita).status == "open"
     assert approval_progress(request).missing == "Needs 1 more Risk officer."
     assert decide(request, people.oscar).status == "approved"
-    assert approval_recheck(ApprovalRequest.objects.get(), "sha256:a", clock.now()) == ""
+    assert approval_recheck(ApprovalRequest.objects.get(), A, clock.now()) == ""
     actions = AuditRecord.objects.filter(action__startswith="approval").order_by("sequence")
     assert list(actions.values_list("action", "actor")) == [
         ("approval.opened", "test"),
@@ -146,19 +147,19 @@ def test_open__policy_without_rules__approved_at_once(people):
         subject_id="r",
         title="t",
         url="/",
-        content_hash="sha256:a",
+        content={"plan": "a"},
         policy=current_policy(environment),
         scopes=[environment.scope],
         requester=people.emma.user,
         excluded=[],
     )
     assert request.status == "approved"
-    assert approval_recheck(request, "sha256:a", clock.now()) == ""
+    assert approval_recheck(request, A, clock.now()) == ""
 
 
 def test_open__again_for_the_same_subject__voids_the_older(ask):
     older = ask()
-    ask(content="sha256:b")
+    ask(content="b")
     older.refresh_from_db()
     assert older.status == "void"
 
@@ -171,21 +172,21 @@ def approved(ask, people):
 
 
 def test_recheck__content_changed__says_so(approved):
-    assert "has changed" in approval_recheck(approved, "sha256:b", clock.now())
+    assert "has changed since: plan: a → b." in approval_recheck(approved, {"plan": "b"}, clock.now())
 
 
 def test_recheck__too_late__says_so(approved):
-    assert "expired" in approval_recheck(approved, "sha256:a", approved.expires_at)
+    assert "expired" in approval_recheck(approved, A, approved.expires_at)
 
 
 def test_recheck__voided__says_so(approved):
     approval_void(actor=ENGINE, request=approved, reason="the plan changed")
-    assert "void" in approval_recheck(approved, "sha256:a", clock.now())
+    assert "void" in approval_recheck(approved, A, clock.now())
 
 
 def test_recheck__approver_switched_off__says_who(approved, people):
     User.objects.filter(pk=people.oscar.user.pk).update(is_active=False)
-    assert approval_recheck(approved, "sha256:a", clock.now()) == "oscar approved and is not active any more."
+    assert approval_recheck(approved, A, clock.now()) == "oscar approved and is not active any more."
 
 
 def test_recheck__approver_lost_the_role_that_counted_but_kept_another__says_who(ask, people):
@@ -196,7 +197,7 @@ def test_recheck__approver_lost_the_role_that_counted_but_kept_another__says_who
     decide(request, people.oscar)
     RoleBinding.objects.filter(user=people.rita.user, role=Role.REVIEWER).delete()
     request.refresh_from_db()
-    assert approval_recheck(request, "sha256:a", clock.now()) == "rita approved and has lost the role since."
+    assert approval_recheck(request, A, clock.now()) == "rita approved and has lost the role since."
 
 
 def test_waiting__only_for_those_who_can_decide_and_have_not_approved(ask, people):

@@ -153,7 +153,7 @@ def asked(environment, people):
         subject_id="r1",
         title="tumours version 2 to production/clinic",
         url="/",
-        content_hash="sha256:a",
+        content={"plan": "a"},
         policy=current_policy(environment),
         scopes=["environment:production", "model:tumours"],
         requester=people.emma.user,
