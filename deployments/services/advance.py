@@ -9,7 +9,7 @@ from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import ROLLOUT
-from deployments.lifecycle import LIVE_STATUSES, ReleaseStatus
+from deployments.lifecycle import LIVE_STATUSES, READY_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
 from deployments.rollout.begin import quota_left, rollout_begin
@@ -17,6 +17,7 @@ from deployments.rollout.reconcile import reconcile_now
 from deployments.services.approval_content import approval_content
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
+from registry.approvals.emergencies import emergency_recheck
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
 from registry.selectors import why_changed_outside, why_closed
@@ -37,7 +38,7 @@ def release_look(*, release_id: str, now: datetime) -> None:
         return
     if release.status == ReleaseStatus.AWAITING_APPROVAL:
         _look_at_approval(release, now)
-    if release.status == ReleaseStatus.APPROVED:
+    if ReleaseStatus(release.status) in READY_STATUSES:
         _look_at_start(release, now)
     if ReleaseStatus(release.status) in LIVE_STATUSES:
         reconcile_now(release_id, now=now)
@@ -84,7 +85,7 @@ def _look_at_start(release: Release, now: datetime) -> None:
 
 
 def _why_not_valid(release: Release, now: datetime) -> str:
-    """Why the approval does not cover what would start now, or an empty string."""
+    """Why the approval, or the emergency, does not cover what would start now, or an empty string."""
     stable = release.endpoint.stable_release_id
     if (str(stable) if stable else None) != release.plan.get("replaces"):
         return "The endpoint serves another version than when this release was requested; request it again."
@@ -92,7 +93,9 @@ def _why_not_valid(release: Release, now: datetime) -> str:
         return why
     if release.approval is None:
         return ""
-    return approval_recheck(release.approval, content_hash(approval_content(release)), now)
+    # What began in an emergency was never approved, and is never taken for it.
+    recheck = emergency_recheck if release.status == ReleaseStatus.IN_EMERGENCY else approval_recheck
+    return recheck(release.approval, content_hash(approval_content(release)), now)
 
 
 def _why_wait(release: Release, now: datetime) -> str:
@@ -112,7 +115,7 @@ def _why_wait(release: Release, now: datetime) -> str:
 def _look_again(release: Release, reason: str, now: datetime) -> None:
     """Keep waiting; people read the reason, and news goes out only when it changed."""
     changed = reason != release.status_reason
-    due_at = now + timedelta(seconds=limits.LOOK_S if release.status == ReleaseStatus.APPROVED else limits.LOOK_IDLE_S)
+    due_at = now + timedelta(seconds=limits.LOOK_S if release.status in READY_STATUSES else limits.LOOK_IDLE_S)
     if swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
         journal.write(release, "release.waiting", reason, actor=ROLLOUT, now=now, new=release.status)
 

@@ -9,6 +9,7 @@ from deployments.lifecycle import LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseSt
 from deployments.models import EnvironmentBuild, Release, Rollout
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
+from deployments.services.emergency import why_no_release_emergency
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
@@ -67,6 +68,8 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "changed_outside": changed_outside(release),
         "marks": marks(release, rollout),
         "report": getattr(release, "report", None),
+        "emergency": release.emergency,
+        "why_no_emergency": why_no_release_emergency(actor, release),
     }
 
 

@@ -25,12 +25,10 @@ from mlorch_site.notices.lifecycle import DELIVERY_MOVES, Channel, DeliveryStatu
 from mlorch_site.notices.mail import is_mail_configured, mail_send
 from mlorch_site.notices.models import Delivery, DeliveryAttempt
 from mlorch_site.notices.posting import webhook_post
+from mlorch_site.notices.send_results import NothingToTell, RefusedForGood
 from mlorch_site.notices.subscriptions import TOPIC, subscription_failed, subscription_succeeded
-from mlorch_site.notices.verdicts import NothingToTell, RefusedForGood
 
 log = structlog.get_logger(__name__)
-
-
 
 
 def deliveries_due(now: datetime) -> QuerySet[Delivery]:
@@ -182,7 +180,9 @@ def mail_test(*, actor: Actor) -> Delivery:
 
 def _require(actor: Actor, delivery: Delivery) -> None:
     actor.require_write()
-    places = [f"{kind}:{name}" for kind, name in (("environment", delivery.environment), ("model", delivery.model)) if name]
+    places = [
+        f"{kind}:{name}" for kind, name in (("environment", delivery.environment), ("model", delivery.model)) if name
+    ]
     if delivery.subscription is not None:
         places = [f"environment:{name}" for name in delivery.subscription.environments if name != "*"]
     actor.require(Action.NOTICE_MANAGE, places)

@@ -21,7 +21,7 @@ from mlorch_site.notices import limits
 from mlorch_site.notices.kinds import DIGEST, TEST, kind_label, notice_kind
 from mlorch_site.notices.models import Delivery, Notice
 from mlorch_site.notices.selectors import why_not_told
-from mlorch_site.notices.verdicts import NothingToTell, RefusedForGood
+from mlorch_site.notices.send_results import NothingToTell, RefusedForGood
 
 SUBJECT_MAX_CHARS = 150
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # what could break a line, or turn the text around

@@ -52,9 +52,7 @@ def may_manage(actor: Actor, environments: list[str]) -> bool:
     """Whether the actor may manage what is sent of all these environments; `["*"]` means all there are."""
     if environments == [EVERYWHERE]:
         return actor.may(Action.NOTICE_MANAGE)
-    return bool(environments) and all(
-        actor.may(Action.NOTICE_MANAGE, [f"environment:{name}"]) for name in environments
-    )
+    return bool(environments) and all(actor.may(Action.NOTICE_MANAGE, [f"environment:{name}"]) for name in environments)
 
 
 def subscriptions_visible_to(actor: Actor) -> QuerySet[Subscription]:
@@ -83,7 +81,9 @@ def deliveries_visible_to(actor: Actor) -> QuerySet[Delivery]:
     if actor.may(Action.NOTICE_MANAGE):
         return rows
     managed = [scope for _, scope in actor.bindings if actor.may(Action.NOTICE_MANAGE, [scope])]
-    places = {kind: [s.partition(":")[2] for s in managed if s.startswith(f"{kind}:")] for kind in ("environment", "model")}
+    places = {
+        kind: [s.partition(":")[2] for s in managed if s.startswith(f"{kind}:")] for kind in ("environment", "model")
+    }
     of_places = Q(environment__in=places["environment"]) | Q(model__in=places["model"])
     mails = Q(channel=Channel.MAIL) & of_places
     return rows.filter(mails | Q(subscription__in=subscriptions_visible_to(actor).values("pk")))
@@ -127,3 +127,14 @@ def sending_problems(actor: Actor) -> SendingProblems:
         waiting=waiting.count(),
         oldest=first.created_at if first else None,
     )
+
+
+def modes_of(actor: Actor) -> dict[str, str]:
+    """How the actor wants to be told, kind → mode, of the kinds that they said something of."""
+    found = NoticeSettings.objects.filter(person=actor.user).first() if actor.user else None
+    return dict(found.modes) if found else {}
+
+
+def unread_count(actor: Actor) -> int:
+    """How many notices of the actor are neither read nor done with."""
+    return unread(notices_visible_to(actor)).count()

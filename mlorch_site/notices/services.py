@@ -1,7 +1,7 @@
 """Tell people of things, and let them read it, and say how they want to be told.
 
-A notice follows from an act that has its own record and its own event, so it leaves none; whatever raises one is safe to
-run again.
+A notice follows from an act that has its own record and its own event, so it leaves none; whatever raises one is safe
+to run again.
 """
 
 from collections.abc import Collection, Iterable

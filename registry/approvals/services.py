@@ -153,8 +153,8 @@ def _check_decision(actor: Actor, request: ApprovalRequest, kind: str, comment: 
 
 @transaction.atomic
 def approval_void(*, actor: Actor, request: ApprovalRequest, reason: str) -> None:
-    """Void a request: what was asked about has changed. Voiding an ended one is harmless unless it was approved."""
-    if request.status not in (ApprovalStatus.OPEN, ApprovalStatus.APPROVED):
+    """Void a request: what was asked about has changed. An ended one is left alone unless it was to take effect."""
+    if request.status not in (ApprovalStatus.OPEN, ApprovalStatus.APPROVED, ApprovalStatus.BYPASSED):
         return
     if _move(request, ApprovalStatus.VOID, reason):
         audit_record(actor, "approval.voided", audit_subjects.of_approval(request), reason=reason)
