@@ -41,6 +41,8 @@ def why_not_told(notice: Notice) -> str:
     kind = notice_kind(notice.kind)
     if kind is None:
         return "This kind of notice is not known any more."
+    if notice.settled_at is not None:
+        return "It does not wait for the person any more."
     if not notice.person.is_active:
         return "The person is switched off."
     if mode_of(notice.person, kind) is NoticeMode.OFF:
