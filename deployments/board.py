@@ -24,6 +24,10 @@ MINUTES = 10  # the span of the figures
 PAGE_SIZE = 20  # models
 
 GOING_BACK = Look("Going back", "red", "arrow-back-up")
+EMERGENCIES = (
+    "stable_release__approval__emergency__used_by",
+    "stable_release__restores__approval__emergency__used_by",
+)
 SERVES_NOTHING = Look("Serves nothing yet", "secondary", "ban")
 NOT_READY = Look("No replica is ready", "red", "alert-triangle")
 FAILING = Look("Failing", "red", "alert-triangle")
@@ -93,7 +97,9 @@ def rows_of(actor: Actor, models: Iterable[Model], environments: list[Environmen
     """The board's rows of these models with a cell for each of `environments`, as the actor may see them."""
     models = list(models)
     found = endpoints_visible_to(actor).filter(model__in=models, retired_at=None)
-    endpoints = list(found.select_related("stable_release__requester").prefetch_related("arms__version__model"))
+    endpoints = list(
+        found.select_related("stable_release__requester", *EMERGENCIES).prefetch_related("arms__version__model")
+    )
     facts = _facts_of(endpoints)
     places: dict[tuple[int, int], list[Place]] = defaultdict(list)
     for endpoint in endpoints:

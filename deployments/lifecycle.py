@@ -13,6 +13,7 @@ class ReleaseStatus(StrEnum):
     CHECKING = "checking"  # gates run
     AWAITING_APPROVAL = "awaiting_approval"
     APPROVED = "approved"  # waits for its rollout to begin (or for a neighbour; `status_reason` says)
+    IN_EMERGENCY = "in_emergency"  # waits for its rollout to begin without its approvals
     ROLLING_OUT = "rolling_out"
     PAUSED = "paused"
     SUCCEEDED = "succeeded"
@@ -53,8 +54,9 @@ class StrategyKind(StrEnum):
 S = ReleaseStatus
 RELEASE_MOVES: dict[ReleaseStatus, frozenset[ReleaseStatus]] = {
     S.CHECKING: frozenset({S.AWAITING_APPROVAL, S.APPROVED, S.REJECTED, S.ABORTED, S.FAILED}),
-    S.AWAITING_APPROVAL: frozenset({S.APPROVED, S.REJECTED, S.EXPIRED, S.ABORTED, S.FAILED}),
+    S.AWAITING_APPROVAL: frozenset({S.APPROVED, S.IN_EMERGENCY, S.REJECTED, S.EXPIRED, S.ABORTED, S.FAILED}),
     S.APPROVED: frozenset({S.ROLLING_OUT, S.AWAITING_APPROVAL, S.EXPIRED, S.ABORTED, S.FAILED, S.REJECTED}),
+    S.IN_EMERGENCY: frozenset({S.ROLLING_OUT, S.EXPIRED, S.ABORTED, S.FAILED, S.REJECTED}),
     S.ROLLING_OUT: frozenset({S.PAUSED, S.SUCCEEDED, S.ROLLED_BACK, S.ABORTED, S.FAILED}),
     S.PAUSED: frozenset({S.ROLLING_OUT, S.SUCCEEDED, S.ROLLED_BACK, S.ABORTED, S.FAILED}),
     S.SUCCEEDED: frozenset(),
@@ -67,6 +69,8 @@ RELEASE_MOVES: dict[ReleaseStatus, frozenset[ReleaseStatus]] = {
 RELEASE_STATUS_CHOICES = [(status.value, status.value) for status in ReleaseStatus]
 OPEN_STATUSES: frozenset[ReleaseStatus] = frozenset(status for status, moves in RELEASE_MOVES.items() if moves)
 ENDED_STATUSES: frozenset[ReleaseStatus] = frozenset(ReleaseStatus) - OPEN_STATUSES
+# What may begin as soon as nothing holds it up.
+READY_STATUSES: frozenset[ReleaseStatus] = frozenset({S.APPROVED, S.IN_EMERGENCY})
 LIVE_STATUSES: frozenset[ReleaseStatus] = frozenset({S.ROLLING_OUT, S.PAUSED})
 GATED_STATUSES: frozenset[ReleaseStatus] = frozenset({S.CHECKING, S.AWAITING_APPROVAL, S.APPROVED})
 
@@ -97,6 +101,7 @@ RELEASE_LOOKS: dict[ReleaseStatus, Look] = {
     S.CHECKING: Look("Checking", "azure", "checklist"),
     S.AWAITING_APPROVAL: Look("Awaiting approval", "yellow", "user-check"),
     S.APPROVED: Look("Approved", "teal", "circle-check"),
+    S.IN_EMERGENCY: Look("Emergency", "red", "alert-triangle"),
     S.ROLLING_OUT: Look("Rolling out", "blue", "rocket"),
     S.PAUSED: Look("Paused", "orange", "player-pause"),
     S.SUCCEEDED: Look("Succeeded", "green", "circle-check"),

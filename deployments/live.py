@@ -4,6 +4,7 @@ Whoever may see an endpoint or a release may join its topic; lists carry ids onl
 go on at once: only a hint, the tick looks too.
 """
 
+from deployments import release_notices
 from deployments.selectors import endpoints_visible_to, release_for
 from deployments.services.advance import release_look
 from mlorch_site.accounts.actor import Actor
@@ -45,3 +46,5 @@ def register_all() -> None:
     for name in LISTS:
         register(name, anybody_who_views)
     on_event("approval.changed", on_approval_changed)
+    release_notices.register_kinds()
+    on_event("release.changed", release_notices.on_release_changed)

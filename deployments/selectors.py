@@ -36,7 +36,13 @@ def _in_scopes(actor: Actor, prefix: str = "") -> Q:
 
 def endpoints_visible_to(actor: Actor) -> QuerySet[Endpoint]:
     """The endpoints this actor may see, with environment, model and stable release."""
-    rows = Endpoint.objects.select_related("environment", "model", "stable_release__version")
+    rows = Endpoint.objects.select_related(
+        "environment",
+        "model",
+        "stable_release__version",
+        "stable_release__approval__emergency__used_by",
+        "stable_release__restores__approval__emergency__used_by",
+    )
     return rows.filter(_in_scopes(actor)) if actor.may_anywhere(Action.VIEW) else rows.none()
 
 
@@ -58,7 +64,8 @@ def releases_visible_to(actor: Actor) -> QuerySet[Release]:
         "requester",
         "rollout",
         "replaces__version",
-        "approval",
+        "approval__emergency__used_by",
+        "restores__approval__emergency__used_by",
     )
     return rows.filter(_in_scopes(actor, "endpoint__")) if actor.may_anywhere(Action.VIEW) else rows.none()
 

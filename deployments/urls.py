@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.views import approvals, endpoints, overview, past, releases, renames, system
+from deployments.views import approvals, emergencies, endpoints, overview, past, releases, renames, system
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -15,6 +15,9 @@ urlpatterns = [
     path("releases/preview/", releases.release_preview, name="release-preview"),
     path("releases/<uuid:pk>/", releases.release, name="release"),
     path("releases/<uuid:pk>/report/", releases.release_report, name="release-report"),
+    path("releases/<uuid:pk>/emergency/", emergencies.release_emergency_ask, name="release-emergency"),
+    path("reviews/", emergencies.reviews, name="reviews"),
+    path("reviews/<uuid:pk>/", emergencies.review, name="review"),
     path("releases/<uuid:pk>/<slug:action>/", releases.release_action, name="release-action"),
     path("endpoints/", endpoints.endpoints, name="endpoints"),
     path("endpoints/<str:environment>/<str:name>/", endpoints.endpoint, name="endpoint"),

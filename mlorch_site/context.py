@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.notices.selectors import unread_count
 
 NAVIGATION = (
     ("overview", "Overview", "home"),
@@ -28,4 +29,8 @@ def site(request: HttpRequest) -> dict[str, Any]:
     links = [(name, reverse(name), label, symbol) for name, label, symbol in NAVIGATION]
     may_manage_people = actor.may(Action.PEOPLE_MANAGE)
     live_since = getattr(request, "live_since", 0)
+    known |= {
+        "unread_notices": lambda: unread_count(actor),
+        "may_manage_notices": actor.may_anywhere(Action.NOTICE_MANAGE),
+    }
     return {**known, "navigation": links, "may_manage_people": may_manage_people, "live_since": live_since}

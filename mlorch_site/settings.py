@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 
@@ -47,6 +48,7 @@ INSTALLED_APPS = [
     "mlorch_site.accounts",
     "mlorch_site.audit",
     "mlorch_site.live",
+    "mlorch_site.notices",
     "mlorch_site.launch",
     "registry",
     "monitoring",
@@ -122,6 +124,14 @@ def _database() -> dict[str, Any]:
 
 DATABASES = {"default": _database()}
 
+
+def _mail_server(url: str) -> dict[str, Any]:
+    """Django's settings of the mail server: smtp://, smtp+tls:// (STARTTLS) or smtp+ssl://, with user:password@."""
+    if urlsplit(url).scheme not in ("smtp", "smtp+tls", "smtp+ssl") or not urlsplit(url).hostname:
+        raise environ.ImproperlyConfigured("MLORCH_SMTP_URL is smtp://, smtp+tls:// or smtp+ssl:// with a host.")
+    return {name: value for name, value in env.email_url_config(url).items() if name.startswith("EMAIL_")}
+
+
 REDIS_URL = env.str("REDIS_URL", "")
 CHANNEL_LAYERS = {
     "default": {
@@ -166,6 +176,14 @@ AUDIT_COPY_SYSLOG = env.str("MLORCH_AUDIT_COPY_SYSLOG", "")
 AUDIT_COPY_WEBHOOK = env.str("MLORCH_AUDIT_COPY_WEBHOOK", "")
 OUTGOING_PRIVATE_NETWORKS = env.list("MLORCH_OUTGOING_PRIVATE_NETWORKS", default=[])
 
+# E-mail: without a server nothing is planned, and the system page says so.
+SMTP_URL = env.str("MLORCH_SMTP_URL", "")
+MAIL_IS_CONFIGURED = bool(SMTP_URL)
+if SMTP_URL:
+    globals().update(_mail_server(SMTP_URL))
+DEFAULT_FROM_EMAIL = env.str("MLORCH_MAIL_FROM", "") or f"mlorch@{urlsplit(WEB_URL).hostname or 'localhost'}"
+MAIL_TIMEOUT_S = 10
+
 CONTROL_TOKEN = env.str("MLORCH_CONTROL_TOKEN", "")
 MLFLOW_WEBHOOK_SECRET = env.str("MLORCH_MLFLOW_WEBHOOK_SECRET", "")
 SOURCE_SCHEMES = env.list(
@@ -209,6 +227,8 @@ CELERY_BEAT_SCHEDULE = {
     "audit-tell-refusals": {"task": "audit.tell_refusals", "schedule": 30.0, "options": {"expires": 30}},
     "deployments-retention": {"task": "deployments.retention", "schedule": 3600.0, "options": {"expires": 600}},
     "audit-copies": {"task": "audit.copies", "schedule": 5.0, "options": {"expires": 5}},
+    "notices-tick": {"task": "notices.tick", "schedule": 2.0, "options": {"expires": 3}},
+    "notices-retention": {"task": "notices.retention", "schedule": 3600.0, "options": {"expires": 600}},
     "monitoring-retention": {"task": "monitoring.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
 # Asked before a task is sent, each a cheap read; a task without one is always sent.
@@ -221,6 +241,7 @@ CELERY_BEAT_QUESTIONS = {
     "audit.checkpoint": "mlorch_site.audit.checkpointing.is_due",
     "audit.verify": "mlorch_site.audit.verification_runs.is_waiting",
     "audit.tell_refusals": "mlorch_site.audit.refusal_counts.is_waiting",
+    "notices.tick": "mlorch_site.notices.tasks.tick_is_due",
     "audit.copies": "mlorch_site.audit.copy_delivery.is_copy_due",
 }
 CELERY_BEAT_LAST_ACT = "mlorch_site.audit.checkpointing.checkpoint_or_log"  # when the house is closed in order

@@ -29,6 +29,7 @@ urlpatterns = [
     path("", include("deployments.urls")),
     path("", include("mlorch_site.accounts.urls")),
     path("", include("mlorch_site.audit.urls")),
+    path("", include("mlorch_site.notices.urls")),
 ]
 
 handler400 = "mlorch_site.lib.refusals.malformed"

@@ -25,6 +25,7 @@ class ApprovalStatus(StrEnum):
     EXPIRED = "expired"
     VOID = "void"  # what was approved has changed
     WITHDRAWN = "withdrawn"
+    BYPASSED = "bypassed"  # in an emergency it began without them; never an approval
 
 
 class ProposalStatus(StrEnum):
@@ -104,6 +105,7 @@ APPROVAL_MOVES: dict[ApprovalStatus, frozenset[ApprovalStatus]] = {
     ApprovalStatus.EXPIRED: frozenset(),
     ApprovalStatus.VOID: frozenset(),
     ApprovalStatus.WITHDRAWN: frozenset(),
+    ApprovalStatus.BYPASSED: frozenset({ApprovalStatus.VOID, ApprovalStatus.EXPIRED}),
 }
 
 PROPOSAL_MOVES: dict[ProposalStatus, frozenset[ProposalStatus]] = {

@@ -3,6 +3,7 @@
 It counts, when the environment is protected before the change:
 
 * that it would not be protected any more;
+* that a release could begin without its approvals in an emergency;
 * a role or a group of which fewer people would have to approve, or nobody;
 * a gate that would not run any more;
 * that guardrails would not be required, or a version that was taken back not be refused any more;
@@ -41,7 +42,7 @@ def loosens(before: "type_Values", after: "type_Values") -> list[str]:
     """
     if not before["protected"]:
         return []
-    parts = (_switches, _approvals, _gates, _rollouts, _plans, _windows, _operators, _quotas)
+    parts = (_switches, _emergencies, _approvals, _gates, _rollouts, _plans, _windows, _operators, _quotas)
     return [sentence for part in parts for sentence in part(before, after)]
 
 
@@ -55,6 +56,11 @@ SWITCHES = {
 
 def _switches(before: "type_Values", after: "type_Values") -> list[str]:
     return [sentence for field, sentence in SWITCHES.items() if before[field] and not after[field]]
+
+
+def _emergencies(before: "type_Values", after: "type_Values") -> list[str]:
+    is_looser = after.get("emergency_allowed") and not before.get("emergency_allowed")
+    return ["A release could begin without its approvals, in an emergency."] if is_looser else []
 
 
 def _approvals(before: "type_Values", after: "type_Values") -> list[str]:

@@ -14,6 +14,7 @@ from mlorch_site.lib.errors import DomainError
 from mlorch_site.lib.swap import swap
 from registry import artifacts, services
 from registry.actors import WORKER
+from registry.approvals.approval_timers import requests_without_timer, timers_due, timers_run
 from registry.approvals.services import approvals_expire, approvals_past
 from registry.artifact_reading import facts_of
 from registry.backends import backend
@@ -70,19 +71,21 @@ def _ensure_webhook(registry: Backend, now: datetime) -> None:
 
 @shared_task(name="registry.tick", queue="control")
 def tick() -> None:
-    """Enqueue what is due: digests, aliases. Expire approvals."""
+    """Enqueue what is due: digests, aliases. Expire approvals, and remind of those that wait."""
     now = clock.now()
     for pk in _digests_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         digest_version.delay(pk)
     for pk in _aliases_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         apply_alias.delay(pk)
     approvals_expire(now=now)
+    timers_run(now=now)
 
 
 def tick_is_due() -> bool:
     """Whether a tick would find anything to do. Cheap: asked every other second."""
     now = clock.now()
-    return _digests_due(now).exists() or _aliases_due(now).exists() or approvals_past(now).exists()
+    waiting = (_digests_due(now), _aliases_due(now), approvals_past(now), timers_due(now), requests_without_timer())
+    return any(rows.exists() for rows in waiting)
 
 
 def _digests_due(now: datetime) -> QuerySet[Version]:

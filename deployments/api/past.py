@@ -79,8 +79,13 @@ class ProvenanceSerializer(serializers.Serializer[Any]):
     approval = serializers.CharField()
     policy = serializers.IntegerField(source="release.policy.revision")
     serving_config = serializers.IntegerField(source="release.serving_config.revision")
+    emergency = serializers.SerializerMethodField()
     report = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
+
+    def get_emergency(self, one: Provenance) -> str | None:
+        """The id of the emergency in which it had begun without its approvals."""
+        return str(one.emergency.pk) if one.emergency else None
 
     def get_model(self, one: Provenance) -> str:
         """The name that the model had when the release was requested."""

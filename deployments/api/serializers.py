@@ -106,6 +106,18 @@ class RolloutSerializer(serializers.ModelSerializer[Rollout]):
         ]
 
 
+def emergency_of(release: Release | None) -> dict[str, Any] | None:
+    """The emergency in which what a release brings began without its approvals, for ever; null without one."""
+    used = release.emergency if release else None
+    return used and {
+        "id": str(used.pk),
+        "used_by": used.used_by.username,
+        "used_at": used.used_at,
+        "ticket": used.ticket,
+        "review_is_open": used.is_open,
+    }
+
+
 class ReleaseSerializer(serializers.ModelSerializer[Release]):
     model = serializers.CharField(source="version.model.name")
     version = serializers.IntegerField(source="version.number")
@@ -117,6 +129,7 @@ class ReleaseSerializer(serializers.ModelSerializer[Release]):
     replaces = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
     rollout = serializers.SerializerMethodField()
+    emergency = serializers.SerializerMethodField()
 
     class Meta:
         model = Release
@@ -139,6 +152,7 @@ class ReleaseSerializer(serializers.ModelSerializer[Release]):
             "reason",
             "replaces",
             "rollout",
+            "emergency",
             "created_at",
             "started_at",
             "ended_at",
@@ -147,6 +161,9 @@ class ReleaseSerializer(serializers.ModelSerializer[Release]):
 
     def get_policy(self, release: Release) -> int:
         return release.policy.revision
+
+    def get_emergency(self, release: Release) -> dict[str, Any] | None:
+        return emergency_of(release)
 
     def get_replaces(self, release: Release) -> int | None:
         return release.replaces.version.number if release.replaces else None
@@ -173,12 +190,14 @@ class ReleaseDetailSerializer(ReleaseSerializer):
         request = release.approval
         if request is None:
             return None
-        progress = approval_progress(request)
+        progress, timer = approval_progress(request), getattr(request, "timer", None)
         return {
             "id": str(request.pk),
             "status": request.status,
             "missing": progress.missing,
             "expires_at": request.expires_at,
+            "escalated_at": timer.escalated_at if timer else None,
+            "escalated_to": timer.escalated_to if timer else "",
             "rules": [
                 {"role": r.role, "group": r.group, "name": r.name, "count": r.needed, "given_by": r.given_by}
                 for r in progress.rules
@@ -287,9 +306,13 @@ class EndpointDetailSerializer(EndpointSerializer):
     routes = serializers.SerializerMethodField()
     live_release = serializers.SerializerMethodField()
     rollback_target = serializers.SerializerMethodField()
+    emergency = serializers.SerializerMethodField()
 
     class Meta(EndpointSerializer.Meta):
-        fields = [*EndpointSerializer.Meta.fields, "live_release", "replicas", "routes", "rollback_target"]
+        fields = [*EndpointSerializer.Meta.fields, "emergency", "live_release", "replicas", "routes", "rollback_target"]
+
+    def get_emergency(self, endpoint: Endpoint) -> dict[str, Any] | None:
+        return emergency_of(endpoint.stable_release)
 
     def get_live_release(self, endpoint: Endpoint) -> str | None:
         live = selectors.live_release(endpoint)

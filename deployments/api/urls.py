@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.api import past, views
+from deployments.api import emergencies, past, views
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
@@ -13,6 +13,10 @@ urlpatterns = [
     path("releases/<uuid:pk>/resume", views.ReleaseResume.as_view(), name="api-release-resume"),
     path("releases/<uuid:pk>/promote", views.ReleasePromote.as_view(), name="api-release-promote"),
     path("releases/<uuid:pk>/abort", views.ReleaseAbort.as_view(), name="api-release-abort"),
+    path("releases/<uuid:pk>/emergency", emergencies.ReleaseEmergency.as_view(), name="api-release-emergency"),
+    path("reviews", emergencies.ReviewList.as_view(), name="api-reviews"),
+    path("reviews/<uuid:pk>", emergencies.ReviewDetail.as_view(), name="api-review"),
+    path("reviews/<uuid:pk>/close", emergencies.ReviewClose.as_view(), name="api-review-close"),
     path("endpoints", views.EndpointList.as_view(), name="api-endpoints"),
     path("endpoints/<str:environment>/<str:name>", views.EndpointDetail.as_view(), name="api-endpoint"),
     path(

@@ -7,7 +7,7 @@ from django.db import models
 
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, Phase, ReleaseStatus
 from deployments.models.endpoints import Endpoint, ServingConfig
-from registry.models import ApprovalRequest, Policy, Version
+from registry.models import ApprovalRequest, Emergency, Policy, Version
 
 
 class Release(models.Model):
@@ -75,6 +75,14 @@ class Release(models.Model):
     def scopes(self) -> list[str]:
         """The permission scopes this release lies in."""
         return self.endpoint.scopes
+
+    @property
+    def emergency(self) -> Emergency | None:
+        """The emergency in which this, or what it restores, began without its approvals (reads the database where its
+        rows are not joined).
+        """
+        found = getattr(self.approval, "emergency", None) if self.approval_id else None
+        return found or (self.restores.emergency if self.restores is not None else None)
 
     @property
     def is_open(self) -> bool:

@@ -9,7 +9,7 @@ from django.db.models import Prefetch, QuerySet
 from deployments.models import Release, ReleaseEvent, Report
 from deployments.selectors import original_of
 from registry.approvals.selectors import approval_progress, approving_decisions
-from registry.models import Decision
+from registry.models import Decision, Emergency
 
 # Lines of a rollout say phases and verdicts, not the release's status.
 NOT_OF_THE_STATUS = "rollout."
@@ -32,7 +32,7 @@ class Provenance:
 
     `original` is what was approved: the release itself, or the one whose version it restored. `approved_by` are the
     decisions that counted as approvals by then; `approval` says in a sentence how far the approval was. `report` is
-    None while it had not been written.
+    None while it had not been written. `emergency` is the one in which it had begun without its approvals.
     """
 
     release: Release
@@ -41,6 +41,7 @@ class Provenance:
     approved_by: tuple[Decision, ...]
     approval: str
     report: Report | None
+    emergency: Emergency | None
 
 
 def provenances(ids: Collection[str], instant: datetime) -> dict[str, Provenance]:
@@ -63,7 +64,9 @@ def _rows(instant: datetime) -> QuerySet[Release]:
         "serving_config",
         "report",
         "approval__policy",
+        "approval__emergency__used_by",
         "restores__approval__policy",
+        "restores__approval__emergency__used_by",
         "restores__requester",
     )
     return rows.defer(*LEFT_OUT).prefetch_related(
@@ -83,7 +86,13 @@ def _provenance(release: Release, status: str, instant: datetime) -> Provenance:
     original = original_of(release)
     approved_by, approval = _approval(original, instant)
     written = report if report is not None and report.created_at <= instant else None
-    return Provenance(release, status, original, approved_by, approval, written)
+    return Provenance(release, status, original, approved_by, approval, written, _emergency(original, instant))
+
+
+def _emergency(release: Release, instant: datetime) -> Emergency | None:
+    """The emergency in which it had begun without approvals by then."""
+    used = release.emergency
+    return used if used is not None and used.used_at <= instant else None
 
 
 def _approval(release: Release, instant: datetime) -> tuple[tuple[Decision, ...], str]:
@@ -93,6 +102,8 @@ def _approval(release: Release, instant: datetime) -> tuple[tuple[Decision, ...]
         return (), "No approval had been asked for yet."
     if not request.rules:
         return (), f"Policy {request.policy.revision} asked for nobody's approval."
+    if used := _emergency(release, instant):
+        return tuple(approving_decisions(request)), used.sentence
     given = tuple(sorted(approving_decisions(request), key=lambda decision: (decision.at, decision.pk)))
     progress = approval_progress(request)
     return given, "Every rule of the policy was met." if progress.met else f"Not approved then. {progress.missing}"

@@ -75,8 +75,17 @@ def _approval(release: Release) -> dict[str, Any] | None:
     request = release.approval
     if request is None:
         return None
+    used = release.emergency
+    emergency = used and {
+        "used_by": used.used_by.username,
+        "at": _time(used.used_at),
+        "reason": used.reason,
+        "ticket": used.ticket,
+        "skipped": used.skipped,
+    }
     return {
         "status": request.status,
+        "emergency": emergency,
         "rules": [{"rule": rule.label, "given_by": rule.given_by} for rule in approval_progress(request).rules],
         "decisions": [
             {"person": d.by, "kind": d.kind, "roles": d.roles, "comment": d.comment, "at": _time(d.at)}

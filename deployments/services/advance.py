@@ -9,7 +9,7 @@ from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import ROLLOUT
-from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
+from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, READY_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
 from deployments.rollout.begin import quota_left, rollout_begin
@@ -18,6 +18,7 @@ from deployments.services.approval_content import covered_content, why_not_cover
 from deployments.services.checks import gates_hold
 from mlorch_site.lib.swap import swap
 from registry.approvals.content_changes import content_changes
+from registry.approvals.emergencies import emergency_recheck
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
 from registry.selectors import why_changed_outside, why_closed
@@ -38,7 +39,7 @@ def release_look(*, release_id: str, now: datetime) -> None:
         return
     if release.status == ReleaseStatus.AWAITING_APPROVAL:
         _look_at_approval(release, now)
-    if release.status == ReleaseStatus.APPROVED:
+    if ReleaseStatus(release.status) in READY_STATUSES:
         _look_at_start(release, now)
     if ReleaseStatus(release.status) in LIVE_STATUSES:
         reconcile_now(release_id, now=now)
@@ -105,7 +106,7 @@ def _look_at_start(release: Release, now: datetime) -> None:
 
 
 def _why_not_valid(release: Release, now: datetime) -> str:
-    """Why the approval does not cover what would start now, or an empty string."""
+    """Why the approval, or the emergency, does not cover what would start now, or an empty string."""
     stable = release.endpoint.stable_release_id
     if (str(stable) if stable else None) != release.plan.get("replaces"):
         return "The endpoint serves another version than when this release was requested; request it again."
@@ -113,7 +114,9 @@ def _why_not_valid(release: Release, now: datetime) -> str:
         return why
     if release.approval is None:
         return ""
-    return approval_recheck(release.approval, covered_content(release, release.approval), now)
+    # What began in an emergency was never approved, and is never taken for it.
+    recheck = emergency_recheck if release.status == ReleaseStatus.IN_EMERGENCY else approval_recheck
+    return recheck(release.approval, covered_content(release, release.approval), now)
 
 
 def _why_wait(release: Release, now: datetime) -> str:
@@ -135,7 +138,7 @@ def _look_again(release: Release, reason: str, now: datetime) -> None:
     if ReleaseStatus(release.status) not in OPEN_STATUSES:
         return
     changed = reason != release.status_reason
-    due_at = now + timedelta(seconds=limits.LOOK_S if release.status == ReleaseStatus.APPROVED else limits.LOOK_IDLE_S)
+    due_at = now + timedelta(seconds=limits.LOOK_S if release.status in READY_STATUSES else limits.LOOK_IDLE_S)
     if swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
         journal.write(release, "release.waiting", reason, actor=ROLLOUT, now=now, new=release.status)
 

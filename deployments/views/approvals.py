@@ -24,6 +24,7 @@ from mlorch_site.lib.http import status_of
 from mlorch_site.lib.lists import listed
 from mlorch_site.lib.refusals import note_refused
 from registry.approvals.electorate import who_may_decide
+from registry.approvals.reviews import reviews_waiting_for
 from registry.approvals.rules import holder_label
 from registry.approvals.selectors import (
     approval_for,
@@ -55,6 +56,7 @@ def approvals(request: HttpRequest) -> HttpResponse:
     context |= {
         "rows": [(row, approval_progress(row)) for row in context["page"]],
         "tab": tab,
+        "reviews_waiting": reviews_waiting_for(actor),
         "tabs": [("mine", f"Waiting for me ({mine.count()})"), ("open", "All open"), ("ended", "Ended")],
     }
     return render_page(request, "deployments/approvals.html", "deployments/_approvals.html", context)

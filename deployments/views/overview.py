@@ -16,6 +16,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import setup_progress
 from mlorch_site.lib.htmx import render_page
 from mlorch_site.lib.lists import listed
+from registry.approvals.reviews import reviews_waiting_for
 from registry.selectors import (
     backend_state,
     environments_visible_to,
@@ -75,5 +76,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         "promotion_rate": seen.counts["succeeded"] / ended if ended else None,
         "ended": ended,
         "now": now(),
+        "reviews_waiting": reviews_waiting_for(actor),
     }
     return render_page(request, "deployments/overview.html", "deployments/_overview.html", context)

@@ -10,6 +10,7 @@ from deployments.models import EnvironmentBuild, Release, Rollout
 from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
+from deployments.services.emergency import why_no_release_emergency
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
@@ -71,6 +72,8 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "changed_outside": changed_outside(release),
         "marks": marks(release, rollout),
         "report": getattr(release, "report", None),
+        "emergency": release.emergency,
+        "why_no_emergency": why_no_release_emergency(actor, release),
     }
 
 

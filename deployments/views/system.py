@@ -21,6 +21,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.audit.copy_delivery import copy_standings
 from mlorch_site.lib import clock
 from mlorch_site.lib.htmx import render_page
+from mlorch_site.notices.selectors import sending_problems
 from registry.models import Environment
 from registry.sandbox_warning import warning_about
 from registry.selectors import backend_state, environments_visible_to, environments_without_sandbox, store_summary
@@ -87,6 +88,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "backend": backend_state(),
         "store": store_summary(),
         "now": clock.now(),
+        "problems": sending_problems(actor) if actor.may_anywhere(Action.NOTICE_MANAGE) else None,
     }
     return render(request, "deployments/system.html", context)
 

@@ -41,6 +41,8 @@ class Action(StrEnum):
     POLICY_EDIT = "policy.edit"
     PEOPLE_MANAGE = "people.manage"
     AUDIT_VIEW = "audit.view"
+    NOTICE_MANAGE = "notice.manage"  # webhook subscriptions, deliveries of e-mail and webhooks
+    RELEASE_EMERGENCY = "release.emergency"  # start a release without its approvals
 
     @property
     def words(self) -> str:
@@ -65,6 +67,8 @@ WORDS = {
     Action.POLICY_EDIT: "Write policies",
     Action.PEOPLE_MANAGE: "Manage people and give roles",
     Action.AUDIT_VIEW: "Read the audit log",
+    Action.NOTICE_MANAGE: "Manage webhook subscriptions, and see what was sent",
+    Action.RELEASE_EMERGENCY: "Start a release without its approvals, in an emergency",
 }
 
 _OPERATE = {Action.RELEASE_PAUSE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK, Action.ENDPOINT_TRY}
@@ -77,15 +81,18 @@ ALLOWED: dict[Role, frozenset[Action]] = {
     ),
     Role.REVIEWER: frozenset({Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT} | _GATES),
     Role.RISK_OFFICER: frozenset(
-        {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK} | _GATES
+        {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK}
+        | {Action.RELEASE_EMERGENCY}
+        | _GATES
     ),
     Role.RELEASE_MANAGER: frozenset(
         {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_REQUEST, Action.RELEASE_PROMOTE, Action.ENDPOINT_MANAGE}
-        | {Action.KEY_MANAGE, Action.MODEL_EDIT}
+        | {Action.KEY_MANAGE, Action.MODEL_EDIT, Action.RELEASE_EMERGENCY}
         | _OPERATE
         | _GATES
     ),
-    Role.ADMINISTRATOR: frozenset(set(Action) - {Action.RELEASE_DECIDE}),
+    # Who writes the policy neither approves under it nor goes past the approvals that it asks for.
+    Role.ADMINISTRATOR: frozenset(set(Action) - {Action.RELEASE_DECIDE, Action.RELEASE_EMERGENCY}),
 }
 
 

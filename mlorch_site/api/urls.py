@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import RoutePermission
-from mlorch_site.api import absences, groups, people, views
+from mlorch_site.api import absences, groups, notices, people, views
 
 
 class SchemaView(SpectacularAPIView):
@@ -46,6 +46,17 @@ urlpatterns = [
     path("people/<str:name>/bindings", people.PersonBindings.as_view(), name="api-bindings"),
     path("people/<str:name>/bindings/<int:number>/extend", people.BindingExtend.as_view(), name="api-binding-extend"),
     path("people/<str:name>/bindings/<int:number>/end", people.BindingEnd.as_view(), name="api-binding-end"),
+    path("notices", notices.NoticeList.as_view(), name="api-notices"),
+    path("notices/settings", notices.NoticeModes.as_view(), name="api-notice-settings"),
+    path("notices/<uuid:pk>/read", notices.NoticeRead.as_view(), name="api-notice-read"),
+    path("deliveries", notices.DeliveryList.as_view(), name="api-deliveries"),
+    path("deliveries/<uuid:pk>/replay", notices.DeliveryReplay.as_view(), name="api-delivery-replay"),
+    path("subscriptions", notices.SubscriptionList.as_view(), name="api-subscriptions"),
+    path("subscriptions/<uuid:pk>/rotate", notices.SubscriptionRotate.as_view(), name="api-subscription-rotate"),
+    path("subscriptions/<uuid:pk>/test", notices.SubscriptionTest.as_view(), name="api-subscription-test"),
+    path("subscriptions/<uuid:pk>/enable", notices.SubscriptionEnable.as_view(), name="api-subscription-enable"),
+    path("subscriptions/<uuid:pk>/disable", notices.SubscriptionDisable.as_view(), name="api-subscription-disable"),
+    path("subscriptions/<uuid:pk>/end", notices.SubscriptionEnd.as_view(), name="api-subscription-end"),
     path("audit/events", views.AuditList.as_view(), name="api-audit"),
     path("audit/verify", views.AuditVerify.as_view(), name="api-audit-verify"),
     path("schema/", SchemaView.as_view(), name="api-schema"),

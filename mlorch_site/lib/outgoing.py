@@ -4,7 +4,9 @@ import http.client
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import Timer
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
@@ -12,6 +14,7 @@ from django.conf import settings
 from mlorch_site.lib.errors import Unavailable
 
 TIMEOUT_S = 5.0
+WHOLE_CALL_S = 15.0  # however often something comes in between
 ANSWER_MAX_BYTES = 64 * 1024
 PORTS = {"http": 80, "https": 443}
 
@@ -24,23 +27,48 @@ def post(url: str, body: bytes, content_type: str, headers: Mapping[str, str] | 
     target = _read(url)
     port = target.port or PORTS[target.scheme]
     address = vetted_address(str(target.hostname), port)
-    connection = _connection(target, port, address)
     path = (target.path or "/") + (f"?{target.query}" if target.query else "")
     try:
-        connection.request("POST", path, body, {**(headers or {}), "Content-Type": content_type})
-        answer = connection.getresponse()
-        answer.read(ANSWER_MAX_BYTES)
-    except (OSError, http.client.HTTPException) as error:
+        connection = _connection(target, port, address)
+        with _ended_after(WHOLE_CALL_S, connection):
+            if isinstance(connection.sock, ssl.SSLSocket):
+                connection.sock.do_handshake()
+            connection.request("POST", path, body, {**(headers or {}), "Content-Type": content_type})
+            answer = connection.getresponse()
+            answer.read(ANSWER_MAX_BYTES)
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unavailable(f"{target.hostname} does not answer ({type(error).__name__}).") from error
-    finally:
-        connection.close()
     return answer.status
 
 
+@contextmanager
+def _ended_after(seconds: float, connection: http.client.HTTPConnection) -> Iterator[None]:
+    """Close the connection at the end, and after `seconds` whatever goes on on it."""
+    sock = connection.sock
+
+    def end() -> None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        connection.close()
+
+
 def check_url(url: str) -> None:
-    """Raise Unavailable with the reason unless the URL leads to an address that may be called."""
+    """Raise Unavailable with the reason unless the URL leads to an address that may be called (asks for its address).
+
+    Without TLS only addresses of the private networks that are allowed are called.
+    """
     target = _read(url)
-    vetted_address(str(target.hostname), target.port or PORTS[target.scheme])
+    address = vetted_address(str(target.hostname), target.port or PORTS[target.scheme])
+    if target.scheme == "http" and _is_public(ipaddress.ip_address(address)):
+        raise Unavailable("Only https is spoken to public addresses.")
 
 
 def _read(url: str) -> SplitResult:
@@ -70,9 +98,13 @@ def vetted_address(host: str, port: int) -> str:
 def _may_be_called(text: str) -> bool:
     address = ipaddress.ip_address(text)
     mapped = getattr(address, "ipv4_mapped", None) or address
-    if mapped.is_global and not mapped.is_multicast:
+    if _is_public(mapped):
         return True
     return any(mapped in ipaddress.ip_network(network) for network in settings.OUTGOING_PRIVATE_NETWORKS)
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_global and not address.is_multicast
 
 
 def _connection(target: SplitResult, port: int, address: str) -> http.client.HTTPConnection:
@@ -80,7 +112,10 @@ def _connection(target: SplitResult, port: int, address: str) -> http.client.HTT
     host = str(target.hostname)
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     plain = socket.create_connection((address, port), timeout=TIMEOUT_S)
-    connection.sock = (
-        plain if target.scheme == "http" else ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-    )
+    connection.sock = plain if target.scheme == "http" else _in_tls(plain, host)
     return connection
+
+
+def _in_tls(plain: socket.socket, host: str) -> ssl.SSLSocket:
+    context = ssl.create_default_context()
+    return context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)

@@ -223,11 +223,11 @@ def _voice_taken_back(actor: Actor, request: ApprovalRequest) -> Voice:
 
 @transaction.atomic
 def approval_void(*, actor: Actor, request: ApprovalRequest, reason: str, changes: Collection[str] = ()) -> None:
-    """Void a request: what was asked about has changed. Voiding an ended one is harmless unless it was approved.
+    """Void a request: what was asked about has changed. An ended one is left alone unless it was to take effect.
 
     `changes` say what differs from what was asked about, field by field.
     """
-    if request.status not in (ApprovalStatus.OPEN, ApprovalStatus.APPROVED):
+    if request.status not in (ApprovalStatus.OPEN, ApprovalStatus.APPROVED, ApprovalStatus.BYPASSED):
         return
     if _move(request, ApprovalStatus.VOID, reason):
         if changes:

@@ -18,7 +18,7 @@ def keep_newest_current(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("registry", "0011_policy_content"),
+        ("registry", "0012_policy_lines"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("registry", "0011_policy_content"),
+        ("registry", "0015_gate_sources"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,9 +1,11 @@
 """What may run: mirrored models and versions, environments and their policies, approvals, gate results."""
 
 from registry.models.advisories import Advisory, AdvisorySet, Resolution, SigningKey
+from registry.models.approval_timers import ApprovalTimer
 from registry.models.approvals import ApprovalRequest, Decision
 from registry.models.comments import Comment, CommentEdit, Mention
 from registry.models.delegations import Delegation
+from registry.models.emergencies import Emergency
 from registry.models.environments import Environment, Policy, PolicyProposal
 from registry.models.external_checks import ExternalCall, ExternalCheck
 from registry.models.facts import Fact
@@ -27,12 +29,14 @@ __all__ = [
     "Alias",
     "AliasIntent",
     "ApprovalRequest",
+    "ApprovalTimer",
     "ArtifactSet",
     "BackendState",
     "Comment",
     "CommentEdit",
     "Decision",
     "Delegation",
+    "Emergency",
     "Environment",
     "ExternalCall",
     "ExternalCheck",

@@ -10,7 +10,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("mlorch_site", "registry", "monitoring", "deployments", "dataplane")
 WIRING = {"urls", "asgi", "celery", "routing", "settings", "health", "context", "launch", "api", "templatetags"}
-LAYER = {"lib": 0, "accounts": 1, "audit": 1, "live": 1, "registry": 2, "monitoring": 3, "deployments": 4, "wiring": 5}
+LAYER = {
+    "lib": 0,
+    "accounts": 1,
+    "audit": 1,
+    "live": 1,
+    "notices": 1,
+    "registry": 2,
+    "monitoring": 3,
+    "deployments": 4,
+    "wiring": 5,
+}
 WIRE = "dataplane.wire"
 PURE = [
     "deployments/lifecycle.py",

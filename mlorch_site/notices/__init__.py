@@ -1,0 +1,1 @@
+"""What waits for somebody or happened, told to people and to other systems."""
