@@ -50,7 +50,7 @@ def ask(environment, people, rules=None):
         subject_id="r1",
         title="tumours version 2 to production/clinic",
         url="/",
-        content_hash="sha256:a",
+        content={"plan": "a"},
         policy=current_policy(environment),
         scopes=["environment:production", "model:tumours"],
         requester=people.mona.user,
@@ -89,7 +89,7 @@ def test_decision__of_a_member_who_may_decide__counts_and_freezes_the_group(envi
         decide(people.emma, request)
     assert decide(people.rita, request).roles == ["group:board", "reviewer"]
     request.refresh_from_db()
-    assert approval_recheck(request, "sha256:a", clock.now()) == ""
+    assert approval_recheck(request, {"plan": "a"}, clock.now()) == ""
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_recheck__left_the_group_or_lost_the_role__does_not_hold(environment, bo
         assert "Nobody can approve a release to production any more" in str(AuditRecord.objects.latest("sequence").data)
     else:
         take_role(people.ada.actor, people.rita.user, Role.REVIEWER)
-    assert approval_recheck(request, "sha256:a", clock.now()) == said
+    assert approval_recheck(request, {"plan": "a"}, clock.now()) == said
 
 
 @pytest.mark.parametrize(
