@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registry.views import environments, models
+from registry.views import environments, lifecycle, models
 
 urlpatterns = [
     path("environments/", environments.environments, name="environments"),
@@ -13,4 +13,5 @@ urlpatterns = [
     path("models/<str:name>/edit/", models.model_edit, name="model-edit"),
     path("models/<str:name>/findings/<uuid:pk>/", models.finding_resolve, name="finding-resolve"),
     path("models/<str:name>/versions/<int:number>/", models.version, name="version"),
+    path("models/<str:name>/versions/<int:number>/lifecycle/", lifecycle.version_lifecycle, name="version-lifecycle"),
 ]

@@ -19,8 +19,9 @@ from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
-from registry.selectors import why_changed_outside, why_closed
+from registry.selectors import why_closed
 from registry.services import digest_recheck
+from registry.version_lifecycle import why_not_served
 
 ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
     ApprovalStatus.REJECTED: (ReleaseStatus.REJECTED, "Rejected."),
@@ -48,7 +49,7 @@ def _look_at_approval(release: Release, now: datetime) -> None:
     request = release.approval
     if request is None:
         return
-    if request.status == ApprovalStatus.OPEN and (why := why_changed_outside(release.version, release.digest)):
+    if request.status == ApprovalStatus.OPEN and (why := why_not_served(release.version, release.digest)):
         approval_void(actor=ROLLOUT, request=request, reason=why)
         release_move(release, ReleaseStatus.REJECTED, actor=ROLLOUT, reason=why, now=now)
         return
@@ -88,7 +89,7 @@ def _why_not_valid(release: Release, now: datetime) -> str:
     stable = release.endpoint.stable_release_id
     if (str(stable) if stable else None) != release.plan.get("replaces"):
         return "The endpoint serves another version than when this release was requested; request it again."
-    if why := why_changed_outside(release.version, release.digest):
+    if why := why_not_served(release.version, release.digest):
         return why
     if release.approval is None:
         return ""

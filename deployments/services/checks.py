@@ -21,8 +21,8 @@ from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_open
 from registry.gates import GateInput, GateOutcomeRow, gate_results_record, run
 from registry.lifecycle import ApprovalStatus, DigestStatus, GateOutcome
-from registry.selectors import why_changed_outside
 from registry.services import artifact_set_hold, artifacts_fetch
+from registry.version_lifecycle import why_not_served
 
 CHECK_RELEASE = TaskName("deployments.check_release", "work")
 SUBJECT_KIND = "release"
@@ -47,7 +47,7 @@ def release_check(*, release_id: str, now: datetime) -> None:
     release = rows.filter(pk=release_id, status=ReleaseStatus.CHECKING).first()
     if release is None:
         return
-    if why := why_changed_outside(release.version, release.digest):
+    if why := why_not_served(release.version, release.digest):
         with transaction.atomic():
             release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=why, now=now)
         return

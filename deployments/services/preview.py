@@ -16,6 +16,7 @@ from monitoring.analysis.planning import Forecast, duration, forecast
 from monitoring.selectors import summary, traffic_rate
 from registry.approvals.electorate import who_could_decide
 from registry.selectors import why_closed
+from registry.version_lifecycle import note_deprecated
 
 BASE_MINUTES = 10
 NOBODY = "nobody, so it could not be approved"
@@ -50,7 +51,7 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
         gates=list(check.target.policy.gates) if check.target else [],
         guardrails=[{**row, "sentence": sentence_of(row)} for row in check.guardrails],
         forecast=[*(step.sentence for step in outlook.steps), outlook.sentence] if outlook else [],
-        warnings=_warnings(check.target, outlook),
+        warnings=_warnings(check, outlook),
         problems=problems,
         rollback_target=_rollback_target(check.target),
         plan_hash=check.request.plan_hash if check.request else "",
@@ -78,9 +79,11 @@ def _approvers(target: ReleaseTarget | None) -> list[str]:
     return [f"{rule['count']} {Role(rule['role']).label}{'s' if rule['count'] > 1 else ''}" for rule in rules]
 
 
-def _warnings(target: ReleaseTarget | None, outlook: Forecast | None) -> list[str]:
-    closed = why_closed(target.environment, clock.now()) if target else ""
-    return [*([outlook.sentence] if outlook and not outlook.can_conclude else []), *([closed] if closed else [])]
+def _warnings(check: RequestCheck, outlook: Forecast | None) -> list[str]:
+    closed = why_closed(check.target.environment, clock.now()) if check.target else ""
+    deprecated = note_deprecated(check.request.version) if check.request else ""
+    concluding = outlook.sentence if outlook and not outlook.can_conclude else ""
+    return [sentence for sentence in (deprecated, concluding, closed) if sentence]
 
 
 def _deciders(actor: Actor, target: ReleaseTarget | None) -> list[str]:

@@ -22,6 +22,7 @@ from registry.approvals.services import approval_decide
 from registry.lifecycle import DecisionKind
 from registry.selectors import why_changed_outside
 from registry.services import artifact_set_hold
+from registry.version_lifecycle import why_out_of_use
 
 
 def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
@@ -62,6 +63,8 @@ def release_decide(*, actor: Actor, release: Release, decision: str, comment: st
         raise Conflict(f"This release is {release.status.replace('_', ' ')}; it does not wait for a decision.")
     if decision == DecisionKind.APPROVE and (why := why_changed_outside(release.version, release.digest)):
         raise Conflict(f"{why} It cannot be approved; request the release again.", code="changed_outside")
+    if decision == DecisionKind.APPROVE and (why := why_out_of_use(release.version)):
+        raise Conflict(f"{why} It cannot be approved.", code="out_of_use")
     with transaction.atomic():
         if approval_decide(actor=actor, request=release.approval, kind=decision, comment=comment) is not None:
             sentence = comment or decision.replace("_", " ")

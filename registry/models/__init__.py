@@ -1,8 +1,10 @@
 """What may run: mirrored models and versions, environments and their policies, approvals, gate results."""
 
 from registry.models.approvals import ApprovalRequest, Decision, GateResult
+from registry.models.cards import CardPdf, CardRevision
 from registry.models.environments import Environment, Policy, PolicyProposal
 from registry.models.facts import Fact
+from registry.models.lifecycle import LifecycleChange, TagIntent
 from registry.models.mirror import (
     Alias,
     AliasIntent,
@@ -21,15 +23,19 @@ __all__ = [
     "ApprovalRequest",
     "ArtifactSet",
     "BackendState",
+    "CardPdf",
+    "CardRevision",
     "Decision",
     "Environment",
     "Fact",
     "Finding",
     "GateResult",
+    "LifecycleChange",
     "Model",
     "Policy",
     "PolicyProposal",
     "StoreState",
+    "TagIntent",
     "Version",
     "WebhookDelivery",
 ]
