@@ -5,7 +5,8 @@ go on at once: only a hint, the tick looks too.
 """
 
 from deployments import release_notices
-from deployments.selectors import endpoints_visible_to, release_for
+from deployments.models import Release
+from deployments.selectors import OPEN, endpoints_visible_to, release_for
 from deployments.services.advance import release_look
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
@@ -39,6 +40,13 @@ def on_approval_changed(event: Event) -> None:
         release_look(release_id=event.data["subject_id"], now=clock.now())
 
 
+def on_version_lifecycle(event: Event) -> None:
+    """Let the releases of a version go on, or end, by what was decided about it."""
+    opened = Release.objects.filter(version=event.data["row"], status__in=OPEN)
+    for pk in opened.values_list("pk", flat=True):
+        release_look(release_id=str(pk), now=clock.now())
+
+
 def register_all() -> None:
     """Register the topics that pages listen to, and the event handlers."""
     register("endpoint", may_join_endpoint)
@@ -48,3 +56,4 @@ def register_all() -> None:
     on_event("approval.changed", on_approval_changed)
     release_notices.register_kinds()
     on_event("release.changed", release_notices.on_release_changed)
+    on_event("version.lifecycle", on_version_lifecycle)

@@ -14,7 +14,7 @@ from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import is_text
-from registry.lifecycle import VersionStatus
+from registry.lifecycle import OUT_OF_USE, VersionLifecycle, VersionStatus
 from registry.models import Model, Policy
 from registry.policy_lines import line_of, ruling_now
 from registry.selectors import environments_visible_to, models_visible_to, ruling_policy
@@ -76,7 +76,8 @@ def _policy_of(actor: Actor, environment: str, model: Model | None) -> Policy | 
 
 
 def _versions(actor: Actor, model: Model) -> list[tuple[int, str]]:
-    rows = list(model.versions.filter(superseded_at=None).order_by("-number")[:VERSIONS_OFFERED])
+    known = model.versions.filter(superseded_at=None).exclude(lifecycle__in=[state.value for state in OUT_OF_USE])
+    rows = list(known.order_by("-number")[:VERSIONS_OFFERED])
     notes: dict[int, list[str]] = {row.number: [] for row in rows}
     for alias in model.aliases.order_by("name"):
         notes.get(alias.version_number, []).append(alias.name)
@@ -86,6 +87,8 @@ def _versions(actor: Actor, model: Model) -> list[tuple[int, str]]:
     for row in rows:
         if row.status != VersionStatus.READY:
             notes[row.number].append(row.status.lower().replace("_", " "))
+        if row.lifecycle != VersionLifecycle.REGISTERED:
+            notes[row.number].append(row.lifecycle)
     return [(number, f"{number} ({', '.join(known)})" if known else str(number)) for number, known in notes.items()]
 
 

@@ -1,5 +1,6 @@
 """States of what may run: versions, approval requests, gates. Pure data."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -89,6 +90,7 @@ class FactKind(StrEnum):
     DELETED = "deleted"
     STATUS = "status"
     DIGEST = "digest"
+    LIFECYCLE = "lifecycle"
 
 
 class RiskTier(StrEnum):
@@ -114,4 +116,59 @@ PROPOSAL_MOVES: dict[ProposalStatus, frozenset[ProposalStatus]] = {
     ProposalStatus.REFUSED: frozenset(),
     ProposalStatus.WITHDRAWN: frozenset(),
     ProposalStatus.STALE: frozenset(),
+}
+
+
+class VersionLifecycle(StrEnum):
+    """What people decided about a version, whatever MLflow says of it."""
+
+    REGISTERED = "registered"
+    DEPRECATED = "deprecated"  # another one is to be preferred; it may still be released
+    RETIRED = "retired"  # not needed any more
+    BLOCKED = "blocked"  # must not serve
+
+
+class LifecycleAct(StrEnum):
+    DEPRECATE = "deprecate"
+    RETIRE = "retire"
+    RESTORE = "restore"
+    BLOCK = "block"
+    UNBLOCK = "unblock"
+
+
+LIFECYCLE_MOVES: dict[VersionLifecycle, dict[LifecycleAct, VersionLifecycle]] = {
+    VersionLifecycle.REGISTERED: {
+        LifecycleAct.DEPRECATE: VersionLifecycle.DEPRECATED,
+        LifecycleAct.RETIRE: VersionLifecycle.RETIRED,
+        LifecycleAct.BLOCK: VersionLifecycle.BLOCKED,
+    },
+    VersionLifecycle.DEPRECATED: {
+        LifecycleAct.RESTORE: VersionLifecycle.REGISTERED,
+        LifecycleAct.RETIRE: VersionLifecycle.RETIRED,
+        LifecycleAct.BLOCK: VersionLifecycle.BLOCKED,
+    },
+    VersionLifecycle.RETIRED: {
+        LifecycleAct.RESTORE: VersionLifecycle.REGISTERED,
+        LifecycleAct.BLOCK: VersionLifecycle.BLOCKED,
+    },
+    # Deprecated and not registered: a person has to say that nothing of the doubt is left.
+    VersionLifecycle.BLOCKED: {LifecycleAct.UNBLOCK: VersionLifecycle.DEPRECATED},
+}
+OUT_OF_USE: frozenset[VersionLifecycle] = frozenset({VersionLifecycle.RETIRED, VersionLifecycle.BLOCKED})
+
+
+@dataclass(frozen=True)
+class LifecycleLook:
+    """How a lifecycle is shown: a word, Tabler's colour name, an icon of our sprite."""
+
+    label: str
+    colour: str
+    icon: str
+
+
+LIFECYCLE_LOOKS: dict[VersionLifecycle, LifecycleLook] = {
+    VersionLifecycle.REGISTERED: LifecycleLook("Registered", "secondary", "box"),
+    VersionLifecycle.DEPRECATED: LifecycleLook("Deprecated", "yellow", "alert-triangle"),
+    VersionLifecycle.RETIRED: LifecycleLook("Retired", "secondary", "clock-off"),
+    VersionLifecycle.BLOCKED: LifecycleLook("Blocked", "red", "ban"),
 }

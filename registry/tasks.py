@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from celery import shared_task
@@ -19,7 +20,8 @@ from registry.approvals.services import approvals_expire, approvals_past
 from registry.artifact_reading import facts_of
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
-from registry.models import AliasIntent, BackendState, Version, WebhookDelivery
+from registry.lifecycle import VersionStatus
+from registry.models import AliasIntent, BackendState, TagIntent, Version, WebhookDelivery
 from registry.selectors import why_changed_outside
 from registry.services.sync import lease_release, lease_take
 
@@ -77,6 +79,8 @@ def tick() -> None:
         digest_version.delay(pk)
     for pk in _aliases_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         apply_alias.delay(pk)
+    for pk in _tags_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
+        apply_tag.delay(pk)
     approvals_expire(now=now)
     timers_run(now=now)
 
@@ -84,8 +88,11 @@ def tick() -> None:
 def tick_is_due() -> bool:
     """Whether a tick would find anything to do. Cheap: asked every other second."""
     now = clock.now()
-    waiting = (_digests_due(now), _aliases_due(now), approvals_past(now), timers_due(now), requests_without_timer())
-    return any(rows.exists() for rows in waiting)
+    rows: tuple[QuerySet[Any], ...] = (
+        *(_digests_due(now), _aliases_due(now), _tags_due(now), approvals_past(now)),
+        *(timers_due(now), requests_without_timer()),
+    )
+    return any(due.exists() for due in rows)
 
 
 def _digests_due(now: datetime) -> QuerySet[Version]:
@@ -94,6 +101,10 @@ def _digests_due(now: datetime) -> QuerySet[Version]:
 
 def _aliases_due(now: datetime) -> QuerySet[AliasIntent]:
     return AliasIntent.objects.filter(applied_at=None, due_at__lte=now)
+
+
+def _tags_due(now: datetime) -> QuerySet[TagIntent]:
+    return TagIntent.objects.filter(applied_at=None, due_at__lte=now)
 
 
 @shared_task(name="registry.digest", queue="work")
@@ -162,3 +173,26 @@ def apply_alias(intent_id: int) -> None:
         services.alias_failed(intent=intent, error=str(error), now=clock.now())
         return
     services.alias_applied(actor=WORKER, intent=intent)
+
+
+@shared_task(name="registry.apply_tag", queue="work")
+def apply_tag(intent_id: int) -> None:
+    """Write one tag of a version to the registry, as it is wanted now."""
+    intent = services.tag_claim(intent_id=intent_id, now=clock.now())
+    if intent is None:
+        return
+    version = intent.version
+    if version.status == VersionStatus.DELETED:
+        services.tag_impossible(intent=intent, reason=f"{version} was deleted in MLflow.")
+        return
+    try:
+        registry = backend()
+        _require_same(registry, version)
+        if intent.value:
+            registry.set_version_tag(version.model.name, version.number, intent.key, intent.value)
+        else:
+            registry.delete_version_tag(version.model.name, version.number, intent.key)
+    except (BackendDown, BackendRefused) as error:
+        services.tag_failed(intent=intent, error=str(error), now=clock.now())
+        return
+    services.tag_applied(actor=WORKER, intent=intent)

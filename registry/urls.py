@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registry.views import environments, models, policies
+from registry.views import environments, lifecycle, models, policies
 
 urlpatterns = [
     path("environments/", environments.environments, name="environments"),
@@ -15,4 +15,5 @@ urlpatterns = [
     path("models/<str:name>/edit/", models.model_edit, name="model-edit"),
     path("models/<str:name>/findings/<uuid:pk>/", models.finding_resolve, name="finding-resolve"),
     path("models/<str:name>/versions/<int:number>/", models.version, name="version"),
+    path("models/<str:name>/versions/<int:number>/lifecycle/", lifecycle.version_lifecycle, name="version-lifecycle"),
 ]

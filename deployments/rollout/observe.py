@@ -13,6 +13,7 @@ from deployments.routes.acknowledgement import live_gateways, why_ejected, why_u
 from deployments.routes.build import READY
 from registry.lifecycle import ChangedOutside
 from registry.selectors import is_stored, why_changed_outside
+from registry.version_lifecycle import why_out_of_use
 
 FAILED = "failed"
 
@@ -49,6 +50,7 @@ def observe(release_id: str, now: datetime) -> Observation | None:
 def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime) -> Snapshot:
     environment = release.endpoint.environment
     gateways = live_gateways(now)
+    changed_outside, when_changed_outside = _withdrawn(release)
     return Snapshot(
         phase=Phase(rollout.phase),
         step=rollout.step,
@@ -73,8 +75,8 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
         judged=watched.judged,
         split_off=watched.split_off,
         ejected=why_ejected(release, gateways),
-        changed_outside=_changed_outside(release),
-        when_changed_outside=ChangedOutside(release.policy.when_changed_outside),
+        changed_outside=changed_outside,
+        when_changed_outside=when_changed_outside,
         disagrees=watched.disagrees,
         unsettled=watched.unsettled,
         wish=rollout.wish,
@@ -85,9 +87,17 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
     )
 
 
-def _changed_outside(release: Release) -> str:
-    """What MLflow did to the candidate. A rollback by hand is not held up: what it restores lies in our store."""
-    return "" if release.kind == "rollback" else why_changed_outside(release.version, release.digest)
+def _withdrawn(release: Release) -> tuple[str, ChangedOutside]:
+    """What MLflow did to the candidate or people decided about it, and what follows: what is out of use goes back,
+    whatever the policy says of changes in MLflow. A rollback by hand is not held up: what it restores lies in our
+    store.
+    """
+    when = ChangedOutside(release.policy.when_changed_outside)
+    if release.kind == "rollback":
+        return "", when
+    if why := why_out_of_use(release.version):
+        return why, ChangedOutside.GO_BACK
+    return why_changed_outside(release.version, release.digest), when
 
 
 def _replicas(release: Release) -> ReplicasSnapshot:

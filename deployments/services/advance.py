@@ -21,8 +21,9 @@ from registry.approvals.content_changes import content_changes
 from registry.approvals.emergencies import emergency_recheck
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
-from registry.selectors import why_changed_outside, why_closed
+from registry.selectors import why_closed
 from registry.services import digest_recheck
+from registry.version_lifecycle import why_not_served
 
 ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
     ApprovalStatus.REJECTED: (ReleaseStatus.REJECTED, "Rejected."),
@@ -74,7 +75,7 @@ def release_void_changed(release: Release, *, now: datetime) -> str:
     rows in another order may wait for somebody for ever.
     """
     request = release.approval
-    why = why_changed_outside(release.version, release.digest) or why_not_covered(release)
+    why = why_not_served(release.version, release.digest) or why_not_covered(release)
     if request is None or not why:
         return ""
     changes = content_changes(request.content, covered_content(release, request)) if request.content else []
@@ -110,7 +111,7 @@ def _why_not_valid(release: Release, now: datetime) -> str:
     stable = release.endpoint.stable_release_id
     if (str(stable) if stable else None) != release.plan.get("replaces"):
         return "The endpoint serves another version than when this release was requested; request it again."
-    if why := why_changed_outside(release.version, release.digest):
+    if why := why_not_served(release.version, release.digest):
         return why
     if release.approval is None:
         return ""

@@ -28,7 +28,6 @@ from registry.approvals.services import approval_open, approval_void
 from registry.gates.base import GateInput
 from registry.lifecycle import ApprovalStatus, DigestStatus
 from registry.models import ApprovalRequest, GateResult
-from registry.selectors import why_changed_outside
 from registry.services import artifact_set_hold, artifacts_fetch
 from registry.services.gate_runs import (
     current_results,
@@ -38,6 +37,7 @@ from registry.services.gate_runs import (
     gates_run,
     stale_inputs,
 )
+from registry.version_lifecycle import why_not_served
 from registry.waivers import covering, is_waivable
 
 CHECK_RELEASE = TaskName("deployments.check_release", "work")
@@ -87,7 +87,7 @@ def _read(release_id: str) -> Release | None:
 
 def _is_ready(release: Release, now: datetime) -> bool:
     """Whether the gates of a release can look at its version; what lacks is noted."""
-    if why := why_changed_outside(release.version, release.digest):
+    if why := why_not_served(release.version, release.digest):
         with transaction.atomic():
             release_move(release, ReleaseStatus.REJECTED, actor=GATES, reason=why, now=now)
         return False

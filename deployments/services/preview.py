@@ -16,6 +16,7 @@ from monitoring.analysis.planning import Forecast, duration, forecast
 from monitoring.selectors import summary, traffic_rate
 from registry.approvals.electorate import ApprovalOutlook, approval_outlook
 from registry.selectors import why_closed
+from registry.version_lifecycle import note_deprecated
 
 BASE_MINUTES = 10
 DETAILS = {
@@ -49,7 +50,7 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
         gates=list(check.target.policy.gates) if check.target else [],
         guardrails=[{**row, "sentence": sentence_of(row)} for row in check.guardrails],
         forecast=[*(step.sentence for step in outlook.steps), outlook.sentence] if outlook else [],
-        warnings=[*_warnings(check.target, outlook), *approvals.warnings],
+        warnings=[*_warnings(check, outlook), *approvals.warnings],
         problems=problems,
         rollback_target=_rollback_target(check.target),
         plan_hash=check.request.plan_hash if check.request else "",
@@ -72,9 +73,11 @@ def _detail(step: Step) -> str:
     return DETAILS[step.kind]
 
 
-def _warnings(target: ReleaseTarget | None, outlook: Forecast | None) -> list[str]:
-    closed = why_closed(target.environment, clock.now(), target.model) if target else ""
-    return [*([outlook.sentence] if outlook and not outlook.can_conclude else []), *([closed] if closed else [])]
+def _warnings(check: RequestCheck, outlook: Forecast | None) -> list[str]:
+    closed = why_closed(check.target.environment, clock.now(), check.target.model) if check.target else ""
+    deprecated = note_deprecated(check.request.version) if check.request else ""
+    concluding = outlook.sentence if outlook and not outlook.can_conclude else ""
+    return [sentence for sentence in (deprecated, concluding, closed) if sentence]
 
 
 def _approvals(actor: Actor, target: ReleaseTarget | None) -> ApprovalOutlook:

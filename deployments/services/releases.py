@@ -22,6 +22,7 @@ from registry.approvals.services import approval_decide
 from registry.lifecycle import DecisionKind
 from registry.selectors import why_changed_outside
 from registry.services import artifact_set_hold
+from registry.version_lifecycle import why_out_of_use
 
 
 def release_preview(*, actor: Actor, command: ReleaseCommand) -> Preview:
@@ -66,6 +67,8 @@ def release_decide(
         raise Conflict(f"This release is {release.status.replace('_', ' ')}; it does not wait for a decision.")
     if decision == DecisionKind.APPROVE and (why := why_changed_outside(release.version, release.digest)):
         raise Conflict(f"{why} It cannot be approved; request the release again.", code="changed_outside")
+    if decision == DecisionKind.APPROVE and (why := why_out_of_use(release.version)):
+        raise Conflict(f"{why} It cannot be approved.", code="out_of_use")
     with transaction.atomic():
         # The release first, as everywhere: whoever takes two rows in another order may wait for somebody for ever.
         Release.objects.select_for_update(of=("self",)).get(pk=release.pk)

@@ -23,7 +23,8 @@ from mlorch_site.lib.hashing import content_hash
 from registry.lifecycle import VersionStatus
 from registry.models import Environment, Model, Policy, Version
 from registry.policy_lines import why_unconfirmed
-from registry.selectors import environment_for, model_for, ruling_policy, version_for, why_changed_outside
+from registry.selectors import environment_for, model_for, ruling_policy, version_for
+from registry.version_lifecycle import why_not_served
 
 T = TypeVar("T")
 
@@ -130,7 +131,7 @@ def _check_version(version: Version | None, target: ReleaseTarget, problems: dic
     stable = target.endpoint.stable_release if target.endpoint else None
     if version.status in (VersionStatus.PENDING, VersionStatus.FAILED):
         problems["version"] = f"{version} is not ready yet: MLflow says {version.status}."
-    elif why := why_changed_outside(version, ""):
+    elif why := why_not_served(version, ""):
         problems["version"] = why
     elif stable is not None and stable.version_id == version.pk and not _is_changed(stable, version):
         problems["version"] = f"{target.endpoint} already serves version {version.number}, as it is configured."

@@ -13,8 +13,10 @@ from mlorch_site.accounts.models import User
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden
 from mlorch_site.lib.hashing import content_hash
+from registry.lifecycle import VersionLifecycle
 from registry.selectors import ruling_policy
 from registry.services import artifact_set_hold
+from registry.version_lifecycle import why_out_of_use
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,11 @@ def restoring_release(*, actor: Actor, endpoint: Endpoint, target: Release, act:
     act.
 
     Nobody approves again what was approved: so the version, the digest and the serving config are those that `target`
-    froze. Raises Conflict when its artifacts are gone, Forbidden for anything but a person.
+    froze. Raises Conflict when its artifacts are gone or its version is blocked, Forbidden for anything but a person.
     """
+    if target.version.lifecycle == VersionLifecycle.BLOCKED:
+        text = f"{why_out_of_use(target.version)} Nothing goes back to it; request a release of another version."
+        raise Conflict(text, code="blocked")
     if not artifact_set_hold(digest=target.digest, now=clock.now()):
         raise Conflict(
             f"The artifacts of {target.version} that were approved ({target.digest[:19]}…) are not in the artifact "

@@ -37,6 +37,7 @@ from registry.models import ApprovalRequest, GateResult
 from registry.policy_lines import ruling_frozen
 from registry.selectors import why_changed_outside
 from registry.version_comparison import compare_versions
+from registry.version_lifecycle import why_out_of_use
 
 DONE = {"approve": "Approved.", "reject": "Rejected.", "request_changes": "Changes were requested."}
 
@@ -102,6 +103,7 @@ def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
         "biography": stays,
         "serving": compare_serving(stable.serving_config if stable else None, release.serving_config),
         "changed_outside": why_changed_outside(release.version, release.digest) if is_open else "",
+        "out_of_use": why_out_of_use(release.version) if is_open else "",
         "steps": planned_steps(release),
         "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
         "gates": gates,

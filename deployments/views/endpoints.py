@@ -33,7 +33,9 @@ from mlorch_site.lib.lists import listed
 from monitoring.charts import AGREEMENT, PANELS
 from monitoring.selectors import summary, totals
 from monitoring.shadow_agreement import shadow_agreements
+from registry.lifecycle import VersionLifecycle
 from registry.selectors import open_findings, rulings, why_changed_outside
+from registry.version_lifecycle import why_out_of_use
 
 TRY_TIMEOUT_S = 15
 TRY_BODY_MAX_CHARS = 100_000
@@ -74,6 +76,8 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
     why_not = actor.why_not(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
     if not why_not and target is None and not (live and live.replaces_id):
         why_not = "There is no earlier version to roll back to."
+    if not why_not and live is None and target is not None and target.version.lifecycle == VersionLifecycle.BLOCKED:
+        why_not = f"A rollback would go back to it: {why_out_of_use(target.version)}"
     stable = endpoint.stable_release
     newest = services.serving_config_of(endpoint)
     example = stable.version.evidence.get("input_example") if stable else None
@@ -90,6 +94,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "config": stable.serving_config if stable else newest,
         "newest": newest,
         "changed_outside": [why for arm in arms if (why := why_changed_outside(arm.version, arm.release.digest))],
+        "out_of_use": [why for arm in arms if (why := why_out_of_use(arm.version))],
         "findings": open_findings(endpoint.model),
         "why_not_manage": actor.why_not(Action.ENDPOINT_MANAGE, endpoint.scopes),
         "target": target,

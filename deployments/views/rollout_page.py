@@ -20,6 +20,7 @@ from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
 from registry.policy_lines import ruling_frozen
 from registry.selectors import why_changed_outside
+from registry.version_lifecycle import why_out_of_use
 
 EVENTS_SHOWN = 200
 AROUND_ROLLOUT = timedelta(seconds=60)  # what came just before and after is shown for comparison
@@ -69,7 +70,8 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "charts": panels(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),
-        "changed_outside": changed_outside(release),
+        "changed_outside": why_changed_outside(release.version, release.digest) if counts(release) else "",
+        "out_of_use": why_out_of_use(release.version) if counts(release) else "",
         "marks": marks(release, rollout),
         "report": getattr(release, "report", None),
         "emergency": release.emergency,
@@ -77,10 +79,9 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
     }
 
 
-def changed_outside(release: Release) -> str:
-    """What MLflow did to the version of a release that still counts: one that is open, or that serves."""
-    is_served = release.endpoint.stable_release_id == release.pk
-    return why_changed_outside(release.version, release.digest) if release.is_open or is_served else ""
+def counts(release: Release) -> bool:
+    """Whether what became of its version matters for a release: it is open, or it serves."""
+    return release.is_open or release.endpoint.stable_release_id == release.pk
 
 
 def panels(release: Release) -> tuple[Panel, ...]:

@@ -37,7 +37,8 @@ class Action(StrEnum):
     ENDPOINT_MANAGE = "endpoint.manage"  # create, serving configuration
     ENDPOINT_TRY = "endpoint.try"
     KEY_MANAGE = "key.manage"
-    MODEL_EDIT = "model.edit"  # risk tier, owner, findings
+    MODEL_EDIT = "model.edit"  # risk tier, owner, cards, findings; deprecate, retire and restore versions
+    VERSION_BLOCK = "version.block"  # block and unblock
     POLICY_EDIT = "policy.edit"
     PEOPLE_MANAGE = "people.manage"
     AUDIT_VIEW = "audit.view"
@@ -63,7 +64,8 @@ WORDS = {
     Action.ENDPOINT_MANAGE: "Manage endpoints: serving config, retirement",
     Action.ENDPOINT_TRY: "Try an endpoint",
     Action.KEY_MANAGE: "Manage gateway keys",
-    Action.MODEL_EDIT: "Set a model's owner and risk tier, resolve findings",
+    Action.MODEL_EDIT: "Set a model's owner and risk tier, write cards, retire versions, resolve findings",
+    Action.VERSION_BLOCK: "Block and unblock a version",
     Action.POLICY_EDIT: "Write policies",
     Action.PEOPLE_MANAGE: "Manage people and give roles",
     Action.AUDIT_VIEW: "Read the audit log",
@@ -82,12 +84,12 @@ ALLOWED: dict[Role, frozenset[Action]] = {
     Role.REVIEWER: frozenset({Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT} | _GATES),
     Role.RISK_OFFICER: frozenset(
         {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK}
-        | {Action.RELEASE_EMERGENCY}
+        | {Action.RELEASE_EMERGENCY, Action.VERSION_BLOCK}
         | _GATES
     ),
     Role.RELEASE_MANAGER: frozenset(
         {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_REQUEST, Action.RELEASE_PROMOTE, Action.ENDPOINT_MANAGE}
-        | {Action.KEY_MANAGE, Action.MODEL_EDIT, Action.RELEASE_EMERGENCY}
+        | {Action.KEY_MANAGE, Action.MODEL_EDIT, Action.RELEASE_EMERGENCY, Action.VERSION_BLOCK}
         | _OPERATE
         | _GATES
     ),

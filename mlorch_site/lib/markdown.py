@@ -1,7 +1,7 @@
-"""Markdown that people write, as HTML that is safe to show.
+"""Markdown that people write, as HTML that is safe to show: comments and model cards.
 
-Two locks: the parser lets no HTML through, and of what it makes only what is on a list stays. Pictures become links, so
-that looking at a page tells nobody else that one looked.
+Whatever the text says, nothing of it runs, loads or looks like a part of the page: HTML in it is text, pictures are
+links, and an allow-list goes over what comes of it.
 """
 
 import re
@@ -9,25 +9,24 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import nh3
-from django.utils.html import escape
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-TAGS = {"a", "blockquote", "br", "code", "del", "em", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong"}
-TAGS |= {"table", "tbody", "td", "th", "thead", "tr", "ul"}
-ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
-SCHEMES = {"http", "https", "mailto"}
-REL = "noopener noreferrer nofollow"
+TEXT_MAX_CHARS = 100_000
+HEADING_LAST = 6
 NESTING_MAX = 20
-HEADING_DOWN = 3  # a page has its own first headings
 NAME = re.compile(r"(?<![\w@./+-])@([\w.@+-]{1,150})")
 TRAILING = ".@+-"
-
-
-def _image(self: Any, tokens: list[Token], number: int, options: Any, env: Any) -> str:
-    token = tokens[number]
-    return f'<a href="{escape(token.attrGet("src") or "")}">{escape(token.content or "picture")}</a>'
+TAGS = {
+    *("p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
+}
+ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+SCHEMES = {"http", "https", "mailto"}
+# What is wider than the page scrolls by itself, so the keyboard has to reach it.
+SET = {"table": {"class": "table table-sm", "tabindex": "0"}, "pre": {"tabindex": "0"}}
 
 
 def _text(self: Any, tokens: list[Token], number: int, options: Any, env: Any) -> str:
@@ -42,25 +41,30 @@ def _text(self: Any, tokens: list[Token], number: int, options: Any, env: Any) -
     return "".join([*parts, escape(content[end:])])
 
 
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING_MAX}).enable(["table", "strikethrough"])
-    parser.add_render_rule("image", _image)
-    parser.add_render_rule("text", _text)
-    return parser
+_parser = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING_MAX})
+_parser.enable(["table", "strikethrough"]).disable("image").add_render_rule("text", _text)
+_cleaner = nh3.Cleaner(
+    tags=TAGS,
+    attributes=ATTRIBUTES,
+    url_schemes=SCHEMES,
+    set_tag_attribute_values=SET,
+    link_rel="noopener noreferrer nofollow",
+)
 
 
-PARSER = _parser()
-
-
-def rendered(text: str, names: Collection[str] = ()) -> SafeString:
-    """`text` as HTML, each `@name` out of `names` set apart."""
-    tokens = PARSER.parse(text)
+def render(text: str, *, heading_first: int = 3, names: Collection[str] = ()) -> SafeString:
+    """The HTML of Markdown (CommonMark with tables). Its largest heading becomes `<h{heading_first}>`, below the
+    page's own ones; each `@name` out of `names` is set apart. A text of more than TEXT_MAX_CHARS is shown as it is
+    written.
+    """
+    if len(text) > TEXT_MAX_CHARS:
+        return format_html('<pre tabindex="0">{}</pre>', text)
+    tokens = _parser.parse(text)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(int(token.tag[1:]) + HEADING_DOWN, 6)}"
-    html = PARSER.renderer.render(tokens, PARSER.options, {"names": names})
-    clean = nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, url_schemes=SCHEMES, link_rel=REL)
-    return SafeString(clean)  # what is on the list, and nothing else
+            token.tag = f"h{min(int(token.tag[1:]) + heading_first - 1, HEADING_LAST)}"
+    html = _parser.renderer.render(tokens, _parser.options, {"names": names})
+    return mark_safe(_cleaner.clean(html))  # noqa: S308 - made of an allow-list
 
 
 def spellings(name: str) -> list[str]:
@@ -73,7 +77,7 @@ def spellings(name: str) -> list[str]:
 
 def named(text: str) -> list[list[str]]:
     """Each `@name` of `text`, in its order, as the spellings it may mean; names in code are none."""
-    return [spellings(found[1]) for content in _texts(PARSER.parse(text)) for found in NAME.finditer(content)]
+    return [spellings(found[1]) for content in _texts(_parser.parse(text)) for found in NAME.finditer(content)]
 
 
 def _texts(tokens: list[Token]) -> Iterator[str]:

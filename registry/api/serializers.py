@@ -80,6 +80,7 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
             "version",
             "status",
             "status_message",
+            "lifecycle",
             "run_id",
             "description",
             "tags",

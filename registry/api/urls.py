@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registry.api import views
+from registry.api import lifecycle, views
 
 urlpatterns = [
     path("models", views.ModelList.as_view(), name="api-models"),
@@ -10,6 +10,11 @@ urlpatterns = [
     path("models/<str:name>/renames", views.ModelRenames.as_view(), name="api-model-renames"),
     path("models/<str:name>/versions", views.VersionList.as_view(), name="api-versions"),
     path("models/<str:name>/versions/<int:number>", views.VersionDetail.as_view(), name="api-version"),
+    path(
+        "models/<str:name>/versions/<int:number>/lifecycle",
+        lifecycle.VersionLifecycleView.as_view(),
+        name="api-version-lifecycle",
+    ),
     path("environments", views.EnvironmentList.as_view(), name="api-environments"),
     path("policies", views.PolicyList.as_view(), name="api-policies"),
 ]

@@ -12,7 +12,7 @@ from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.hashing import content_hash
-from mlorch_site.lib.markdown import rendered
+from mlorch_site.lib.markdown import render
 from mlorch_site.lib.readable import is_text
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
@@ -133,7 +133,8 @@ def _said(comment: Comment, rows: list[Comment], actor: Actor, now: datetime) ->
     names = {mention.person.username for mention in comment.mentions.all()}
     replies = [_said(row, [], actor, now) for row in rows if row.parent_id == comment.pk]
     edits = list(comment.edits.all())
-    return Said(comment, rendered(comment.text, names), edits, why_not_edit(actor, comment, now), replies)
+    html = render(comment.text, heading_first=4, names=names)
+    return Said(comment, html, edits, why_not_edit(actor, comment, now), replies)
 
 
 def _checked(text: str) -> str:

@@ -139,6 +139,15 @@ class FakeBackend:
         seen = self._model(model)
         self._models[model] = replace(seen, aliases={name: n for name, n in seen.aliases.items() if name != alias})
 
+    def set_version_tag(self, model: str, number: int, key: str, value: str) -> None:
+        seen = self.version(model, number)
+        self._versions[model, number] = replace(seen, tags={**seen.tags, key: value})
+
+    def delete_version_tag(self, model: str, number: int, key: str) -> None:
+        seen = self.version(model, number)
+        tags = {name: value for name, value in seen.tags.items() if name != key}
+        self._versions[model, number] = replace(seen, tags=tags)
+
     def files(self, model: str, number: int) -> Iterator[SeenFile]:
         self.version(model, number)
         for name, content in self._files[model, number].items():

@@ -175,6 +175,14 @@ class MlflowBackend:
         with self._speaking():
             self._client.delete_registered_model_alias(model, alias)
 
+    def set_version_tag(self, model: str, number: int, key: str, value: str) -> None:
+        with self._speaking():
+            self._client.set_model_version_tag(model, str(number), key, value)
+
+    def delete_version_tag(self, model: str, number: int, key: str) -> None:
+        with self._speaking():
+            self._client.delete_model_version_tag(model, str(number), key)
+
     def _source(self, model: str, number: int) -> str:
         """The address of a version's artifacts. Raises BackendRefused when it leads where nothing is fetched from."""
         # MLflow must not be loaded before `__init__` has set what it reads.

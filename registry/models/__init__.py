@@ -3,6 +3,7 @@
 from registry.models.advisories import Advisory, AdvisorySet, Resolution, SigningKey
 from registry.models.approval_timers import ApprovalTimer
 from registry.models.approvals import ApprovalRequest, Decision
+from registry.models.cards import CardPdf, CardRevision
 from registry.models.comments import Comment, CommentEdit, Mention
 from registry.models.delegations import Delegation
 from registry.models.emergencies import Emergency
@@ -10,6 +11,7 @@ from registry.models.environments import Environment, Policy, PolicyProposal
 from registry.models.external_checks import ExternalCall, ExternalCheck
 from registry.models.facts import Fact
 from registry.models.gates import GateResult, Waiver
+from registry.models.lifecycle import LifecycleChange, TagIntent
 from registry.models.mirror import (
     Alias,
     AliasIntent,
@@ -32,6 +34,8 @@ __all__ = [
     "ApprovalTimer",
     "ArtifactSet",
     "BackendState",
+    "CardPdf",
+    "CardRevision",
     "Comment",
     "CommentEdit",
     "Decision",
@@ -43,6 +47,7 @@ __all__ = [
     "Fact",
     "Finding",
     "GateResult",
+    "LifecycleChange",
     "Mention",
     "Model",
     "Policy",
@@ -51,6 +56,7 @@ __all__ = [
     "SavedFilter",
     "SigningKey",
     "StoreState",
+    "TagIntent",
     "Version",
     "Waiver",
     "WebhookDelivery",

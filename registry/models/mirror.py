@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import models
 from django.urls import reverse
 
-from registry.lifecycle import DigestStatus, RiskTier, VersionStatus
+from registry.lifecycle import LIFECYCLE_LOOKS, DigestStatus, LifecycleLook, RiskTier, VersionLifecycle, VersionStatus
 
 
 class Model(models.Model):
@@ -102,6 +102,12 @@ class Version(models.Model):
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     superseded_at = models.DateTimeField(null=True, blank=True, help_text="When its number was seen given again.")
+    lifecycle = models.CharField(
+        max_length=12,
+        choices=[(state.value, state.value) for state in VersionLifecycle],
+        default=VersionLifecycle.REGISTERED,
+        db_default=VersionLifecycle.REGISTERED.value,
+    )
 
     class Meta:
         ordering = ["model", "-number", "-id"]
@@ -110,10 +116,21 @@ class Version(models.Model):
                 fields=["model", "number"], condition=models.Q(superseded_at=None), name="one_row_per_version"
             )
         ]
-        indexes = [models.Index(fields=["digest_due_at"], name="version_digest_due")]
+        indexes = [
+            models.Index(fields=["digest_due_at"], name="version_digest_due"),
+            models.Index(
+                fields=["model", "digest"],
+                name="version_blocked",
+                condition=models.Q(lifecycle=VersionLifecycle.BLOCKED),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.model.name} version {self.number}"
+
+    @property
+    def lifecycle_look(self) -> LifecycleLook:
+        return LIFECYCLE_LOOKS[VersionLifecycle(self.lifecycle)]
 
     @property
     def is_ready(self) -> bool:

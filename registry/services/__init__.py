@@ -21,6 +21,8 @@ from registry.services.models import model_edit
 from registry.services.proposals import policy_propose, proposal_confirm, proposal_refuse, proposal_withdraw
 from registry.services.saved_filters import saved_filter_keep, saved_filter_remove
 from registry.services.sync import backend_failed, sync_from_backend
+from registry.services.tags import tag_applied, tag_claim, tag_failed, tag_impossible
+from registry.services.version_lifecycle import VersionInUse, version_act
 from registry.services.versions import (
     TakenIn,
     artifacts_fetch,
@@ -35,6 +37,7 @@ from registry.services.versions import (
 __all__ = [
     "Sweep",
     "TakenIn",
+    "VersionInUse",
     "alias_applied",
     "alias_claim",
     "alias_failed",
@@ -62,6 +65,11 @@ __all__ = [
     "saved_filter_keep",
     "saved_filter_remove",
     "sync_from_backend",
+    "tag_applied",
+    "tag_claim",
+    "tag_failed",
+    "tag_impossible",
+    "version_act",
     "version_digested",
     "version_profile_seen",
 ]

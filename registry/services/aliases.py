@@ -15,6 +15,7 @@ from registry import audit_subjects
 from registry.lifecycle import FactKind
 from registry.models import Alias, AliasIntent, Finding, Model, Version
 from registry.services.facts import facts_note
+from registry.services.outside_edits import note_alias_of_serving
 
 RETRY_FIRST_S = 2
 RETRY_MAX_S = 60
@@ -123,6 +124,7 @@ def note_alias_moves(*, actor: Actor, model: Model, seen: dict[str, int], now: d
         elif intent is None or intent.version_number != after:
             data = {"alias": name, "from": before, "to": after}
             audit_record(actor, "alias.seen", audit_subjects.of_model(model), data=data)
+            note_alias_of_serving(model, name, before, after, now)
         elif _close_findings(model, name, "Moved back outside mlorch.", now):
             publish("registry", "model.changed", {"model": model.name})
 

@@ -18,7 +18,10 @@ from registry.lifecycle import FactKind, VersionStatus
 from registry.models import Alias, BackendState, Finding, Model, Version
 from registry.services.aliases import note_alias_moves
 from registry.services.facts import facts_note, versions_gone
+from registry.services.outside_edits import note_deleted, note_edits
 from registry.services.renames import find_renames, model_renamed, unbind_name
+from registry.services.tags import note_tag
+from registry.version_lifecycle import LIFECYCLE_TAG
 
 log = structlog.get_logger(__name__)
 
@@ -174,7 +177,9 @@ def _mirror_model(seen: SeenModel, versions: list[SeenVersion], evidence: type_E
 
 
 def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evidence, now: datetime) -> bool:
-    known = {version.number: version for version in model.versions.select_for_update().filter(superseded_at=None)}
+    present = model.versions.select_for_update(of=("self",)).select_related("model").filter(superseded_at=None)
+    known = {version.number: version for version in present}
+    edited, gone = [], []
     changed = False
     for version in seen:
         row = known.get(version.number)
@@ -184,6 +189,8 @@ def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evide
         if row is not None and row.identity != version.identity:
             _supersede(row, now)
             row = None
+        if row is not None:
+            edited.append((row, version.description, version.tags))
         _mirror_version(model, row, version, evidence.get(version.number, {}), now)
     numbers = {version.number for version in seen}
     for number, row in known.items():
@@ -192,6 +199,9 @@ def _mirror_versions(model: Model, seen: list[SeenVersion], evidence: type_Evide
             Version.objects.filter(pk=row.pk).update(status=VersionStatus.DELETED, digest_due_at=None)
             versions_gone([row])
             audit_record(MIRROR, "version.deleted_outside", audit_subjects.of_version(row))
+            gone.append(row)
+    note_edits(edited, now)
+    note_deleted(gone, now)
     return changed
 
 
@@ -222,12 +232,14 @@ def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found:
         row = Version.objects.create(model=model, number=seen.number, digest_due_at=due_at, **values)
         facts_note(model, {FactKind.STATUS: seen.status}, version=row)
         audit_record(MIRROR, "version.mirrored", audit_subjects.of_version(row), data={"status": seen.status})
+        note_tag(actor=MIRROR, version=row, key=LIFECYCLE_TAG, seen=seen.tags.get(LIFECYCLE_TAG, ""), now=now)
         return
     if row.status != seen.status:
         facts_note(model, {FactKind.STATUS: seen.status}, version=row)
     if row.status != seen.status and seen.status == VersionStatus.READY:
         values["digest_due_at"] = now
     Version.objects.filter(pk=row.pk).update(**values)
+    note_tag(actor=MIRROR, version=row, key=LIFECYCLE_TAG, seen=seen.tags.get(LIFECYCLE_TAG, ""), now=now)
 
 
 @transaction.atomic
@@ -242,7 +254,9 @@ def _mark_gone(model: Model, now: datetime) -> None:
     facts_note(model, {FactKind.DELETED: "yes"})
     for alias in Alias.objects.filter(model=model):
         facts_note(model, {FactKind.ALIAS: ""}, key=alias.name)
-    versions_gone(Version.objects.filter(model=model).exclude(status=VersionStatus.DELETED))
+    gone = list(Version.objects.filter(model=model).exclude(status=VersionStatus.DELETED).select_related("model"))
+    versions_gone(gone)
+    note_deleted(gone, now)
     Version.objects.filter(model=model).update(status=VersionStatus.DELETED, digest_due_at=None)
     Alias.objects.filter(model=model).delete()
     audit_record(MIRROR, "model.deleted_outside", audit_subjects.of_model(model))

@@ -33,6 +33,7 @@ from registry.selectors import (
     version_for,
 )
 from registry.version_comparison import compare_versions
+from registry.version_lifecycle import lifecycle_changes, why_out_of_use
 
 MISSING_SHOWN = 20
 
@@ -61,7 +62,8 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
     aliases: dict[int, list[str]] = {}
     for alias in found.aliases.all():
         aliases.setdefault(alias.version_number, []).append(alias.name)
-    context = listed(request, found.versions.filter(superseded_at=None))
+    versions = found.versions.filter(superseded_at=None).defer("manifest", "signature")  # may be large
+    context = listed(request, versions)
     context |= {
         "model": found,
         "rows": [(version, aliases.get(version.number, [])) for version in context["page"]],
@@ -138,5 +140,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
             subject_kind="release", subject_id__in=[str(r.pk) for r in releases]
         ).order_by("-at")[:20],
         "may_request": actor.may_anywhere(Action.RELEASE_REQUEST),
+        "changes": lifecycle_changes(found),
+        "out_of_use": why_out_of_use(found),
     }
     return render(request, "registry/version.html", context)

@@ -10,7 +10,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
-from mlorch_site.lib.markdown import TAGS, named, rendered
+from mlorch_site.lib.markdown import TAGS, named, render
 from mlorch_site.live.models import Event
 from registry.approvals.comments import comment_add, comment_edit, mention_done, thread_of
 from registry.approvals.mentions import mentions_waiting
@@ -173,15 +173,16 @@ class Seen(HTMLParser):
 
 def test_markdown__hostile__nothing_runs_and_nothing_is_fetched():
     for text in HOSTILE:
-        seen = Seen(rendered(text, {"rita"}))
+        seen = Seen(render(text, names={"rita"}))
         assert seen.tags <= TAGS, text
-        assert seen.attributes <= {"href", "title", "rel"}, text
+        assert seen.attributes <= {"href", "title", "rel", "class", "tabindex"}, text
         assert all(link.startswith("https://") for link in seen.links), text
 
 
 def test_markdown__what_people_write__is_shown_and_links_leave_no_trace():
-    html = rendered(
-        "# Big\n\n**bold** [paper](https://a.example/x) ![plot](https://a.example/p.png)\n\n- one\n\n|a|\n|-|\n|1|"
+    html = render(
+        "# Big\n\n**bold** [paper](https://a.example/x) ![plot](https://a.example/p.png)\n\n- one\n\n|a|\n|-|\n|1|",
+        heading_first=4,
     )
     assert "<h4>Big</h4>" in html
     assert '<a href="https://a.example/x" rel="noopener noreferrer nofollow">paper</a>' in html
@@ -192,8 +193,8 @@ def test_markdown__what_people_write__is_shown_and_links_leave_no_trace():
 
 
 def test_markdown__deep_nesting__ends_quickly():
-    assert rendered(">" * 5000 + "[" * 2000)
-    assert rendered("*a " * 3000)
+    assert render(">" * 5000 + "[" * 2000)
+    assert render("*a " * 3000)
 
 
 def test_named__full_stops_addresses_and_code__are_told_apart():
@@ -202,4 +203,4 @@ def test_named__full_stops_addresses_and_code__are_told_apart():
         ["bob-", "bob"],
         ["eve"],
     ]
-    assert rendered("@rita. @ritalin", {"rita"}) == "<p><strong>@rita</strong>. @ritalin</p>\n"
+    assert render("@rita. @ritalin", names={"rita"}) == "<p><strong>@rita</strong>. @ritalin</p>\n"
