@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
+from mlorch_site.accounts.proof import proof_of, require_recent_authentication
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
@@ -79,7 +80,7 @@ def approval_open(
         policy=policy,
         rules=policy.approval_rules,
         scopes=scopes,
-        excluded=sorted({requester.pk, *excluded}),
+        excluded=sorted({requester.pk, *excluded, *([requester.owner_id] if requester.owner_id else [])}),
         requester=requester,
         created_at=now,
         expires_at=now + timedelta(days=policy.approval_days),
@@ -99,7 +100,8 @@ def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, commen
     None when the person's newest decision says exactly that already: one click that arrives ten times is one decision.
 
     Raises Invalid for an unknown kind or a missing comment, Forbidden for the requester and for people without a role
-    that counts, Conflict when the request has ended or expired meanwhile.
+    that counts, ProofNeeded when the policy asks for a newer proof of who decides, Conflict when the request has ended
+    or expired meanwhile.
     """
     request = ApprovalRequest.objects.select_for_update().select_related("policy").get(pk=request.pk)
     if _is_said(actor, request, kind, comment):
@@ -114,8 +116,11 @@ def approval_decide(*, actor: Actor, request: ApprovalRequest, kind: str, commen
         content_hash=request.content_hash,
         roles=sorted(role.value for role in actor.roles_in(request.scopes)),
         at=clock.now(),
+        proven_by="token" if actor.kind == "token" else actor.proven_by,
+        proven_at=actor.authenticated_at,
     )
     data = {"kind": kind, "roles": decision.roles, "content_hash": request.content_hash, "policy": str(request.policy)}
+    data |= proof_of(actor)
     audit_record(actor, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
     if kind == DecisionKind.REJECT:
         _move(request, ApprovalStatus.REJECTED, f"{actor.name}: {decision.comment}")
@@ -149,6 +154,7 @@ def _check_decision(actor: Actor, request: ApprovalRequest, kind: str, comment: 
         raise Conflict("The request has expired; the release has to be requested again.")
     if reason := why_cannot_decide(actor, request):
         raise Forbidden(reason)
+    require_recent_authentication(actor, request.policy.reauthenticate_minutes)
 
 
 @transaction.atomic

@@ -49,7 +49,10 @@ class ApprovalRequest(models.Model):
 
 
 class Decision(models.Model):
-    """What one person decided. The newest decision of a person counts; one person counts for one rule only."""
+    """What one person decided. The newest decision of a person counts; one person counts for one rule only.
+
+    `proven_by` and `proven_at` say how and when they had last proved who they are; a token has no such moment.
+    """
 
     request = models.ForeignKey(ApprovalRequest, on_delete=models.CASCADE, related_name="decisions")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="decisions")
@@ -58,6 +61,8 @@ class Decision(models.Model):
     content_hash = models.CharField(max_length=80)
     roles = models.JSONField(default=list)
     at = models.DateTimeField()
+    proven_by = models.CharField(max_length=80, blank=True, default="", db_default="")
+    proven_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["at"]
