@@ -1,7 +1,7 @@
 """Second factors: set up with a proof, asked for at sign-in, used once, throttled, and reset by somebody else."""
 
 import re
-from datetime import timedelta
+
 
 import pytest
 from allauth.mfa.models import Authenticator

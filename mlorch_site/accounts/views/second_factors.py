@@ -40,7 +40,7 @@ from mlorch_site.lib.errors import Conflict, DomainError, Invalid
 from mlorch_site.lib.htmx import redirect_to
 from mlorch_site.lib.http import error_response, headers_of, status_of
 
-APP_SECRET = "app_secret"  # of the session: of the app that is being set up
+APP_KEY = "app_key"  # of the session: the secret of the app that is being set up
 
 
 def _after(request: HttpRequest) -> str:
@@ -176,14 +176,14 @@ def app_set_up(request: HttpRequest) -> HttpResponse:
     """Set up an authenticator app: a picture to scan, and a code to prove that it was."""
     actor = actor_of(request)
     assert actor.user is not None  # the route asks for a person
-    secret = request.session.setdefault(APP_SECRET, secret_make())
+    secret = request.session.setdefault(APP_KEY, secret_make())
     form = AppForm(request.POST if request.method == "POST" and "code" in request.POST else None)
     if form.is_bound and form.is_valid():
         try:
             attempt_count(name=f"second factor of {actor.user.pk}", address=address_of(request), now=clock.now())
             codes = app_enrol(actor=actor, secret=secret, code=form.cleaned_data["code"])
             attempt_forgive(name=f"second factor of {actor.user.pk}", address=address_of(request))
-            request.session.pop(APP_SECRET, None)
+            request.session.pop(APP_KEY, None)
             return _codes(request, codes, "The authenticator app is set up.")
         except (Invalid, Conflict) as error:
             form.add_error("code" if isinstance(error, Invalid) else None, error.message)
