@@ -45,6 +45,10 @@ INSTALLED_APPS = [
     "django_filters",
     "django_htmx",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.mfa",
     "mlorch_site.accounts",
     "mlorch_site.audit",
     "mlorch_site.live",
@@ -73,6 +77,8 @@ MIDDLEWARE = [
     "mlorch_site.live.middleware.LivePositionMiddleware",
     "mlorch_site.lib.middleware.DomainErrorMiddleware",
     "mlorch_site.lib.middleware.ReadableMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "mlorch_site.accounts.middleware.ProofMiddleware",
 ]
 
 ROOT_URLCONF = "mlorch_site.urls"
@@ -264,6 +270,18 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_IDLE_TIMEOUT_S = env.int("MLORCH_SESSION_IDLE_S", 4 * 3600)
 SESSION_MAX_S = env.int("MLORCH_SESSION_MAX_S", 12 * 3600)  # also of one that is never idle
+# Who vouches for people, and what they prove themselves with. None of allauth's own pages is served.
+OIDC_FILE = env.str("MLORCH_OIDC_FILE", "")
+BREAK_GLASS = env.str("MLORCH_BREAK_GLASS", "")  # the one who signs in with a password when nobody else may
+SECOND_FACTOR_FOR = env.list("MLORCH_SECOND_FACTOR_FOR", default=[])
+if unknown := set(SECOND_FACTOR_FOR) - {"administrators", "deciders", "everybody"}:
+    raise environ.ImproperlyConfigured(
+        f"MLORCH_SECOND_FACTOR_FOR names administrators, deciders or everybody, not {', '.join(sorted(unknown))}."
+    )
+SOCIALACCOUNT_ADAPTER = "mlorch_site.accounts.sign_on.adapter.IssuerAdapter"
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+MFA_ADAPTER = "mlorch_site.accounts.passkeys.PasskeyAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 SOCKETS_PER_PERSON = env.int("MLORCH_SOCKETS_PER_PERSON", 100)  # open in one process
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IN_PRODUCTION
 CSRF_COOKIE_NAME = "mlorch_csrf"

@@ -10,6 +10,7 @@ from deployments import board, selectors
 from deployments.filters import BoardFilter
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
+from mlorch_site.accounts.notices import break_glass_notices
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
@@ -65,6 +66,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "board_minutes": board.MINUTES,
         "heads": ["Model", *(environment.name for environment in environments)],
         "closed": [(environment, why) for environment in environments if (why := why_closed(environment, now()))],
+        "notices": break_glass_notices(),
         "seen": seen,
         "moving": [moving(release) for release in seen.active.rows],
         "pending": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in seen.pending.rows],

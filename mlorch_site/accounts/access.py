@@ -20,7 +20,7 @@ from mlorch_site.lib.errors import NotFound
 RECENT_MAX = 10
 PAST_MAX = 100
 APPROVERS_MAX = 20
-SIGN_INS = ("session.begun", "session.refused", "session.throttled")
+SIGN_INS = ("session.begun", "session.begun_in_emergency", "session.refused", "session.throttled")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class HeldBinding:
     @property
     def given_by(self) -> str:
         """Who gave it, as people read it."""
+        if self.binding.issuer:
+            return f"sign-on {self.binding.issuer}"
         if self.binding.given_by is not None:
             return self.binding.given_by.username
         return "mlorch itself" if self.binding.given_at else ""

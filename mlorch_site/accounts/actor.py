@@ -25,8 +25,8 @@ class Actor:
     """One acting party with its role bindings, as they were when the request began.
 
     `kind` is `person`, `token`, `controller` or `anonymous`. `bindings` are (role, scope) pairs. `token_scopes` narrows
-    what a token may do: None for no narrowing, otherwise a set out of `read`, `write`; `token_expires_at` is when it
-    ends.
+    what a token may do: None for no narrowing, otherwise a set out of `read`, `write`, `decide`; `token_expires_at` is
+    when it ends. `authenticated_at` is when the person last proved who they are in this session, and `proven_by` how.
     """
 
     kind: str
@@ -37,6 +37,8 @@ class Actor:
     token_expires_at: datetime | None = None
     address: str = ""
     request_id: str = ""
+    authenticated_at: datetime | None = field(default=None, compare=False)
+    proven_by: str = field(default="", compare=False)
     on_behalf_of: str = field(default="", compare=False)
 
     @classmethod
@@ -75,9 +77,16 @@ class Actor:
         """Whether this actor may do `action` on an object that lies in `scopes`."""
         if self.is_controller:
             return True
-        if self.only_reads and action not in READS:
+        if self.why_never(action):
             return False
         return any(action in ALLOWED[role] for role in self.roles_in(scopes))
+
+    def why_never(self, action: Action) -> str:
+        """Why no role lets this actor do `action`; empty when one could."""
+        if self.only_reads and action not in READS:
+            return ONLY_READS
+        is_service = self.user is not None and self.user.is_service
+        return NO_PERSON if is_service and action in OF_PEOPLE else ""
 
     def may_anywhere(self, action: Action) -> bool:
         """Whether some binding of this actor, in whatever scope, allows `action`."""
@@ -89,8 +98,8 @@ class Actor:
         """
         if self.may(action, scopes):
             return ""
-        if self.only_reads and action not in READS:
-            return ONLY_READS
+        if reason := self.why_never(action):
+            return reason
         roles = " or ".join(role.label for role in roles_that_allow(action))
         where = f" for {' or '.join(sorted(scopes))}" if scopes else ""
         return MissingRole(f"This needs the role {roles}{where}.", action)
@@ -108,4 +117,6 @@ class Actor:
 
 
 ONLY_READS = "This token may only read."
+NO_PERSON = "This is for people: a service account cannot do it, whatever its roles."
+OF_PEOPLE = frozenset({Action.RELEASE_DECIDE, Action.PEOPLE_MANAGE, Action.POLICY_EDIT})
 READS = frozenset({Action.VIEW, Action.AUDIT_VIEW})

@@ -7,8 +7,8 @@ from django.db import transaction
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.consequences import consequences, consequences_since
 from mlorch_site.accounts.models import RoleBinding, User
-from mlorch_site.accounts.roles import Action, Role
-from mlorch_site.accounts.scopes import scope_checked, scope_label
+from mlorch_site.accounts.roles import Action, Role, roles_that_allow
+from mlorch_site.accounts.scopes import missing_scopes, scope_checked, scope_label
 from mlorch_site.accounts.selectors import administrators
 from mlorch_site.accounts.services import user_subject
 from mlorch_site.audit.services import audit_record
@@ -20,6 +20,7 @@ REASON_MAX_CHARS = 300
 BINDING_MAX_DAYS = 3660
 BINDINGS_MAX_PER_PERSON = 200
 NAMED_MAX = 3
+RENEWED_EVERY = timedelta(hours=20)  # of what an issuer vouches for at every sign-on
 EXPIRED = "It expired."
 
 
@@ -86,9 +87,10 @@ def role_bind(
         raise Forbidden(why)
     scope, reason = scope_checked(scope), _reason_checked(reason)
     _check_expiry(expires_at, now)
+    _check_kind(user, role)
     _settle_expired(user, now)
     opened = user.bindings.filter(ended_at=None)
-    if held := opened.filter(role=role.value, scope=scope).first():
+    if held := opened.filter(role=role.value, scope=scope, issuer="").first():
         return _same(held, expires_at)
     if opened.count() >= BINDINGS_MAX_PER_PERSON:
         raise Invalid(f"A person may hold {BINDINGS_MAX_PER_PERSON} roles; end one first.")
@@ -103,6 +105,13 @@ def role_bind(
     )
     _changed(actor, "role.bound", binding, reason)
     return binding
+
+
+def _check_kind(user: User, role: Role) -> None:
+    """A role whose point is what only people may do is not given to a service account."""
+    if user.is_service and role in (Role.ADMINISTRATOR, *roles_that_allow(Action.RELEASE_DECIDE)):
+        said = f"A service account cannot be {role.label}: what that role is for, only people may do."
+        raise Invalid(said, details={"role": "for people"})
 
 
 def _settle_expired(user: User, now: datetime) -> None:
@@ -142,6 +151,10 @@ def role_extend(
     if why := why_not_to(actor, binding.user):
         raise Forbidden(why)
     reason = _reason_checked(reason)
+    if binding.issuer:
+        raise Invalid(
+            f"Sign-on {binding.issuer} gave this role and extends it. Give it by hand to let it hold for longer."
+        )
     if binding.expires_at == expires_at:
         return binding
     if binding.expires_at != expected:
@@ -200,4 +213,55 @@ def scope_unbind(*, actor: Actor, scope: str, reason: str) -> int:
     ending = [binding for user in people for binding in user.bindings.in_force(now).filter(scope=scope)]
     for binding in ending:
         _end(actor, binding, reason[:REASON_MAX_CHARS], now)
+    return len(ending)
+
+
+@transaction.atomic
+def issuer_roles_set(
+    *, actor: Actor, user: User, issuer: str, wanted: set[tuple[Role, str]], expires_at: datetime
+) -> None:
+    """Let `user` hold by an issuer's word the roles in `wanted` until `expires_at`, and no others by it.
+
+    What was given by hand stays. Scopes of nothing that exists give nothing. Twice is harmless.
+    """
+    user, now = _locked(user), clock.now()
+    _settle_expired(user, now)
+    nowhere = missing_scopes(scope for _, scope in wanted)
+    left = {(role.value, scope) for role, scope in wanted if scope not in nowhere}
+    for binding in user.bindings.filter(ended_at=None, issuer=issuer):
+        if (binding.role, binding.scope) not in left:
+            _end(actor, binding, f"Sign-on {issuer} names no group any more that gives it.", now)
+            continue
+        left.discard((binding.role, binding.scope))
+        if binding.expires_at is None or expires_at - binding.expires_at > RENEWED_EVERY:
+            RoleBinding.objects.filter(pk=binding.pk).update(expires_at=expires_at)
+            binding.expires_at = expires_at
+            _changed(actor, "role.extended", binding, f"Sign-on {issuer} names a group that gives it.")
+    for role, scope in sorted(left):
+        binding = RoleBinding.objects.create(
+            user=user,
+            role=role,
+            scope=scope,
+            reason=f"Sign-on {issuer} names a group that gives it.",
+            given_at=now,
+            expires_at=expires_at,
+            issuer=issuer,
+        )
+        _changed(actor, "role.bound", binding, binding.reason)
+
+
+@transaction.atomic
+def issuer_roles_end(*, actor: Actor, issuer: str, still: set[tuple[str, str]], reason: str) -> int:
+    """End what an issuer's word gave and its rules, which give `still`, do not give any more; return how many."""
+    now = clock.now()
+    holders = RoleBinding.objects.in_force(now).filter(issuer=issuer).values("user")
+    people = [_locked(user) for user in User.objects.filter(pk__in=holders).order_by("pk")]
+    ending = [
+        binding
+        for user in people
+        for binding in user.bindings.in_force(now).filter(issuer=issuer)
+        if (binding.role, binding.scope) not in still
+    ]
+    for binding in ending:
+        _end(actor, binding, reason, now)
     return len(ending)

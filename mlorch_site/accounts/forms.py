@@ -11,6 +11,7 @@ from mlorch_site.accounts.absences import NOTE_MAX_CHARS
 from mlorch_site.accounts.bindings import REASON_MAX_CHARS
 from mlorch_site.accounts.groups import NAME_MAX_CHARS as GROUP_NAME_MAX_CHARS
 from mlorch_site.accounts.models import THEMES, RoleBinding
+from mlorch_site.accounts.proof import DECIDE
 from mlorch_site.accounts.roles import EVERYWHERE, Role
 from mlorch_site.accounts.scopes import SCOPE_MAX_CHARS, scope_choices
 from mlorch_site.lib import clock
@@ -26,7 +27,11 @@ class TokenForm(forms.Form):
         max_length=80, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
     )
     scope = forms.ChoiceField(
-        choices=[("write", "Read and write"), ("read", "Read only")],
+        choices=[
+            ("write", "Read and write"),
+            ("read", "Read only"),
+            (DECIDE, "Read, write, and decide where a decision asks for a new proof of who you are"),
+        ],
         widget=forms.Select(attrs={"class": "form-select"}),
     )
     days = forms.ChoiceField(
@@ -35,9 +40,35 @@ class TokenForm(forms.Form):
 
     def arguments(self) -> dict[str, Any]:
         """Name, scopes and expiry for the service."""
-        scopes = ["read"] if self.cleaned_data["scope"] == "read" else ["read", "write"]
+        scopes = {"read": ["read"], "write": ["read", "write"], DECIDE: ["read", "write", DECIDE]}[
+            self.cleaned_data["scope"]
+        ]
         expires_at = clock.now() + timedelta(days=int(self.cleaned_data["days"]))
         return {"name": self.cleaned_data["name"], "scopes": scopes, "expires_at": expires_at}
+
+
+class AppForm(forms.Form):
+    """The code that proves an authenticator app."""
+
+    code = forms.CharField(
+        label="Code that the app shows",
+        max_length=20,
+        widget=forms.TextInput(
+            attrs={"class": "form-control", "autocomplete": "one-time-code", "inputmode": "numeric"}
+        ),
+    )
+
+
+class PasskeyForm(forms.Form):
+    """A passkey that the browser made, and how its person calls it."""
+
+    name = forms.CharField(
+        label="Name of the passkey",
+        max_length=60,
+        help_text="For example the device that keeps it.",
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
+    passkey = forms.CharField(widget=forms.HiddenInput)
 
 
 WITHOUT_END = "never"

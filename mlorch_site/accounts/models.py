@@ -1,9 +1,9 @@
-"""People, their roles, their API tokens."""
+"""People, their roles, their sessions and API tokens, and who vouches for them."""
 
 import uuid
 from datetime import datetime
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, Group
 from django.db import models
 
 from mlorch_site.accounts.roles import Role
@@ -12,13 +12,27 @@ THEMES = [("auto", "Like the system"), ("light", "Light"), ("dark", "Dark")]
 
 
 class User(AbstractUser):
-    """A person. Times are shown in `time_zone`; `theme` is kept here so that no page flashes."""
+    """A person, or a service account: a program's account, without a password, which its `owner` answers for.
 
+    Times are shown in `time_zone`; `theme` is kept here so that no page flashes.
+    """
+
+    owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
     theme = models.CharField(max_length=8, choices=THEMES, default="auto")
     time_zone = models.CharField(max_length=64, default="UTC")
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a program's account."""
+        return self.owner_id is not None
+
+    @property
+    def may_act(self) -> bool:
+        """Whether it is switched on, and so is its owner (reads the owner of a service account)."""
+        return self.is_active and (self.owner is None or self.owner.is_active)
 
 
 class BindingSet(models.QuerySet["RoleBinding"]):
@@ -31,7 +45,8 @@ class RoleBinding(models.Model):
     """A role given to a person in a scope (`*`, `environment:<name>`, `model:<name>`).
 
     It holds until it is ended, and before `expires_at`. It is never deleted. `given_by` and `ended_by` are null for
-    what mlorch itself did; `given_at` is null for a binding older than the record of when it was given.
+    what mlorch itself did; `given_at` is null for a binding older than the record of when it was given. `issuer` is the
+    short name of the issuer whose groups gave it; what a person gave by hand has none.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="bindings")
@@ -44,13 +59,16 @@ class RoleBinding(models.Model):
     ended_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     ended_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.CharField(max_length=300, blank=True, default="", db_default="")
+    issuer = models.CharField(max_length=40, blank=True, default="", db_default="")
 
     objects = BindingSet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["user", "role", "scope"], condition=models.Q(ended_at=None), name="one_open_binding_per_scope"
+                fields=["user", "role", "scope", "issuer"],
+                condition=models.Q(ended_at=None),
+                name="one_open_binding_per_scope",
             )
         ]
 
@@ -71,7 +89,10 @@ class RoleBinding(models.Model):
 
 
 class ApiToken(models.Model):
-    """A person's key to the REST API. Only the SHA-256 of the token is stored; the token itself is shown once."""
+    """A person's key to the REST API. Only the SHA-256 of the token is stored; the token itself is shown once.
+
+    One that `replaces` another works beside it until the older one ends.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
@@ -83,6 +104,7 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    replaces = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="successors")
 
     class Meta:
         ordering = ["-created_at"]
@@ -116,6 +138,67 @@ class Absence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user.username} is absent from {self.first_day} to {self.last_day}"
+
+
+class PersonSession(models.Model):
+    """A sign-in at a browser: where, when, and how the person proved who they are.
+
+    `session_key` leads to the session; it is over when that is gone. `issuer` and `issuer_session` are of whoever
+    vouched for the person, empty for a sign-in of our own.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    session_key = models.CharField(max_length=40, unique=True)
+    began_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    address = models.CharField(max_length=64, blank=True)
+    device = models.CharField(max_length=80, blank=True)
+    proven_by = models.CharField(max_length=80)
+    issuer = models.CharField(max_length=40, blank=True)
+    issuer_session = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        ordering = ["-last_seen_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.device}"
+
+
+class SignOnIssuer(models.Model):
+    """An identity provider that people sign on with, as an administrator wrote it down. `secret` is sealed."""
+
+    slug = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=40)
+    url = models.CharField(max_length=200, unique=True)
+    client_id = models.CharField(max_length=191)
+    secret = models.TextField(blank=True)
+    groups_claim = models.CharField(max_length=80, default="groups")
+    is_enabled = models.BooleanField(default=True)
+    links_verified_address = models.BooleanField(default=False)
+    counts_as_second_factor = models.BooleanField(default=False)
+    binding_days = models.PositiveSmallIntegerField(default=30)
+    rules = models.JSONField(default=list)
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IssuerMembership(models.Model):
+    """That a person is in a group of ours because of a group of an issuer, so that only this is taken back."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="issuer_memberships")
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="+")
+    issuer = models.CharField(max_length=40)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "group", "issuer"], name="one_membership_per_issuer")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.group} by {self.issuer}"
 
 
 class AttemptCount(models.Model):

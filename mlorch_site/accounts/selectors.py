@@ -22,23 +22,34 @@ from mlorch_site.lib.errors import Unauthenticated
 
 LAST_USE_RESOLUTION = timedelta(minutes=1)
 LAST_SEEN = "last_seen"
+PROVEN_AT, PROVEN_BY = "proven_at", "proven_by"
 SESSION_BEGAN = "session_began"
 IDLE, TOO_OLD = "It was not used for too long.", "It is too old, however much it is used."
 
 
-def actor_for_user(user: User, *, address: str = "", request_id: str = "", token: ApiToken | None = None) -> Actor:
-    """The actor for an active person, with the bindings that are in force now."""
+def actor_for_user(
+    user: User,
+    *,
+    address: str = "",
+    request_id: str = "",
+    token: ApiToken | None = None,
+    session: SessionBase | dict[str, Any] | None = None,
+) -> Actor:
+    """The actor for an active person, with the bindings that are in force now; by a session also how it was proven."""
+    proven_at = session.get(PROVEN_AT) if session is not None else None
     held = user.bindings.in_force(clock.now()).values_list("role", "scope")
     bindings = frozenset((Role(role), scope) for role, scope in held)
     return Actor(
         kind="token" if token else "person",
         name=user.username,
         user=user,
-        bindings=bindings if user.is_active else frozenset(),
+        bindings=bindings if user.may_act else frozenset(),
         token_scopes=frozenset(token.scopes) if token else None,
         token_expires_at=token.expires_at if token else None,
         address=address,
         request_id=request_id,
+        authenticated_at=clock.from_unix(proven_at) if proven_at is not None else None,
+        proven_by=session.get(PROVEN_BY, "") if session is not None else "",
     )
 
 
@@ -97,7 +108,7 @@ def session_marks(keys: list[str]) -> dict[str, str]:
 def administrators(now: datetime) -> BindingSet:
     """The bindings of active people who may give roles at `now`."""
     held = RoleBinding.objects.in_force(now)
-    return held.filter(role=Role.ADMINISTRATOR, scope=EVERYWHERE, user__is_active=True)
+    return held.filter(role=Role.ADMINISTRATOR, scope=EVERYWHERE, user__is_active=True, user__owner=None)
 
 
 def in_scopes(actor: Actor, **fields: str) -> Q:
@@ -129,7 +140,7 @@ def token_for(secret: str) -> ApiToken:
 
     Raises Unauthenticated with the reason: unknown, revoked, expired, or a disabled person.
     """
-    token = ApiToken.objects.select_related("user").filter(digest=token_digest(secret)).first()
+    token = ApiToken.objects.select_related("user__owner").filter(digest=token_digest(secret)).first()
     now = clock.now()
     if token is None:
         raise Unauthenticated("This API token is not known.", code="unknown_token")
@@ -137,7 +148,7 @@ def token_for(secret: str) -> ApiToken:
         raise Unauthenticated("This API token was revoked.", code="revoked_token")
     if not token.is_live(now):
         raise Unauthenticated("This API token has expired; make a new one under My tokens.", code="expired_token")
-    if not token.user.is_active:
+    if not token.user.may_act:
         raise Unauthenticated("The person this token belongs to is disabled.", code="disabled_person")
     if token.last_used_at is None or now - token.last_used_at > LAST_USE_RESOLUTION:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
@@ -151,7 +162,12 @@ def actor_of(request: HttpRequest) -> Actor:
         return cached
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
-        actor = actor_for_user(user, address=address_of(request), request_id=getattr(request, "request_id", ""))
+        actor = actor_for_user(
+            user,
+            address=address_of(request),
+            request_id=getattr(request, "request_id", ""),
+            session=request.session,
+        )
     else:
         actor = replace(Actor.anonymous(), address=address_of(request), request_id=getattr(request, "request_id", ""))
     request.actor = actor  # type: ignore[attr-defined]

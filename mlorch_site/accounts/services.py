@@ -5,20 +5,24 @@ import zoneinfo
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.consequences import consequences, consequences_since
 from mlorch_site.accounts.models import THEMES, ApiToken, User
+from mlorch_site.accounts.proof import DECIDE, require_recent_authentication
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import administrators, token_digest
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Forbidden, Invalid, NotFound
+from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 
 TOKEN_BYTES = 32
+DECIDING_WITHIN_MINUTES = 10  # how old the proof may be of whoever makes a token that decides
+OVERLAP_MAX = timedelta(days=30)
 TOKEN_MAX_DAYS = 366
 TOKEN_MAX_PER_PERSON = 50
-TOKEN_SCOPES = ("read", "write")
+TOKEN_SCOPES = ("read", "write", DECIDE)
 
 
 @transaction.atomic
@@ -66,7 +70,13 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
 
 @transaction.atomic
 def token_create(
-    *, actor: Actor, user: User, name: str, scopes: list[str], expires_at: datetime | None
+    *,
+    actor: Actor,
+    user: User,
+    name: str,
+    scopes: list[str],
+    expires_at: datetime | None,
+    replaces: ApiToken | None = None,
 ) -> tuple[ApiToken, str]:
     """Create an API token for `user` and return it with its secret, which is not stored and cannot be shown again.
 
@@ -83,8 +93,10 @@ def token_create(
         raise Forbidden("A token cannot make one that outlives it.")
     if actor.token_scopes is not None and set(scopes) - actor.token_scopes:
         raise Forbidden("A token cannot make one that may more than itself.")
-    if actor.user != user:
+    if actor.user != user and (actor.user is None or actor.user.pk != user.owner_id):
         actor.require(Action.PEOPLE_MANAGE)
+    if DECIDE in scopes:
+        _check_decides(actor, user)
     if ApiToken.objects.filter(user=user, revoked_at=None).count() >= TOKEN_MAX_PER_PERSON:
         raise Invalid(f"A person may have {TOKEN_MAX_PER_PERSON} tokens; revoke one first.")
     secret = "mlo_" + secrets.token_urlsafe(TOKEN_BYTES)
@@ -96,16 +108,26 @@ def token_create(
         scopes=sorted(set(scopes)),
         created_at=now,
         expires_at=expires_at,
+        replaces=replaces,
     )
     audit_record(actor, "token.created", token_subject(token), data={"scopes": token.scopes, "user": user.username})
     return token, secret
 
 
+def _check_decides(actor: Actor, user: User) -> None:
+    """A token that stands for a fresh proof is made by its person, with one, and for nobody else."""
+    if user.is_service or (actor.user != user and not actor.is_controller):
+        raise Forbidden("A token that may decide is made by its person, for themselves.")
+    if actor.kind != "token":  # a token that may, and only such a one, makes another
+        require_recent_authentication(actor, DECIDING_WITHIN_MINUTES)
+
+
 def _check_token(name: str, scopes: list[str], expires_at: datetime, now: datetime) -> None:
     if not name.strip() or len(name) > 80:
         raise Invalid("Give the token a name of 1 to 80 characters.", details={"name": "1 to 80 characters"})
-    if not scopes or set(scopes) - set(TOKEN_SCOPES):
-        raise Invalid("A token's scopes are read, write, or both.", details={"scopes": "read and/or write"})
+    if not scopes or set(scopes) - set(TOKEN_SCOPES) or (DECIDE in scopes and "write" not in scopes):
+        said = f"A token's scopes are read, write, or both; with write also {DECIDE}."
+        raise Invalid(said, details={"scopes": "read and/or write"})
     if not now < expires_at <= now + timedelta(days=TOKEN_MAX_DAYS):
         raise Invalid(
             f"A token ends in the future, {TOKEN_MAX_DAYS} days ahead at most.", details={"expires_at": "out of range"}
@@ -119,17 +141,50 @@ def token_revoke(*, actor: Actor, token_id: str) -> ApiToken:
     Raises Forbidden for a token that may only read.
     """
     actor.require_write()
-    tokens = ApiToken.objects.select_for_update()
-    if not actor.may(Action.PEOPLE_MANAGE):
-        tokens = tokens.filter(user=actor.user)
-    token = tokens.filter(pk=token_id).first()
-    if token is None:
-        raise NotFound("There is no such token.")
+    token = _own_token(actor, token_id)
     if token.revoked_at is None:
         token.revoked_at = clock.now()
         token.save(update_fields=["revoked_at"])
         audit_record(actor, "token.revoked", token_subject(token))
     return token
+
+
+def _own_token(actor: Actor, token_id: str) -> ApiToken:
+    """A token of the actor's own or of one of its service accounts (an administrator: anybody's), locked."""
+    tokens = ApiToken.objects.select_for_update(of=("self",)).select_related("user")
+    if not actor.may(Action.PEOPLE_MANAGE):
+        tokens = tokens.filter(Q(user=actor.user) | Q(user__owner=actor.user))
+    token = tokens.filter(pk=token_id).first()
+    if token is None:
+        raise NotFound("There is no such token.")
+    return token
+
+
+@transaction.atomic
+def token_rotate(*, actor: Actor, token_id: str, overlap: timedelta) -> tuple[ApiToken, str]:
+    """Make the successor of a token, and let the old one end when `overlap` is over; return it with its secret.
+
+    The successor may what the old one may, for as long as that was made for. Raises Conflict for a token that is over
+    or has a successor already, Invalid for an overlap out of range, Forbidden as `token_create` does.
+    """
+    actor.require_write()
+    old, now = _own_token(actor, token_id), clock.now()
+    if not timedelta(0) <= overlap <= OVERLAP_MAX:
+        raise Invalid(f"Both work for {OVERLAP_MAX.days} days at most.", details={"overlap_hours": "out of range"})
+    if not old.is_live(now):
+        raise Conflict("This token is over; make a new one.")
+    if old.successors.exists():
+        raise Conflict("This token has a successor already, and ends by itself.")
+    lasts = min(
+        (old.expires_at or now + timedelta(days=TOKEN_MAX_DAYS)) - old.created_at, timedelta(days=TOKEN_MAX_DAYS)
+    )
+    token, secret = token_create(
+        actor=actor, user=old.user, name=old.name, scopes=old.scopes, expires_at=now + lasts, replaces=old
+    )
+    ends = min(now + overlap, old.expires_at) if old.expires_at else now + overlap
+    ApiToken.objects.filter(pk=old.pk).update(expires_at=ends)
+    audit_record(actor, "token.rotated", token_subject(old), data={"to": str(token.pk), "ends": ends.isoformat()})
+    return token, secret
 
 
 @transaction.atomic

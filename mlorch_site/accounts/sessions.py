@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.db import transaction
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.models import User
-from mlorch_site.accounts.selectors import SESSION_BEGAN, actor_for_user, address_of
+from mlorch_site.accounts.models import PersonSession, User
+from mlorch_site.accounts.person_sessions import session_forgotten, session_noted
+from mlorch_site.accounts.selectors import PROVEN_AT, PROVEN_BY, SESSION_BEGAN, actor_for_user, address_of
 from mlorch_site.accounts.services import user_subject
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.audit.services import Subject, audit_record
@@ -17,6 +19,10 @@ from mlorch_site.lib.http import request_id_of
 
 SESSIONS = Actor.controller("sessions")
 THROTTLED_NOTED_EVERY = timedelta(minutes=1)
+PASSWORD = "password"
+ISSUER = "issuer"  # the short name of who vouched for the person of a session
+ISSUER_FACTOR = "issuer_factor"  # whether what they vouch for counts as a second factor
+BACKEND = "django.contrib.auth.backends.ModelBackend"
 UNKNOWN = "a name that nobody has"  # what was typed may be a password
 
 
@@ -26,12 +32,42 @@ def stranger(request: HttpRequest) -> Actor:
 
 
 @transaction.atomic
-def session_begin(*, request: HttpRequest, user: User) -> None:
-    """Sign a person in, under a session of a new key."""
-    login(request, user)
-    request.session[SESSION_BEGAN] = clock.now().timestamp()
+def session_begin(
+    *, request: HttpRequest, user: User, proven_by: str = PASSWORD, issuer: str = "", issuer_session: str = ""
+) -> None:
+    """Sign a person in, under a session of a new key; `proven_by` says in words how they proved who they are.
+
+    A sign-in with the password of the break-glass account, while nobody else may use one, is a record of its own kind.
+    """
+    former = request.session.session_key
+    login(request, user, backend=BACKEND)
+    session_forgotten(former)
+    now = clock.now().timestamp()
+    request.session.update(
+        {SESSION_BEGAN: now, PROVEN_AT: now, PROVEN_BY: proven_by, ISSUER: issuer, ISSUER_FACTOR: False}
+    )
+    session_noted(request, user, proven_by=proven_by, issuer=issuer, issuer_session=issuer_session)
     actor = actor_for_user(user, address=address_of(request), request_id=request_id_of(request))
-    audit_record(actor, "session.begun", user_subject(user))
+    is_broken = bool(settings.BREAK_GLASS) and not issuer and user.username == settings.BREAK_GLASS
+    data = {"proven_by": proven_by, **({"issuer": issuer} if issuer else {})}
+    audit_record(actor, "session.begun_in_emergency" if is_broken else "session.begun", user_subject(user), data=data)
+    request.actor = None  # type: ignore[attr-defined]
+
+
+@transaction.atomic
+def session_prove(*, request: HttpRequest, user: User, proven_by: str) -> None:
+    """Note that the person of a session proved again who they are, and how."""
+    request.session.update({PROVEN_AT: clock.now().timestamp(), PROVEN_BY: proven_by})
+    request.actor = None  # type: ignore[attr-defined]
+    actor = actor_for_user(user, address=address_of(request), request_id=request_id_of(request))
+    audit_record(actor, "session.proved", user_subject(user), data={"proven_by": proven_by})
+
+
+def why_no_password(user: User) -> str:
+    """Why this person may not sign in with a password; empty when they may."""
+    if settings.BREAK_GLASS and user.username != settings.BREAK_GLASS:
+        return "Passwords are for emergencies here. Sign in with your organisation."
+    return "A service account does not sign in; it uses tokens." if user.is_service else ""
 
 
 @transaction.atomic
@@ -59,6 +95,7 @@ def session_end(*, request: HttpRequest, actor: Actor) -> None:
     """Sign a person out. Signing out twice is harmless."""
     if actor.user is not None:
         audit_record(actor, "session.ended", user_subject(actor.user))
+    session_forgotten(request.session.session_key)
     logout(request)
 
 
@@ -66,6 +103,7 @@ def session_end(*, request: HttpRequest, actor: Actor) -> None:
 def session_expire(*, request: HttpRequest, user: User, reason: str) -> None:
     """End a session that was not used for long, or is too old."""
     audit_record(SESSIONS, "session.expired", user_subject(user), reason=reason)
+    session_forgotten(request.session.session_key)
     logout(request)
 
 
@@ -77,7 +115,13 @@ def password_change(*, request: HttpRequest, actor: Actor, password: str) -> Non
     user.set_password(password)
     user.save(update_fields=["password"])
     audit_record(actor, "person.password_changed", user_subject(user))
+    former = request.session.session_key
     update_session_auth_hash(request, user)
+    if request.session.session_key is None:
+        request.session.save()
+    # All others are over: their sessions hold another password's hash.
+    PersonSession.objects.filter(user=user).exclude(session_key=former).delete()
+    PersonSession.objects.filter(session_key=former).update(session_key=request.session.session_key)
 
 
 @transaction.atomic

@@ -39,6 +39,12 @@ class Unauthenticated(DomainError):
     code = "unauthenticated"
 
 
+class ProofNeeded(DomainError):
+    """Allowed, but whoever asks has to prove first, and again, who they are."""
+
+    code = "proof_needed"
+
+
 class Conflict(DomainError):
     """The thing is in a state in which this cannot be done."""
 

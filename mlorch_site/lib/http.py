@@ -13,6 +13,7 @@ REQUEST_ID_PATTERN = re.compile(r"^[A-Za-z0-9_.\-]{8,64}$")
 STATUS_OF: dict[type[errors.DomainError], int] = {
     errors.Invalid: 400,
     errors.Unauthenticated: 401,
+    errors.ProofNeeded: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,

@@ -99,6 +99,8 @@ def why_cannot_decide(actor: Actor, request: ApprovalRequest, groups: Collection
         return "Only a person can decide."
     if actor.user.pk == request.requester_id:
         return "You asked for this release, so somebody else has to decide."
+    if actor.user.pk == request.requester.owner_id:
+        return "Your service account asked for this release, so somebody else has to decide."
     if actor.user.pk in request.excluded:
         return "You wrote part of what this is about, so somebody else has to decide."
     if reason := actor.why_not(Action.RELEASE_DECIDE, request.scopes):

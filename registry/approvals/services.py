@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
+from mlorch_site.accounts.proof import proof_of, require_recent_authentication
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
@@ -98,7 +99,7 @@ def approval_open(
         policy=policy,
         rules=policy.approval_rules,
         scopes=scopes,
-        excluded=sorted({requester.pk, *excluded}),
+        excluded=sorted({requester.pk, *excluded, *([requester.owner_id] if requester.owner_id else [])}),
         requester=requester,
         created_at=now,
         expires_at=now + timedelta(days=policy.approval_days),
@@ -123,7 +124,8 @@ def approval_decide(
     exactly that already: one click that arrives ten times is one decision.
 
     Raises Invalid for an unknown kind or a missing comment, Forbidden for the requester and for people without a role
-    that counts, Conflict when the request has ended or expired meanwhile.
+    that counts, ProofNeeded when the policy asks for a newer proof of who decides, Conflict when the request has ended
+    or expired meanwhile.
     """
     request = approval_locked(request)
     if _is_said(actor, request, kind, comment, on_behalf_of):
@@ -132,6 +134,8 @@ def approval_decide(
     _check_open(request)
     take_back = kind == DecisionKind.TAKE_BACK
     voice = _voice_taken_back(actor, request) if take_back else _checked_voice(actor, request, on_behalf_of)
+    if not take_back:
+        require_recent_authentication(actor, request.policy.reauthenticate_minutes)
     assert actor.user is not None
     decision = Decision.objects.create(
         request=request,
@@ -143,9 +147,12 @@ def approval_decide(
         content_hash=request.content_hash,
         roles=roles_now(voice.person, request.scopes),
         at=clock.now(),
+        proven_by="token" if actor.kind == "token" else actor.proven_by,
+        proven_at=actor.authenticated_at,
     )
     mentions_settle(actor=actor, request=request)
     data = {"kind": kind, "roles": decision.roles, "content_hash": request.content_hash, "policy": str(request.policy)}
+    data |= proof_of(actor)
     if voice.delegation is not None:
         data |= {"on_behalf_of": voice.person.username, "delegation": str(voice.delegation.pk)}
     decider = actor.on_behalf(voice.person.username)

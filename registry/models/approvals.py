@@ -61,7 +61,8 @@ class Decision(models.Model):
     """What one person decided. The newest decision of a person counts; one person counts for one rule only.
 
     With `on_behalf_of` the person used the power of somebody who delegated it by `delegation`; `roles` are then those
-    of that other person.
+    of that other person. `proven_by` and `proven_at` say how and when the person had last proved who they are; a token
+    has no such moment.
     """
 
     request = models.ForeignKey(ApprovalRequest, on_delete=models.CASCADE, related_name="decisions")
@@ -77,6 +78,8 @@ class Decision(models.Model):
     content_hash = models.CharField(max_length=80)
     roles = models.JSONField(default=list)
     at = models.DateTimeField()
+    proven_by = models.CharField(max_length=80, blank=True, default="", db_default="")
+    proven_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["at"]

@@ -1,7 +1,9 @@
 """Sign-in, sign-out, a person's password, tokens and preferences."""
 
 from typing import Any
+from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -10,19 +12,25 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from mlorch_site.accounts.forms import PasswordForm, PreferencesForm, TokenForm
-from mlorch_site.accounts.models import ApiToken
+from mlorch_site.accounts.models import ApiToken, User
+from mlorch_site.accounts.passkeys import why_none_here
+from mlorch_site.accounts.pending_sign_in import pending_keep
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import PUBLIC, public, requires
+from mlorch_site.accounts.second_factors import has_second_factor
 from mlorch_site.accounts.selectors import actor_of, address_of
 from mlorch_site.accounts.services import preferences_set, token_create, token_revoke
 from mlorch_site.accounts.sessions import (
+    PASSWORD,
     password_change,
     session_begin,
     session_end,
     session_refuse,
     session_throttle,
     stranger,
+    why_no_password,
 )
+from mlorch_site.accounts.sign_on.issuers import issuers_enabled
 from mlorch_site.accounts.throttle import attempt_count, attempt_forgive
 from mlorch_site.audit.middleware import sensitive
 from mlorch_site.lib import clock
@@ -54,9 +62,22 @@ class SignInView(LoginView):
         context = self.get_context_data(form=form, throttled=error.message)
         return self.render_to_response(context, status=429, headers=headers_of(error))
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        here = {"issuers": issuers_enabled(), "break_glass": settings.BREAK_GLASS}
+        return context | here | {"why_no_passkeys": why_none_here(self.request)}
+
     def form_valid(self, form: Any) -> HttpResponse:
-        session_begin(request=self.request, user=form.get_user())
+        user: User = form.get_user()
+        if why := why_no_password(user):
+            session_refuse(actor=stranger(self.request), name=user.username, reason=why)
+            return self.render_to_response(self.get_context_data(form=form, refused=why), status=403)
         attempt_forgive(name=form.cleaned_data["username"], address=address_of(self.request))
+        if has_second_factor(user):
+            pending_keep(self.request, user, by=PASSWORD)
+            query = urlencode({self.redirect_field_name: self.get_redirect_url()})
+            return HttpResponseRedirect(f"{reverse('sign-in-factor')}?{query}")
+        session_begin(request=self.request, user=user)
         return HttpResponseRedirect(self.get_success_url())
 
     def form_invalid(self, form: Any) -> HttpResponse:
