@@ -49,7 +49,7 @@ def _tell_held(release: Release, rollout: Rollout) -> None:
     occasion = f"paused {rollout.paused_at:%Y%m%d%H%M%S}" if is_paused else f"step {rollout.step}"
     sentence = release.status_reason if is_paused else rollout.waiting_for or "It waits for a person to promote it."
     roles = [role.value for action in GO_ON for role in roles_that_allow(action)]
-    people = User.objects.filter(pk__in=holders_of(roles, release.scopes))
+    people = User.objects.filter(pk__in=ids_holding(roles, release.scopes))
     able = {one.pk for one in people if not _why_not_go_on(actor_for_user(one), release)}
     notices_raise(news=_news(release, HELD, sentence, occasion), people=able - _pausing(release))
 

@@ -9,7 +9,7 @@ from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.live.models import Event
 from mlorch_site.notices.kinds import News, NoticeKind, register_kind
 from mlorch_site.notices.services import notices_raise, notices_settle
-from registry.approvals.approval_notices import holders_of
+from registry.approvals.approval_notices import ids_holding
 from registry.lifecycle import ProposalStatus
 from registry.models import PolicyProposal
 from registry.selectors import why_cannot_confirm
@@ -29,7 +29,7 @@ def on_policy_proposed(event: Event) -> None:
 
 def _proposal_tell(proposal: PolicyProposal) -> None:
     scopes = [proposal.environment.scope]
-    held = holders_of([role.value for role in roles_that_allow(Action.POLICY_EDIT)], scopes)
+    held = ids_holding([role.value for role in roles_that_allow(Action.POLICY_EDIT)], scopes)
     people = User.objects.filter(pk__in=held)
     able = {one.pk for one in people if not why_cannot_confirm(actor_for_user(one), proposal, refusing=True)}
     sentence = f"{proposal.proposer.username} wants to take protection off: {' '.join(proposal.loosened)}"

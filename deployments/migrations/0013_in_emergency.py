@@ -8,7 +8,7 @@ import deployments.lifecycle
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0011_traffic_derived"),
+        ("deployments", "0012_rollout_held"),
         ("registry", "0017_emergencies_and_timers"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

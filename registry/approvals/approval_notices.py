@@ -9,14 +9,21 @@ from uuid import UUID
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import RoleBinding, User
-from mlorch_site.accounts.roles import EVERYWHERE, Action, roles_that_allow
+from mlorch_site.accounts.roles import EVERYWHERE
 from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.lib import clock
 from mlorch_site.live.models import Event
 from mlorch_site.notices.kinds import News, NoticeKind, register_kind
 from mlorch_site.notices.services import notices_raise, notices_settle
+from registry.approvals.holders import DECIDING
 from registry.approvals.reviews import reviews_visible_to, why_cannot_review
-from registry.approvals.selectors import approvals_visible_to, counting_decisions, why_cannot_decide
+from registry.approvals.selectors import (
+    approvals_visible_to,
+    own_counting_decision,
+    usable_voices,
+    why_cannot_decide,
+)
+from registry.approvals.voices import delegated_voices
 from registry.lifecycle import ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Emergency
 
@@ -32,26 +39,27 @@ NOT_GIVEN = {
 }
 
 
-def holders_of(roles: Collection[str], scopes: list[str]) -> set[int]:
+def ids_holding(roles: Collection[str], scopes: list[str]) -> set[int]:
     """The ids of active people who hold one of the roles in the scopes now."""
     held = RoleBinding.objects.in_force(clock.now()).filter(role__in=roles, scope__in=[EVERYWHERE, *scopes])
     return set(held.filter(user__is_active=True).values_list("user", flat=True))
 
 
 def deciders_of(request: ApprovalRequest) -> set[int]:
-    """The ids of the people who may decide on the request now and have not approved it."""
-    held = holders_of({str(rule["role"]) for rule in request.rules}, request.scopes)
-    people = User.objects.filter(pk__in=held)
+    """The ids of the people who may decide on the request now, for themselves or for others, and have not approved it.
+
+    Whoever counts by a group or decides for somebody else holds a role that decides too.
+    """
+    people = User.objects.filter(pk__in=ids_holding(DECIDING, request.scopes))
     return {person.pk for person in people if not why_not_asked(actor_for_user(person), request)}
 
 
 def why_not_asked(actor: Actor, request: ApprovalRequest) -> str:
     """Why the request does not wait for this actor, empty when it does."""
-    if reason := why_cannot_decide(actor, request):
-        return reason
-    assert actor.user is not None
-    newest = counting_decisions(request).get(actor.user.pk)
-    has_approved = newest and newest.kind == DecisionKind.APPROVE and newest.content_hash == request.content_hash
+    if not usable_voices(actor, request, delegated_voices(actor, clock.now())):
+        return why_cannot_decide(actor, request) or "The person may not decide on it."
+    said = own_counting_decision(actor, request)
+    has_approved = said and said.kind == DecisionKind.APPROVE and said.content_hash == request.content_hash
     return "The person has approved it." if has_approved else ""
 
 
@@ -132,8 +140,7 @@ def emergency_tell(used: Emergency) -> None:
     sentence = (
         f"Begun without approvals by {used.used_by.username}; somebody else has to look at it and say what they find."
     )
-    roles = [role.value for role in roles_that_allow(Action.RELEASE_DECIDE)]
-    could = User.objects.filter(pk__in=holders_of(roles, used.request.scopes))
+    could = User.objects.filter(pk__in=ids_holding(DECIDING, used.request.scopes))
     able = {person.pk for person in could if not why_cannot_review(actor_for_user(person), used)}
     notices_raise(news=_emergency_news(used, REVIEW_OPEN, sentence), people=able)
 

@@ -16,7 +16,7 @@ from mlorch_site.live.outbox import publish
 from mlorch_site.notices.services import notices_raise
 from registry import audit_subjects
 from registry.actors import APPROVALS
-from registry.approvals.approval_notices import ESCALATED, REMINDER, deciders_of, holders_of, news_of
+from registry.approvals.approval_notices import ESCALATED, REMINDER, deciders_of, news_of
 from registry.lifecycle import ApprovalStatus
 from registry.models import ApprovalRequest, ApprovalTimer
 
@@ -95,7 +95,7 @@ def _escalate(timer: ApprovalTimer, request: ApprovalRequest, now: datetime) -> 
     if timer.escalated_at is not None or timer.escalate_at is None or timer.escalate_at > now:
         return False
     role = Role(request.policy.escalate_to)
-    people = holders_of([role.value], request.scopes) - {request.requester_id}
+    people = ids_holding([role.value], request.scopes) - {request.requester_id}
     timer.escalated_at, timer.escalated_to = now, role.value
     hours = request.policy.escalate_hours
     sentence = f"Nobody has decided within {hours} hour{'s' if hours != 1 else ''}; escalated to {role.label}."

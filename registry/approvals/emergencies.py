@@ -22,7 +22,8 @@ from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
-from registry.approvals.electorate import who_could_decide
+from registry.approvals.holders import holders_of
+from registry.approvals.rules import keys_of
 from registry.approvals.selectors import approval_progress
 from registry.approvals.services import why_changed
 from registry.lifecycle import APPROVAL_MOVES, ApprovalStatus
@@ -49,7 +50,7 @@ def skipped_of(request: ApprovalRequest) -> dict[str, list[str]]:
     """What an emergency would skip: the rules that are not met, and everybody who could decide."""
     progress = approval_progress(request)
     rules = [f"{rule.label}: {', '.join(rule.given_by) or 'nobody'} so far" for rule in progress.rules if not rule.met]
-    holders = who_could_decide(request.rules, request.scopes, request.excluded)
+    holders = holders_of(keys_of(request.rules), request.scopes, request.excluded)
     return {"rules": rules, "people": sorted({name for names in holders.values() for name in names})}
 
 
