@@ -12,7 +12,7 @@ from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.live.models import Event
 from mlorch_site.notices.kinds import News, NoticeKind, register_kind
 from mlorch_site.notices.services import notices_raise, notices_settle
-from registry.approvals.approval_notices import UNSEEN, holders_of
+from registry.approvals.approval_notices import UNSEEN, ids_holding
 from registry.approvals.selectors import approving_decisions
 
 HELD, TAKEN_BACK = "rollout_held", "taken_back"
