@@ -12,14 +12,12 @@ from deployments.models import Release
 from deployments.moves import release_move
 from deployments.selectors import releases_visible_to
 from deployments.services.advance import release_look
-from deployments.services.approval_content import approval_content
+from deployments.services.approval_content import newest_gate_results, why_not_covered
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict
-from mlorch_site.lib.hashing import content_hash
 from registry.approvals.emergencies import emergency_use, why_no_emergency
-from registry.models import GateResult
-from registry.selectors import why_changed_outside
+from registry.version_lifecycle import why_not_served
 
 
 def why_no_release_emergency(actor: Actor, release: Release) -> str:
@@ -33,7 +31,7 @@ def why_no_release_emergency(actor: Actor, release: Release) -> str:
 
 def gates_told(release: Release) -> list[dict[str, Any]]:
     """What the gates have said of a release, as an emergency keeps it."""
-    rows = GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))
+    rows = newest_gate_results(release)
     return [{"gate": row.gate, "outcome": row.outcome, "sentence": row.sentence} for row in rows]
 
 
@@ -47,7 +45,7 @@ def release_emergency(*, actor: Actor, release: Release, expects: str, reason: s
         found = _locked(release)
         if found.approval is None or found.status != ReleaseStatus.AWAITING_APPROVAL:
             raise Conflict(f"This release is {found.status.replace('_', ' ')}; it does not wait for approval.")
-        if why := why_changed_outside(found.version, found.digest):
+        if why := why_not_served(found.version, found.digest):
             raise Conflict(f"{why} It cannot begin; request the release again.", code="changed_outside")
         used = emergency_use(
             actor=actor,
@@ -57,7 +55,7 @@ def release_emergency(*, actor: Actor, release: Release, expects: str, reason: s
             ticket=ticket,
             evidence=gates_told(found),
         )
-        if content_hash(approval_content(found)) != used.content_hash:
+        if why_not_covered(found):
             raise Conflict("What would begin is not what was checked; request the release again.", code="changed")
         skipped = "; ".join(used.skipped["rules"]) or "nothing"
         sentence = f"Emergency used by {actor.name}, ticket {used.ticket}: {used.reason} Skipped: {skipped}."

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.proof import proof_of, require_recent_authentication
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.audit.services import audit_record
@@ -70,6 +71,7 @@ def emergency_use(
         raise Conflict(f"The request is {request.status} already.")
     if why := why_no_emergency(actor, request):
         raise Forbidden(why)
+    require_recent_authentication(actor, request.policy.reauthenticate_minutes)
     _check(reason, ticket)
     if expects != request.content_hash:
         raise Conflict("What would begin is not what you saw. Look again.", code="changed_meanwhile")
@@ -95,6 +97,7 @@ def emergency_use(
         "ticket": used.ticket,
         "skipped": skipped,
         "policy": str(request.policy),
+        **proof_of(actor),
     }
     audit_record(actor, "approval.bypassed", audit_subjects.of_approval(request), reason=used.reason, data=data)
     emergency_publish(used)
