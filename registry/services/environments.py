@@ -15,6 +15,7 @@ from registry import audit_subjects
 from registry.approvals.electorate import why_no_group, why_unmeetable
 from registry.lifecycle import ProposalStatus
 from registry.models import Environment, Policy
+from registry.operators import unmeetable_operators
 from registry.policy_fields import POLICY_FIELDS, check_policy
 from registry.protection import loosens
 from registry.services.proposal_moves import proposal_move
@@ -102,6 +103,8 @@ def policy_change(
     # Whoever sets an installation up does so before there are people.
     if "approval_rules" in changed and not actor.is_controller:
         check_reviewers(environment, changed["approval_rules"])
+    if "operators" in changed and not actor.is_controller:
+        check_operators(environment, changed["operators"])
     return PolicyChange(environment, base, values, changed, loosens(policy_values(base), values) if base else [])
 
 
@@ -119,6 +122,13 @@ def check_reviewers(environment: Environment, rules: list[dict[str, Any]]) -> No
     if reason := why_unmeetable(environment, rules):
         problem = f"{reason} for {environment}. Ask for fewer, or give more people the role (or the group) first"
         raise Invalid(f"Approval rules: {problem}.", details={"approval_rules": problem})
+
+
+def check_operators(environment: Environment, operators: dict[str, list[str]]) -> None:
+    """Raise Invalid when an operation is left to roles that nobody holds (reads people and roles)."""
+    if problems := unmeetable_operators(environment, operators):
+        problem = "; ".join(problems.values())
+        raise Invalid(f"Operators: {problem}.", details={"operators": problem})
 
 
 def revision_write(*, actor: Actor, change: PolicyChange) -> Policy:
