@@ -113,6 +113,14 @@ class Machine(RuleBasedStateMachine):
         self.closed_at = {row.release_id: row for row in live} if closed else None
         self.world.tick(seconds)
 
+    @rule(version=st.integers(2, 3))
+    def closes_on_a_rollout(self, version):
+        """Where chance alone would seldom close: on a rollout that has its first share of traffic."""
+        self.closes(False)
+        self.request(version, CANARY)
+        self.wait(4)
+        self.closes(True, 20)
+
     @precondition(lambda self: Release.objects.filter(status__in=LIVE_STATUSES).exists())
     @rule(service=st.sampled_from([release_pause, release_resume, release_abort]), twice=st.booleans())
     def control(self, service, twice):
