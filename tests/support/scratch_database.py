@@ -1,0 +1,27 @@
+"""A copy of the test database whose transactions are really committed, for what several connections do at once.
+
+The record is append-only, so nothing that was committed could be cleaned up: the copy is thrown away. PostgreSQL only.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+
+@contextmanager
+def scratch_database() -> Iterator[None]:
+    """Let every connection of this process that is opened meanwhile be one to a copy of the database."""
+    original = connection.settings_dict["NAME"]
+    copy = f"{original}_scratch"
+    connection.close()
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{original}"')
+    connection.settings_dict["NAME"] = copy
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = original
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(f'DROP DATABASE "{copy}" WITH (FORCE)')
