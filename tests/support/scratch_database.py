@@ -5,13 +5,18 @@ The record is append-only, so nothing that was committed could be cleaned up: th
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest import mock
 
 from django.db import connection
+from django.test.utils import setup_databases
 
 
 @contextmanager
 def scratch_database() -> Iterator[None]:
     """Let every connection of this process that is opened meanwhile be one to a copy of the database."""
+    if not str(connection.settings_dict["NAME"]).startswith("test_"):
+        # pytest-django sets a database up only when a test asks for it in its own way.
+        setup_databases(verbosity=0, interactive=False, aliases={"default"})
     original = connection.settings_dict["NAME"]
     copy = f"{original}_scratch"
     connection.close()
@@ -19,7 +24,9 @@ def scratch_database() -> Iterator[None]:
         cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{original}"')
     connection.settings_dict["NAME"] = copy
     try:
-        yield
+        # What follows a commit would look for a broker, and there is none.
+        with mock.patch("celery.app.base.Celery.send_task"):
+            yield
     finally:
         connection.close()
         connection.settings_dict["NAME"] = original
