@@ -19,6 +19,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from registry.approvals import selectors as approvals
 from registry.models import ApprovalRequest, Environment, Model, Version
+from registry.operators import is_left_to
 
 INCIDENT_HOURS = 24
 OVERVIEW_ROWS = 10
@@ -251,16 +252,18 @@ def waiting_for_me(actor: Actor) -> Waiting:
     held = releases_visible_to(actor).filter(
         Q(status=ReleaseStatus.PAUSED) | Q(status=ReleaseStatus.ROLLING_OUT, rollout__phase="holding")
     )
-    places = list(held.values_list("pk", "endpoint__environment__name", "endpoint__model__name"))
-    allowed = {place: _may_go_on(actor, *place) for place in {(environment, model) for _, environment, model in places}}
-    mine = [pk for pk, environment, model in places if allowed[environment, model]]
+    fields = ("pk", "endpoint__environment__name", "endpoint__model__name", "policy__operators")
+    mine = [pk for pk, *place, operators in held.values_list(*fields) if _may_go_on(actor, *place, operators)]
     first = list(held.filter(pk__in=mine[:OVERVIEW_ROWS]))
     return Waiting(approvals=shortened(approvals.waiting_for(actor)), releases=Shortened(first, len(mine)))
 
 
-def _may_go_on(actor: Actor, environment: str, model: str) -> bool:
+def _may_go_on(actor: Actor, environment: str, model: str, operators: dict[str, list[str]]) -> bool:
+    """Whether the actor can resume or promote there, by roles and by the policy's operators."""
     scopes = [Environment(name=environment).scope, Model(name=model).scope]
-    return actor.may(Action.RELEASE_PAUSE, scopes) or actor.may(Action.RELEASE_PROMOTE, scopes)
+    acts = {"pause": Action.RELEASE_PAUSE, "promote": Action.RELEASE_PROMOTE}
+    roles = actor.roles_in(scopes)
+    return any(actor.may(act, scopes) and is_left_to(operators, name, roles) for name, act in acts.items())
 
 
 @dataclass(frozen=True)

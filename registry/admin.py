@@ -247,7 +247,7 @@ class PolicyProposalAdmin(ByPolicyEditors, admin.ModelAdmin):  # type: ignore[ty
 class EnvironmentAdmin(ByPolicyEditors, admin.ModelAdmin):  # type: ignore[type-arg]
     """Environments, to look at; they are made by the installation and by services."""
 
-    list_display = ["name", "position", "platform", "aliases", "replica_quota"]
+    list_display = ["name", "position", "platform", "aliases"]
 
     def view_on_site(self, obj: Environment) -> str:
         return reverse("environment", args=[obj.name])

@@ -7,10 +7,11 @@ class RegistryConfig(AppConfig):
     def ready(self) -> None:
         # Models can be imported from here on only.
         from mlorch_site.accounts import consequences
-        from registry import live  # models too
+        from registry import live, operators  # models too
         from registry.approvals import electorate  # models too
         from registry.scope_kinds import register_all  # models too
 
         consequences.register(electorate.unmeetable_rules)
+        consequences.register(operators.operators_lost)
         register_all()
         live.register_all()

@@ -30,6 +30,21 @@ def data_dir(settings, tmp_path):
 
 
 @pytest.fixture
+def committed(django_db_setup, django_db_blocker):
+    """A copy of the database in which the transactions of several connections are committed; on PostgreSQL only, since
+    every transaction of SQLite is alone.
+    """
+    from django.db import connection
+
+    from tests.support.scratch_database import scratch_database
+
+    if connection.vendor == "sqlite":
+        pytest.skip("every transaction of SQLite is alone")
+    with django_db_blocker.unblock(), scratch_database():
+        yield
+
+
+@pytest.fixture
 def people(db):
     """The personas: vik (viewer), emma (ML engineer), rita (reviewer), oscar (risk officer), mona (release manager),
     ada (administrator), max (ML engineer of staging only), and nobody's rights for `noa`. Each has `.actor`.

@@ -6,6 +6,7 @@ from deployments.api import emergencies, past, views
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
+    path("releases/preview", views.ReleasePreview.as_view(), name="api-release-preview"),
     path("releases/<uuid:pk>", views.ReleaseDetail.as_view(), name="api-release"),
     path("releases/<uuid:pk>/report", views.ReleaseReport.as_view(), name="api-release-report"),
     path("releases/<uuid:pk>/decisions", views.ReleaseDecisions.as_view(), name="api-release-decisions"),

@@ -16,6 +16,7 @@ from deployments.api.serializers import (
     EndpointSerializer,
     KeyRequestSerializer,
     KeySerializer,
+    PreviewSerializer,
     ReasonSerializer,
     ReleaseDetailSerializer,
     ReleaseRequestSerializer,
@@ -62,6 +63,19 @@ class ReleaseList(generics.ListAPIView[Release]):
         body.is_valid(raise_exception=True)
         release = services.release_request(actor=actor(request), command=body.command())
         return Response(ReleaseDetailSerializer(release).data, status=status.HTTP_201_CREATED)
+
+
+class ReleasePreview(APIView):
+    """What a release would do and need, and who must approve it, before it is requested. Writes nothing."""
+
+    permission = Action.RELEASE_REQUEST
+
+    @extend_schema(request=ReleaseRequestSerializer, responses={200: PreviewSerializer})
+    def post(self, request: Request) -> Response:
+        body = ReleaseRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        preview = services.release_preview(actor=actor(request), command=body.command())
+        return Response(PreviewSerializer(preview).data)
 
 
 class ReleaseDetail(generics.RetrieveAPIView[Release]):

@@ -60,17 +60,3 @@ def replicas_want(release: Release, now: datetime) -> None:
             platform=release.endpoint.environment.platform,
             created_at=now,
         )
-
-
-def quota_left(release: Release) -> str:
-    """Why the environment has no room for the release's replicas, or an empty string."""
-    environment = release.endpoint.environment
-    running = Replica.objects.filter(endpoint__environment=environment, wanted=True)
-    others = running.exclude(Replica.of(release)).count()
-    wanted = release.serving_config.replicas
-    if others + wanted <= environment.replica_quota:
-        return ""
-    return (
-        f"{environment.name} has room for {environment.replica_quota} replicas; {others} run, and "
-        f"{wanted} more are needed. Retire an endpoint that nobody needs, or raise the quota."
-    )

@@ -12,7 +12,8 @@ from deployments.actors import ROLLOUT
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, READY_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
-from deployments.rollout.begin import quota_left, rollout_begin
+from deployments.quotas import why_no_room
+from deployments.rollout.begin import rollout_begin
 from deployments.rollout.reconcile import reconcile_now
 from deployments.services.approval_content import covered_content, why_not_covered
 from deployments.services.checks import gates_hold
@@ -131,7 +132,7 @@ def _why_wait(release: Release, now: datetime) -> str:
     live = release.endpoint.releases.filter(status__in=LIVE_STATUSES).first()
     if live is not None:
         return f"Waits for {live} to end."
-    return quota_left(release)
+    return why_no_room(release)
 
 
 def _look_again(release: Release, reason: str, now: datetime) -> None:
@@ -148,7 +149,7 @@ def _read(release_id: str) -> Release | None:
     rows = Release.objects.select_related(
         "endpoint__environment",
         "endpoint__model",
-        "endpoint__stable_release",
+        "endpoint__stable_release__serving_config",
         "version__model",
         "approval",
         "policy",

@@ -1,4 +1,8 @@
-"""What people do with a rollout: pause, resume, promote, abort, roll back."""
+"""What people do with a rollout: pause, resume, promote, abort, roll back.
+
+Besides their role, the policy may name who of those may: to pause, promote and abort that which the release was
+requested under, to roll an endpoint back that in force.
+"""
 
 import contextlib
 import uuid
@@ -20,6 +24,7 @@ from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.lib.swap import swap
 from registry.approvals.services import approval_withdraw
 from registry.lifecycle import ApprovalStatus
+from registry.operators import require_operator, require_rollback
 
 
 @transaction.atomic
@@ -31,6 +36,7 @@ def release_pause(*, actor: Actor, release: Release, reason: str = "") -> Releas
     """
     actor.require(Action.RELEASE_PAUSE, release.scopes)
     release, rollout = _locked(release)
+    require_operator(actor, release.policy, "pause", release.scopes)
     if release.status == ReleaseStatus.PAUSED:
         return release
     _require_moving(release, rollout, "paused")
@@ -46,6 +52,7 @@ def release_resume(*, actor: Actor, release: Release, reason: str = "") -> Relea
     """Let a paused rollout go on; the time it was paused does not count. Resuming one that moves is harmless."""
     actor.require(Action.RELEASE_PAUSE, release.scopes)
     release, rollout = _locked(release)
+    require_operator(actor, release.policy, "pause", release.scopes)
     if release.status == ReleaseStatus.ROLLING_OUT:
         return release
     if release.status != ReleaseStatus.PAUSED:
@@ -68,6 +75,7 @@ def release_promote(*, actor: Actor, release: Release, reason: str = "") -> Rele
     """
     actor.require(Action.RELEASE_PROMOTE, release.scopes)
     release, rollout = _locked(release)
+    require_operator(actor, release.policy, "promote", release.scopes)
     if rollout is not None and rollout.wish == "promote":
         return release
     _require_moving(release, rollout, "promoted")
@@ -96,8 +104,8 @@ def release_abort(*, actor: Actor, release: Release, reason: str = "") -> Releas
 
     Raises Conflict when it has ended otherwise or is being promoted for good.
     """
-    _require_abort(actor, release)
     release, rollout = _locked(release)
+    _require_abort(actor, release)
     if release.status == ReleaseStatus.ABORTED or (rollout and rollout.phase == "reverting"):
         return release
     if ReleaseStatus(release.status) not in OPEN_STATUSES:
@@ -119,6 +127,7 @@ def endpoint_rollback(*, actor: Actor, endpoint: Endpoint, expects: str, reason:
     is there by now, or when there is nothing to go back to.
     """
     actor.require(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
+    require_rollback(actor, endpoint.environment, endpoint.scopes)
     endpoint = (
         Endpoint.objects.select_for_update(of=("self",)).select_related("environment", "model").get(pk=endpoint.pk)
     )
@@ -209,6 +218,7 @@ def _require_abort(actor: Actor, release: Release) -> None:
         own and ReleaseStatus(release.status) not in LIVE_STATUSES and actor.may(Action.RELEASE_REQUEST, release.scopes)
     ):
         actor.require(Action.RELEASE_ABORT, release.scopes)
+        require_operator(actor, release.policy, "abort", release.scopes)
 
 
 def _require_moving(release: Release, rollout: Rollout | None, verb: str) -> None:

@@ -28,7 +28,7 @@ DETAILS = {
     StepKind.JUDGE: (
         "Every guardrail must be inside its margin; otherwise the rollout waits, and goes back at the deadline."
     ),
-    StepKind.HOLD: "A release manager has to promote.",
+    StepKind.HOLD: "Somebody who may promote has to do it.",
     StepKind.PROMOTE: "All traffic; the new version becomes the stable one.",
 }
 

@@ -4,6 +4,7 @@ from django.db import IntegrityError, transaction
 
 from deployments import journal, limits
 from deployments.models import Endpoint, Release
+from deployments.quotas import quota_lock
 from deployments.rollout.steps import steps_from_plan
 from deployments.selectors import open_release
 from deployments.services.advance import release_look, release_void_changed
@@ -20,6 +21,7 @@ from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.hashing import content_hash
 from registry.approvals.services import approval_decide
 from registry.lifecycle import DecisionKind
+from registry.models import Environment
 from registry.selectors import why_changed_outside
 from registry.services import artifact_set_hold
 from registry.version_lifecycle import why_out_of_use
@@ -37,6 +39,7 @@ def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
     The endpoint is created when it does not exist. Calling twice makes one release: the second call is a Conflict that
     names the first. Raises Invalid (details name the fields), Forbidden, Conflict.
     """
+    quota_lock(Environment.objects.filter(name=command.environment).first())
     check = check_request(actor, command)
     if check.forbidden:
         raise Forbidden(check.forbidden)

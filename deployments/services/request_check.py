@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from deployments import limits, selectors
 from deployments.models import Endpoint, Release
 from deployments.plan_limits import guardrails_problems, steps_problems
+from deployments.quotas import quota_problems
 from deployments.rollout.guardrails import read_guardrails
 from deployments.rollout.steps import Step
 from deployments.rollout.strategies import compile_strategy, first_release_steps
 from deployments.services.commands import ReleaseCommand
-from deployments.services.endpoints import serving_config_of
+from deployments.services.endpoints import ServingWish, serving_config_of
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import Invalid, NotFound
@@ -27,6 +28,7 @@ from registry.selectors import environment_for, model_for, ruling_policy, versio
 from registry.version_lifecycle import why_not_served
 
 T = TypeVar("T")
+FIRST_CONFIG = ServingWish()  # what a new endpoint begins with
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     _check_version(version, target, problems)
     guardrails = _guardrails(command, target, problems)
     steps = _steps(command, target, problems)
+    _check_room(actor, target, problems)
     _check_texts(command, problems)
     request = None
     if version is not None and not problems:
@@ -140,6 +143,13 @@ def _check_version(version: Version | None, target: ReleaseTarget, problems: dic
 def _is_changed(stable: Release, version: Version) -> bool:
     """Whether a release of the version that serves already would bring other files or another serving config."""
     return stable.digest != version.digest or stable.serving_config_id != serving_config_of(stable.endpoint).pk
+
+
+def _check_room(actor: Actor, target: ReleaseTarget, problems: dict[str, str]) -> None:
+    """Whether the environment has room for what the endpoint would be served with."""
+    if "endpoint" not in problems:
+        config = serving_config_of(target.endpoint) if target.endpoint else FIRST_CONFIG
+        problems |= quota_problems(actor, target.policy, target.environment, target.endpoint, config)
 
 
 def _guardrails(command: ReleaseCommand, target: ReleaseTarget, problems: dict[str, str]) -> list[dict[str, Any]]:

@@ -7,8 +7,10 @@ from django.db import transaction
 
 from deployments import journal, selectors
 from deployments.models import Endpoint, Release
+from deployments.quotas import policy_in_force, quota_lock, quota_problems
 from deployments.rollout.finish import endpoint_empty
 from deployments.rollout.reconcile import reconcile_now
+from deployments.services.endpoints import ServingWish
 from deployments.services.keys import keys_of
 from deployments.services.restoring import RestoringAct, restoring_release
 from mlorch_site.accounts.actor import Actor
@@ -73,12 +75,14 @@ def endpoint_retire(*, actor: Actor, endpoint: Endpoint, expects: str | None, re
 def endpoint_restore(*, actor: Actor, endpoint: Endpoint, reason: str = "") -> Release | None:
     """Let a retired endpoint serve again what it served: the release that does so, None when it never served anything.
 
-    Restoring one that is not retired is a Conflict.
+    Restoring one that is not retired is a Conflict, and so is one for which the environment has no room.
     """
     actor.require(Action.ENDPOINT_MANAGE, endpoint.scopes)
+    quota_lock(endpoint.environment)
     endpoint = _locked(endpoint)
     if endpoint.retired_at is None:
         raise Conflict(f"{endpoint} is not retired.")
+    _check_room(actor, endpoint)
     endpoint.retired_at = None
     endpoint.save(update_fields=["retired_at"])
     journal.write_traffic(endpoint, f"{actor.name} restored {endpoint}.", actor=actor, now=clock.now())
@@ -92,6 +96,14 @@ def endpoint_restore(*, actor: Actor, endpoint: Endpoint, reason: str = "") -> R
     reconcile_now(str(release.pk), now=clock.now())
     release.refresh_from_db()
     return release
+
+
+def _check_room(actor: Actor, endpoint: Endpoint) -> None:
+    policy, target = policy_in_force(endpoint.environment), endpoint.stable_release
+    config = selectors.original_of(target).serving_config if target else ServingWish(replicas=0)
+    problems = quota_problems(actor, policy, endpoint.environment, None, config) if policy else {}
+    if problems:
+        raise Conflict(" ".join(problems.values()), code="no_room", details=problems)
 
 
 def _locked(endpoint: Endpoint) -> Endpoint:

@@ -22,6 +22,7 @@ from deployments.processes.gateway_status import arms_traffic
 from deployments.routes.acknowledgement import live_gateways
 from deployments.routes.revisions import newest_revision
 from deployments.services.keys import site_key
+from deployments.views.rollout_page import why_not_roll_back
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
@@ -73,7 +74,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
     target = selectors.rollback_target(endpoint)
     live = selectors.live_release(endpoint)
     gateways = live_gateways(clock.now())
-    why_not = actor.why_not(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
+    why_not = why_not_roll_back(actor, endpoint)
     if not why_not and target is None and not (live and live.replaces_id):
         why_not = "There is no earlier version to roll back to."
     if not why_not and live is None and target is not None and target.version.lifecycle == VersionLifecycle.BLOCKED:

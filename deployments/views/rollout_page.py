@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments import selectors
 from deployments.lifecycle import LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
-from deployments.models import EnvironmentBuild, Release, Rollout
+from deployments.models import Endpoint, EnvironmentBuild, Release, Rollout
 from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
@@ -18,6 +18,8 @@ from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
 from registry.models import GateResult
+from registry.operators import why_not_operator, why_not_rollback
+from registry.policy_fields import OPERATIONS
 from registry.policy_lines import ruling_frozen
 from registry.selectors import why_changed_outside
 from registry.version_lifecycle import why_out_of_use
@@ -132,10 +134,10 @@ def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Co
     if status is ReleaseStatus.PAUSED:
         pausing = Control("resume", "Resume", "player-play", "primary", "")
     may = {
-        pausing.name: actor.why_not(Action.RELEASE_PAUSE, release.scopes) or not_live or busy,
-        "promote": actor.why_not(Action.RELEASE_PROMOTE, release.scopes) or not_live or busy or held,
+        pausing.name: _why_not(actor, release, "pause") or not_live or busy,
+        "promote": _why_not(actor, release, "promote") or not_live or busy or held,
         "abort": _why_not_abort(actor, release) or ended or busy,
-        "rollback": actor.why_not(Action.ENDPOINT_ROLLBACK, release.scopes) or _why_no_rollback(release),
+        "rollback": why_not_roll_back(actor, release.endpoint) or _why_no_rollback(release),
     }
     drawn = [
         pausing,
@@ -146,10 +148,24 @@ def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Co
     return [Control(c.name, c.label, c.icon, c.colour, may[c.name]) for c in drawn]
 
 
+def _why_not(actor: Actor, release: Release, operation: str) -> str:
+    """Why roles or the release's policy keep this person from an operation on it."""
+    return actor.why_not(OPERATIONS[operation], release.scopes) or why_not_operator(
+        actor, release.policy, operation, release.scopes
+    )
+
+
+def why_not_roll_back(actor: Actor, endpoint: Endpoint) -> str:
+    """Why roles or the policy in force keep this person from rolling an endpoint back."""
+    scopes = endpoint.scopes
+    return actor.why_not(Action.ENDPOINT_ROLLBACK, scopes) or why_not_rollback(actor, endpoint.environment, scopes)
+
+
 def _why_not_abort(actor: Actor, release: Release) -> str:
-    if actor.user is not None and actor.user.pk == release.requester_id:
-        return ""
-    return actor.why_not(Action.RELEASE_ABORT, release.scopes)
+    is_own = actor.user is not None and actor.user.pk == release.requester_id
+    if is_own and ReleaseStatus(release.status) not in LIVE_STATUSES:
+        return actor.why_not(Action.RELEASE_REQUEST, release.scopes)
+    return _why_not(actor, release, "abort")
 
 
 def _why_no_rollback(release: Release) -> str:

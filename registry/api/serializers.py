@@ -107,7 +107,7 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
 class EnvironmentSerializer(serializers.ModelSerializer[Environment]):
     class Meta:
         model = Environment
-        fields = ["name", "position", "platform", "description", "aliases", "replica_quota"]
+        fields = ["name", "position", "platform", "description", "aliases"]
 
 
 class PolicySerializer(serializers.ModelSerializer[Policy]):

@@ -21,7 +21,6 @@ class Environment(models.Model):
     aliases = models.BooleanField(
         default=False, help_text="Promotions move champion, challenger and previous in MLflow."
     )
-    replica_quota = models.PositiveSmallIntegerField(default=20, help_text="Replicas that may run at the same time.")
 
     class Meta:
         ordering = ["position", "name"]
@@ -123,9 +122,15 @@ class Policy(models.Model):
     operators = models.JSONField(
         default=dict, blank=True, help_text="Rollback, pause, promote, abort → the roles that may, out of those able."
     )
-    replicas_max = models.PositiveIntegerField(null=True, blank=True)
-    endpoints_max = models.PositiveIntegerField(null=True, blank=True)
-    cost_per_day_max = models.FloatField(null=True, blank=True)
+    replicas_max = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Replicas that may run at the same time in the environment."
+    )
+    endpoints_max = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Endpoints that the environment may have, retired ones not counted."
+    )
+    cost_per_day_max = models.FloatField(
+        null=True, blank=True, help_text="What all replicas of the environment may cost a day."
+    )
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)

@@ -17,17 +17,20 @@ ALL_GATES = [
     "not_taken_back",
 ]
 GUARDRAILS = [{"metric": "error_rate", "margin": 0.01}, {"metric": "latency_over_slo", "slo_ms": 100, "margin": 0.05}]
+REPLICAS_MAX = 20
 DEFAULTS: list[dict[str, Any]] = [
     {
         "name": "development",
         "description": "For trying things out; nobody has to approve.",
         "gates": ["version_ready", "digest_known"],
+        "replicas_max": REPLICAS_MAX,
     },
     {
         "name": "staging",
         "description": "As production, with one reviewer.",
         "approval_rules": [{"role": "reviewer", "count": 1}],
         "gates": ALL_GATES,
+        "replicas_max": REPLICAS_MAX,
         "default_guardrails": GUARDRAILS,
     },
     {
@@ -37,6 +40,7 @@ DEFAULTS: list[dict[str, Any]] = [
         "protected": True,
         "approval_rules": [{"role": "reviewer", "count": 1}, {"role": "risk_officer", "count": 1}],
         "gates": [*ALL_GATES, "guardrails_present"],
+        "replicas_max": REPLICAS_MAX,
         "guardrails_required": True,
         "sandbox_level_min": "partly",
         "default_guardrails": GUARDRAILS,

@@ -15,6 +15,7 @@ from registry import audit_subjects
 from registry.approvals.electorate import why_no_group, why_unmeetable
 from registry.lifecycle import ProposalStatus, RiskTier
 from registry.models import Environment, Model, Policy
+from registry.operators import unmeetable_operators
 from registry.policy_fields import POLICY_FIELDS, check_policy
 from registry.policy_lines import PolicyLine, ruling_before
 from registry.protection import loosens
@@ -113,6 +114,8 @@ def policy_change(*, actor: Actor, line: PolicyLine, based_on: int | None, field
     # Whoever sets an installation up does so before there are people.
     if "approval_rules" in changed and not actor.is_controller:
         check_reviewers(line, changed["approval_rules"])
+    if "operators" in changed and not actor.is_controller:
+        check_operators(line.environment, changed["operators"])
     is_protected = any(policy.protected for policy in lines)
     loosened = loosens({**policy_values(before), "protected": is_protected}, values) if before else []
     return PolicyChange(line, base, values, changed, loosened)
@@ -145,6 +148,13 @@ def check_reviewers(line: PolicyLine, rules: list[dict[str, Any]]) -> None:
     if reason := why_unmeetable(line.environment, rules):
         problem = f"{reason} for {line.environment}. Ask for fewer, or give more people the role (or the group) first"
         raise Invalid(f"Approval rules: {problem}.", details={"approval_rules": problem})
+
+
+def check_operators(environment: Environment, operators: dict[str, list[str]]) -> None:
+    """Raise Invalid when an operation is left to roles that nobody holds (reads people and roles)."""
+    if problems := unmeetable_operators(environment, operators):
+        problem = "; ".join(problems.values())
+        raise Invalid(f"Operators: {problem}.", details={"operators": problem})
 
 
 def revision_write(*, actor: Actor, change: PolicyChange) -> Policy:

@@ -69,7 +69,7 @@ class House:
         self._rest.until_mirrored()
         self._endpoints = 0
         with self._database() as database:
-            database.execute("update registry_environment set replica_quota = 1000")
+            database.execute("update registry_policy set replicas_max = null")
             database.commit()
 
     def _database(self) -> "closing[sqlite3.Connection]":

@@ -103,14 +103,23 @@ class Machine(RuleBasedStateMachine):
     def ejected(self, version, times):
         self.world.platform.ejected = {version: times}
 
-    @rule(closed=st.booleans())
-    def closes(self, closed):
+    @rule(closed=st.sampled_from([True, True, False]), seconds=st.sampled_from([0, 20]))
+    def closes(self, closed, seconds=0):
         """A freeze that holds what runs; how far each rollout had come then is kept."""
         start = f"{self.world.now:%Y-%m-%dT%H:%M:%S}"
         window = {"kind": "freeze", "name": "Stocktaking", "zone": "UTC", "starts": start, "minutes": 600}
         Policy.objects.update(when_closed="hold", windows=[window] if closed else [])
         live = Rollout.objects.filter(release__status__in=LIVE_STATUSES, release__kind="release")
         self.closed_at = {row.release_id: row for row in live} if closed else None
+        self.world.tick(seconds)
+
+    @rule(version=st.integers(2, 3))
+    def closes_on_a_rollout(self, version):
+        """Where chance alone would seldom close: on a rollout that has its first share of traffic."""
+        self.closes(False)
+        self.request(version, CANARY)
+        self.wait(4)
+        self.closes(True, 20)
 
     @precondition(lambda self: Release.objects.filter(status__in=LIVE_STATUSES).exists())
     @rule(service=st.sampled_from([release_pause, release_resume, release_abort]), twice=st.booleans())

@@ -162,3 +162,16 @@ def test_defaults__policy_that_asks_for_less_than_the_form__changes_nothing(stri
     Policy.objects.update(bake_s_min=10, requests_min=0, hold_required=False, margins_max={"error_rate": 0.3})
     found = release_defaults(strict.people.emma.actor, model="tumours", environment="production")
     assert found.of_environment == {"endpoint": "clinic"}
+
+
+def test_rest__preview_and_request__tell_the_same_problems(strict):
+    body = {"model": "tumours", "version": 2, "environment": "production", "endpoint": "clinic"}
+    body |= {"strategy": CANARY, "guardrails": [{"metric": "error_rate", "margin": 0.1}]}
+    emma = signed_in("emma")
+    told = emma.post("/api/v1/releases/preview", body, content_type="application/json").json()
+    refused = emma.post("/api/v1/releases", body, content_type="application/json")
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["details"] == told["problems"]
+    assert told["problems"]["strategy.steps[1].bake_s"].endswith("90 s at least, not 9 s.")
+    assert (told["rules"], [step["kind"] for step in told["steps"]][:2]) == ([], ["start", "weight"])

@@ -4,7 +4,14 @@ database can change.
 
 import pytest
 
-FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
+FIXTURES = {
+    "db",
+    "committed",
+    "transactional_db",
+    "django_db_reset_sequences",
+    "django_db_serialized_rollback",
+    "live_server",
+}
 
 
 def touches_database(item: pytest.Item) -> bool:
