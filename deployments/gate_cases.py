@@ -23,9 +23,9 @@ def subject_of(release: Release) -> Subject:
 
 
 def case_of(release: Release) -> WaivedCase:
-    """What a waiver about the release is bound to: the files that its gates look at, and where they are to serve."""
+    """What a waiver about the release is bound to: the files that it froze, and where they are to serve."""
     return WaivedCase(
-        digest=release.version.digest,
+        digest=release.digest or release.version.digest,
         place=str(release.endpoint),
         scopes=tuple(release.scopes),
         requester_id=release.requester_id,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.views import approvals, endpoints, overview, past, releases, renames, system
+from deployments.views import approvals, endpoints, gates, overview, past, releases, renames, system
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -15,6 +15,14 @@ urlpatterns = [
     path("releases/preview/", releases.release_preview, name="release-preview"),
     path("releases/<uuid:pk>/", releases.release, name="release"),
     path("releases/<uuid:pk>/report/", releases.release_report, name="release-report"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/", gates.release_gate, name="release-gate"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/run/", gates.release_gate_run, name="release-gate-run"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/waive/", gates.release_gate_waive, name="release-gate-waive"),
+    path(
+        "releases/<uuid:pk>/waivers/<uuid:waiver>/withdraw/",
+        gates.release_waiver_withdraw,
+        name="release-waiver-withdraw",
+    ),
     path("releases/<uuid:pk>/<slug:action>/", releases.release_action, name="release-action"),
     path("endpoints/", endpoints.endpoints, name="endpoints"),
     path("endpoints/<str:environment>/<str:name>/", endpoints.endpoint, name="endpoint"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.api import past, views
+from deployments.api import gates, past, views
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
@@ -13,6 +13,14 @@ urlpatterns = [
     path("releases/<uuid:pk>/resume", views.ReleaseResume.as_view(), name="api-release-resume"),
     path("releases/<uuid:pk>/promote", views.ReleasePromote.as_view(), name="api-release-promote"),
     path("releases/<uuid:pk>/abort", views.ReleaseAbort.as_view(), name="api-release-abort"),
+    path("releases/<uuid:pk>/gates", gates.ReleaseGates.as_view(), name="api-release-gates"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/run", gates.ReleaseGateRun.as_view(), name="api-release-gate-run"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/waive", gates.ReleaseGateWaive.as_view(), name="api-release-gate-waive"),
+    path(
+        "releases/<uuid:pk>/waivers/<uuid:waiver>/withdraw",
+        gates.ReleaseWaiverWithdraw.as_view(),
+        name="api-release-waiver-withdraw",
+    ),
     path("endpoints", views.EndpointList.as_view(), name="api-endpoints"),
     path("endpoints/<str:environment>/<str:name>", views.EndpointDetail.as_view(), name="api-endpoint"),
     path(
