@@ -46,6 +46,7 @@ def gate_input(release: Release) -> GateInput:
         subject_id=str(release.pk),
         content_hash=content_hash(approval_content(release)),
         from_version=stable.version if stable else None,
+        from_digest=stable.digest if stable else "",
         around=surroundings(release),
         plan=release.plan,
     )

@@ -82,8 +82,15 @@ def gate_waive(*, actor: Actor, release: Release, gate: str, finding: str, reaso
     actor.require(Action.GATE_WAIVE, release.scopes)
     row = _row_of(release, gate)
     _require_open(release)
-    given = {"subject": subject_of(release), "case": case_of(release), "finding": finding}
-    waiver = waiver_give(actor=actor, row=row, reason=reason, days=days, **given)
+    waiver = waiver_give(
+        actor=actor,
+        subject=subject_of(release),
+        case=case_of(release),
+        row=row,
+        finding=finding,
+        reason=reason,
+        days=days,
+    )
     words = (
         f"{actor.name} waives what the gate {gate.replace('_', ' ')} found, until "
         f"{waiver.expires_at:%Y-%m-%d %H:%M} UTC: {waiver.reason}"

@@ -7,13 +7,21 @@ from dataclasses import replace
 from registry.artifact_facts import storable
 from registry.gates import (
     artifact_format,
+    cost_within_quota,
     digest_known,
     guardrails_present,
     input_example_present,
     metadata_complete,
     not_taken_back,
+    objectives_exist,
+    offline_metrics,
+    plan_concludes,
+    proven_before,
+    reproducible,
     requirements_valid,
+    signature_compatible,
     signature_present,
+    tooling_compatible,
     version_ready,
 )
 from registry.gates.base import Found, Gate, GateInput, GateOutcomeRow, NotYet, Stopped, erred, gate_of
@@ -33,6 +41,14 @@ _MODULES = (
     artifact_format,
     guardrails_present,
     not_taken_back,
+    reproducible,
+    tooling_compatible,
+    signature_compatible,
+    offline_metrics,
+    proven_before,
+    objectives_exist,
+    cost_within_quota,
+    plan_concludes,
 )
 GATES: dict[str, Gate] = {gate.name: gate for gate in map(gate_of, _MODULES)}
 
