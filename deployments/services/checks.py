@@ -11,7 +11,7 @@ from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import GATES
-from deployments.gate_cases import case_of, gate_input, subject_of, worsened
+from deployments.gate_cases import CHECKED, case_of, gate_input, subject_of, worsened
 from deployments.lifecycle import GATED_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
@@ -136,8 +136,11 @@ def note_checked(release: Release, results: Sequence[GateResult], now: datetime)
     gates_note(actor=GATES, subject=subject_of(release), content_hash=release.content_hash, results=results)
     passed = sum(1 for row in results if not row.is_refusing)
     sentence = f"{passed} of {len(results)} checks did not object."
-    data = {row.gate: row.outcome for row in results}
-    journal.write(release, "release.checked", sentence, actor=GATES, now=now, data=data)
+    data = {
+        "outcomes": {row.gate: row.outcome for row in results},
+        "findings": {row.gate: row.finding for row in results},
+    }
+    journal.write(release, CHECKED, sentence, actor=GATES, now=now, data=data)
 
 
 def gates_verdict(release: Release, given: GateInput, now: datetime) -> GateVerdict:
@@ -248,7 +251,8 @@ def gates_hold(release: Release, now: datetime) -> str:
         return verdict.refusal
     if verdict.waits:
         return verdict.waits
-    if release.approval is not None and (worse := worsened(release, since=release.approval.created_at)):
+    results = list(current_results(subject_of(release)))
+    if release.approval is not None and (worse := worsened(release, results)):
         return _ask_anew(release, f"Gates found more than those who decide have seen: {_names(worse)}.", now)
     return ""
 

@@ -59,7 +59,7 @@ def release_gate(request: HttpRequest, pk: str, gate: str) -> HttpResponse:
     """Show what one gate found about a release, and what was waived of it."""
     actor = actor_of(request)
     context = _context(actor, selectors.release_for(actor, pk), gate)
-    return render_page(request, "deployments/gate.html", "deployments/_gate.html", context)
+    return render_page(request, "deployments/gate.html", "deployments/_gate_live.html", context)
 
 
 def _refused(request: HttpRequest, pk: str, gate: str, form: str, error: Any) -> HttpResponse:

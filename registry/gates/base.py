@@ -203,8 +203,8 @@ def _metadata(given: GateInput) -> list[Any]:
 
 
 INPUTS: dict[str, Callable[[GateInput], Any]] = {
-    "digest": lambda given: given.version.digest,
-    "status": lambda given: [given.version.status, given.version.digest_status],
+    "digest": lambda given: [given.version.digest, given.version.digest_status],
+    "status": lambda given: given.version.status,
     "evidence": lambda given: [given.version.run_id, given.version.evidence],
     "signature": lambda given: given.version.signature,
     "metadata": _metadata,
