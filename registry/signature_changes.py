@@ -43,6 +43,14 @@ WIDER = {
     ("float32", "float64"),
 }
 ANY = "any"
+WORDS = {
+    "int64": "long",
+    "int32": "integer",
+    "float64": "double",
+    "float32": "float",
+    "bool": "boolean",
+    "str": "string",
+}
 
 MEANS: Mapping[str, GateOutcome] = {
     "required input added": GateOutcome.FAIL,
@@ -105,6 +113,8 @@ def signature_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> li
 
 def _of_part(part: str, old: Any, new: Any) -> list[SignatureChange]:
     old, new = _columns(old), _columns(new)
+    if part == "output":
+        old, new = _as_list(old), _as_list(new)
     if not old:
         return [_added(part, name, column) for name, column in new.items()] if part == "parameter" else []
     if not new:
@@ -133,6 +143,15 @@ def _columns(part: Any) -> dict[str, dict[str, Any]]:
         raise ValueError(f"a signature has more than {COLUMNS_MAX} columns")
     named = [(row.get("name"), row) for row in rows if isinstance(row, dict)]
     return {f"{name}" if name not in (None, "") else f"#{place}": row for place, (name, row) in enumerate(named)}
+
+
+def _as_list(columns: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A lone nameless output that is a tensor of one dimension as the column that clients read the same list from."""
+    if list(columns) != ["#0"]:
+        return columns
+    spec = columns["#0"].get("tensor-spec")
+    word = WORDS.get(str(spec.get("dtype"))) if isinstance(spec, dict) and spec.get("shape") == [-1] else None
+    return {"#0": {"type": word}} if word else columns
 
 
 def _is_required(column: Mapping[str, Any]) -> bool:

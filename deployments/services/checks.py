@@ -31,6 +31,7 @@ from registry.services.gate_runs import (
     current_results,
     gates_ask,
     gates_ask_again,
+    gates_call,
     gates_note,
     gates_run,
     stale_inputs,
@@ -103,9 +104,9 @@ def _digest_reason(release: Release) -> str:
 
 
 @transaction.atomic
-def _wait(release: Release, reason: str, now: datetime) -> None:
+def _wait(release: Release, reason: str, now: datetime, seconds: float = limits.LOOK_S) -> None:
     changed = reason != release.status_reason
-    due_at = now + timedelta(seconds=limits.LOOK_S)
+    due_at = now + timedelta(seconds=seconds)
     if swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
         journal.announce(release)
 
@@ -116,7 +117,7 @@ def _go_on(release: Release, now: datetime) -> None:
     given = gate_input(release)
     verdict = gates_verdict(release, given, now)
     if verdict.waits and not verdict.refusal:
-        _wait(release, verdict.waits, now)
+        _wait(release, verdict.waits, now, limits.LOOK_IDLE_S)  # whoever waives or answers asks for a look
         return
     digest = release.version.digest
     if digest and not artifact_set_hold(digest=digest, now=now):
@@ -159,6 +160,10 @@ def gates_verdict(release: Release, given: GateInput, now: datetime) -> GateVerd
         enqueue_on_commit(CHECK_RELEASE, str(release.pk))
         return GateVerdict(waits=f"Gates answer again: {_names([*stale, *missing])}.")
     if unfinished := [row for row in results if not row.is_ended]:
+        if release.status != ReleaseStatus.CHECKING and gates_call(
+            subject=subject, now=now, again_s=limits.CHECK_LEASE_S
+        ):
+            enqueue_on_commit(CHECK_RELEASE, str(release.pk))
         return GateVerdict(waits=_unfinished(unfinished))
     waived = covering(case, results, now)
     refusing = [row for row in results if row.is_refusing and row.gate not in waived]

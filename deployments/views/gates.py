@@ -45,7 +45,7 @@ def _context(actor: Actor, release: Release, gate: str) -> dict[str, Any]:
         "line": line,
         "parameters": [(name, value, GATES[gate].parameters[name]) for name, value in parameters.items()],
         "why_not_run": actor.why_not(Action.GATE_RUN, release.scopes) or rest or unasked,
-        "why_not_waive": rest or why_not_waivable(line.row) or cannot,
+        "why_not_waive": rest or why_not_waivable(line.row) or ("It is waived already." if line.is_waived else cannot),
         "days_max": case.policy.waiver_days_max,
         "own": actor.user.pk if actor.user and not actor.only_reads else None,
         "may_withdraw": not cannot,

@@ -70,6 +70,13 @@ def test_outputs__change__means_the_reverse(before, after, outcome):
     assert change.outcome == outcome
 
 
+def test_outputs__a_list_is_a_list__however_it_was_inferred():
+    array = [{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]
+    assert signature_changes({"outputs": array}, {"outputs": [{"type": "long", "required": True}]}) == []
+    (change,) = signature_changes({"outputs": array}, {"outputs": [{"type": "string"}]})
+    assert change.outcome == "fail"
+
+
 def test_parameters__come_and_go():
     changes = signature_changes(
         {"params": [{"name": "a", "type": "long"}]}, {"params": [{"name": "b", "type": "long"}]}
