@@ -16,6 +16,7 @@ from registry.services.gate_runs import (
     gate_run,
     gates_ask,
     gates_ask_again,
+    gates_call,
     gates_due,
     gates_end,
     gates_run,
@@ -199,3 +200,16 @@ def test_fingerprints__parameters_of_the_policy__are_among_them():
     gate = GATES["reproducible"]
     assert gate.fingerprints(plain)["evidence"] == gate.fingerprints(other)["evidence"]
     assert gate.fingerprints(plain)["parameters"] != gate.fingerprints(other)["parameters"]
+
+
+def test_call__again_only_after_a_while__and_for_a_process_that_died(monkeypatch):
+    asked()
+    calls = [gates_call(subject=SUBJECT, now=START + timedelta(seconds=s), again_s=100) for s in (0, 99, 100)]
+    assert calls == [True, False, True]
+    behave(monkeypatch, lambda what: (_ for _ in ()).throw(SystemExit))
+    with at(110), pytest.raises(SystemExit):
+        gates_run(subject=SUBJECT, given=given())
+    later = START + timedelta(seconds=110 + GATES[GATE].lease_s)
+    assert not gates_call(subject=SUBJECT, now=later - timedelta(seconds=1), again_s=100)
+    assert gates_call(subject=SUBJECT, now=later, again_s=100)
+    assert (the_row().state, the_row().interrupted, the_row().deadline_at) == ("pending", 1, None)
