@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from django.utils.timesince import timesince
 
 from deployments.biography import Stay
+from deployments.gate_lines import GateLine
 from deployments.models import Release
 from deployments.rollout.steps import Step, StepKind, steps_from_plan
 from monitoring.analysis.planning import duration
 from monitoring.selectors import traffic_rate
-from registry.models import GateResult
 from registry.version_comparison import Judgement, VersionComparison
 
 NAMED_MAX = 4  # names in the line; of more it says how many
@@ -33,13 +33,13 @@ class PlannedStep:
     expected: str
 
 
-def headline(comparison: VersionComparison, stays: Sequence[Stay], gates: Sequence[GateResult]) -> Headline:
+def headline(comparison: VersionComparison, stays: Sequence[Stay], gates: Sequence[GateLine]) -> Headline:
     """The line: metrics against those of the version that serves, where the files were taken back, the gates."""
     back = [stay for stay in stays if stay.is_taken_back]
     worse, missing = (comparison.metrics_that_are(kind) for kind in (Judgement.WORSE, Judgement.MISSING))
     said = _gates(gates)
     parts = [*_metrics(comparison), *([_taken_back(back[0])] if back else []), said]
-    is_alarming = bool(back or worse or missing) or any(gate.outcome != "pass" for gate in gates)
+    is_alarming = bool(back or worse or missing) or any(gate.outcome not in ("", "pass", "skipped") for gate in gates)
     text = "; ".join(part for part in parts if part)
     return Headline(f"{text[:1].upper()}{text[1:]}.", is_alarming)
 
@@ -68,15 +68,21 @@ def _taken_back(stay: Stay) -> str:
     return f"taken back in {where} {timesince(stay.at)} ago: {stay.why.rstrip('.')}"
 
 
-def _gates(gates: Sequence[GateResult]) -> str:
+def _gates(gates: Sequence[GateLine]) -> str:
     if not gates:
         return "the gates have not run yet"
     parts = []
     for outcome, word in GATE_WORDS.items():
-        names = [gate.gate.replace("_", " ") for gate in gates if gate.outcome == outcome]
+        names = [_gate_name(gate) for gate in gates if gate.outcome == outcome]
         parts += [f"gates that {word}: {', '.join(names)}"] if names else []
+    unfinished = [gate.gate.replace("_", " ") for gate in gates if not gate.outcome]
+    parts += [f"gates that have not answered yet: {', '.join(unfinished)}"] if unfinished else []
     passed = sum(gate.outcome == "pass" for gate in gates)
     return "; ".join([*parts, f"{passed} of {len(gates)} gates pass"])
+
+
+def _gate_name(gate: GateLine) -> str:
+    return f"{gate.gate.replace('_', ' ')}{' (waived)' if gate.is_waived else ''}"
 
 
 def planned_steps(release: Release) -> list[PlannedStep]:

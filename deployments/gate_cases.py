@@ -1,6 +1,6 @@
 """A release as its gates see it: what they are given, what a waiver of theirs is about, what they found since when."""
 
-from datetime import datetime
+from collections.abc import Sequence
 
 from deployments.models import Release
 from deployments.services.approval_content import SUBJECT_KIND, approval_content
@@ -12,8 +12,8 @@ from registry.lifecycle import GateOutcome
 from registry.models import GateResult
 from registry.waivers import WaivedCase
 
-# The worse, the later. Skipped says as little for a release as a pass does against it.
-BADNESS = [GateOutcome.PASS, GateOutcome.SKIPPED, GateOutcome.WARN, GateOutcome.ERROR, GateOutcome.FAIL]
+CHECKED = "release.checked"
+SPEAKING = {GateOutcome.WARN, GateOutcome.ERROR, GateOutcome.FAIL}
 
 
 def subject_of(release: Release) -> Subject:
@@ -22,9 +22,9 @@ def subject_of(release: Release) -> Subject:
 
 
 def case_of(release: Release) -> WaivedCase:
-    """What a waiver about the release is bound to: the files that its gates look at, and where they are to serve."""
+    """What a waiver about the release is bound to: the files that it froze, and where they are to serve."""
     return WaivedCase(
-        digest=release.version.digest,
+        digest=release.digest or release.version.digest,
         place=str(release.endpoint),
         scopes=tuple(release.scopes),
         requester_id=release.requester_id,
@@ -45,18 +45,16 @@ def gate_input(release: Release) -> GateInput:
         subject_id=str(release.pk),
         content_hash=content_hash(approval_content(release)),
         from_version=stable.version if stable else None,
+        from_digest=stable.digest if stable else "",
         around=surroundings(release),
         plan=release.plan,
     )
 
 
-def worsened(release: Release, *, since: datetime) -> list[str]:
-    """The gates that found something worse than before, after `since`."""
-    own = GateResult.objects.filter(subject_kind=SUBJECT_KIND, subject_id=str(release.pk)).order_by("id")
-    before = {row.gate: row.outcome for row in own.filter(is_current=False, at__lte=since) if row.outcome}
-    later = own.filter(is_current=True, at__gt=since, gate__in=before)
-    return [row.gate for row in later if _badness(row.outcome) > _badness(before[row.gate])]
-
-
-def _badness(outcome: str) -> int:
-    return BADNESS.index(GateOutcome(outcome)) if outcome else 0
+def worsened(release: Release, results: Sequence[GateResult]) -> list[str]:
+    """The gates that object or warn by another finding than when those who decide were asked."""
+    seen = release.events.filter(kind=CHECKED).order_by("-id").first()
+    known = seen.data.get("findings") if seen else None
+    if known is None:
+        return []  # asked before findings were kept; its answers have no fingerprint of what they looked at either
+    return [row.gate for row in results if row.outcome in SPEAKING and known.get(row.gate) != row.finding]

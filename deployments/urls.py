@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.views import approvals, emergencies, endpoints, overview, past, releases, renames, system
+from deployments.views import approvals, emergencies, endpoints, gates, overview, past, releases, renames, system
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -18,6 +18,14 @@ urlpatterns = [
     path("releases/<uuid:pk>/emergency/", emergencies.release_emergency_ask, name="release-emergency"),
     path("reviews/", emergencies.reviews, name="reviews"),
     path("reviews/<uuid:pk>/", emergencies.review, name="review"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/", gates.release_gate, name="release-gate"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/run/", gates.release_gate_run, name="release-gate-run"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/waive/", gates.release_gate_waive, name="release-gate-waive"),
+    path(
+        "releases/<uuid:pk>/waivers/<uuid:waiver>/withdraw/",
+        gates.release_waiver_withdraw,
+        name="release-waiver-withdraw",
+    ),
     path("releases/<uuid:pk>/<slug:action>/", releases.release_action, name="release-action"),
     path("endpoints/", endpoints.endpoints, name="endpoints"),
     path("endpoints/<str:environment>/<str:name>/", endpoints.endpoint, name="endpoint"),

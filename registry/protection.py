@@ -6,6 +6,8 @@ It counts, when the environment is protected before the change:
 * that a release could begin without its approvals in an emergency;
 * a role or a group of which fewer people would have to approve, or nobody;
 * a gate that would not run any more;
+* a parameter of a gate that would be another one, a name that would not be required of the metadata any more;
+* that somebody could waive a gate where nobody could, another role could, or for longer;
 * that guardrails would not be required, or a version that was taken back not be refused any more;
 * that a rollout would go on although its version was changed in MLflow;
 * worse sandboxes than before;
@@ -42,7 +44,7 @@ def loosens(before: "type_Values", after: "type_Values") -> list[str]:
     """
     if not before["protected"]:
         return []
-    parts = (_switches, _emergencies, _approvals, _gates, _rollouts, _plans, _windows, _operators, _quotas)
+    parts = (_switches, _emergencies, _approvals, _gates, _waivers, _rollouts, _plans, _windows, _operators, _quotas)
     return [sentence for part in parts for sentence in part(before, after)]
 
 
@@ -87,7 +89,23 @@ def _asked(values: "type_Values") -> Counter[str]:
 
 
 def _gates(before: "type_Values", after: "type_Values") -> list[str]:
-    return [f"The gate {gate} would not run any more." for gate in before["gates"] if gate not in after["gates"]]
+    found = [f"The gate {gate} would not run any more." for gate in before["gates"] if gate not in after["gates"]]
+    old, new = before.get("gate_parameters", {}), after.get("gate_parameters", {})
+    # Which way a parameter is the stricter one, only people can tell.
+    changed = [gate for gate in before["gates"] if gate in after["gates"] and old.get(gate, {}) != new.get(gate, {})]
+    found += [f"The gate {gate} would judge by other parameters." for gate in changed]
+    fewer = [name for name in before.get("required_metadata", []) if name not in after.get("required_metadata", [])]
+    return found + [f"The metadata would not have to say {name.replace('_', ' ')}." for name in fewer]
+
+
+def _waivers(before: "type_Values", after: "type_Values") -> list[str]:
+    old, new = before.get("waiver_role", ""), after.get("waiver_role", "")
+    if not new:
+        return []
+    if new != old:
+        return [f"What gates find could be waived by {Role(new).label}."]
+    days = (before.get("waiver_days_max", 0), after.get("waiver_days_max", 0))
+    return [f"A waiver could last {days[1]} days instead of {days[0]}."] if days[1] > days[0] else []
 
 
 def _rollouts(before: "type_Values", after: "type_Values") -> list[str]:

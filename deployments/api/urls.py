@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.api import emergencies, past, views
+from deployments.api import emergencies, gates, past, views
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
@@ -18,6 +18,14 @@ urlpatterns = [
     path("reviews", emergencies.ReviewList.as_view(), name="api-reviews"),
     path("reviews/<uuid:pk>", emergencies.ReviewDetail.as_view(), name="api-review"),
     path("reviews/<uuid:pk>/close", emergencies.ReviewClose.as_view(), name="api-review-close"),
+    path("releases/<uuid:pk>/gates", gates.ReleaseGates.as_view(), name="api-release-gates"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/run", gates.ReleaseGateRun.as_view(), name="api-release-gate-run"),
+    path("releases/<uuid:pk>/gates/<slug:gate>/waive", gates.ReleaseGateWaive.as_view(), name="api-release-gate-waive"),
+    path(
+        "releases/<uuid:pk>/waivers/<uuid:waiver>/withdraw",
+        gates.ReleaseWaiverWithdraw.as_view(),
+        name="api-release-waiver-withdraw",
+    ),
     path("endpoints", views.EndpointList.as_view(), name="api-endpoints"),
     path("endpoints/<str:environment>/<str:name>", views.EndpointDetail.as_view(), name="api-endpoint"),
     path(

@@ -7,12 +7,12 @@ from typing import Any
 
 from django.db.models import Max, Min
 
+from deployments.gate_lines import gate_lines
 from deployments.models import Release, ReleaseEvent, Report, Rollout
 from deployments.selectors import sandboxes_of
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.hashing import content_hash
 from registry.approvals.selectors import approval_progress
-from registry.models import GateResult
 
 FORMAT = 1
 
@@ -22,7 +22,7 @@ def report_create(release: Release, *, now: datetime) -> Report:
 
     Belongs into the transaction that ended it; writing it twice gives the first one.
     """
-    document = document_of(release)
+    document = document_of(release, now)
     report, _ = Report.objects.get_or_create(
         release=release,
         defaults={"kind": release.kind, "document": document, "digest": content_hash(document), "created_at": now},
@@ -30,7 +30,7 @@ def report_create(release: Release, *, now: datetime) -> Report:
     return report
 
 
-def document_of(release: Release) -> dict[str, Any]:
+def document_of(release: Release, now: datetime) -> dict[str, Any]:
     """The report of a release as JSON-able values."""
     return {
         "format": FORMAT,
@@ -44,7 +44,7 @@ def document_of(release: Release) -> dict[str, Any]:
         "content_hash": release.content_hash,
         "guardrails": release.guardrails,
         "approval": _approval(release),
-        "gates": _gates(release),
+        "gates": _gates(release, now),
         "sandboxes": sandboxes_of(release),
         "assessment": _assessment(release),
         "timeline": [_event(event) for event in release.events.all()],
@@ -94,12 +94,9 @@ def _approval(release: Release) -> dict[str, Any] | None:
     }
 
 
-def _gates(release: Release) -> list[dict[str, Any]]:
-    results = GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))
-    return [
-        {"gate": row.gate, "outcome": row.outcome, "sentence": row.sentence, "evidence": row.evidence}
-        for row in results
-    ]
+def _gates(release: Release, now: datetime) -> list[dict[str, Any]]:
+    """What each gate found, with the waivers of it and what it had found before."""
+    return [line.values() for line in gate_lines(release, now)]
 
 
 def _assessment(release: Release) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from deployments.services.controls import (
     release_resume,
 )
 from deployments.services.endpoints import endpoint_create, serving_config_of, serving_config_revise
+from deployments.services.gates import gate_run_again, gate_waive, waiver_take_back
 from deployments.services.keys import gateway_key_create, gateway_key_revoke
 from deployments.services.releases import release_decide, release_preview, release_request
 from deployments.services.retention import artifacts_plan, artifacts_sweep
@@ -25,6 +26,8 @@ __all__ = [
     "endpoint_restore",
     "endpoint_retire",
     "endpoint_rollback",
+    "gate_run_again",
+    "gate_waive",
     "gateway_key_create",
     "gateway_key_revoke",
     "release_abort",
@@ -38,4 +41,5 @@ __all__ = [
     "retirement_impact",
     "serving_config_of",
     "serving_config_revise",
+    "waiver_take_back",
 ]

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import GATES
-from deployments.gate_cases import case_of, gate_input, subject_of, worsened
+from deployments.gate_cases import CHECKED, case_of, gate_input, subject_of, worsened
 from deployments.lifecycle import GATED_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
@@ -33,6 +33,7 @@ from registry.services.gate_runs import (
     current_results,
     gates_ask,
     gates_ask_again,
+    gates_call,
     gates_note,
     gates_run,
     stale_inputs,
@@ -106,9 +107,9 @@ def _digest_reason(release: Release) -> str:
 
 
 @transaction.atomic
-def _wait(release: Release, reason: str, now: datetime) -> None:
+def _wait(release: Release, reason: str, now: datetime, seconds: float = limits.LOOK_S) -> None:
     changed = reason != release.status_reason
-    due_at = now + timedelta(seconds=limits.LOOK_S)
+    due_at = now + timedelta(seconds=seconds)
     if swap(release, status_reason=reason[: limits.STATUS_REASON_MAX_CHARS], due_at=due_at) and changed:
         journal.announce(release)
 
@@ -119,7 +120,7 @@ def _go_on(release: Release, now: datetime) -> None:
     given = gate_input(release)
     verdict = gates_verdict(release, given, now)
     if verdict.waits and not verdict.refusal:
-        _wait(release, verdict.waits, now)
+        _wait(release, verdict.waits, now, limits.LOOK_IDLE_S)  # whoever waives or answers asks for a look
         return
     digest = release.version.digest
     if digest and not artifact_set_hold(digest=digest, now=now):
@@ -139,8 +140,11 @@ def note_checked(release: Release, results: Sequence[GateResult], now: datetime)
     gates_note(actor=GATES, subject=subject_of(release), content_hash=release.content_hash, results=results)
     passed = sum(1 for row in results if not row.is_refusing)
     sentence = f"{passed} of {len(results)} checks did not object."
-    data = {row.gate: row.outcome for row in results}
-    journal.write(release, "release.checked", sentence, actor=GATES, now=now, data=data)
+    data = {
+        "outcomes": {row.gate: row.outcome for row in results},
+        "findings": {row.gate: row.finding for row in results},
+    }
+    journal.write(release, CHECKED, sentence, actor=GATES, now=now, data=data)
 
 
 def gates_verdict(release: Release, given: GateInput, now: datetime) -> GateVerdict:
@@ -159,6 +163,10 @@ def gates_verdict(release: Release, given: GateInput, now: datetime) -> GateVerd
         enqueue_on_commit(CHECK_RELEASE, str(release.pk))
         return GateVerdict(waits=f"Gates answer again: {_names([*stale, *missing])}.")
     if unfinished := [row for row in results if not row.is_ended]:
+        if release.status != ReleaseStatus.CHECKING and gates_call(
+            subject=subject, now=now, again_s=limits.CHECK_LEASE_S
+        ):
+            enqueue_on_commit(CHECK_RELEASE, str(release.pk))
         return GateVerdict(waits=_unfinished(unfinished))
     waived = covering(case, results, now)
     refusing = [row for row in results if row.is_refusing and row.gate not in waived]
@@ -253,7 +261,8 @@ def gates_hold(release: Release, now: datetime) -> str:
         return verdict.refusal
     if verdict.waits:
         return verdict.waits
-    if release.approval is not None and (worse := worsened(release, since=release.approval.created_at)):
+    results = list(current_results(subject_of(release)))
+    if release.approval is not None and (worse := worsened(release, results)):
         return _ask_anew(release, f"Gates found more than those who decide have seen: {_names(worse)}.", now)
     return ""
 

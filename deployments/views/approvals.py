@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 from deployments import services
 from deployments.biography import biography
 from deployments.decision_sheet import headline, planned_steps
+from deployments.gate_lines import gate_lines
 from deployments.models import Release
 from deployments.rollout.guardrails import sentence_of
 from deployments.serving_comparison import compare_serving
@@ -18,6 +19,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.http import status_of
@@ -33,7 +35,7 @@ from registry.approvals.selectors import (
     waiting_for,
     why_cannot_decide,
 )
-from registry.models import ApprovalRequest, GateResult
+from registry.models import ApprovalRequest
 from registry.policy_lines import ruling_frozen
 from registry.selectors import why_changed_outside
 from registry.version_comparison import compare_versions
@@ -92,7 +94,7 @@ def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
     stable, is_open, progress = release.endpoint.stable_release, row.status == "open", approval_progress(row)
     comparison = compare_versions(stable.version if stable else None, release.version)
     stays = biography(release, actor)
-    gates = list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk)))
+    gates = gate_lines(release, clock.now())
     return {
         "approval": row,
         "release": release,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from deployments import selectors
+from deployments.gate_lines import gate_lines
 from deployments.lifecycle import LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
 from deployments.models import Endpoint, EnvironmentBuild, Release, Rollout
 from deployments.rollout.closing import why_held
@@ -17,7 +18,6 @@ from mlorch_site.lib import clock
 from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
-from registry.models import GateResult
 from registry.operators import why_not_operator, why_not_rollback
 from registry.policy_fields import OPERATIONS
 from registry.policy_lines import ruling_frozen
@@ -67,7 +67,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "events": events,
         "replicas": [row for row in selectors.replicas_of(release.endpoint) if row.replica.serves(release)],
         "builds": list(EnvironmentBuild.objects.exclude(state="ready")) if is_live else [],
-        "gates": list(GateResult.objects.filter(subject_kind="release", subject_id=str(release.pk))),
+        "gates": gate_lines(release, clock.now()),
         "progress": approval_progress(release.approval) if release.approval else None,
         "charts": panels(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,

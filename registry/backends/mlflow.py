@@ -159,10 +159,15 @@ class MlflowBackend:
             "run_user": _text(run.info.user_id or tags.get("mlflow.user"), 150),
             "experiment": run.info.experiment_id,
             "datasets": [
-                {"name": _text(found.dataset.name, 250), "digest": _text(found.dataset.digest, 100)}
+                {
+                    "name": _text(found.dataset.name, 250),
+                    "digest": _text(found.dataset.digest, 100),
+                    "context": _text(_context_of(found), 60),
+                }
                 for found in inputs[:20]
             ],
             "git_commit": _text(tags.get("mlflow.source.git.commit"), 64),
+            "git_dirty": _text(tags.get("mlflow.source.git.dirty"), 10),
             "source_type": _text(tags.get("mlflow.source.type"), 40),
             "run_url": f"{origin}/runs/{run.info.run_id}",
         }
@@ -252,3 +257,8 @@ class MlflowBackend:
                     return False
             self._client.create_webhook(name=WEBHOOK_NAME, url=url, events=events, secret=secret)  # type: ignore[arg-type]
         return True
+
+
+def _context_of(found: Any) -> str:
+    """What a data set was used for, as whoever logged it says: training, evaluation, …"""
+    return next((tag.value for tag in found.tags or [] if tag.key == "mlflow.data.context"), "")

@@ -8,6 +8,7 @@ from registry.artifact_facts import storable
 from registry.gates import (
     artifact_format,
     artifact_signed,
+    cost_within_quota,
     digest_known,
     external_check,
     guardrails_present,
@@ -17,9 +18,16 @@ from registry.gates import (
     load_test,
     metadata_complete,
     not_taken_back,
+    objectives_exist,
+    offline_metrics,
+    plan_concludes,
+    proven_before,
+    reproducible,
     requirements_install,
     requirements_valid,
+    signature_compatible,
     signature_present,
+    tooling_compatible,
     version_ready,
 )
 from registry.gates.base import Found, Gate, GateInput, GateOutcomeRow, NotYet, Stopped, erred, gate_of
@@ -45,6 +53,14 @@ _MODULES = (
     artifact_signed,
     load_test,
     external_check,
+    reproducible,
+    tooling_compatible,
+    signature_compatible,
+    offline_metrics,
+    proven_before,
+    objectives_exist,
+    cost_within_quota,
+    plan_concludes,
 )
 GATES: dict[str, Gate] = {gate.name: gate for gate in map(gate_of, _MODULES)}
 

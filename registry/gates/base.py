@@ -29,25 +29,28 @@ class Proof:
 
 @dataclass(frozen=True)
 class Cost:
-    """What serving costs a day: of this release, and of what else the environment has room set aside for. `most` is the
-    limit, None for none.
+    """What serving costs a day: of this release, and of what else the environment serves. `unpriced` names what has no
+    cost written down.
     """
 
     of_this: float
     of_others: float
-    most: float | None
+    unpriced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What the frozen plan can conclude. `reason` says why nothing could be told (then `can_conclude` says nothing).
+    """What the frozen plan can conclude with the traffic of now. `reason` says why there is nothing to tell (then the
+    rest says nothing).
 
-    `too_fine` is the step that sees too few requests, and `offer` one that would see enough.
+    `steps` are sentences, one a step; `too_fine` is about the step that sees too few requests, `offer` about one that
+    would see enough.
     """
 
     can_conclude: bool
     sentence: str
     reason: str = ""
+    steps: tuple[str, ...] = ()
     too_fine: str = ""
     offer: str = ""
 
@@ -75,8 +78,10 @@ def say_nothing(_sentence: str) -> None:
 class GateInput:
     """What is to be released where, and under which policy.
 
-    `slo` maps metric → SLO in ms. `parameters` are the gate's own, complete. `progress` takes a sentence for people
-    while the gate works; it renews the gate's lease, and raises Stopped when nobody waits for the answer any more.
+    `slo` maps metric → SLO in ms. `from_version` is the version that serves, `from_digest` the files of it that do:
+    what MLflow has under the version may be others by now. `parameters` are the gate's own, complete. `progress` takes
+    a sentence for people while the gate works; it renews the gate's lease, and raises Stopped when nobody waits for the
+    answer any more.
     `asked_at` is when the gate first began, `deadline_at` when it has to have ended.
     """
 
@@ -89,6 +94,7 @@ class GateInput:
     subject_id: str
     content_hash: str
     from_version: Version | None = None
+    from_digest: str = ""
     around: Surroundings = Surroundings()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -187,7 +193,9 @@ def gate_of(module: ModuleType) -> Gate:
 
 def _serving(given: GateInput) -> list[Any]:
     before = given.from_version
-    return [before.digest, before.signature, before.evidence.get("metrics", {})] if before else []
+    if before is None:
+        return []
+    return [before.digest, given.from_digest, before.signature, before.evidence.get("metrics", {})]
 
 
 def _metadata(given: GateInput) -> list[Any]:
@@ -196,8 +204,8 @@ def _metadata(given: GateInput) -> list[Any]:
 
 
 INPUTS: dict[str, Callable[[GateInput], Any]] = {
-    "digest": lambda given: given.version.digest,
-    "status": lambda given: [given.version.status, given.version.digest_status],
+    "digest": lambda given: [given.version.digest, given.version.digest_status],
+    "status": lambda given: given.version.status,
     "evidence": lambda given: [given.version.run_id, given.version.evidence],
     "signature": lambda given: given.version.signature,
     "metadata": _metadata,

@@ -6,7 +6,7 @@ from registry.lifecycle import DigestStatus
 
 LABEL = "Artifacts are in the store"
 HELP = "The artifacts were downloaded and their digest is known: what is approved is what will run."
-LOOKS_AT = ("digest", "status")
+LOOKS_AT = ("digest",)
 WAIVABLE = False
 
 

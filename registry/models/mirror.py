@@ -77,7 +77,8 @@ class Version(models.Model):
     the earlier one stays for everything that hangs on it, with `superseded_at`; the later one is a row of its own.
 
     `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `experiment`, `datasets`, `git_commit`,
-    `source_type`, `flavors`, `requirements` (list of lines), `python`, `input_example` (JSON or null), `run_url`.
+    `git_dirty`, `source_type`, `flavors`, `requirements` (list of lines), `python`, `input_example` (JSON or null),
+    `run_url`.
     """
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")

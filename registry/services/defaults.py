@@ -15,6 +15,12 @@ ALL_GATES = [
     "requirements_valid",
     "artifact_format",
     "not_taken_back",
+    "reproducible",
+    "tooling_compatible",
+    "signature_compatible",
+    "offline_metrics",
+    "objectives_exist",
+    "plan_concludes",
 ]
 GUARDRAILS = [{"metric": "error_rate", "margin": 0.01}, {"metric": "latency_over_slo", "slo_ms": 100, "margin": 0.05}]
 REPLICAS_MAX = 20

@@ -93,6 +93,22 @@ def gates_due(subject: Subject, now: datetime) -> QuerySet[GateResult]:
     return current_results(subject).filter(left).order_by("id")
 
 
+@transaction.atomic
+def gates_call(*, subject: Subject, now: datetime, again_s: float) -> bool:
+    """Whether a process has to be called for the gates of a subject: some wait, and none was called lately.
+
+    Every `again_s` one is called again: a message may be lost, and a process may die.
+    """
+    is_wanted = False
+    for row in gates_due(subject, now).filter(Q(lease_until=None) | Q(lease_until__lte=now)):
+        died = {}
+        if row.state == GateState.RUNNING:
+            died = {"started_at": None, "deadline_at": None, "interrupted": row.interrupted + 1}
+        later = now + timedelta(seconds=again_s)
+        is_wanted |= swap(row, *FENCE, "lease_until", state=GateState.PENDING.value, lease_until=later, **died)
+    return is_wanted
+
+
 def gates_run(*, subject: Subject, given: GateInput) -> None:
     """Run every gate of a subject that nobody runs, one after the other. Twice at once, each runs once."""
     for row in gates_due(subject, clock.now()):

@@ -37,8 +37,10 @@ def waiver_give(
     if problems:
         raise Invalid(" ".join(problems.values()), details=problems)
     now = clock.now()
-    if (known := covering(case, [row], now).get(row.gate)) and known.given_by_id == (actor.user and actor.user.pk):
-        return known
+    if known := covering(case, [row], now).get(row.gate):
+        if actor.user is not None and known.given_by_id == actor.user.pk:
+            return known
+        raise Conflict(f"{known.given_by.username} has waived it already, until {known.expires_at:%Y-%m-%d %H:%M} UTC.")
     waiver = _write(actor.user, subject, case, row, reason.strip(), days)
     data = {
         "gate": row.gate,

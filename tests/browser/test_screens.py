@@ -53,6 +53,7 @@ def test_screens__theme_and_width__are_accessible_and_fit(
     charts = (
         served,
         f"{served}report/",
+        f"{served}gates/digest_known/",
         "/endpoints/development/followed/",
         "/endpoints/development/followed/serving/",
         "/endpoints/development/followed/retire/",

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from deployments.biography import biography
 from deployments.decision_sheet import Headline, headline, planned_steps
+from deployments.gate_lines import GateLine
 from deployments.services import release_abort
 from registry.models import GateResult, Version
 from registry.version_comparison import compare_versions
@@ -36,7 +37,7 @@ def metrics(world: World, number: int, **values: float) -> Version:
 
 
 def line_of(world: World, before: Version | None, after: Version, *outcomes: str) -> Headline:
-    gates = [GateResult(gate=f"gate_{number}", outcome=outcome) for number, outcome in enumerate(outcomes)]
+    gates = [GateLine(GateResult(gate=f"gate_{number}", outcome=outcome)) for number, outcome in enumerate(outcomes)]
     return headline(compare_versions(before, after), [], gates)
 
 

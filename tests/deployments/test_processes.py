@@ -73,7 +73,7 @@ def test_sync__agent_tells_the_level__kept_shown_and_part_of_the_report(world):
     assert ReplicaState.objects.get(pk=replica.pk).sandbox == level
     assert "Sandboxes of a1 on h: full." in page
     assert level[:30] in page
-    assert document_of(release)["sandboxes"] == [level]
+    assert document_of(release, release.created_at)["sandboxes"] == [level]
 
 
 def poll(body):

@@ -10,6 +10,9 @@ STRICT = {
     "approval_rules": [{"role": "reviewer", "count": 2}, {"role": "risk_officer", "count": 1}],
     "approval_days": 30,
     "gates": ["version_ready", "digest_known"],
+    "required_metadata": ["intended_use"],
+    "waiver_role": "risk_officer",
+    "waiver_days_max": 30,
     "guardrails_required": True,
     "default_guardrails": [{"metric": "error_rate", "margin": 0.01}],
     "windows": [],
@@ -51,6 +54,13 @@ STRICT = {
         ),
         ({"approval_rules": [{"role": "risk_officer", "count": 3}]}, ["No Reviewer would have to approve."]),
         ({"gates": ["digest_known", "signature_present"]}, ["The gate version_ready would not run any more."]),
+        (
+            {"gate_parameters": {"digest_known": {"x": 1}, "reproducible": {"refuse": True}}},
+            ["The gate digest_known would judge by other parameters."],
+        ),
+        ({"required_metadata": []}, ["The metadata would not have to say intended use."]),
+        ({"waiver_role": "engineer"}, ["What gates find could be waived by ML engineer."]),
+        ({"waiver_days_max": 31}, ["A waiver could last 31 days instead of 30."]),
         (
             {"gates": []},
             ["The gate version_ready would not run any more.", "The gate digest_known would not run any more."],

@@ -37,11 +37,11 @@ def requirements() -> list[str]:
     return [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES]
 
 
-def git_commit() -> str:
-    """The commit this code is at, or an empty string outside a checkout."""
+def git(*words: str) -> str | None:
+    """What git says about this checkout, None outside of one."""
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
+            ["git", *words],
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
@@ -49,7 +49,7 @@ def git_commit() -> str:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
     return result.stdout.strip()
 
 
@@ -67,8 +67,9 @@ def log_run(
         mlflow.log_params(params)
         mlflow.log_metrics(metrics)
         mlflow.log_input(mlflow.data.from_pandas(rows, name="breast-cancer-wisconsin"), context="training")
-        if commit := git_commit():
+        if commit := git("rev-parse", "HEAD"):
             mlflow.set_tag("mlflow.source.git.commit", commit)
+            mlflow.set_tag("mlflow.source.git.dirty", str(git("status", "--porcelain") != "").lower())
         log()
 
 
