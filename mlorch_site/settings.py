@@ -187,6 +187,14 @@ REGISTRY_BACKEND = env.str(
 )
 # Half a second for each version, of which tests have thousands; those of the reading itself switch it on.
 ARTIFACTS_READ_IN_SANDBOX = not IN_TESTS
+ADVISORIES = env.str("MLORCH_ADVISORIES", "")
+
+# What a scratch run of a gate is told of our own environment: where programs lie, which sandbox, how to reach an index.
+SCRATCH_NAMES = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+SCRATCH_NAMES |= {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "MLORCH_AGENT_SANDBOX", "MLORCH_SOURCE_BUILDS"}
+SCRATCH_VARIABLES = {
+    name: value for name, value in env.ENVIRON.items() if name.upper() in SCRATCH_NAMES or name.startswith("UV_")
+}
 SYNC_INTERVAL_S = env.int("MLORCH_SYNC_INTERVAL_S", 5)
 
 # A tick that waits longer than its period is worthless: the next one does the same work.

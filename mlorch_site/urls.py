@@ -5,7 +5,7 @@ from django.urls import include, path
 
 from mlorch_site import health
 from mlorch_site.accounts.views import sessions
-from registry import webhooks
+from registry import external_answers, webhooks
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("admin/password_change/", sessions.password),
     path("admin/", admin.site.urls),
     path("webhooks/mlflow", webhooks.mlflow_webhook, name="mlflow-webhook"),
+    path("webhooks/external-checks/<uuid:pk>", external_answers.external_answer, name="external-answer"),
     path("internal/v1/", include("deployments.processes.urls")),
     path("internal/v1/", include("monitoring.internal_urls")),
     path("api/v1/", include("deployments.api.urls")),

@@ -2,6 +2,8 @@
 
 from mlorch_site.accounts.actor import Actor
 
+ADVISORIES = Actor.controller("advisory file")
 APPROVALS = Actor.controller("approvals")
+GATES = Actor.controller("gates")
 MIRROR = Actor.controller("mirror")
 WORKER = Actor.controller("registry worker")

@@ -13,6 +13,8 @@ import yaml
 
 TEXT_MAX_BYTES = 256 * 1024
 EXAMPLE_MAX_BYTES = 64 * 1024
+OUTPUT_EXAMPLE = "serving_output_example.json"
+OUTPUT_MAX_BYTES = 1024 * 1024
 REQUIREMENTS_MAX = 500
 BUILD_REQUIREMENTS_MAX = 20
 FLAVORS_MAX = 30
@@ -119,6 +121,20 @@ def _input_example(root: Path, mlmodel: dict[str, Any]) -> Any:
             value = {"dataframe_split": value} if isinstance(value, dict) and "data" in value else {"inputs": value}
         return value
     return None
+
+
+def recorded_output(root: Path) -> tuple[bool, Any]:
+    """Whether the version records what its input example is answered with, and the predictions. Raises ValueError for
+    a record that cannot be read.
+    """
+    path = root / OUTPUT_EXAMPLE
+    if not path.exists():
+        return False, None
+    text = read_text(path, OUTPUT_MAX_BYTES)
+    value = _json(text) if text else None
+    if not isinstance(value, dict) or "predictions" not in value:
+        raise ValueError(f"{OUTPUT_EXAMPLE} holds no predictions")
+    return True, value["predictions"]
 
 
 def _signature(mlmodel: dict[str, Any]) -> dict[str, Any] | None:

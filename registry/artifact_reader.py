@@ -12,7 +12,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from registry.artifact_facts import BUILD_REQUIREMENTS_MAX, FLAVORS_MAX, REQUIREMENTS_MAX, artifact_facts
+from registry.artifact_facts import (
+    BUILD_REQUIREMENTS_MAX,
+    FLAVORS_MAX,
+    REQUIREMENTS_MAX,
+    artifact_facts,
+    recorded_output,
+)
 from registry.code_in_files import readings
 
 CPU_MAX_S = 100  # also when nobody waits for the answer any more
@@ -69,6 +75,13 @@ class FactsAnswer(Struct, forbid_unknown_fields=True):
     signature: SignatureAnswer | None
 
 
+class ExampleOutput(Struct, forbid_unknown_fields=True):
+    """The predictions that were recorded for the input example, where a file says so."""
+
+    is_there: bool
+    predictions: Any
+
+
 def facts(folder: Path) -> FactsAnswer:
     """What the files of a version say about it."""
     found, signature = artifact_facts(folder)
@@ -86,7 +99,12 @@ def code(folder: Path) -> Readings:
     return Readings(len(found), running)
 
 
-QUESTIONS = {"facts": facts, "code": code}
+def example_output(folder: Path) -> ExampleOutput:
+    """What was recorded as the answer to the input example. Raises ValueError for a file that holds none."""
+    return ExampleOutput(*recorded_output(folder))
+
+
+QUESTIONS = {"facts": facts, "code": code, "example_output": example_output}
 
 
 def main() -> None:

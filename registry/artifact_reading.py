@@ -27,7 +27,7 @@ from dataplane.wire.shapes import Malformed
 from mlorch_site.lib.errors import Invalid
 from registry import artifact_reader
 from registry.artifact_facts import storable
-from registry.artifact_reader import FactsAnswer, Readings
+from registry.artifact_reader import ExampleOutput, FactsAnswer, Readings
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +59,12 @@ def facts_of(folder: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
 def readings_of(folder: Path) -> Readings:
     """What reading the artifacts in a folder runs. Raises NotRead."""
     return _asked("code", folder, Readings)
+
+
+def example_output_of(folder: Path) -> Any:
+    """The predictions that a version records for its input example, None when it records none. Raises NotRead."""
+    answer = _asked("example_output", folder, ExampleOutput)
+    return answer.predictions if answer.is_there else None
 
 
 def _asked(question: str, folder: Path, shape: type[ShapeT]) -> ShapeT:

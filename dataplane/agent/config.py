@@ -76,18 +76,20 @@ def from_environment() -> AgentConfig:
         sync_s=float(env.get("MLORCH_AGENT_SYNC_S", "0.5")),
         stop_workers=env.get("MLORCH_AGENT_STOP_WORKERS", "1") != "0",
         path=env.get("PATH", os.defpath),
-        sandbox=_level(env.get("MLORCH_AGENT_SANDBOX", "full")),
-        network_ports=tuple(int(port) for port in _listed(env.get("MLORCH_AGENT_NETWORK_PORTS", "53,80,443"))),
-        source_builds=_listed(env.get("MLORCH_SOURCE_BUILDS", "")),
+        sandbox=sandbox_level(env.get("MLORCH_AGENT_SANDBOX", "full")),
+        network_ports=tuple(int(port) for port in listed(env.get("MLORCH_AGENT_NETWORK_PORTS", "53,80,443"))),
+        source_builds=listed(env.get("MLORCH_SOURCE_BUILDS", "")),
         gateway_group=int(env.get("MLORCH_AGENT_GATEWAY_GROUP", "0")),
     )
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a comma-separated text."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _level(text: str) -> SandboxLevel:
+def sandbox_level(text: str) -> SandboxLevel:
+    """The level that a text names. Raises ValueError."""
     for level in LEVELS:
         if text == level:
             return level

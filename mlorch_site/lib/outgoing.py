@@ -4,6 +4,7 @@ import http.client
 import ipaddress
 import socket
 import ssl
+from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
@@ -15,8 +16,8 @@ ANSWER_MAX_BYTES = 64 * 1024
 PORTS = {"http": 80, "https": 443}
 
 
-def post(url: str, body: bytes, content_type: str) -> int:
-    """The status of the answer to `body`.
+def post(url: str, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> int:
+    """The status of the answer to `body`, sent with `headers` besides its type.
 
     Raises Unavailable with the reason: a URL or an address that may not be called, or nobody who answers.
     """
@@ -26,7 +27,7 @@ def post(url: str, body: bytes, content_type: str) -> int:
     connection = _connection(target, port, address)
     path = (target.path or "/") + (f"?{target.query}" if target.query else "")
     try:
-        connection.request("POST", path, body, {"Content-Type": content_type})
+        connection.request("POST", path, body, {**(headers or {}), "Content-Type": content_type})
         answer = connection.getresponse()
         answer.read(ANSWER_MAX_BYTES)
     except (OSError, http.client.HTTPException) as error:
@@ -34,6 +35,12 @@ def post(url: str, body: bytes, content_type: str) -> int:
     finally:
         connection.close()
     return answer.status
+
+
+def check_url(url: str) -> None:
+    """Raise Unavailable with the reason unless the URL leads to an address that may be called (asks for its address)."""
+    target = _read(url)
+    vetted_address(str(target.hostname), target.port or PORTS[target.scheme])
 
 
 def _read(url: str) -> SplitResult:
