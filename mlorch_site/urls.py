@@ -5,7 +5,8 @@ from django.urls import include, path
 
 from mlorch_site import health
 from mlorch_site.accounts.views import sessions
-from registry import external_answers, webhooks
+from registry import webhooks
+from registry.evidence import external_answers
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),

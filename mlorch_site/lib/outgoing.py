@@ -38,7 +38,7 @@ def post(url: str, body: bytes, content_type: str, headers: Mapping[str, str] | 
 
 
 def check_url(url: str) -> None:
-    """Raise Unavailable with the reason unless the URL leads to an address that may be called (asks for its address)."""
+    """Raise Unavailable with the reason unless the URL leads to an address that may be called."""
     target = _read(url)
     vetted_address(str(target.hostname), target.port or PORTS[target.scheme])
 

@@ -8,9 +8,14 @@ from registry.artifact_facts import storable
 from registry.gates import (
     artifact_format,
     cost_within_quota,
+    artifact_signed,
     digest_known,
+    external_check,
     guardrails_present,
+    input_example_answers,
     input_example_present,
+    known_vulnerabilities,
+    load_test,
     metadata_complete,
     not_taken_back,
     objectives_exist,
@@ -18,6 +23,7 @@ from registry.gates import (
     plan_concludes,
     proven_before,
     reproducible,
+    requirements_install,
     requirements_valid,
     signature_compatible,
     signature_present,
@@ -49,6 +55,12 @@ _MODULES = (
     objectives_exist,
     cost_within_quota,
     plan_concludes,
+    requirements_install,
+    input_example_answers,
+    known_vulnerabilities,
+    artifact_signed,
+    load_test,
+    external_check,
 )
 GATES: dict[str, Gate] = {gate.name: gate for gate in map(gate_of, _MODULES)}
 

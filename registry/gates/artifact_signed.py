@@ -8,9 +8,7 @@ from typing import Any
 from dataplane.wire.digest import digest_of
 from mlorch_site.lib.errors import Invalid
 from registry import artifacts
-from registry.gates.base import Found, GateInput, erred, failed, passed
-from registry.gates.parameters import GateParameter
-from registry.model_signature import (
+from registry.evidence.model_signature import (
     FILE,
     BadSignature,
     Bundle,
@@ -22,6 +20,8 @@ from registry.model_signature import (
     signed_by,
     signed_files,
 )
+from registry.gates.base import Found, GateInput, erred, failed, passed
+from registry.gates.parameters import GateParameter
 from registry.models import SigningKey
 
 LABEL = "Artifacts are signed"

@@ -1,7 +1,7 @@
 """What a gate is, gets and gives."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import ModuleType
 from typing import Any
@@ -168,8 +168,9 @@ class Gate:
     def fingerprints(self, given: GateInput) -> dict[str, str]:
         """What the gate looks at, as it is now: name → hash. An answer is stale when one of them has changed."""
         seen = {name: INPUTS[name](given) for name in self.looks_at}
-        seen |= self.looked_at(given) if self.looked_at else {}
-        seen["parameters"] = self.settings(given.policy)
+        settings = self.settings(given.policy)
+        seen |= self.looked_at(replace(given, parameters=settings)) if self.looked_at else {}
+        seen["parameters"] = settings
         return {name: content_hash(value) for name, value in seen.items()}
 
 

@@ -7,16 +7,16 @@ from typing import Any
 from mlorch_site.audit.services import Subject
 from mlorch_site.lib import clock
 from registry.actors import GATES
+from registry.evidence.services.external_checks import external_call_open, external_call_send
 from registry.gates.base import Found, GateInput, NotYet, erred, failed, passed, warned
 from registry.gates.parameters import GateParameter
 from registry.lifecycle import GateOutcome
 from registry.models import ExternalCall, ExternalCheck
-from registry.services.external_checks import external_call_open, external_call_send
 
 LABEL = "External check"
 HELP = (
-    "A program outside is asked about the release by a signed message, and answers with a signed one until the deadline. "
-    "An administrator says whom to ask, under External checks."
+    "A program outside is asked about the release by a signed message, and answers with a signed one until the "
+    "deadline. An administrator says whom to ask, under External checks."
 )
 PARAMETERS = {
     "check": GateParameter("text", "", "Name of the external check that is asked."),

@@ -8,7 +8,7 @@ from typing import Any
 from dataplane.wire.scratch import BODY_SENT_MAX_CHARS
 from registry import artifacts
 from registry.artifact_reading import NotRead, example_output_of
-from registry.example_answers import NotRight, columns_problem, missing_places, predictions_of, rows_of, unlike
+from registry.evidence.example_answers import NotRight, columns_problem, missing_places, predictions_of, rows_of, unlike
 from registry.gates.base import Found, GateInput, erred, failed, passed, warned
 from registry.gates.parameters import GateParameter
 from registry.gates.scratch_tasks import LEASE_S, MEMORY_MB, deadline_of, ended, task_for, why_not_served
@@ -68,9 +68,8 @@ def _judged(given: GateInput, example: Any, answers: tuple[Any, Any], recorded: 
         if difference := unlike(one, recorded, tolerance):
             words = f"The answer is not the one that was recorded: {difference.sentence}."
             return failed(words, place=difference.place)
-    elif place := next(missing_places(one), None):
-        if given.parameters["missing"] == "refuse":
-            return failed(f"The answer has no value (NaN or null) at {place.lstrip('.') or 'the top'}.", place=place)
+    elif given.parameters["missing"] == "refuse" and (place := next(missing_places(one), None)) is not None:
+        return failed(f"The answer has no value (NaN or null) at {place.lstrip('.') or 'the top'}.", place=place)
     asked, answered = rows_of(example), rows_of(one)
     if recorded is None and asked is not None and answered is not None and asked != answered:
         return warned(f"{asked} rows are asked and {answered} answered.", asked=asked, answered=answered)

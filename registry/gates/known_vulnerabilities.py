@@ -10,12 +10,12 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from mlorch_site.lib import clock
-from registry.advisories import Flaw, Severity, Verdict, flaw_of, verdict
-from registry.advisory_files import BeingLoaded, advisories_in_force, advisories_refresh
+from registry.evidence.advisories import Concern, Flaw, Severity, concern, flaw_of
+from registry.evidence.advisory_files import BeingLoaded, advisories_in_force, advisories_refresh
+from registry.evidence.resolutions import resolution_of
 from registry.gates.base import Found, GateInput, NotYet, erred, failed, passed, skipped, warned, worst
 from registry.gates.parameters import GateParameter
 from registry.models import Advisory, AdvisorySet
-from registry.resolutions import resolution_of
 
 LABEL = "Known vulnerabilities"
 HELP = (
@@ -51,7 +51,7 @@ class _Hit:
     package: str
     number: str
     severity: Severity
-    verdict: Verdict
+    concern: Concern
     flaw: Flaw
 
     def words(self) -> str:
@@ -65,7 +65,7 @@ class _Hit:
             "severity": self.severity.name.lower(),
             "aliases": self.flaw.aliases,
             "summary": self.flaw.summary,
-            "is_certain": self.verdict == Verdict.AFFECTED,
+            "is_certain": self.concern == Concern.AFFECTED,
         }
 
 
@@ -143,20 +143,20 @@ def _hits(rows: AdvisorySet, pinned: dict[str, str]) -> list[_Hit]:
     known = Advisory.objects.filter(source=rows, package__in=pinned)
     for row in known.iterator(chunk_size=1_000):
         flaw = flaw_of(row.content)
-        said = verdict(flaw, pinned[row.package])
-        if said == Verdict.CLEAR:
+        said = concern(flaw, pinned[row.package])
+        if said == Concern.CLEAR:
             continue
         shown = f"{row.package} {pinned[row.package]}"
         hit = _Hit(shown, row.number, Severity(flaw.severity), said, flaw)
         before = found.get((row.package, row.number))
-        if before is None or (said, hit.severity) > (before.verdict, before.severity):
+        if before is None or (said, hit.severity) > (before.concern, before.severity):
             found[row.package, row.number] = hit
-    return sorted(found.values(), key=lambda hit: (-hit.verdict, -(hit.severity or 99), hit.package, hit.number))
+    return sorted(found.values(), key=lambda hit: (-hit.concern, -(hit.severity or 99), hit.package, hit.number))
 
 
 def _of_hits(given: GateInput, hits: list[_Hit]) -> Found | None:
     bound = Severity[given.parameters["severity"].upper()]
-    certain = [hit for hit in hits if hit.verdict == Verdict.AFFECTED]
+    certain = [hit for hit in hits if hit.concern == Concern.AFFECTED]
     refusing = [hit for hit in certain if hit.severity == Severity.UNKNOWN or hit.severity >= bound]
     if refusing:
         return failed(f"{_counted(refusing, 'known flaw')}: {_listed(refusing)}.")

@@ -10,8 +10,9 @@ from registry.gates.scratch_tasks import LEASE_S, MEMORY_MB, deadline_of, ended,
 
 LABEL = "Load test"
 HELP = (
-    "One worker without any route answers the input example at a rate. The slowest 5 % of the answers, counted from the "
-    "moment at which they were due, and the share of errors are bounded. A machine that cannot offer the rate is an error."
+    "One worker without any route answers the input example at a rate. The slowest 5 % of the answers, counted from "
+    "the moment at which they were due, and the share of errors are bounded. A machine that cannot offer the rate is "
+    "an error."
 )
 PARAMETERS = {
     "rate": GateParameter("whole", 20, "Requests a second.", "1/s", 1, 2_000),
@@ -41,9 +42,7 @@ def check(given: GateInput) -> Found:
     if len(body) > BODY_SENT_MAX_CHARS or rate * seconds > REQUESTS_MAX:
         return erred(f"This load is too large: at most {REQUESTS_MAX} requests of {BODY_SENT_MAX_CHARS >> 10} KiB.")
     patience_ms = max(PATIENCE_MS_MIN, int(PATIENCES * given.parameters["p95_ms"]))
-    line = ended(
-        given, task_for(given, "load", body=body, rate=rate, seconds=seconds, patience_ms=patience_ms)
-    )
+    line = ended(given, task_for(given, "load", body=body, rate=rate, seconds=seconds, patience_ms=patience_ms))
     if isinstance(line, Found):
         return line
     return judged(given, line.load) if line.load else erred("The run did not tell its figures.")

@@ -4,16 +4,16 @@ from, wheels only.
 
 from typing import Any
 
+from registry.evidence.resolutions import resolution_key, resolution_of
+from registry.evidence.services.advisories import resolution_keep
 from registry.gates.base import Found, GateInput, failed, passed, skipped
 from registry.gates.parameters import GateParameter
 from registry.gates.scratch_tasks import LEASE_S, MEMORY_MB, deadline_of, ended, task_for
-from registry.resolutions import resolution_key, resolution_of
-from registry.services.advisories import resolution_keep
 
 LABEL = "Requirements install"
 HELP = (
-    "The requirements are resolved and installed in a sandbox, from the index that serving environments are built from. "
-    "An index that cannot be reached is an error and no finding about the version."
+    "The requirements are resolved and installed in a sandbox, from the index that serving environments are built "
+    "from. An index that cannot be reached is an error and no finding about the version."
 )
 PARAMETERS = {
     "deadline_s": deadline_of(1_200),

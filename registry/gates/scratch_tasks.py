@@ -4,9 +4,9 @@ from typing import Any
 
 from dataplane.wire.scratch import ScratchLine, ScratchTask
 from registry import artifacts
+from registry.evidence.scratch_runs import NotRun, scratch_run
 from registry.gates.base import Found, GateInput, erred, failed
 from registry.gates.parameters import GateParameter
-from registry.scratch_runs import NotRun, scratch_run
 
 LEASE_S = 60  # a run says something every few seconds
 CLEAR_UP_S = 20  # of the gate's time, for the run to end

@@ -65,6 +65,7 @@ def test_environment_variables__read_in_settings_and_config_modules_only():
         "mlorch_site/settings.py",
         "dataplane/agent/config.py",
         "dataplane/gateway/config.py",
+        "dataplane/scratch/config.py",
         "mlorch_site/launch/supervisor/",  # reads what it passes on to the processes it starts
         "mlorch_site/launch/demo/__main__.py",  # a process whose only setting is the data directory
     )

@@ -9,11 +9,11 @@ import pytest
 
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
-from registry import advisory_files
-from registry.advisories import Severity, Verdict, flaw_of, read_advisories, verdict
-from registry.advisory_files import advisories_in_force, advisories_refresh
+from registry.evidence import advisory_files
+from registry.evidence.advisories import Concern, Severity, concern, flaw_of, read_advisories
+from registry.evidence.advisory_files import advisories_in_force, advisories_refresh
+from registry.evidence.services.advisories import advisories_load
 from registry.models import Advisory, AdvisorySet
-from registry.services.advisories import advisories_load
 
 CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"  # 9.8 by the standard's calculator
 LOW = "CVSS:3.1/AV:L/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N"  # 1.8
@@ -52,39 +52,39 @@ def listed(*versions: str, events: list | None = None) -> list:
 @pytest.mark.parametrize(
     ("version", "wanted"),
     [
-        ("0.0.1.dev0", Verdict.AFFECTED),
-        ("1.3.9", Verdict.AFFECTED),
-        ("1.4rc1", Verdict.AFFECTED),
-        ("1.4", Verdict.CLEAR),
-        ("1.4+cu118", Verdict.CLEAR),
-        ("1.9", Verdict.CLEAR),
-        ("2.0", Verdict.AFFECTED),
-        ("2.1", Verdict.AFFECTED),
-        ("2.1+local", Verdict.AFFECTED),
-        ("2.1.post1", Verdict.CLEAR),
-        ("1!1.0", Verdict.CLEAR),
-        ("not a version", Verdict.CANNOT_TELL),
+        ("0.0.1.dev0", Concern.AFFECTED),
+        ("1.3.9", Concern.AFFECTED),
+        ("1.4rc1", Concern.AFFECTED),
+        ("1.4", Concern.CLEAR),
+        ("1.4+cu118", Concern.CLEAR),
+        ("1.9", Concern.CLEAR),
+        ("2.0", Concern.AFFECTED),
+        ("2.1", Concern.AFFECTED),
+        ("2.1+local", Concern.AFFECTED),
+        ("2.1.post1", Concern.CLEAR),
+        ("1!1.0", Concern.CLEAR),
+        ("not a version", Concern.CANNOT_TELL),
     ],
 )
 def test_verdict__ranges__the_last_event_before_the_version_decides(version, wanted):
-    assert verdict(flaw(), version) is wanted
+    assert concern(flaw(), version) is wanted
 
 
 @pytest.mark.parametrize(
     ("affected", "version", "wanted"),
     [
-        (listed("1.0", "1.1"), "1.1.0", Verdict.AFFECTED),
-        (listed("1.0"), "1.0+cpu", Verdict.AFFECTED),
-        (listed("1.0"), "1.2", Verdict.CLEAR),
-        (listed("weird"), "1.2", Verdict.CLEAR),
-        (listed(), "1.2", Verdict.CANNOT_TELL),
-        (listed(events=[{"introduced": "not a version"}]), "1.2", Verdict.CANNOT_TELL),
-        (listed(events=[{"limit": "3"}]), "1.2", Verdict.CANNOT_TELL),
-        (listed("1.2", events=[{"introduced": "3"}]), "1.2", Verdict.AFFECTED),
+        (listed("1.0", "1.1"), "1.1.0", Concern.AFFECTED),
+        (listed("1.0"), "1.0+cpu", Concern.AFFECTED),
+        (listed("1.0"), "1.2", Concern.CLEAR),
+        (listed("weird"), "1.2", Concern.CLEAR),
+        (listed(), "1.2", Concern.CANNOT_TELL),
+        (listed(events=[{"introduced": "not a version"}]), "1.2", Concern.CANNOT_TELL),
+        (listed(events=[{"limit": "3"}]), "1.2", Concern.CANNOT_TELL),
+        (listed("1.2", events=[{"introduced": "3"}]), "1.2", Concern.AFFECTED),
     ],
 )
 def test_verdict__listed_versions_and_what_says_nothing(affected, version, wanted):
-    assert verdict(flaw(affected=affected), version) is wanted
+    assert concern(flaw(affected=affected), version) is wanted
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import DomainError
-from registry.services.advisories import advisories_load
+from registry.evidence.services.advisories import advisories_load
 
 
 class Command(BaseCommand):

@@ -20,9 +20,9 @@ from mlorch_site.lib.readable import is_text
 from mlorch_site.lib.signatures import shown_secret, signed_headers
 from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
+from registry.evidence.services.signing_keys import required_reason
 from registry.lifecycle import GateOutcome
 from registry.models import ExternalCall, ExternalCheck
-from registry.services.signing_keys import required_reason
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.readable import is_text
 from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
-from registry.model_signature import fingerprint_of, public_key_of
+from registry.evidence.model_signature import fingerprint_of, public_key_of
 from registry.models import SigningKey
 
 NAME_MAX_CHARS, PEM_MAX_CHARS, REASON_MAX_CHARS = 80, 4_000, 300

@@ -11,7 +11,7 @@ from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict
 from mlorch_site.live.outbox import publish
-from registry.advisories import read_advisories
+from registry.evidence.advisories import read_advisories
 from registry.models import Advisory, AdvisorySet, Resolution
 
 NAME_MAX_CHARS = 200

@@ -12,7 +12,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError, Invalid, NotFound, TooLarge, Unauthenticated
 from mlorch_site.lib.readable import read_json
 from mlorch_site.lib.signatures import verified_id
-from registry.services.external_checks import external_answer_take, external_call_of, secret_of
+from registry.evidence.services.external_checks import external_answer_take, external_call_of, secret_of
 
 log = structlog.get_logger(__name__)
 

@@ -43,15 +43,15 @@ class Envelope(Struct):
     """What is signed, as base64, and the signatures of it."""
 
     payload: Annotated[str, Meta(max_length=FILE_MAX_BYTES)]
-    payloadType: str  # noqa: N815 - the standard's name
+    payloadType: str
     signatures: Annotated[list[dict[str, str]], Meta(min_length=1, max_length=10)]
 
 
 class Bundle(Struct):
     """The file, as far as it is read."""
 
-    dsseEnvelope: Envelope  # noqa: N815 - the standard's name
-    verificationMaterial: dict[str, Any] = {}  # noqa: N815 - the standard's name
+    dsseEnvelope: Envelope
+    verificationMaterial: dict[str, Any] = {}
 
 
 class Resource(Struct):
@@ -84,7 +84,7 @@ class Statement(Struct):
     """Which files were signed."""
 
     type: str = field(name="_type")
-    predicateType: str  # noqa: N815 - the standard's name
+    predicateType: str
     subject: Annotated[list[StatementSubject], Meta(min_length=1, max_length=1)]
     predicate: Predicate
 

@@ -6,8 +6,8 @@ from django.conf import settings
 
 from mlorch_site.lib.errors import Conflict, Invalid
 from registry.actors import ADVISORIES
+from registry.evidence.services.advisories import advisories_load
 from registry.models import AdvisorySet
-from registry.services.advisories import advisories_load
 
 type_Seen = tuple[str, int, int, int]
 _loaded: dict[type_Seen, str] = {}  # what a file looked like → the digest of the set that it became

@@ -51,7 +51,7 @@ class Package(Struct):
     name: Short
 
 
-class Event(Struct, omit_defaults=True):
+class Change(Struct, omit_defaults=True):
     """One change along the versions of a package."""
 
     introduced: Short | None = None
@@ -63,7 +63,7 @@ class Range(Struct):
     """Versions between events. Only ranges of the ecosystem's own versions are looked at."""
 
     type: Short
-    events: Annotated[list[Event], Meta(max_length=1_000)] = []
+    events: Annotated[list[Change], Meta(max_length=1_000)] = []
 
 
 class Score(Struct):
@@ -97,7 +97,7 @@ class Entry(Struct):
 class Flaw(Struct):
     """What is kept of an advisory about one package."""
 
-    ranges: list[list[Event]]
+    ranges: list[list[Change]]
     versions: list[str]
     severity: int
     summary: str
@@ -234,7 +234,7 @@ def _scored(score: Score) -> Severity:
     return next(word for bound, word in BOUNDS if number >= bound)
 
 
-class Verdict(IntEnum):
+class Concern(IntEnum):
     """Whether a version has a flaw."""
 
     CLEAR = 0
@@ -242,7 +242,7 @@ class Verdict(IntEnum):
     AFFECTED = 2
 
 
-def verdict(flaw: Flaw, version: str) -> Verdict:
+def concern(flaw: Flaw, version: str) -> Concern:
     """Whether a version is among those that a flaw affects, by its list and its ranges.
 
     A local part (`1.0+cu118`) is a build of the same version. What names neither versions nor ranges cannot be told.
@@ -250,13 +250,13 @@ def verdict(flaw: Flaw, version: str) -> Verdict:
     try:
         looked_at = _public(version)
     except InvalidVersion:
-        return Verdict.CANNOT_TELL
-    listed = {text for text in flaw.versions}
+        return Concern.CANNOT_TELL
+    listed = set(flaw.versions)
     if version in listed or any(_same(text, looked_at) for text in listed):
-        return Verdict.AFFECTED
+        return Concern.AFFECTED
     if not flaw.ranges and not flaw.versions:
-        return Verdict.CANNOT_TELL
-    return max((_in_range(events, looked_at) for events in flaw.ranges), default=Verdict.CLEAR)
+        return Concern.CANNOT_TELL
+    return max((_in_range(events, looked_at) for events in flaw.ranges), default=Concern.CLEAR)
 
 
 def _public(text: str) -> Version:
@@ -270,7 +270,7 @@ def _same(text: str, version: Version) -> bool:
         return False
 
 
-def _in_range(events: list[Event], version: Version) -> Verdict:
+def _in_range(events: list[Change], version: Version) -> Concern:
     """The last event at or before the version decides, as the OSV form has it."""
     marks: list[tuple[Version, int, bool]] = []
     try:
@@ -282,11 +282,11 @@ def _in_range(events: list[Event], version: Version) -> Verdict:
             if event.last_affected is not None and version > _public(event.last_affected):
                 marks.append((_public(event.last_affected), 2, False))
     except InvalidVersion:
-        return Verdict.CANNOT_TELL
+        return Concern.CANNOT_TELL
     if not marks:
-        return Verdict.CANNOT_TELL
+        return Concern.CANNOT_TELL
     before = sorted(mark for mark in marks if mark[0] <= version)
-    return Verdict.AFFECTED if before and before[-1][2] else Verdict.CLEAR
+    return Concern.AFFECTED if before and before[-1][2] else Concern.CLEAR
 
 
 def flaw_of(content: dict[str, Any]) -> Flaw:
