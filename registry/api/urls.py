@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registry.api import views
+from registry.api import evidence, views
 
 urlpatterns = [
     path("models", views.ModelList.as_view(), name="api-models"),
@@ -12,4 +12,7 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:number>", views.VersionDetail.as_view(), name="api-version"),
     path("environments", views.EnvironmentList.as_view(), name="api-environments"),
     path("policies", views.PolicyList.as_view(), name="api-policies"),
+    path("advisories", evidence.AdvisorySetList.as_view(), name="api-advisories"),
+    path("signing-keys", evidence.SigningKeyList.as_view(), name="api-signing-keys"),
+    path("external-checks", evidence.ExternalCheckList.as_view(), name="api-external-checks"),
 ]

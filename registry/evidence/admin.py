@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mlorch_site.accounts.actor import Actor
@@ -99,13 +99,26 @@ class ExternalCheckForm(SourceForm):
         }
 
 
+class CountsFilter(admin.SimpleListFilter):
+    """Whether a row still counts."""
+
+    title, parameter_name = "whether it counts", "counts"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Counts"), ("no", "Was ended")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = self.value()
+        return queryset.filter(ended_at__isnull=wanted == "yes") if wanted in ("yes", "no") else queryset
+
+
 class AddedAndEnded(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """A list to which administrators add, and whose rows they end."""
 
     action = Action.POLICY_EDIT
     add_fields: tuple[str, ...]
     shown: tuple[str, ...] = ()
-    list_filter = [("ended_at", admin.EmptyFieldListFilter)]
+    list_filter = [CountsFilter]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).may(self.action)
@@ -137,7 +150,8 @@ class AddedAndEnded(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         done = form.act(form.cleaned_data)
         row, secret = done if isinstance(done, tuple) else (done, "")
-        obj.pk = row.pk
+        for field in row._meta.concrete_fields:  # what the admin says of it next
+            setattr(obj, field.attname, getattr(row, field.attname))
         if secret:
             said = f"Both sides sign with this secret, which is shown this once: {secret}"
             messages.warning(request, said)

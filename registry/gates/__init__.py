@@ -7,8 +7,8 @@ from dataclasses import replace
 from registry.artifact_facts import storable
 from registry.gates import (
     artifact_format,
-    cost_within_quota,
     artifact_signed,
+    cost_within_quota,
     digest_known,
     external_check,
     guardrails_present,

@@ -3,7 +3,9 @@
 import pytest
 
 from mlorch_site.audit.models import AuditRecord
+from registry.evidence.services import advisories_load
 from registry.models import ExternalCheck, SigningKey
+from tests.registry.test_advisories import advisory, raw
 from tests.registry.test_signed_artifacts import PUBLIC
 
 
@@ -43,6 +45,7 @@ def test_check__secret__is_shown_once(page, settings):
     settings.OUTGOING_PRIVATE_NETWORKS = ["127.0.0.0/8"]
     made = page("ada", "externalcheck/add/", values)
     assert "whsec_" in made.text
+    assert "desk</a>” was added" in made.text
     check = ExternalCheck.objects.get()
     assert "whsec_" not in page("ada", f"externalcheck/{check.pk}/change/").text
     page("ada", f"externalcheck/{check.pk}/change/", {"ended_reason": "moved"})
@@ -55,3 +58,17 @@ def test_pages__are_for_those_who_write_policies(page, path):
     assert page("ada", path).status_code == 200
     assert page("rita", path).status_code in (302, 403)
 
+
+def test_rest__keys_and_advisories_for_all_who_see_models_addresses_for_administrators(page, client, people):
+    page("ada", "signingkey/add/", {"name": "team", "pem": PUBLIC, "reason": "of the team"})
+    advisories_load(actor=people.ada.actor, name="all.zip", raw=raw(advisory()))
+    client.force_login(people.vik.user)
+    (key,) = client.get("/api/v1/signing-keys").json()["results"]
+    assert (key["name"], key["pem"], key["ended_at"]) == ("team", PUBLIC, None)
+    (rows,) = client.get("/api/v1/advisories").json()["results"]
+    assert (rows["count"], rows["name"]) == (1, "all.zip")
+    assert client.get("/api/v1/external-checks").status_code == 403
+    client.force_login(people.ada.user)
+    assert client.get("/api/v1/external-checks").json()["results"] == []
+    client.logout()
+    assert client.get("/api/v1/signing-keys").status_code == 401
