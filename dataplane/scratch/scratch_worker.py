@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataplane.agent import worker_process
-from dataplane.agent.sandboxes import Sandboxes
+from dataplane.agent.sandboxes import Refused, Sandboxes
 from dataplane.agent.worker_channels import NotStarted, WorkerChannels
 from dataplane.agent.worker_process import Record
 from dataplane.scratch.config import ScratchConfig
@@ -98,7 +98,12 @@ async def scratch_worker(
         artifacts=task.artifacts,
         memory_limit_mb=task.memory_mb,
         start_timeout_s=task.within_s,
+        sandbox_level_min=task.sandbox_level_min,
     )
+    try:
+        sandboxes.level_for(goal)
+    except Refused as error:
+        raise Unable(str(error)) from error
     socket = config.sockets / "w.sock"
     with WorkerChannels(socket.with_suffix(".log"), socket) as channels:
         record, handle = await _begun(config, sandboxes, goal, python, channels)

@@ -32,6 +32,7 @@ def task_for(given: GateInput, kind: Any, **values: Any) -> ScratchTask:
         digest=version.digest,
         artifacts=str(artifacts.path_of(version.digest)) if version.digest else "",
         memory_mb=given.parameters["memory_mb"],
+        sandbox_level_min=given.policy.sandbox_level_min,
         **values,
     )
 
