@@ -11,12 +11,14 @@ import pytest
 
 from dataplane.wire.digest import digest
 from dataplane.wire.scratch import LoadFigures, ScratchTask
+from mlorch_site.audit.services import Subject
 from registry import artifacts
 from registry.evidence import scratch_runs
 from registry.evidence.scratch_runs import NotRun, scratch_run
 from registry.gates import GATES, GateInput, load_test, run
 from registry.gates.base import Stopped
-from registry.models import Policy, Resolution
+from registry.models import GateResult, Policy, Resolution
+from registry.services.gate_runs import gates_ask, gates_end, gates_run
 from tests.dataplane.hostile.models import Attempt, saved
 from tests.registry.test_gates import given
 from tests.support.folders import short_folder
@@ -258,3 +260,33 @@ def test_run__that_says_nonsense_or_nothing__is_an_error(store, monkeypatch, pro
     with pytest.raises(NotRun, match=words):
         scratch_run(ScratchTask("install", 1), lambda _: None)
     assert alive() == []
+
+
+def test_release__aborted_while_a_gate_installs__ends_the_run(short, settings, db, monkeypatch):
+    subject = Subject("release", "r1")
+    usual, seen = scratch_runs._descendants, []
+
+    def abort_meanwhile(process):
+        if [line for line in alive() if "/uv pip install" in line] and not seen:
+            gates_end(subject=subject, reason="The release was aborted.")
+            seen.append(True)
+        return usual(process)
+
+    monkeypatch.setattr(scratch_runs, "_descendants", abort_meanwhile)
+    monkeypatch.setattr(scratch_runs, "RENEW_S", 0.0)
+    gates_ask(subject=subject, gates=["requirements_install"], content_hash="sha256:a")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        settings.SCRATCH_VARIABLES = {**settings.SCRATCH_VARIABLES, "UV_INDEX_URL": index}
+        gates_run(subject=subject, given=requiring("surely-not-here==1.0"))
+    row = GateResult.objects.get()
+    assert (row.outcome, row.sentence, seen) == ("skipped", "The release was aborted.", [True])
+    assert alive() == []
+
+
+def test_gate__policy_demands_a_better_sandbox_than_there_is__is_an_error(model, db, settings):
+    settings.SCRATCH_VARIABLES = {**settings.SCRATCH_VARIABLES, "MLORCH_AGENT_SANDBOX": "partly"}
+    what = model("return 'fine'")
+    what.policy.sandbox_level_min = "full"
+    row = found("input_example_answers", what)
+    assert (row.outcome.value, "demands a sandbox level of 'full'" in row.sentence) == ("error", True), row.sentence

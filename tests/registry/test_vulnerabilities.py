@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 import time_machine
 
+from mlorch_site.audit.services import Subject
 from mlorch_site.lib import clock
 from registry.evidence import advisory_files
 from registry.evidence.resolutions import resolution_key
 from registry.evidence.services import advisories_load, resolution_keep
 from registry.gates import GATES, GateInput, NotYet, look, run
 from registry.models import AdvisorySet, Policy
+from registry.services.gate_runs import gates_ask, gates_end
 from tests.registry.test_advisories import CRITICAL, LOW, advisory, raw
 from tests.registry.test_gates import given
 
@@ -128,3 +130,13 @@ def test_gate__file_that_another_process_loads__waits(db, settings, tmp_path):
         look("known_vulnerabilities", what("numpy==2.0"))
     settings.ADVISORIES = str(tmp_path / "absent.json")
     assert found(what("numpy==2.0")).outcome.value == "error"
+
+
+def test_gate__while_requirements_install__waits_for_what_they_pull_in(loaded):
+    loaded(bad())
+    asked = what("harmless==1.0")
+    gates_ask(subject=Subject("release", "r1"), gates=["requirements_install"], content_hash="sha256:a")
+    with pytest.raises(NotYet):
+        look("known_vulnerabilities", asked)
+    gates_end(subject=Subject("release", "r1"), reason="It is not wanted any more.")
+    assert "was not looked at" in found(asked).sentence
