@@ -104,7 +104,9 @@ def check(given: GateInput) -> Found:
         "flaws": [hit.evidence() for hit in hits][:SHOWN_MAX],
         "unpinned": packages.unpinned[:SHOWN_MAX],
     }
-    return Found(answer.outcome, " ".join([answer.sentence, *others]), evidence)
+    flaws = [[hit.package, hit.number, int(hit.severity), int(hit.concern)] for hit in hits]
+    known_by = {"flaws": flaws, "unpinned": packages.unpinned, "is_whole": packages.is_whole}
+    return Found(answer.outcome, " ".join([answer.sentence, *others]), evidence, known_by)
 
 
 def _is_resolving(given: GateInput) -> bool:

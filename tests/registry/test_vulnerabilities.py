@@ -140,3 +140,15 @@ def test_gate__while_requirements_install__waits_for_what_they_pull_in(loaded):
         look("known_vulnerabilities", asked)
     gates_end(subject=Subject("release", "r1"), reason="It is not wanted any more.")
     assert "was not looked at" in found(asked).sentence
+
+
+def test_gate__same_flaw_by_newer_advisories__is_the_same_finding(loaded):
+    loaded(bad())
+    asked = resolved(what("tiny-thing==1.0"), "tiny-thing==1.0")
+    before = look("known_vulnerabilities", asked)
+    loaded(bad(modified="2026-11-03T00:00:00Z"), advisory("PYSEC-3", package="other"))
+    same = look("known_vulnerabilities", asked)
+    loaded(bad(), bad("PYSEC-4"))
+    other = look("known_vulnerabilities", asked)
+    assert before.evidence != same.evidence
+    assert before.fingerprint("g") == same.fingerprint("g") != other.fingerprint("g")
