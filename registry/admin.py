@@ -17,6 +17,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Invalid
 from registry.approvals.electorate import rules_warning
+from registry.evidence import admin as evidence_admin  # noqa: F401 - Django looks for the pages of an app here
 from registry.models import Environment, Policy, PolicyProposal
 from registry.policy_comparison import PolicyDifference, compare_policies
 from registry.policy_fields import POLICY_FIELDS, check_policy

@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import importlib.metadata
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments, satisfied_here
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from dataplane.agent.python_environments import BadRequirement, BuildFailed, Environments, parse, satisfied_here
 from dataplane.agent.sandboxes import Sandboxes
 from dataplane.scratch.config import ScratchConfig
 from dataplane.wire import shapes
@@ -17,7 +22,7 @@ from dataplane.wire.scratch import INSTALLED_MAX, ScratchTask
 
 LOOK_S = 0.5
 MIB = 1024 * 1024
-NOISE = ("Using Python", "note: ", "+", "-", "~")  # of the installer's lines
+NOISE = ("Using ", "Creating ", "Resolved ", "note: ", "+", "-", "~")  # of the installer's lines
 SAID_MAX_CHARS = 300
 # What the installer says when it reaches no index, in the words of its versions and of those below it.
 UNREACHABLE = re.compile(
@@ -64,7 +69,7 @@ class Installation:
         try:
             while not (await asyncio.wait({building}, timeout=LOOK_S))[0]:
                 self._look(task, before)
-            return await building
+            python = await building
         except BadRequirement as error:
             raise Uninstallable(f"The requirement {error}.") from error
         except BuildFailed as error:
@@ -75,18 +80,22 @@ class Installation:
             building.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await building
+        if str(python) != sys.executable and weight(python.parent.parent) > task.disk_mb * MIB:
+            raise Uninstallable(f"The requirements take more than {task.disk_mb} MiB of disk.")
+        return python
 
     def _look(self, task: ScratchTask, before: int) -> None:
         for build in self._environments.builds.values():
-            if not build.progress.startswith(NOISE):
-                self._say(build.progress)
+            is_noise = build.progress.startswith(NOISE)
+            self._say(f"installing {len(task.requirements)} requirements" if is_noise else build.progress)
         if weight(self._config.environments) - before > task.disk_mb * MIB:
             raise Uninstallable(f"The requirements take more than {task.disk_mb} MiB of disk.")
 
     def _read(self, said: str, task: ScratchTask) -> Exception:
         """What the installer's end means: no index is nobody's fault, and no finding about the version."""
         lines = [line for build in self._environments.builds.values() for line in build.log.splitlines()]
-        log = " ".join(line.removeprefix("error: ") for line in lines if line and not line.startswith(NOISE))
+        told = [line for line in lines if line and not line.startswith(NOISE)]
+        log = " ".join(line.removeprefix("error: ").removeprefix("cause: ") for line in told)
         words = shapes.cut(log or said)[:SAID_MAX_CHARS].rstrip(" .")
         if UNREACHABLE.search(log):
             return Unable(f"The package index cannot be reached from here: {words}.")
@@ -125,10 +134,34 @@ def is_met_here(lines: list[str]) -> bool:
         raise Uninstallable(f"The requirement {error}.") from error
 
 
+def installed_here(lines: list[str]) -> list[str]:
+    """`name==version` of the packages that requirements name and pull in, as our own environment has them."""
+    found: dict[str, str] = {}
+    waiting = parse(lines)
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        seen = f"{name}[{','.join(sorted(requirement.extras))}]"
+        extras = ["", *requirement.extras]
+        is_wanted = not requirement.marker or any(requirement.marker.evaluate({"extra": extra}) for extra in extras)
+        if seen in found or not is_wanted:
+            continue
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[seen] = f"{name}=={importlib.metadata.version(name)}"
+            for part in map(Requirement, importlib.metadata.requires(name) or ()):
+                if not part.marker or any(part.marker.evaluate({"extra": extra}) for extra in extras):
+                    part.marker = None  # it was asked with the extras of the package that names it
+                    waiting.append(part)
+    return sorted(set(found.values()))[:INSTALLED_MAX]
+
+
 async def install(config: ScratchConfig, task: ScratchTask, say: Callable[[str], None]) -> dict[str, Any]:
     """Install; what the end of the run says. Raises Uninstallable and Unable."""
     if is_met_here(task.requirements):
-        return {"sentence": "The platform's own environment meets all requirements."}
+        return {
+            "sentence": "The platform's own environment meets all requirements.",
+            "installed": installed_here(task.requirements),
+        }
     sandboxes = BoundedSandboxes(config, task.memory_mb)
     python = await Installation(config, sandboxes, say).python_for(task)
     found = installed_beside(python)

@@ -32,7 +32,7 @@ class LoadGenerator:
     _first_error: str = ""
 
     async def run(self, worker: ScratchWorker, say: Callable[[str], None]) -> LoadFigures:
-        """Put the load on. Raises what `worker.check_memory` raises."""
+        """Put the load on. Raises what `worker.check` raises."""
         connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         for _ in range(min(CONNECTIONS, max(2, self.rate))):
             connections.put_nowait(await asyncio.open_unix_connection(str(self.socket)))
@@ -49,7 +49,7 @@ class LoadGenerator:
             task.add_done_callback(asked.discard)
             if time.monotonic() - told >= PROGRESS_EVERY_S:
                 told = time.monotonic()
-                worker.check_memory()
+                worker.check()
                 say(f"{len(self._latencies)} of {planned} requests answered, {self._errors} with an error")
         if asked:
             await asyncio.wait(asked, timeout=self.patience_s)

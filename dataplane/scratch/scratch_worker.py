@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataplane.agent import worker_process
-from dataplane.agent.sandboxes import Sandboxes
+from dataplane.agent.sandboxes import Refused, Sandboxes
 from dataplane.agent.worker_channels import NotStarted, WorkerChannels
 from dataplane.agent.worker_process import Record
 from dataplane.scratch.config import ScratchConfig
@@ -34,6 +35,7 @@ class ScratchWorker:
     record: Record
     socket: Path
     memory_mb: int
+    is_too_heavy: bool = False
 
     async def ask(self, body: bytes, within_s: float) -> tuple[AnswerHeader, bytes]:
         """Its answer to a request of MLflow's protocol. Raises Unservable."""
@@ -47,6 +49,7 @@ class ScratchWorker:
         except TimeoutError as error:
             raise Unservable(f"The version did not answer within {within_s:g} s.") from error
         except (OSError, FrameError, asyncio.IncompleteReadError) as error:
+            self.check()
             raise Unservable(f"The version's worker ended while it was asked. {self.why()}".strip()) from error
 
     def why(self) -> str:
@@ -54,10 +57,21 @@ class ScratchWorker:
         line = worker_process.last_line(self.socket.with_suffix(".log"), 0)
         return f"Its last words: {line}" if line else ""
 
-    def check_memory(self) -> None:
-        """Raises Unservable when the worker takes more than it may."""
-        if self.record.resident_mb() > self.memory_mb and self.record.memory_mb() > self.memory_mb:
-            raise Unservable(f"The version's worker takes more than {self.memory_mb} MB of memory.")
+    def _weight(self) -> str:
+        return f"The version's worker takes more than {self.memory_mb} MB of memory."
+
+    def check(self) -> None:
+        """Raises Unservable when the worker was ended for its weight."""
+        if self.is_too_heavy:
+            raise Unservable(self._weight())
+
+    async def watch(self) -> None:
+        """End the worker when it takes more memory than it may."""
+        while not self.is_too_heavy:
+            await asyncio.sleep(LOOK_S)
+            if self.record.resident_mb() > self.memory_mb and self.record.memory_mb() > self.memory_mb:
+                self.is_too_heavy = True
+                worker_process.signal_group(self.record, signal.SIGKILL)
 
 
 async def exchange(
@@ -84,15 +98,22 @@ async def scratch_worker(
         artifacts=task.artifacts,
         memory_limit_mb=task.memory_mb,
         start_timeout_s=task.within_s,
+        sandbox_level_min=task.sandbox_level_min,
     )
+    try:
+        sandboxes.level_for(goal)
+    except Refused as error:
+        raise Unable(str(error)) from error
     socket = config.sockets / "w.sock"
     with WorkerChannels(socket.with_suffix(".log"), socket) as channels:
         record, handle = await _begun(config, sandboxes, goal, python, channels)
         worker = ScratchWorker(record, socket, task.memory_mb)
+        watching = asyncio.create_task(worker.watch())
         try:
             await _ready(worker, channels, handle, say)
             yield worker
         finally:
+            watching.cancel()
             await worker_process.end(record, handle, END_S)
             record.remove(config.records)
 
@@ -127,6 +148,6 @@ async def _ready(
                 return
             say(STEPS.get(event.event, ""))
         if handle.poll() is not None:
+            worker.check()
             raise Unservable(f"The version's worker ended while it loaded. {worker.why()}".strip())
-        worker.check_memory()
         await asyncio.sleep(LOOK_S)

@@ -1,9 +1,10 @@
-"""What a gate asks of a scratch run, and the lines that the run answers with (docs/wire.md section 8)."""
+"""What a gate asks of a scratch run, and the lines that the run answers with (docs/wire.md section 9)."""
 
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from dataplane.wire.sandbox import SandboxLevel
 from dataplane.wire.shapes import Count, HeaderText, Number, Positive, Text
 
 LINE_MAX_BYTES = 8 * 1024 * 1024
@@ -17,7 +18,8 @@ Requirements = Annotated[list[Annotated[str, Meta(max_length=400)]], Meta(max_le
 
 class ScratchTask(Struct, frozen=True):
     """What is to be done with a version away from everything that serves: `install` its requirements, let a worker
-    `answer` a body twice, or put a `load` of so many requests a second on one.
+    `answer` a body twice, or put a `load` of so many requests a second on one. A machine whose sandboxes are worse than
+    `sandbox_level_min` starts no worker.
     """
 
     kind: Literal["install", "answer", "load"]
@@ -35,6 +37,7 @@ class ScratchTask(Struct, frozen=True):
     rate: Positive = 1
     seconds: Positive = 1
     patience_ms: Positive = 1000
+    sandbox_level_min: SandboxLevel = "none"
 
 
 class ScratchAnswer(Struct, frozen=True):

@@ -105,6 +105,18 @@ def short(digest: str) -> str:
 
 
 @register.filter
+def told(value: Any) -> str:
+    """A value of JSON as people read it: parts of a list after one another, those of a table with their names."""
+    if isinstance(value, dict):
+        return ", ".join(f"{words(str(name))}: {told(inner)}" for name, inner in value.items() if inner not in ("", []))
+    if isinstance(value, list):
+        return "; ".join(told(inner) for inner in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+@register.filter
 def words(name: str) -> str:
     """An identifier as words."""
     return str(name).replace("_", " ")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registry.api import lifecycle, views
+from registry.api import evidence, lifecycle, views
 
 urlpatterns = [
     path("models", views.ModelList.as_view(), name="api-models"),
@@ -17,4 +17,7 @@ urlpatterns = [
     ),
     path("environments", views.EnvironmentList.as_view(), name="api-environments"),
     path("policies", views.PolicyList.as_view(), name="api-policies"),
+    path("advisories", evidence.AdvisorySetList.as_view(), name="api-advisories"),
+    path("signing-keys", evidence.SigningKeyList.as_view(), name="api-signing-keys"),
+    path("external-checks", evidence.ExternalCheckList.as_view(), name="api-external-checks"),
 ]

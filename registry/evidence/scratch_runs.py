@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import psutil
 from django.conf import settings
@@ -43,14 +42,15 @@ def scratch_run(task: ScratchTask, say: Callable[[str], None]) -> ScratchLine:
         env=_variables(),
         start_new_session=True,
     )
+    ours: set[psutil.Process] = set()
     try:
-        return _followed(process, task, say)
+        return _followed(process, task, say, ours)
     except Malformed as error:
         raise NotRun(f"The scratch run says nonsense: {error}.") from error
     except OSError as error:
         raise NotRun(f"The scratch run cannot be followed: {error}.") from error
     finally:
-        _end(process)
+        _end(process, ours)
 
 
 def _variables() -> dict[str, str]:
@@ -59,7 +59,10 @@ def _variables() -> dict[str, str]:
     return settings.SCRATCH_VARIABLES | own | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _followed(process: "subprocess.Popen[bytes]", task: ScratchTask, say: Callable[[str], None]) -> ScratchLine:
+def _followed(
+    process: "subprocess.Popen[bytes]", task: ScratchTask, say: Callable[[str], None], ours: set[psutil.Process]
+) -> ScratchLine:
+    """Read what the run says until its end; `ours` gets every process that came of it, also when it dies itself."""
     assert process.stdin
     assert process.stdout
     process.stdin.write(shapes.write(task) + b"\n")
@@ -71,6 +74,7 @@ def _followed(process: "subprocess.Popen[bytes]", task: ScratchTask, say: Callab
             told = time.monotonic()
             say(step)
         ready, _, _ = select.select([process.stdout], [], [], LOOK_S)
+        ours |= _descendants(process)
         if time.monotonic() > deadline:
             raise NotRun(f"It did not end within {task.within_s} s.")
         if not ready:
@@ -89,18 +93,23 @@ def _followed(process: "subprocess.Popen[bytes]", task: ScratchTask, say: Callab
             raise NotRun("The scratch run says more than it may.")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Let the run clear up, which it does when its input closes, and end what is left of it."""
-    descendants: list[Any] = []
+def _descendants(process: "subprocess.Popen[bytes]") -> set[psutil.Process]:
+    """What came of a process and is there now: in a sandbox each leads a session of its own."""
     with contextlib.suppress(psutil.Error):
-        descendants = psutil.Process(process.pid).children(recursive=True)
+        return set(psutil.Process(process.pid).children(recursive=True))
+    return set()
+
+
+def _end(process: "subprocess.Popen[bytes]", ours: set[psutil.Process]) -> None:
+    """Let the run clear up, which it does when its input closes, and end what is left of it."""
+    ours |= _descendants(process)
     for end in (process.stdin, process.stdout):
         if end:
             with contextlib.suppress(OSError):
                 end.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(MARGIN_S)
-    for left in descendants:
+    for left in ours:  # one whose id was given to another process meanwhile is left alone
         with contextlib.suppress(psutil.Error):
             left.kill()
     process.kill()

@@ -105,15 +105,21 @@ class GateInput:
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of one gate with one sentence and its evidence."""
+    """The outcome of one gate with one sentence and its evidence.
+
+    `known_by` is what makes it this very finding, where the evidence also says what may change without making it
+    another one, such as which edition of a source was read.
+    """
 
     outcome: GateOutcome
     sentence: str
     evidence: dict[str, Any] = field(default_factory=dict)
+    known_by: Any = None
 
     def fingerprint(self, gate: str) -> str:
         """What this very finding is known by: a waiver of it covers no other."""
-        return content_hash([gate, str(self.outcome), self.sentence, self.evidence])
+        what = [self.sentence, self.evidence] if self.known_by is None else [self.known_by]
+        return content_hash([gate, str(self.outcome), *what])
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,6 @@ def _call(given: GateInput, asked: ExternalCheck) -> ExternalCall:
     asked anew is not taken again.
     """
     now = clock.now()
-    begun = given.asked_at or now
     rows = ExternalCall.objects.select_related("asked_of").filter(
         asked_of=asked,
         subject_kind=given.subject_kind,
@@ -68,8 +67,11 @@ def _call(given: GateInput, asked: ExternalCheck) -> ExternalCall:
     )
     last = rows.order_by("-created_at").first()
     if last is not None:
-        is_open = last.answered_at is None and last.answer_by > now
-        if is_open or (last.answered_at is not None and last.answered_at >= begun):
+        if last.answered_at is None:
+            counts = last.answer_by > now
+        else:
+            counts = given.asked_at is None or last.answered_at >= given.asked_at
+        if counts:
             return last
     return external_call_open(
         actor=GATES,

@@ -3,6 +3,7 @@ same each time, and as was recorded with the version where something was.
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from dataplane.wire.scratch import BODY_SENT_MAX_CHARS
@@ -54,7 +55,8 @@ def check(given: GateInput) -> Found:
         return failed(str(error))
     except ValueError:
         return erred("The run did not tell two answers.")
-    return _judged(given, example, (one, other), recorded)
+    found = _judged(given, example, (one, other), recorded)
+    return replace(found, evidence={**found.evidence, "sandbox": line.sandbox})
 
 
 def _judged(given: GateInput, example: Any, answers: tuple[Any, Any], recorded: Any) -> Found:

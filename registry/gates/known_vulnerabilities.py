@@ -15,7 +15,8 @@ from registry.evidence.advisory_files import BeingLoaded, advisories_in_force, a
 from registry.evidence.resolutions import resolution_of
 from registry.gates.base import Found, GateInput, NotYet, erred, failed, passed, skipped, warned, worst
 from registry.gates.parameters import GateParameter
-from registry.models import Advisory, AdvisorySet
+from registry.lifecycle import GateState
+from registry.models import Advisory, AdvisorySet, GateResult
 
 LABEL = "Known vulnerabilities"
 HELP = (
@@ -31,7 +32,9 @@ PARAMETERS = {
     "days": GateParameter("whole", 14, "Advisories older than this warn.", "days", 1, 3_650),
 }
 LOOKS_AT = ("digest", "evidence")
-DEADLINE_S = 300
+DEADLINE_S = 7_500  # longer than the requirements may take to install
+LEASE_S = 300
+INSTALLS = "requirements_install"
 SHOWN_MAX, NAMED_MAX = 100, 3
 
 
@@ -85,6 +88,8 @@ def check(given: GateInput) -> Found:
     rows = advisories_in_force()
     if rows is None:
         return erred("No advisory file is loaded, so nothing is known of flaws: manage.py advisories_load FILE.")
+    if _is_resolving(given):
+        raise NotYet("The requirements are being installed, which tells what they pull in.")
     packages = _packages(given)
     if not packages.pinned and not packages.unpinned:
         return skipped("The version names no requirements; it runs in the platform's own environment.")
@@ -99,7 +104,17 @@ def check(given: GateInput) -> Found:
         "flaws": [hit.evidence() for hit in hits][:SHOWN_MAX],
         "unpinned": packages.unpinned[:SHOWN_MAX],
     }
-    return Found(answer.outcome, " ".join([answer.sentence, *others]), evidence)
+    flaws = [[hit.package, hit.number, int(hit.severity), int(hit.concern)] for hit in hits]
+    known_by = {"flaws": flaws, "unpinned": packages.unpinned, "is_whole": packages.is_whole}
+    return Found(answer.outcome, " ".join([answer.sentence, *others]), evidence, known_by)
+
+
+def _is_resolving(given: GateInput) -> bool:
+    """Whether the gate that installs the requirements is still at it for this very subject."""
+    rows = GateResult.objects.filter(
+        subject_kind=given.subject_kind, subject_id=given.subject_id, gate=INSTALLS, is_current=True
+    )
+    return rows.exclude(state=GateState.ENDED).exists()
 
 
 def _packages(given: GateInput) -> _Packages:

@@ -53,7 +53,8 @@ def judged(given: GateInput, load: LoadFigures) -> Found:
     bound, errors_pct = given.parameters["p95_ms"], given.parameters["errors_pct"]
     bad = load.errors + load.unanswered
     share = 100 * bad / max(1, load.planned)
-    figures = {**shapes.plain(load), "rate": given.parameters["rate"], "seconds": given.parameters["seconds"]}
+    figures = {name: value for name, value in shapes.plain(load).items() if value != ""}
+    figures |= {"rate": given.parameters["rate"], "seconds": given.parameters["seconds"]}
     said = f"n {load.planned}, p50 {load.p50_ms:g} ms, P95 {load.p95_ms:g} ms, errors {share:.3g} %"
     if load.planned == 0 or load.late > LATE_SHARE_MAX * load.planned:
         return erred(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dataplane.wire.sandbox import LEVELS
 from dataplane.wire.scratch import ScratchLine, ScratchTask
 from registry import artifacts
 from registry.evidence.scratch_runs import NotRun, scratch_run
@@ -32,6 +33,7 @@ def task_for(given: GateInput, kind: Any, **values: Any) -> ScratchTask:
         digest=version.digest,
         artifacts=str(artifacts.path_of(version.digest)) if version.digest else "",
         memory_mb=given.parameters["memory_mb"],
+        sandbox_level_min=next(level for level in LEVELS if level == given.policy.sandbox_level_min),
         **values,
     )
 

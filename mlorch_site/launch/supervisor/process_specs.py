@@ -40,7 +40,8 @@ SITE_PREFIXES = ("MLORCH_", "MLFLOW_TRACKING_")
 COPY_PREFIXES = {"MLORCH_AUDIT_COPY_S3": ("AWS_",), "MLORCH_AUDIT_COPY_GIT_PUSH": ("SSH_AUTH_SOCK",)}
 GATEWAY_PREFIXES = ("MLORCH_GATEWAY_",)
 AGENT_NAMES = {"MLORCH_SOURCE_BUILDS"}
-AGENT_PREFIXES = ("MLORCH_AGENT_", "UV_", "PIP_")
+INSTALLER_PREFIXES = ("UV_", "PIP_")
+AGENT_PREFIXES = ("MLORCH_AGENT_", *INSTALLER_PREFIXES)
 # A trial on one machine runs as whoever starts it, also as root; Celery's advice against that would be eight lines in
 # every start.
 AS_ROOT = ("-W", "ignore:You're running the worker with superuser privileges")
@@ -182,6 +183,7 @@ class Plan:
         command += ["--loglevel", "warning", "--without-gossip", "--without-mingle", "--without-heartbeat"]
         # A pool that is killed leaves behind what it keeps in the temporary folder; its own one is emptied.
         env = self.site_env | {"TMPDIR": str(run_dir(self._options.data_dir) / TEMPORARY)}
+        env |= _given(INSTALLER_PREFIXES) if queue == "work" else {}  # gates install requirements
         return self._ordinary(Spec(name, command, env, stop_grace_s=10))
 
     def beat(self) -> Spec:

@@ -163,7 +163,7 @@ def external_answer_take(*, call: ExternalCall, answer: dict[str, Any], now: dat
     """
     outcome, sentence = answer.get("outcome"), answer.get("sentence")
     evidence_url = answer.get("evidence_url", "")
-    if outcome not in ANSWERS:
+    if not isinstance(outcome, str) or outcome not in ANSWERS:
         raise Invalid("The outcome is pass, warn or fail.", details={"outcome": "pass, warn or fail"})
     if not isinstance(sentence, str) or not sentence.strip() or len(sentence) > SENTENCE_MAX_CHARS:
         why = f"A sentence of 1 to {SENTENCE_MAX_CHARS} characters says why."
@@ -180,7 +180,7 @@ def external_answer_take(*, call: ExternalCall, answer: dict[str, Any], now: dat
         raise Conflict(f"The answer comes too late: it was due by {call.answer_by:%Y-%m-%d %H:%M:%S} UTC.", code="late")
     kept = {
         "answered_at": now,
-        "outcome": str(outcome),
+        "outcome": outcome,
         "sentence": sentence.strip(),
         "evidence_url": evidence_url,
     }
