@@ -6,6 +6,7 @@ class DeploymentsConfig(AppConfig):
 
     def ready(self) -> None:
         # Models can be imported from here on only.
-        from deployments import live
+        from deployments import live, past_releases
 
         live.register_all()
+        past_releases.register_all()

@@ -2,6 +2,7 @@
 
 from mlorch_site.accounts.actor import Actor
 
+POLICIES = Actor.controller("policies")
 APPROVALS = Actor.controller("approvals")
 MIRROR = Actor.controller("mirror")
 WORKER = Actor.controller("registry worker")

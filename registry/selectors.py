@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from dataplane.wire.sandbox import LEVELS, SandboxLevel
@@ -22,7 +22,7 @@ from mlorch_site.lib.errors import Conflict, NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.change_windows import closure_at
-from registry.lifecycle import ProposalStatus, RiskTier, VersionStatus
+from registry.lifecycle import WAITING_STAGES, PolicyStage, RiskTier, VersionStatus
 from registry.models import (
     ArtifactSet,
     BackendState,
@@ -30,7 +30,7 @@ from registry.models import (
     Finding,
     Model,
     Policy,
-    PolicyProposal,
+    PolicyDraft,
     StoreState,
     Version,
 )
@@ -226,9 +226,9 @@ def line_order(policy: Policy) -> tuple[Any, ...]:
 
 
 def environments_with_policy(environments: QuerySet[Environment]) -> QuerySet[Environment]:
-    """The environments with `revision`, whether they are `protected`, and whether a proposal `waits`."""
+    """The environments with `revision`, whether they are `protected`, and whether a draft `waits`."""
     lines = Policy.objects.in_force().filter(environment=OuterRef("pk"))
-    waiting = PolicyProposal.objects.filter(environment=OuterRef("pk"), status=ProposalStatus.OPEN)
+    waiting = PolicyDraft.objects.filter(environment=OuterRef("pk"), stage__in=WAITING_STAGES - {PolicyStage.DRAFT})
     return environments.annotate(
         revision=Subquery(lines.filter(model=None, tier="").values("revision")[:1]),
         protected=Exists(lines.filter(protected=True)),
@@ -271,47 +271,56 @@ def following_policy(policy: Policy) -> Policy | None:
     return revisions_of(line_of(policy)).filter(revision__gt=policy.revision).order_by("revision").first()
 
 
-def open_proposal(environment: Environment) -> PolicyProposal | None:
-    """The change that waits for a second administrator (reads the database)."""
-    waiting = environment.proposals.filter(status=ProposalStatus.OPEN)
-    return waiting.select_related("environment", "base", "proposer").first()
+def drafts_visible_to(actor: Actor) -> QuerySet[PolicyDraft]:
+    """The drafts of policies that an actor may see: those in review and scheduled wherever it sees the environment,
+    what is still being written where it may write policies.
+    """
+    seen = environments_visible_to(actor)
+    writes = [one.pk for one in seen if actor.may(Action.POLICY_EDIT, [one.scope])]
+    rows = PolicyDraft.objects.filter(environment__in=seen)
+    rows = rows.filter(Q(environment__in=writes) | ~Q(stage=PolicyStage.DRAFT))
+    return rows.select_related("environment", "model", "base", "created_by", "published_by", "made")
 
 
-def why_not_propose(waiting: PolicyProposal) -> str:
-    """Why nothing else is proposed for an environment while one proposal is open."""
-    return (
-        f"{waiting.proposer.username} has proposed a change of the policy of {waiting.environment} already; it has to "
-        "be confirmed, refused or withdrawn first."
-    )
+def draft_for(actor: Actor, pk: UUID, *, action: Action = Action.VIEW) -> PolicyDraft:
+    """One draft of a policy. Raises NotFound or Forbidden."""
+    draft = drafts_visible_to(actor).filter(pk=pk).first()
+    if draft is None:
+        raise NotFound("There is no such draft of a policy.")
+    _require(actor, action, [draft.environment.scope])
+    return draft
 
 
-def proposal_for(actor: Actor, environment: str, pk: UUID) -> PolicyProposal:
-    """A proposal about an environment that the actor may change the policy of. Raises NotFound or Forbidden."""
-    place = environment_for(actor, environment, action=Action.POLICY_EDIT)
-    proposal = place.proposals.select_related("environment", "base", "proposer").filter(pk=pk).first()
-    if proposal is None:
-        raise NotFound("There is no such proposal.")
-    return proposal
-
-
-def why_cannot_confirm(actor: Actor, proposal: PolicyProposal, *, refusing: bool = False) -> str:
-    """Why this actor cannot confirm an open proposal (or refuse it), empty when it can (reads the proposer's roles)."""
-    scopes = [proposal.environment.scope]
-    if reason := actor.why_not(Action.POLICY_EDIT, scopes):
+def why_cannot_edit(actor: Actor, draft: PolicyDraft) -> str:
+    """Why this actor cannot change a draft, empty when it can."""
+    if reason := actor.why_not(Action.POLICY_EDIT, [draft.environment.scope]):
         return reason
-    if actor.user is None:
-        return "Only a person can decide."
-    if actor.user.pk == proposal.proposer_id:
-        return "You proposed this, so another administrator has to decide."
-    if not refusing and not actor_for_user(proposal.proposer).may(Action.POLICY_EDIT, scopes):
-        return f"{proposal.proposer.username}, who proposed this, may not change policies any more; refuse it."
+    if draft.stage != PolicyStage.DRAFT:
+        return f"Only a draft is edited, and this is {PolicyStage(draft.stage).words}."
     return ""
 
 
-def why_cannot_withdraw(actor: Actor, proposal: PolicyProposal) -> str:
-    """Why this actor cannot take an open proposal back, empty when it can."""
-    if actor.only_reads or actor.user is None or actor.user.pk != proposal.proposer_id:
-        return f"{proposal.proposer.username} proposed this, so nobody else takes it back."
+def why_cannot_publish(actor: Actor, draft: PolicyDraft) -> str:
+    """Why this actor cannot publish what is in review, empty when it can (reads the authors' roles)."""
+    if draft.stage != PolicyStage.REVIEW:
+        return f"What is in review is published, and this is {PolicyStage(draft.stage).words}."
+    return why_not_publisher(actor, draft)
+
+
+def why_not_publisher(actor: Actor, draft: PolicyDraft) -> str:
+    """Why this actor does not count as who publishes a draft, whatever its stage (reads the authors' roles)."""
+    scopes = [draft.environment.scope]
+    if reason := actor.why_not(Action.POLICY_EDIT, scopes):
+        return reason
+    if actor.user is None:
+        return "Only a person can publish a policy."
+    authors = list(draft.authors.order_by("username"))
+    lines = policies_in_force(draft.environment)
+    if actor.user in authors and any(line.protected for line in lines):
+        return f"You wrote this, and {draft.environment} is protected: another administrator has to publish it."
+    for author in authors:
+        if not author.is_active or not actor_for_user(author).may(Action.POLICY_EDIT, scopes):
+            return f"{author.username}, who wrote this, may not write policies any more; send it back, or withdraw it."
     return ""
 
 

@@ -70,19 +70,22 @@ def _ensure_webhook(registry: Backend, now: datetime) -> None:
 
 @shared_task(name="registry.tick", queue="control")
 def tick() -> None:
-    """Enqueue what is due: digests, aliases. Expire approvals."""
+    """Enqueue what is due: digests, aliases. Expire approvals; bring policies into force whose day has come."""
     now = clock.now()
     for pk in _digests_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         digest_version.delay(pk)
     for pk in _aliases_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         apply_alias.delay(pk)
     approvals_expire(now=now)
+    for draft in services.drafts_due(now)[:DUE_PER_TICK]:
+        services.draft_take_effect(draft=draft, now=now)
 
 
 def tick_is_due() -> bool:
     """Whether a tick would find anything to do. Cheap: asked every other second."""
     now = clock.now()
-    return _digests_due(now).exists() or _aliases_due(now).exists() or approvals_past(now).exists()
+    is_work = _digests_due(now).exists() or _aliases_due(now).exists()
+    return is_work or approvals_past(now).exists() or services.drafts_due(now).exists()
 
 
 def _digests_due(now: datetime) -> QuerySet[Version]:

@@ -12,4 +12,6 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:number>", views.VersionDetail.as_view(), name="api-version"),
     path("environments", views.EnvironmentList.as_view(), name="api-environments"),
     path("policies", views.PolicyList.as_view(), name="api-policies"),
+    path("policies/schema/", views.PolicySchema.as_view(), name="api-policy-schema"),
+    path("policies/<str:environment>/<int:revision>", views.PolicyDetail.as_view(), name="api-policy"),
 ]

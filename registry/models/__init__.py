@@ -1,7 +1,7 @@
 """What may run: mirrored models and versions, environments and their policies, approvals, gate results."""
 
 from registry.models.approvals import ApprovalRequest, Decision, GateResult
-from registry.models.environments import Environment, Policy, PolicyProposal
+from registry.models.environments import Environment, Policy
 from registry.models.facts import Fact
 from registry.models.mirror import (
     Alias,
@@ -14,6 +14,7 @@ from registry.models.mirror import (
     Version,
     WebhookDelivery,
 )
+from registry.models.policy_drafts import PolicyDraft
 
 __all__ = [
     "Alias",
@@ -28,7 +29,7 @@ __all__ = [
     "GateResult",
     "Model",
     "Policy",
-    "PolicyProposal",
+    "PolicyDraft",
     "StoreState",
     "Version",
     "WebhookDelivery",
