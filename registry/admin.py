@@ -13,6 +13,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from registry import services
+from registry.draft_access import draft_for, drafts_visible_to, why_cannot_edit
 from registry.draft_conflict import SAID_FIELDS, text_of
 from registry.forms import PolicyForm
 from registry.lifecycle import RiskTier
@@ -21,14 +22,7 @@ from registry.policy_comparison import compare_policies
 from registry.policy_lines import PolicyLine, line_of, policy_url, ruling_before
 from registry.policy_rows import zones
 from registry.sandbox_warning import SandboxWarning
-from registry.selectors import (
-    draft_for,
-    drafts_visible_to,
-    environment_for,
-    environments_visible_to,
-    policies_in_force,
-    why_cannot_edit,
-)
+from registry.selectors import environment_for, environments_visible_to, policies_in_force
 from registry.services.environments import policy_values
 
 IN_CONFLICT = 409

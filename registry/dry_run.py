@@ -22,13 +22,12 @@ from registry.selectors import policies_in_force
 LOOKED_AT_MAX = 200
 REFUSING = {GateOutcome.FAIL.value, GateOutcome.ERROR.value}
 TAKEN_BACK, METADATA = "not_taken_back", "metadata_complete"
-NOT_LOOKED_AT = "Quotas, waivers and fresh sign-ins are not looked at: what they would have met is not kept."
 
 type_Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Judged:
+class TriedRequest:
     """A release of before, with the rules that speak about it, a sentence each."""
 
     request: PastRequest
@@ -42,9 +41,9 @@ class DryRun:
     """
 
     ruled: int = 0
-    blocked: list[Judged] = field(default_factory=list)
-    delayed: list[Judged] = field(default_factory=list)
-    untold: list[Judged] = field(default_factory=list)
+    blocked: list[TriedRequest] = field(default_factory=list)
+    delayed: list[TriedRequest] = field(default_factory=list)
+    untold: list[TriedRequest] = field(default_factory=list)
 
     @property
     def sentence(self) -> str:
@@ -66,7 +65,7 @@ def dry_run(line: PolicyLine, values: type_Values) -> DryRun:
         tier = _tier_at(tiers.get(request.model_id, []), request.at)
         if tier is None and _goes_by_tier([candidate, *others], request.model_id):
             found.ruled += 1
-            found.untold.append(Judged(request, ["Which tier its model had then is not recorded."]))
+            found.untold.append(TriedRequest(request, ["Which tier its model had then is not recorded."]))
         elif ruling_of([candidate, *others], request.model_id, tier or "") is candidate:
             found.ruled += 1
             _judge(found, request, values)
@@ -97,7 +96,7 @@ def _judge(found: DryRun, request: PastRequest, values: type_Values) -> None:
     untold, delays = list(_untold(request, values)), list(_delays(request, values))
     for rows, reasons in ((found.blocked, blocks), (found.untold, untold), (found.delayed, delays)):
         if reasons:
-            rows.append(Judged(request, reasons))
+            rows.append(TriedRequest(request, reasons))
             return
 
 

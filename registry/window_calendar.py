@@ -8,6 +8,7 @@ from typing import Any
 
 from registry.change_windows import ChangeWindow, read_windows
 
+MIDNIGHT = "24:00"
 OPEN, PARTLY, CLOSED = "open", "partly", "closed"
 YEARS = range(2020, 2101)
 
@@ -76,7 +77,9 @@ def _day(windows: list[ChangeWindow], day: date, zone: tzinfo) -> CalendarDay:
         return CalendarDay(day, OPEN, "open")
     if not open_spans:
         return CalendarDay(day, CLOSED, "closed")
-    times = ", ".join(f"{_time(start, zone)}–{_time(end, zone)}" for start, end in open_spans)
+    times = ", ".join(
+        f"{_time(start, zone)}–{_time(end, zone) if end < ends else MIDNIGHT}" for start, end in open_spans
+    )
     return CalendarDay(day, PARTLY, f"open {times}")
 
 

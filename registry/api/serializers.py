@@ -112,6 +112,7 @@ class EnvironmentSerializer(serializers.ModelSerializer[Environment]):
 class PolicySerializer(serializers.ModelSerializer[Policy]):
     environment = serializers.CharField(source="environment.name")
     model = serializers.CharField(source="model.name", default=None, allow_null=True)
+    tier = serializers.CharField(help_text="The risk tier of the line, empty for every tier.")
     written_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
     published_by = serializers.CharField(source="published_by.username", default=None, allow_null=True)
 

@@ -12,12 +12,13 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
+from registry.draft_access import why_cannot_edit, why_cannot_publish
 from registry.draft_conflict import conflict_of, merged
 from registry.lifecycle import POLICY_MOVES, WAITING_STAGES, PolicyStage
 from registry.models import Environment, Policy, PolicyDraft
 from registry.policy_fields import POLICY_FIELDS, check_policy
 from registry.policy_lines import PolicyLine, line_of, ruling_before
-from registry.selectors import policies_in_force, why_cannot_edit, why_cannot_publish
+from registry.selectors import policies_in_force
 from registry.services.environments import check_reviewers, line_locked, policy_values
 
 REASON_MAX_CHARS = 300

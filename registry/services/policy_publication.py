@@ -15,11 +15,11 @@ from mlorch_site.lib.errors import Conflict, DomainError, Forbidden
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.actors import POLICIES
+from registry.draft_access import why_not_publisher
 from registry.draft_conflict import text_of
 from registry.lifecycle import PolicyStage
 from registry.models import Policy, PolicyDraft
 from registry.policy_lines import line_of, title_of
-from registry.selectors import why_not_publisher
 from registry.services.environments import PolicyChange, check_reviewers, policy_change, revision_write
 from registry.services.policy_drafts import check_base, draft_locked, draft_move, require_publisher
 

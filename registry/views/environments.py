@@ -10,13 +10,13 @@ from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.instant import past_url
 from mlorch_site.lib.lists import listed
 from registry.approvals.electorate import rules_warning
+from registry.draft_access import drafts_visible_to
 from registry.lifecycle import WAITING_STAGES
 from registry.models import Environment, Policy
 from registry.policy_sentences import policy_sections
 from registry.sandbox_warning import warning_about
 from registry.selectors import (
     current_policy,
-    drafts_visible_to,
     environment_for,
     environments_visible_to,
     environments_with_policy,

@@ -13,7 +13,9 @@ from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.htmx import render_page
 from mlorch_site.lib.lists import listed
+from registry.approvals.electorate import rules_warning
 from registry.approvals.selectors import approvals_visible_to
+from registry.draft_access import drafts_visible_to
 from registry.filters import PolicyFilter
 from registry.lifecycle import WAITING_STAGES
 from registry.models import Policy
@@ -22,14 +24,7 @@ from registry.policy_document import write_document
 from registry.policy_fields import POLICY_FIELDS
 from registry.policy_lines import PolicyLine, line_of, title_of
 from registry.policy_sentences import policy_sections
-from registry.selectors import (
-    drafts_visible_to,
-    following_policy,
-    former_policy,
-    policies_visible_to,
-    policy_revision_for,
-    revisions_of,
-)
+from registry.selectors import following_policy, former_policy, policies_visible_to, policy_revision_for, revisions_of
 from registry.services.environments import policy_values
 from registry.window_calendar import month_calendar, month_of
 
@@ -64,6 +59,7 @@ def policy(request: HttpRequest, environment: str, revision: int) -> HttpRespons
         "former": former,
         "following": following_policy(found),
         "differences": differences(former, found),
+        "warning": "" if found.retired_at else rules_warning(found.environment, found),
         "under": {row["status"]: row["number"] for row in under},
         "why_not_write": actor.why_not(Action.POLICY_EDIT, [found.environment.scope]),
         "calendar": month_calendar(

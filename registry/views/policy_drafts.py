@@ -21,13 +21,14 @@ from mlorch_site.lib.http import status_of
 from mlorch_site.lib.readable import whole_number
 from mlorch_site.lib.refusals import note_refused
 from registry import services
+from registry.draft_access import draft_for, why_cannot_edit, why_cannot_publish
 from registry.draft_conflict import text_of
 from registry.draft_review import draft_review, why_cannot_submit
 from registry.lifecycle import POLICY_MOVES, PolicyStage
 from registry.models import PolicyDraft
 from registry.policy_import import draft_from_document
 from registry.policy_lines import line_of, policy_url, title_of
-from registry.selectors import draft_for, policy_revision_for, why_cannot_edit, why_cannot_publish
+from registry.selectors import policy_revision_for
 from registry.views.policies import document_answer
 from registry.window_calendar import month_of
 

@@ -8,15 +8,16 @@ import time_machine
 from django.apps import apps
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.roles import Role
+from mlorch_site.accounts.roles import Action, Role
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
 from mlorch_site.live.models import Event
+from registry.draft_access import draft_for, drafts_visible_to
 from registry.lifecycle import POLICY_MOVES, PolicyStage
 from registry.models import Model, Policy, PolicyDraft
 from registry.policy_lines import PolicyLine
-from registry.selectors import current_policy, draft_for, drafts_visible_to, environments_with_policy
+from registry.selectors import current_policy, environments_with_policy
 from registry.services import (
     draft_create,
     draft_edit,
@@ -297,7 +298,7 @@ def test_drafts__seen_by_whom_they_concern(production, people, bob):
     assert list(drafts_visible_to(people.vik.actor)) == [waiting]
     assert not drafts_visible_to(people.max.actor).exists()
     with pytest.raises(Forbidden):
-        draft_for(people.vik.actor, waiting.pk, action="policy.edit")
+        draft_for(people.vik.actor, waiting.pk, action=Action.POLICY_EDIT)
 
 
 @pytest.mark.parametrize("stage", list(PolicyStage))

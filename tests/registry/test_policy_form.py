@@ -89,7 +89,7 @@ def test_write__a_rule_a_window_a_guardrail__is_a_draft_in_words(staging, people
     page = text_of(ada.get(f"{answer.headers['Location']}?month=2026-12"))
     for words in (
         "Draft of staging for tier high",
-        "2 of Reviewer approve.",
+        "2 of Reviewer have to approve.",
         "2 of Reviewer: 2 people , rita, rosa",
         "at most 1.5 points above",
         "24 open 00:00–17:00",
