@@ -78,7 +78,10 @@ def tick() -> None:
         apply_alias.delay(pk)
     approvals_expire(now=now)
     for draft in services.drafts_due(now)[:DUE_PER_TICK]:
-        services.draft_take_effect(draft=draft, now=now)
+        try:
+            services.draft_take_effect(draft=draft, now=now)
+        except Exception:  # one that cannot be looked at must not stop the others
+            log.exception("policy.draft_failed", draft=str(draft.pk))
 
 
 def tick_is_due() -> bool:

@@ -123,15 +123,17 @@ def policy_change(*, actor: Actor, line: PolicyLine, based_on: int | None, field
     return PolicyChange(line, base, values, changed, is_protected, loosened)
 
 
-def line_locked(line: PolicyLine) -> PolicyLine:
-    """The line as its rows are now, under the lock of its environment: one revision at a time. Raises Invalid."""
+def line_locked(line: PolicyLine, *, deleted: bool = False) -> PolicyLine:
+    """The line as its rows are now, under the lock of its environment: one revision at a time. Raises Invalid, for a
+    model that is not in MLflow any more unless `deleted`.
+    """
     environment = Environment.objects.select_for_update().get(pk=line.environment.pk)
     if line.tier and line.tier not in [tier.value for tier in RiskTier]:
         raise Invalid(f"A risk tier is one of {', '.join(RiskTier)}.", details={"tier": "unknown"})
     model = line.model
     if model is not None:
-        model = Model.objects.filter(pk=model.pk, deleted_at=None).first()
-        if model is None:
+        model = Model.objects.filter(pk=model.pk).first()
+        if model is None or (model.deleted_at is not None and not deleted):
             raise Invalid("This model is not in MLflow any more.", details={"model": "deleted"})
     return PolicyLine(environment, model, line.tier)
 

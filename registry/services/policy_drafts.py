@@ -37,7 +37,7 @@ def draft_create(
     actor.require(Action.POLICY_EDIT, [line.environment.scope])
     if actor.user is None:
         raise Forbidden("Only a person can write a policy.")
-    line = line_locked(line)
+    line = line_locked(line, deleted=ends_line)
     lines = policies_in_force(line.environment)
     base = next((policy for policy in lines if line.is_line_of(policy)), None)
     if ends_line and (base is None or line.is_whole):
@@ -176,7 +176,9 @@ def check_base(draft: PolicyDraft) -> None:
     """Raise RevisedMeanwhile or Conflict when the draft is about what is not so any more."""
     if conflict := conflict_of(draft):
         raise conflict.error
-    if draft.model is not None and draft.model.created_at != draft.model_made_at:
+    if draft.ends_line or draft.model is None:
+        return
+    if draft.model.created_at != draft.model_made_at:
         raise Conflict(f"{draft.model} was made again in MLflow since this was begun; withdraw it and begin anew.")
 
 

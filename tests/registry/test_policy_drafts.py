@@ -283,6 +283,16 @@ def test_end__of_a_line__the_wider_one_rules_again(production, people, bob):
     assert policy_revise(actor=ENGINE, environment=production, tier="high").revision == 3
 
 
+def test_end__of_a_line_whose_model_is_gone__is_possible(staging, people):
+    model = Model.objects.create(name="tumours", created_at=clock.now(), updated_at=clock.now())
+    policy_revise(actor=ENGINE, environment=staging, model=model)
+    Model.objects.update(deleted_at=clock.now(), created_at=clock.now())
+    draft = draft_create(actor=people.ada.actor, line=PolicyLine(staging, model), note="it is gone", ends_line=True)
+    draft = draft_submit(actor=people.ada.actor, draft=draft, seen=1)
+    draft_publish(actor=people.ada.actor, draft=draft, seen=2)
+    assert list(Policy.objects.filter(retired_at=None).values_list("revision", flat=True)) == [1]
+
+
 def test_draft__of_a_model_made_again_meanwhile__is_begun_anew(production, people, bob):
     model = Model.objects.create(name="tumours", created_at=clock.now(), updated_at=clock.now())
     draft = draft_create(actor=people.ada.actor, line=PolicyLine(production, model), values={}, note="for it")
