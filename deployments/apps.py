@@ -6,8 +6,9 @@ class DeploymentsConfig(AppConfig):
 
     def ready(self) -> None:
         # Models can be imported from here on only.
-        from deployments import live, served_versions
+        from deployments import live, past_releases, served_versions
         from registry import version_uses  # models too
 
         live.register_all()
+        past_releases.register_all()
         version_uses.register(uses=served_versions.uses, served=served_versions.served)

@@ -3,6 +3,7 @@
 from mlorch_site.accounts.actor import Actor
 
 ADVISORIES = Actor.controller("advisory file")
+POLICIES = Actor.controller("policies")
 APPROVALS = Actor.controller("approvals")
 GATES = Actor.controller("gates")
 MIRROR = Actor.controller("mirror")

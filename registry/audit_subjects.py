@@ -1,7 +1,7 @@
 """How the audit record names what the registry holds."""
 
 from mlorch_site.audit.services import Subject
-from registry.models import ApprovalRequest, Environment, Finding, Model, Policy, PolicyProposal, Version
+from registry.models import ApprovalRequest, Environment, Finding, Model, Policy, PolicyDraft, Version
 
 
 def of_model(model: Model) -> Subject:
@@ -20,8 +20,8 @@ def of_policy(policy: Policy) -> Subject:
     return Subject("policy", str(policy.pk), str(policy), (policy.environment.scope,))
 
 
-def of_proposal(proposal: PolicyProposal) -> Subject:
-    return Subject("proposal", str(proposal.pk), str(proposal), (proposal.environment.scope,))
+def of_draft(draft: PolicyDraft) -> Subject:
+    return Subject("policy_draft", str(draft.pk), str(draft), (draft.environment.scope,))
 
 
 def of_approval(request: ApprovalRequest) -> Subject:

@@ -29,14 +29,20 @@ class ApprovalStatus(StrEnum):
     BYPASSED = "bypassed"  # in an emergency it began without them; never an approval
 
 
-class ProposalStatus(StrEnum):
-    """Where a change stands that takes protection off an environment and needs a second administrator."""
+class PolicyStage(StrEnum):
+    """Where a revision of a policy stands. The first ones are those of a draft; only in `draft` is it edited."""
 
-    OPEN = "open"
-    CONFIRMED = "confirmed"
-    REFUSED = "refused"
+    DRAFT = "draft"
+    REVIEW = "review"
+    SCHEDULED = "scheduled"  # published, with a day on which it comes into force
+    IN_FORCE = "in_force"
+    RETIRED = "retired"  # another revision of the line came into force, or the line was ended
     WITHDRAWN = "withdrawn"
-    STALE = "stale"  # another revision came into force first
+
+    @property
+    def words(self) -> str:
+        """The stage in a sentence: what it is."""
+        return {"draft": "a draft", "review": "in review"}.get(self.value, self.value.replace("_", " "))
 
 
 class DecisionKind(StrEnum):
@@ -110,13 +116,17 @@ APPROVAL_MOVES: dict[ApprovalStatus, frozenset[ApprovalStatus]] = {
     ApprovalStatus.BYPASSED: frozenset({ApprovalStatus.VOID, ApprovalStatus.EXPIRED}),
 }
 
-PROPOSAL_MOVES: dict[ProposalStatus, frozenset[ProposalStatus]] = {
-    ProposalStatus.OPEN: frozenset(set(ProposalStatus) - {ProposalStatus.OPEN}),
-    ProposalStatus.CONFIRMED: frozenset(),
-    ProposalStatus.REFUSED: frozenset(),
-    ProposalStatus.WITHDRAWN: frozenset(),
-    ProposalStatus.STALE: frozenset(),
+POLICY_MOVES: dict[PolicyStage, frozenset[PolicyStage]] = {
+    PolicyStage.DRAFT: frozenset({PolicyStage.REVIEW, PolicyStage.WITHDRAWN}),
+    PolicyStage.REVIEW: frozenset(
+        {PolicyStage.DRAFT, PolicyStage.SCHEDULED, PolicyStage.IN_FORCE, PolicyStage.WITHDRAWN}
+    ),
+    PolicyStage.SCHEDULED: frozenset({PolicyStage.DRAFT, PolicyStage.IN_FORCE, PolicyStage.WITHDRAWN}),
+    PolicyStage.IN_FORCE: frozenset({PolicyStage.RETIRED}),
+    PolicyStage.RETIRED: frozenset(),
+    PolicyStage.WITHDRAWN: frozenset(),
 }
+WAITING_STAGES = frozenset({PolicyStage.DRAFT, PolicyStage.REVIEW, PolicyStage.SCHEDULED})
 
 
 class VersionLifecycle(StrEnum):

@@ -1,8 +1,8 @@
-"""The handlers of the registry's own events: who is told of approvals, emergencies and proposals."""
+"""The handlers of the registry's own events: who is told of approvals, emergencies and drafts of policies."""
 
 from mlorch_site.live.models import Event
 from mlorch_site.live.outbox import on_event
-from registry import proposal_notices
+from registry import draft_notices
 from registry.approvals import approval_notices
 from registry.approvals.approval_timers import timer_ensure
 from registry.models import ApprovalRequest
@@ -18,9 +18,9 @@ def on_approval_opened(event: Event) -> None:
 def register_all() -> None:
     """Register the kinds of notices and the event handlers; called once, when the app is ready."""
     approval_notices.register_kinds()
-    proposal_notices.register_kinds()
+    draft_notices.register_kinds()
     on_event("approval.changed", on_approval_opened)
     on_event("approval.changed", approval_notices.on_approval_changed)
     on_event("approval.mentioned", approval_notices.on_approval_mentioned)
     on_event("emergency.changed", approval_notices.on_emergency_changed)
-    on_event("policy.proposed", proposal_notices.on_policy_proposed)
+    on_event("policy.draft", draft_notices.on_draft_changed)

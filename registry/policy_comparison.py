@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from registry.policy_sentences import field_words
+from registry.policy_sentences import field_label, field_words
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class PolicyDifference:
 
     @property
     def label(self) -> str:
-        return self.field.replace("_", " ").capitalize()
+        return field_label(self.field)
 
     @property
     def before(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from registry.models import Environment, Model, Policy
+from registry.models import Environment, Model, Policy, PolicyDraft
 
 ANY_MODEL = 0  # no row has it
 
@@ -42,8 +42,8 @@ def line_words(model: str, tier: str) -> str:
     return f" for {' of '.join(part for part in parts if part)}" if any(parts) else ""
 
 
-def line_of(policy: Policy) -> PolicyLine:
-    """The line that a revision belongs to."""
+def line_of(policy: Policy | PolicyDraft) -> PolicyLine:
+    """The line that a revision or a draft belongs to."""
     return PolicyLine(policy.environment, policy.model, policy.tier)
 
 

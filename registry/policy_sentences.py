@@ -94,7 +94,9 @@ def _text(words: str, *, when_zero: str = "") -> type_Words:
 
 
 def _rules(rules: Any) -> list[str]:
-    return [f"{rule_words(rule)} approve." for rule in rules] or [NOBODY_APPROVES]
+    return [f"{rule_words(rule)} {'has' if rule['count'] == 1 else 'have'} to approve." for rule in rules] or [
+        NOBODY_APPROVES
+    ]
 
 
 def _gates(names: Any) -> list[str]:
@@ -225,6 +227,44 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Limits": ("sandbox_level_min", "replicas_max", "endpoints_max", "cost_per_day_max"),
     "Who publishes": ("protected",),
 }
+
+
+LABELS = {
+    "approval_rules": "Who approves",
+    "approval_days": "How long approvals hold",
+    "reauthenticate_minutes": "Fresh sign-in",
+    "remind_hours": "Reminders",
+    "escalate_hours": "When it is escalated",
+    "escalate_to": "To whom it is escalated",
+    "bulk_decisions": "Deciding several at once",
+    "emergency_allowed": "Emergencies",
+    "gate_parameters": "Settings of gates",
+    "refuse_taken_back": "Versions taken back",
+    "waiver_role": "Who waives gates",
+    "waiver_days_max": "How long waivers last",
+    "allowed_strategies": "Strategies",
+    "max_first_weight_pct": "First step",
+    "bake_s_min": "Length of steps",
+    "requests_min": "Requests of steps",
+    "hold_required": "Who promotes",
+    "judge_deadline_s": "Deadline of the judge",
+    "guardrails_required": "Guardrails",
+    "default_guardrails": "Guardrails filled in",
+    "margins_max": "Widest margins",
+    "when_closed": "Rollouts when it closes",
+    "when_changed_outside": "Versions changed in MLflow",
+    "operators": "Who acts on a rollout",
+    "sandbox_level_min": "Sandboxes",
+    "replicas_max": "Replicas",
+    "endpoints_max": "Endpoints",
+    "cost_per_day_max": "Cost",
+    "protected": "Who publishes",
+}
+
+
+def field_label(field: str) -> str:
+    """A field as people read its name."""
+    return LABELS.get(field) or field.replace("_", " ").capitalize()
 
 
 def field_words(field: str, value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What takes protection off an environment, and so needs a second administrator. Pure.
+"""What takes protection off a protected environment, as the review of a draft says it. Pure.
 
 It counts, when the environment is protected before the change:
 

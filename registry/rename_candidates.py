@@ -121,7 +121,7 @@ def _why_not(missing: Model, found: Model, both: list[tuple[Version, Version]]) 
         return f"{found} was deleted in MLflow too."
     if found.endpoints.exists():
         return f"{found} has endpoints of its own, so it is another model."
-    if found.policies.exists():
+    if found.policies.exists() or found.drafts.exists():
         return f"{found} has lines of policy of its own, so it is another model."
     for ours, theirs in both:
         if not ours.digest or not theirs.digest:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -16,13 +15,12 @@ from dataplane.wire.sandbox import LEVELS, SandboxLevel
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import Action
-from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.change_windows import Closure, closure_at
-from registry.lifecycle import ProposalStatus, RiskTier, VersionStatus
+from registry.lifecycle import WAITING_STAGES, PolicyStage, RiskTier, VersionStatus
 from registry.models import (
     ArtifactSet,
     BackendState,
@@ -30,7 +28,7 @@ from registry.models import (
     Finding,
     Model,
     Policy,
-    PolicyProposal,
+    PolicyDraft,
     StoreState,
     Version,
 )
@@ -231,19 +229,14 @@ def line_order(policy: Policy) -> tuple[Any, ...]:
 
 
 def environments_with_policy(environments: QuerySet[Environment]) -> QuerySet[Environment]:
-    """The environments with `revision`, whether they are `protected`, and whether a proposal `waits`."""
+    """The environments with `revision`, whether they are `protected`, and whether a draft `waits`."""
     lines = Policy.objects.in_force().filter(environment=OuterRef("pk"))
-    waiting = PolicyProposal.objects.filter(environment=OuterRef("pk"), status=ProposalStatus.OPEN)
+    waiting = PolicyDraft.objects.filter(environment=OuterRef("pk"), stage__in=WAITING_STAGES - {PolicyStage.DRAFT})
     return environments.annotate(
         revision=Subquery(lines.filter(model=None, tier="").values("revision")[:1]),
         protected=Exists(lines.filter(protected=True)),
         waits=Exists(waiting),
     )
-
-
-def newest_policy(environment: Environment) -> Policy:
-    """The revision in force of an environment that has one (reads the database)."""
-    return current_policy(environment)
 
 
 def policies_visible_to(actor: Actor) -> QuerySet[Policy]:
@@ -274,50 +267,6 @@ def former_policy(policy: Policy) -> Policy | None:
 def following_policy(policy: Policy) -> Policy | None:
     """The revision of the same line that followed, None for the one in force (reads the database)."""
     return revisions_of(line_of(policy)).filter(revision__gt=policy.revision).order_by("revision").first()
-
-
-def open_proposal(environment: Environment) -> PolicyProposal | None:
-    """The change that waits for a second administrator (reads the database)."""
-    waiting = environment.proposals.filter(status=ProposalStatus.OPEN)
-    return waiting.select_related("environment", "base", "proposer").first()
-
-
-def why_not_propose(waiting: PolicyProposal) -> str:
-    """Why nothing else is proposed for an environment while one proposal is open."""
-    return (
-        f"{waiting.proposer.username} has proposed a change of the policy of {waiting.environment} already; it has to "
-        "be confirmed, refused or withdrawn first."
-    )
-
-
-def proposal_for(actor: Actor, environment: str, pk: UUID) -> PolicyProposal:
-    """A proposal about an environment that the actor may change the policy of. Raises NotFound or Forbidden."""
-    place = environment_for(actor, environment, action=Action.POLICY_EDIT)
-    proposal = place.proposals.select_related("environment", "base", "proposer").filter(pk=pk).first()
-    if proposal is None:
-        raise NotFound("There is no such proposal.")
-    return proposal
-
-
-def why_cannot_confirm(actor: Actor, proposal: PolicyProposal, *, refusing: bool = False) -> str:
-    """Why this actor cannot confirm an open proposal (or refuse it), empty when it can (reads the proposer's roles)."""
-    scopes = [proposal.environment.scope]
-    if reason := actor.why_not(Action.POLICY_EDIT, scopes):
-        return reason
-    if actor.user is None:
-        return "Only a person can decide."
-    if actor.user.pk == proposal.proposer_id:
-        return "You proposed this, so another administrator has to decide."
-    if not refusing and not actor_for_user(proposal.proposer).may(Action.POLICY_EDIT, scopes):
-        return f"{proposal.proposer.username}, who proposed this, may not change policies any more; refuse it."
-    return ""
-
-
-def why_cannot_withdraw(actor: Actor, proposal: PolicyProposal) -> str:
-    """Why this actor cannot take an open proposal back, empty when it can."""
-    if actor.only_reads or actor.user is None or actor.user.pk != proposal.proposer_id:
-        return f"{proposal.proposer.username} proposed this, so nobody else takes it back."
-    return ""
 
 
 def backend_state() -> BackendState:

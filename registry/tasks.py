@@ -73,7 +73,9 @@ def _ensure_webhook(registry: Backend, now: datetime) -> None:
 
 @shared_task(name="registry.tick", queue="control")
 def tick() -> None:
-    """Enqueue what is due: digests, aliases. Expire approvals, and remind of those that wait."""
+    """Enqueue what is due: digests, aliases, tags. Expire approvals and remind of those that wait; bring policies into
+    force whose day has come.
+    """
     now = clock.now()
     for pk in _digests_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         digest_version.delay(pk)
@@ -83,6 +85,11 @@ def tick() -> None:
         apply_tag.delay(pk)
     approvals_expire(now=now)
     timers_run(now=now)
+    for draft in services.drafts_due(now)[:DUE_PER_TICK]:
+        try:
+            services.draft_take_effect(draft=draft, now=now)
+        except Exception:  # one that cannot be looked at must not stop the others
+            log.exception("policy.draft_failed", draft=str(draft.pk))
 
 
 def tick_is_due() -> bool:
@@ -90,7 +97,7 @@ def tick_is_due() -> bool:
     now = clock.now()
     rows: tuple[QuerySet[Any], ...] = (
         *(_digests_due(now), _aliases_due(now), _tags_due(now), approvals_past(now)),
-        *(timers_due(now), requests_without_timer()),
+        *(timers_due(now), requests_without_timer(), services.drafts_due(now)),
     )
     return any(due.exists() for due in rows)
 

@@ -2,14 +2,19 @@
 
 from django.urls import path
 
-from registry.views import environments, lifecycle, models, policies
+from registry.views import environments, lifecycle, models, policies, policy_drafts
 
 urlpatterns = [
     path("environments/", environments.environments, name="environments"),
     path("environments/<str:name>/", environments.environment, name="environment"),
-    path("environments/<str:name>/proposals/<uuid:pk>/", environments.proposal_decide, name="proposal-decide"),
     path("policies/", policies.policies, name="policies"),
     path("policies/<str:environment>/<int:revision>/", policies.policy, name="policy"),
+    path("policies/drafts/<uuid:pk>/", policy_drafts.policy_draft, name="policy-draft"),
+    path("policies/drafts/<uuid:pk>/moves/", policy_drafts.policy_draft_move, name="policy-draft-move"),
+    path("policies/<str:environment>/<int:revision>/end/", policy_drafts.policy_end, name="policy-end"),
+    path("policies/import/", policy_drafts.policy_import, name="policy-import"),
+    path("policies/drafts/<uuid:pk>/document/", policy_drafts.policy_draft_document, name="policy-draft-document"),
+    path("policies/<str:environment>/<int:revision>/document/", policies.policy_document, name="policy-document"),
     path("models/", models.models, name="models"),
     path("models/<str:name>/", models.model, name="model"),
     path("models/<str:name>/edit/", models.model_edit, name="model-edit"),

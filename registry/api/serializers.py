@@ -112,7 +112,21 @@ class EnvironmentSerializer(serializers.ModelSerializer[Environment]):
 
 class PolicySerializer(serializers.ModelSerializer[Policy]):
     environment = serializers.CharField(source="environment.name")
+    model = serializers.CharField(source="model.name", default=None, allow_null=True)
+    tier = serializers.CharField(help_text="The risk tier of the line, empty for every tier.")
+    written_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    published_by = serializers.CharField(source="published_by.username", default=None, allow_null=True)
 
     class Meta:
         model = Policy
-        fields = ["environment", "revision", *POLICY_FIELDS, "created_at"]
+        fields = [
+            "environment",
+            "model",
+            "tier",
+            "revision",
+            *POLICY_FIELDS,
+            "created_at",
+            "retired_at",
+            "written_by",
+            "published_by",
+        ]

@@ -20,4 +20,6 @@ urlpatterns = [
     path("advisories", evidence.AdvisorySetList.as_view(), name="api-advisories"),
     path("signing-keys", evidence.SigningKeyList.as_view(), name="api-signing-keys"),
     path("external-checks", evidence.ExternalCheckList.as_view(), name="api-external-checks"),
+    path("policies/schema/", views.PolicySchema.as_view(), name="api-policy-schema"),
+    path("policies/<str:environment>/<int:revision>", views.PolicyDetail.as_view(), name="api-policy"),
 ]

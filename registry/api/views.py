@@ -1,6 +1,7 @@
 """REST resources of the registry: MLflow owns what they show and the admin writes policy, so nearly all only read."""
 
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
@@ -22,9 +23,18 @@ from registry.api.serializers import (
 )
 from registry.filters import ModelFilter
 from registry.models import Environment, Model, Policy, Version
+from registry.policy_schema import policy_schema
 from registry.rename_candidates import rename_candidates, rename_effect
-from registry.selectors import environments_visible_to, model_for, models_visible_to, version_for
+from registry.selectors import (
+    environments_visible_to,
+    model_for,
+    models_visible_to,
+    policies_visible_to,
+    policy_revision_for,
+    version_for,
+)
 from registry.services import rename_declare
+from registry.services.environments import policy_values
 
 
 class ModelList(generics.ListAPIView[Model]):
@@ -114,12 +124,38 @@ class EnvironmentList(generics.ListAPIView[Environment]):
 
 
 class PolicyList(generics.ListAPIView[Policy]):
-    """All revisions of the policies, newest first per environment."""
+    """All revisions of the policies, newest first per environment; `retired_at` is null for the one in force of each
+    line.
+    """
 
     permission = Action.VIEW
     serializer_class = PolicySerializer
     queryset = Policy.objects.none()
 
     def get_queryset(self) -> QuerySet[Policy]:
-        environments = environments_visible_to(actor_of(self.request._request))
-        return Policy.objects.filter(environment__in=environments).select_related("environment")
+        return policies_visible_to(actor_of(self.request._request))
+
+
+class PolicySchema(APIView):
+    """The JSON Schema of a policy as a document."""
+
+    permission = Action.VIEW
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request) -> Response:
+        """The schema of what `manage.py policy_export` writes and an import reads."""
+        return Response(policy_schema())
+
+
+class PolicyDetail(APIView):
+    """A revision of a policy as a document."""
+
+    permission = Action.VIEW
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request, environment: str, revision: int) -> Response:
+        """What the revision says, in the shape of the schema."""
+        policy = policy_revision_for(actor_of(request._request), environment, revision)
+        said = {name: value for name, value in policy_values(policy).items() if name != "note"}
+        line = {"environment": policy.environment.name, "tier": policy.tier, "note": policy.note}
+        return Response({**line, "model": policy.model.name if policy.model else None, **said})

@@ -16,7 +16,7 @@ from mlorch_site.live.outbox import publish
 from mlorch_site.notices.services import notices_raise
 from registry import audit_subjects
 from registry.actors import APPROVALS
-from registry.approvals.approval_notices import ESCALATED, REMINDER, deciders_of, news_of
+from registry.approvals.approval_notices import ESCALATED, REMINDER, deciders_of, ids_holding, news_of
 from registry.lifecycle import ApprovalStatus
 from registry.models import ApprovalRequest, ApprovalTimer
 

@@ -6,8 +6,6 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-import registry.lifecycle
-
 
 def protect(apps, schema_editor):
     """Environments whose promotions move aliases, or that are called so, are those with real traffic."""
@@ -48,7 +46,7 @@ class Migration(migrations.Migration):
                             ("withdrawn", "withdrawn"),
                             ("stale", "stale"),
                         ],
-                        default=registry.lifecycle.ProposalStatus["OPEN"],
+                        default="open",
                         max_length=10,
                     ),
                 ),

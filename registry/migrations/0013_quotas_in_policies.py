@@ -11,7 +11,7 @@ def quotas_into_policies(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("registry", "0011_policy_content"),
+        ("registry", "0012_policy_lines"),
     ]
 
     operations = [

@@ -18,7 +18,7 @@ def keep_newest_current(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("registry", "0012_policy_lines"),
+        ("registry", "0013_quotas_in_policies"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -7,7 +7,7 @@ from registry.models.cards import CardPdf, CardRevision
 from registry.models.comments import Comment, CommentEdit, Mention
 from registry.models.delegations import Delegation
 from registry.models.emergencies import Emergency
-from registry.models.environments import Environment, Policy, PolicyProposal
+from registry.models.environments import Environment, Policy
 from registry.models.external_checks import ExternalCall, ExternalCheck
 from registry.models.facts import Fact
 from registry.models.gates import GateResult, Waiver
@@ -23,6 +23,7 @@ from registry.models.mirror import (
     Version,
     WebhookDelivery,
 )
+from registry.models.policy_drafts import PolicyDraft
 from registry.models.saved_filters import SavedFilter
 
 __all__ = [
@@ -51,7 +52,7 @@ __all__ = [
     "Mention",
     "Model",
     "Policy",
-    "PolicyProposal",
+    "PolicyDraft",
     "Resolution",
     "SavedFilter",
     "SigningKey",

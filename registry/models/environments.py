@@ -1,13 +1,12 @@
 """Environments and the policies that rule them."""
 
-import uuid
 from datetime import datetime
 
 from django.conf import settings
 from django.db import models
 
 from dataplane.wire.sandbox import LEVELS
-from registry.lifecycle import ChangedOutside, ProposalStatus, RiskTier, WhenClosed
+from registry.lifecycle import ChangedOutside, RiskTier, WhenClosed
 from registry.models.mirror import Model
 
 
@@ -53,8 +52,8 @@ class Policy(models.Model):
     the line: the line is not taken to mean another one that was made later under its name. `published_by` is who
     brought it into force, `created_by` who wrote it.
 
-    `protected`: what takes protection off (`registry.protection.loosens`) is proposed by one administrator and
-    confirmed by another.
+    `protected`: what one administrator writes, another one publishes; an environment is protected when one of its lines
+    says so.
     `approval_rules`: `[{"role": "reviewer", "count": 1}, …]`, all required.
     `gates`: names of the gates that run; `guardrails_required`: a release without guardrail is refused.
     `max_first_weight_pct`: upper bound of a plan's first weight, 100 for none. `allowed_strategies`: kinds.
@@ -65,9 +64,7 @@ class Policy(models.Model):
     tier = models.CharField(max_length=8, blank=True, choices=[(tier.value, tier.value) for tier in RiskTier])
     model_made_at = models.DateTimeField(null=True, blank=True, editable=False)
     revision = models.PositiveIntegerField()
-    protected = models.BooleanField(
-        default=False, help_text="A change that takes protection off needs a second administrator."
-    )
+    protected = models.BooleanField(default=False, help_text="What one administrator writes, another one publishes.")
     approval_rules = models.JSONField(default=list, blank=True)
     approval_days = models.PositiveSmallIntegerField(default=30)
     gates = models.JSONField(default=list, blank=True)
@@ -160,40 +157,3 @@ class Policy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.environment} policy {self.revision}"
-
-
-class PolicyProposal(models.Model):
-    """A change of a protected environment's policy that waits for a second administrator.
-
-    `values` are the fields that change, with what they change to; `loosened` the sentences that say what protection
-    goes. It is about the revision `base`, and goes stale when that is not in force any more.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="proposals")
-    base = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="proposals")
-    values = models.JSONField(default=dict)
-    loosened = models.JSONField(default=list)
-    reason = models.CharField(max_length=300)
-    status = models.CharField(
-        max_length=10, choices=[(s.value, s.value) for s in ProposalStatus], default=ProposalStatus.OPEN
-    )
-    proposer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    created_at = models.DateTimeField()
-    decided_by = models.CharField(max_length=150, blank=True)
-    decided_at = models.DateTimeField(null=True, blank=True)
-    decision_reason = models.CharField(max_length=300, blank=True)
-    made = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="made_by_proposals")
-
-    class Meta:
-        ordering = ["-created_at"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["environment"],
-                condition=models.Q(status=ProposalStatus.OPEN.value),
-                name="one_open_proposal_per_environment",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"Proposal to change {self.base}"

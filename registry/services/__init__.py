@@ -18,7 +18,16 @@ from registry.services.declared_renames import rename_declare
 from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
 from registry.services.models import model_edit
-from registry.services.proposals import policy_propose, proposal_confirm, proposal_refuse, proposal_withdraw
+from registry.services.policy_drafts import (
+    draft_create,
+    draft_edit,
+    draft_rebase,
+    draft_return,
+    draft_schedule,
+    draft_submit,
+    draft_withdraw,
+)
+from registry.services.policy_publication import draft_publish, draft_take_effect, drafts_due
 from registry.services.saved_filters import saved_filter_keep, saved_filter_remove
 from registry.services.sync import backend_failed, sync_from_backend
 from registry.services.tags import tag_applied, tag_claim, tag_failed, tag_impossible
@@ -52,15 +61,21 @@ __all__ = [
     "digest_recheck",
     "digest_waits",
     "digest_want",
+    "draft_create",
+    "draft_edit",
+    "draft_publish",
+    "draft_rebase",
+    "draft_return",
+    "draft_schedule",
+    "draft_submit",
+    "draft_take_effect",
+    "draft_withdraw",
+    "drafts_due",
     "environment_create",
     "finding_add",
     "finding_resolve",
     "model_edit",
-    "policy_propose",
     "policy_revise",
-    "proposal_confirm",
-    "proposal_refuse",
-    "proposal_withdraw",
     "rename_declare",
     "saved_filter_keep",
     "saved_filter_remove",

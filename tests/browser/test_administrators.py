@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from mlflow import MlflowClient
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Person
 from tests.e2e.client import Rest
@@ -26,44 +26,49 @@ def admin(product: Product, browser: Browser) -> Iterator[Person]:
     person.close()
 
 
-def open_policy(person: Person, environment: str) -> Page:
-    """Open the policy in force of an environment, from its page."""
-    person.page.goto(f"{person.web}/environments/{environment}/")
-    person.page.get_by_role("link", name="Edit the policy").click()
-    return person.page
+@pytest.fixture
+def manager(product: Product, browser: Browser, rest: Rest) -> Iterator[Person]:
+    """A second person who writes policies."""
+    role = {"role": "administrator", "scope": "environment:production", "reason": "a second pair of eyes"}
+    name = product.credentials["people"]["manager"]["username"]
+    assert rest.call("admin", "POST", f"/people/{name}/bindings", {**role, "expires_at": None}).status == 201
+    person = Person(browser, product.web, product.credentials["people"], "manager")
+    yield person
+    assert person.console == []
+    person.close()
 
 
-def test_production__last_approval_rule_removed__waits_for_another_administrator(admin: Person) -> None:
-    page = open_policy(admin, "production")
-    page.get_by_label("Approval rules").fill("[]")
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Nobody would have to approve. Say why")).to_be_visible()
-    page.get_by_label("Note").fill("the last reviewer left")
-    page.get_by_role("button", name="Save").click()
+def test_policy__written_in_sentences__is_tried_reviewed_and_published_by_a_second_person(
+    admin: Person, manager: Person, product: Product, served: str
+) -> None:
+    page = admin.page
+    page.goto(f"{admin.web}/environments/production/")
+    page.get_by_role("link", name="Write the policy").click()
+    rules = page.locator("[data-rows=rules]")
+    rules.get_by_role("group", name="Rule 2").get_by_label("Take away").check()
+    rules.get_by_role("button", name="Add one more").click()
+    expect(rules.get_by_role("group")).to_have_count(5)
+    page.get_by_label("An approval is waited for, and holds, so many days").fill("0")
+    page.get_by_role("button", name="Keep the draft").click()
+    expect(page.get_by_text("Please correct what is marked below.")).to_be_visible()
+    page.get_by_label("An approval is waited for, and holds, so many days").fill("7")
+    page.get_by_label("Why").fill("the last risk officer left")
+    page.get_by_role("button", name="Keep the draft").click()
 
-    expect(page).to_have_url(re.compile("/environments/production/$"))
-    expect(page.get_by_text("Waits for a second administrator")).to_be_visible()
-    expect(page.get_by_role("button", name="Confirm the change")).to_be_disabled()
+    expect(page.get_by_text("No Risk officer would have to approve.")).to_be_visible()
+    expect(page.get_by_text("No release of before would have come under it")).to_be_visible()
     page.set_viewport_size({"width": 360, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.get_by_role("button", name="Withdraw").click()
-    expect(page.get_by_text("The proposal is withdrawn")).to_be_visible()
-    expect(page.get_by_role("heading", name="Policy in force: revision 1")).to_be_visible()
+    page.get_by_role("button", name="Put up for review").click()
+    expect(page.get_by_role("button", name="Publish: in force at once")).to_be_disabled()
+    expect(page.get_by_text("You wrote this, and production is protected").first).to_be_visible()
 
-
-def test_policy__revised_by_another_meanwhile__conflict_keeps_what_was_written(admin: Person, browser: Browser) -> None:
-    page = open_policy(admin, "development")
-    page.get_by_label("Approval days").fill("11")
-    other = admin.page.context.new_page()
-    other.goto(page.url)
-    other.get_by_label("Approval days").fill("12")
-    other.get_by_role("button", name="Save").click()
-    page.get_by_role("button", name="Save").click()
-
-    expect(page.get_by_text("published revision 2 at")).to_be_visible()
-    expect(page.get_by_label("Approval days")).to_have_value("11")
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved as revision 3.")).to_be_visible()
+    manager.page.goto(page.url)
+    manager.page.get_by_role("button", name="Publish: in force at once").click()
+    expect(manager.page.get_by_text("Revision 2 of production is in force.").first).to_be_visible()
+    page.goto(f"{admin.web}/policies/production/2/")
+    expect(page.get_by_text("published by").first).to_be_visible()
+    expect(page.get_by_text("holds, 7 days").first).to_be_visible()
 
 
 def test_record__verified__result_comes_by_itself(admin: Person) -> None:

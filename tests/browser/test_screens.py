@@ -32,6 +32,8 @@ PAGES = (
     "/gateways/",
     "/environments/",
     "/environments/production/",
+    "/policies/",
+    "/policies/production/1/",
 )
 SETTLE_MS = 600
 

@@ -107,7 +107,7 @@ def test_warning__only_just_met_and_of_single_models_only(environment, people):
 
 def test_pages__only_just_met__is_told_where_the_policy_is_read(environment, people):
     assert "can only just be met" in signed_in("vik").get(reverse("environment", args=["production"])).content.decode()
-    page = signed_in("ada").get(reverse("admin:registry_policy_change", args=[current_policy(environment).pk]))
+    page = signed_in("ada").get(reverse("policy", args=["production", current_policy(environment).revision]))
     assert "can only just be met" in page.content.decode()
 
 

@@ -148,9 +148,9 @@ def test_compare__only_what_differs_as_people_write_it():
     found = compare_policies(STRICT, after, list(STRICT))
 
     assert [(row.label, row.before, row.after) for row in found] == [
-        ("Approval rules", "2 of Reviewer approve. 1 of Risk officer approve.", "Nobody has to approve."),
+        ("Who approves", "2 of Reviewer have to approve. 1 of Risk officer has to approve.", "Nobody has to approve."),
         (
-            "Refuse taken back",
+            "Versions taken back",
             "A version that was taken back somewhere is refused.",
             "A version that was taken back somewhere is warned about.",
         ),
