@@ -12,10 +12,13 @@ THEMES = [("auto", "Like the system"), ("light", "Light"), ("dark", "Dark")]
 
 
 class User(AbstractUser):
-    """A person. Times are shown in `time_zone`; `theme` is kept here so that no page flashes."""
+    """A person. Times are shown in `time_zone`; `theme` is kept here so that no page flashes; without `shortcuts`
+    single keys do nothing.
+    """
 
     theme = models.CharField(max_length=8, choices=THEMES, default="auto")
     time_zone = models.CharField(max_length=64, default="UTC")
+    shortcuts = models.BooleanField(default=True, db_default=True)
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username

@@ -82,10 +82,7 @@ def approval_open(
     An open request of the same subject is voided first: its content is not asked about any more.
     """
     now = clock.now()
-    for old in ApprovalRequest.objects.filter(
-        subject_kind=subject_kind, subject_id=subject_id, status=ApprovalStatus.OPEN
-    ):
-        approval_void(actor=actor, request=old, reason="Replaced by a newer request.")
+    _void_older(actor, subject_kind, subject_id)
     request = ApprovalRequest.objects.create(
         subject_kind=subject_kind,
         subject_id=subject_id,
@@ -111,6 +108,12 @@ def approval_open(
         _move(request, ApprovalStatus.APPROVED, "The policy asks for no approval.")
     _publish(request)
     return request
+
+
+def _void_older(actor: Actor, subject_kind: str, subject_id: str) -> None:
+    same = ApprovalRequest.objects.filter(subject_kind=subject_kind, subject_id=subject_id)
+    for old in same.filter(status=ApprovalStatus.OPEN):
+        approval_void(actor=actor, request=old, reason="Replaced by a newer request.")
 
 
 @transaction.atomic
