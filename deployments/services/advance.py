@@ -14,9 +14,8 @@ from deployments.models import Release
 from deployments.moves import release_move
 from deployments.rollout.begin import quota_left, rollout_begin
 from deployments.rollout.reconcile import reconcile_now
-from deployments.services.approval_content import covered_content, why_not_covered
+from deployments.services.approval_content import content_now, covered_changes, why_not_covered
 from mlorch_site.lib.swap import swap
-from registry.approvals.content_changes import content_changes
 from registry.approvals.services import approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
 from registry.selectors import why_changed_outside, why_closed
@@ -72,7 +71,7 @@ def release_void_changed(release: Release, *, now: datetime) -> str:
     why = why_changed_outside(release.version, release.digest) or why_not_covered(release)
     if request is None or not why:
         return ""
-    changes = content_changes(request.content, covered_content(release, request)) if request.content else []
+    changes = covered_changes(release)
     if release_move(release, ReleaseStatus.REJECTED, actor=ROLLOUT, reason=why, now=now):
         approval_void(actor=ROLLOUT, request=request, reason=why, changes=changes)
     return why
@@ -88,8 +87,7 @@ def _look_at_start(release: Release, now: datetime) -> None:
             ReleaseStatus.EXPIRED if release.approval and release.approval.expires_at <= now else ReleaseStatus.REJECTED
         )
         if release_move(release, status, actor=ROLLOUT, reason=refusal, now=now) and release.approval is not None:
-            given, found = release.approval.content, covered_content(release, release.approval)
-            changes = content_changes(given, found) if given else []
+            changes = covered_changes(release)
             approval_void(actor=ROLLOUT, request=release.approval, reason=refusal, changes=changes)
         return
     if reason := _why_wait(release, now):
@@ -109,7 +107,7 @@ def _why_not_valid(release: Release, now: datetime) -> str:
         return why
     if release.approval is None:
         return ""
-    return approval_recheck(release.approval, covered_content(release, release.approval), now)
+    return approval_recheck(release.approval, content_now(release), now)
 
 
 def _why_wait(release: Release, now: datetime) -> str:

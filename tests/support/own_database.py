@@ -1,0 +1,48 @@
+"""A copy of the tests' database into which threads write for real; it is gone afterwards. For races: what a test writes
+inside its own transaction no other connection sees.
+"""
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+
+ALIAS = "default"
+
+
+@contextmanager
+def own_database(folder: Path) -> Iterator[None]:
+    """Let every connection that is opened meanwhile, on whatever thread, be one to the copy."""
+    original = connections[ALIAS]
+    name, settings = original.settings_dict["NAME"], original.settings_dict
+    is_sqlite = original.vendor == "sqlite"
+    copy = str(folder / "copy.sqlite3") if is_sqlite else f"copy_{uuid.uuid4().hex[:12]}"
+    _copied_file(original, copy) if is_sqlite else _do(original, f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
+    settings["NAME"] = copy
+    del connections[ALIAS]
+    try:
+        yield
+    finally:
+        connections[ALIAS].close()
+        settings["NAME"] = name
+        connections[ALIAS] = original
+        if not is_sqlite:
+            _do(original, f'DROP DATABASE "{copy}"')
+
+
+def _copied_file(original: Any, path: str) -> None:
+    original.ensure_connection()
+    target = sqlite3.connect(path)
+    original.connection.backup(target)
+    target.close()
+
+
+def _do(original: Any, statement: str) -> None:
+    """Execute a statement about whole databases, while no connection to the original is open."""
+    original.close()
+    with original._nodb_cursor() as cursor:
+        cursor.execute(statement)
