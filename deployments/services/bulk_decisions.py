@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from uuid import UUID
 
 from deployments.models import Release
 from deployments.services.releases import release_decide
@@ -42,7 +43,8 @@ def bulk_items(actor: Actor, ids: Collection[str]) -> list[BulkItem]:
     """What would be decided of the requests with these ids, in the order of their age; those that are hidden from the
     actor are left out.
     """
-    rows = approvals_visible_to(actor).filter(pk__in=list(ids)[:BULK_MAX]).select_related("policy__environment")
+    keys = [one for one in ids if _is_key(one)][:BULK_MAX]
+    rows = approvals_visible_to(actor).filter(pk__in=keys).select_related("policy__environment")
     requests = list(rows.order_by("created_at", "pk"))
     known = Release.objects.select_related(
         "endpoint__environment", "endpoint__model", "version__model", "policy", "serving_config", "approval"
@@ -66,12 +68,20 @@ def releases_decide(*, actor: Actor, ids: Collection[str], decision: str, commen
     if not 1 <= len(set(ids)) <= BULK_MAX:
         raise Invalid(f"Choose 1 to {BULK_MAX} requests.", details={"requests": "none or too many"})
     items = bulk_items(actor, ids)
-    if not items:
-        raise Invalid("None of these requests can be seen by you.", details={"requests": "unknown"})
+    if len(items) < len(set(ids)):
+        said = "Some of these requests do not exist, or cannot be seen by you. Nothing was decided."
+        raise Invalid(said, details={"requests": "unknown"})
     if refused := [(item, why) for item in items if (why := why_not_bulk(item.request))]:
         named = " ".join(f"{item.request}: {why}" for item, why in refused)
         raise Conflict(f"Nothing was decided. {named}", code="not_in_bulk")
     return [_decided(actor, item, decision, comment) for item in items]
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _item(actor: Actor, request: ApprovalRequest, release: Release | None, delegated: list[Voice]) -> BulkItem:

@@ -30,6 +30,7 @@
     submit.textContent = approve ? "Approve" : "Reject";
     submit.className = "btn " + (approve ? "btn-success" : "btn-danger");
     dialog.addEventListener("shown.bs.modal", function () { (approve ? submit : form.elements.comment).focus(); }, { once: true });
+    dialog.addEventListener("hidden.bs.modal", function () { const link = document.querySelector("tr.selected a"); if (link) link.focus(); }, { once: true });
     document.getElementById("decide-open").click();
   }
 

@@ -129,8 +129,10 @@ def test_bulk__of_somebody_who_may_not_or_of_what_is_hidden(desk):
     results = releases_decide(actor=desk.people.emma.actor, ids=keys(desk, 0), decision="approve")
     assert [(row.is_decided, "role" in row.sentence) for row in results] == [(False, True)]
     stranger = make_person("zoe", [(Role.REVIEWER, "environment:staging")])
-    with pytest.raises(Invalid, match="None of these"):
-        releases_decide(actor=stranger.actor, ids=keys(desk, 0), decision="approve")
+    for ids in (keys(desk, 0), ["nonsense"], ["0" * 32]):
+        with pytest.raises(Invalid, match="cannot be seen by you"):
+            releases_decide(actor=stranger.actor, ids=ids, decision="approve")
+    assert desk.rita.get(f"{reverse('approvals-bulk')}?request=nonsense&decision=approve").status_code == 200
 
 
 def test_saved_filter__kept_replaced_removed__each_for_oneself(desk):
