@@ -19,30 +19,25 @@ from registry.approvals.delegations import (
     delegation_for,
     delegation_give,
     delegations_visible_to,
-    held_delegation,
 )
 from registry.models import Delegation, SavedFilter
 from registry.services import saved_filter_keep, saved_filter_remove
 
 
 class DelegationSerializer(serializers.ModelSerializer[Delegation]):
-    """A delegation. `powerless` says why it gives nothing although it is in force."""
+    """A delegation."""
 
     delegator = serializers.CharField(source="delegator.username")
     delegate = serializers.CharField(source="delegate.username")
     in_force = serializers.SerializerMethodField()
-    powerless = serializers.SerializerMethodField()
 
     class Meta:
         model = Delegation
         fields = ["id", "delegator", "delegate", "scopes", "reason", "starts_at", "ends_at", "ended_at"]
-        fields += ["created_at", "in_force", "powerless"]
+        fields += ["created_at", "in_force"]
 
     def get_in_force(self, delegation: Delegation) -> bool:
         return delegation.is_in_force(clock.now())
-
-    def get_powerless(self, delegation: Delegation) -> str:
-        return held_delegation(delegation, clock.now()).powerless
 
 
 class DelegationRequestSerializer(StrictSerializer):

@@ -138,7 +138,7 @@ def _ask(release: Release, now: datetime) -> None:
         scopes=release.scopes,
         requester=release.requester,
         excluded=_excluded(release),
-        risk_tier=release.version.model.risk_tier,
+        risk_tier=release.plan.get("risk_tier", ""),
         answers=answered_request(release),
     )
     if request.status == ApprovalStatus.APPROVED:

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
+from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
@@ -221,7 +222,9 @@ def _voice_taken_back(actor: Actor, request: ApprovalRequest) -> Voice:
     said = own_counting_decision(actor, request)
     if actor.user is None or said is None:
         raise Conflict("There is no decision of yours to take back.")
-    return Voice(said.on_behalf_of or said.person, said.delegation) if said.person == actor.user else own_voice(actor)
+    if said.on_behalf_of is None or said.person_id != actor.user.pk:
+        return own_voice(actor)
+    return Voice(said.on_behalf_of, actor_for_user(said.on_behalf_of), said.delegation)
 
 
 @transaction.atomic

@@ -23,7 +23,7 @@ from registry.approvals.delegations import (
     delegation_for,
     delegation_give,
     delegations_visible_to,
-    held_delegation,
+    held_delegations,
 )
 from registry.forms import DelegationForm
 
@@ -41,7 +41,7 @@ def delegations(request: HttpRequest) -> HttpResponse:
         return redirect_to(request, reverse("delegations"))
     context = listed(request, delegations_visible_to(actor))
     context |= {
-        "rows": [held_delegation(row, now) for row in context["page"]],
+        "rows": held_delegations(list(context["page"]), now),
         "form": form,
         "why_not": "" if delegable_scopes(actor) else _why_not(actor),
     }

@@ -125,7 +125,7 @@ def test_tier__is_that_of_the_request__whatever_the_model_becomes(world: World) 
     Model.objects.update(risk_tier="low")
     release = world.request(2)
     Model.objects.update(risk_tier="high")
-    assert ApprovalRequest.objects.get(pk=release.approval_id).risk_tier == "low"
+    assert (ApprovalRequest.objects.get(pk=release.approval_id).risk_tier, release.plan["risk_tier"]) == ("low", "low")
     assert why_not_covered(release) == ""
 
 

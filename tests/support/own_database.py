@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.db import connections
+from django.db import OperationalError, connections
 
 ALIAS = "default"
 
@@ -21,7 +21,7 @@ def own_database(folder: Path) -> Iterator[None]:
     name, settings = original.settings_dict["NAME"], original.settings_dict
     is_sqlite = original.vendor == "sqlite"
     copy = str(folder / "copy.sqlite3") if is_sqlite else f"copy_{uuid.uuid4().hex[:12]}"
-    _copied_file(original, copy) if is_sqlite else _do(original, f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
+    _copied_file(original, copy) if is_sqlite else _copied_database(original, name, copy)
     settings["NAME"] = copy
     del connections[ALIAS]
     try:
@@ -31,7 +31,7 @@ def own_database(folder: Path) -> Iterator[None]:
         settings["NAME"] = name
         connections[ALIAS] = original
         if not is_sqlite:
-            _do(original, f'DROP DATABASE "{copy}"')
+            _do(original, f'DROP DATABASE "{copy}" WITH (FORCE)')
 
 
 def _copied_file(original: Any, path: str) -> None:
@@ -39,6 +39,15 @@ def _copied_file(original: Any, path: str) -> None:
     target = sqlite3.connect(path)
     original.connection.backup(target)
     target.close()
+
+
+def _copied_database(original: Any, name: str, copy: str) -> None:
+    statement = f'CREATE DATABASE "{copy}" TEMPLATE "{name}"'
+    try:
+        _do(original, statement)
+    except OperationalError:  # a thread of an earlier test has left its connection open
+        _do(original, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        _do(original, statement)
 
 
 def _do(original: Any, statement: str) -> None:
