@@ -131,7 +131,7 @@ class PreferencesForm(forms.Form):
     time_zone = forms.ChoiceField(widget=forms.Select(attrs={"class": "form-select"}))
     shortcuts = forms.TypedChoiceField(
         label="Single-key shortcuts",
-        choices=[("on", "On: j, k, a, r, g, / and ? do something"), ("off", "Off")],
+        choices=[("on", "On (j, k, a, r, g, /, ?)"), ("off", "Off")],
         coerce=lambda value: value == "on",
         widget=forms.Select(attrs={"class": "form-select"}),
     )
