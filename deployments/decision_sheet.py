@@ -10,6 +10,7 @@ from deployments.gate_lines import GateLine
 from deployments.models import Release
 from deployments.rollout.steps import Step, StepKind, steps_from_plan
 from monitoring.analysis.planning import duration
+from monitoring.analysis.verdicts import Verdict
 from monitoring.selectors import traffic_rate
 from registry.version_comparison import Judgement, VersionComparison
 
@@ -65,7 +66,18 @@ def _named(names: list[str]) -> str:
 
 def _taken_back(stay: Stay) -> str:
     where = stay.release.endpoint.environment.name
-    return f"taken back in {where} {timesince(stay.at)} ago: {stay.why.rstrip('.')}"
+    return f"taken back in {where} {timesince(stay.at)} ago: {_harm(stay) or stay.why.rstrip('.')}"
+
+
+def _harm(stay: Stay) -> str:
+    """What was counted against it, in short, when the judge took it back: "error share 66.7 %, n 12"."""
+    rollout = getattr(stay.release, "rollout", None)
+    if stay.taken_back is not None or rollout is None:
+        return ""
+    harmful = [row for row in rollout.assessment.get("guardrails", []) if row.get("verdict") == Verdict.HARMFUL]
+    return ", ".join(
+        f"{row['label'].lower()} {row['candidate_share'] * 100:.1f} %, n {row['candidate_n']}" for row in harmful
+    )
 
 
 def _gates(gates: Sequence[GateLine]) -> str:

@@ -2,13 +2,31 @@
 
 from django.urls import path
 
-from deployments.views import approvals, emergencies, endpoints, gates, overview, past, releases, renames, system
+from deployments.views import (
+    approvals,
+    decisions,
+    emergencies,
+    endpoints,
+    gates,
+    overview,
+    past,
+    releases,
+    renames,
+    system,
+)
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("approvals/", approvals.approvals, name="approvals"),
-    path("approvals/<uuid:pk>/", approvals.approval, name="approval"),
-    path("approvals/<uuid:pk>/decide/", approvals.approval_decide, name="approval-decide"),
+    path("approvals/bulk/", approvals.approvals_bulk, name="approvals-bulk"),
+    path("approvals/filters/", approvals.filter_keep, name="saved-filter-keep"),
+    path("approvals/filters/<int:number>/remove/", approvals.filter_remove, name="saved-filter-remove"),
+    path("approvals/<uuid:pk>/", decisions.approval, name="approval"),
+    path("approvals/<uuid:pk>/decide/", decisions.approval_decide, name="approval-decide"),
+    path("approvals/<uuid:pk>/withdraw/", decisions.approval_withdraw, name="approval-withdraw"),
+    path("approvals/<uuid:pk>/thread/", decisions.approval_thread, name="approval-thread"),
+    path("approvals/<uuid:pk>/comment/", decisions.approval_comment, name="approval-comment"),
+    path("approvals/<uuid:pk>/seen/", decisions.approval_mention_done, name="approval-mention-done"),
     path("releases/", releases.releases, name="releases"),
     path("releases/new/", releases.release_new, name="release-new"),
     path("releases/form/", releases.release_form, name="release-form"),

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from registry.views import environments, lifecycle, models, policies, policy_drafts
+from registry.views import delegations, environments, lifecycle, models, policies, policy_drafts
 
 urlpatterns = [
+    path("delegations/", delegations.delegations, name="delegations"),
+    path("delegations/<uuid:pk>/end/", delegations.delegation_stop, name="delegation-end"),
     path("environments/", environments.environments, name="environments"),
     path("environments/<str:name>/", environments.environment, name="environment"),
     path("policies/", policies.policies, name="policies"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.api import emergencies, gates, past, views
+from deployments.api import approvals, delegations, emergencies, gates, past, views
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
@@ -48,6 +48,16 @@ urlpatterns = [
     path("endpoints/<str:environment>/<str:name>/past", past.EndpointPastDetail.as_view(), name="api-endpoint-past"),
     path("models/<str:name>/past", past.ModelPastDetail.as_view(), name="api-model-past"),
     path("environments/<str:name>/past", past.EnvironmentPastDetail.as_view(), name="api-environment-past"),
+    path("approvals", approvals.ApprovalList.as_view(), name="api-approvals"),
+    path("approvals/decisions", approvals.ApprovalDecisions.as_view(), name="api-approvals-decisions"),
+    path("approvals/<uuid:pk>", approvals.ApprovalDetail.as_view(), name="api-approval"),
+    path("approvals/<uuid:pk>/withdraw", approvals.ApprovalWithdraw.as_view(), name="api-approval-withdraw"),
+    path("approvals/<uuid:pk>/comments", approvals.ApprovalComments.as_view(), name="api-approval-comments"),
+    path("approvals/<uuid:pk>/comments/<int:number>", approvals.ApprovalComment.as_view(), name="api-approval-comment"),
+    path("delegations", delegations.DelegationList.as_view(), name="api-delegations"),
+    path("delegations/<uuid:pk>/end", delegations.DelegationEnd.as_view(), name="api-delegation-end"),
+    path("saved-filters", delegations.SavedFilterList.as_view(), name="api-saved-filters"),
+    path("saved-filters/<int:number>", delegations.SavedFilterRemove.as_view(), name="api-saved-filter"),
     path("gateway-keys", views.KeyList.as_view(), name="api-gateway-keys"),
     path("gateway-keys/<uuid:pk>/revoke", views.KeyRevoke.as_view(), name="api-gateway-key-revoke"),
 ]

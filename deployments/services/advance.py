@@ -15,12 +15,11 @@ from deployments.moves import release_move
 from deployments.quotas import why_no_room
 from deployments.rollout.begin import rollout_begin
 from deployments.rollout.reconcile import reconcile_now
-from deployments.services.approval_content import covered_content, why_not_covered
+from deployments.services.approval_content import content_now, covered_changes, why_not_covered
 from deployments.services.checks import gates_hold
 from mlorch_site.lib.swap import swap
-from registry.approvals.content_changes import content_changes
 from registry.approvals.emergencies import emergency_recheck
-from registry.approvals.services import approval_recheck, approval_void
+from registry.approvals.services import approval_locked, approval_recheck, approval_void
 from registry.lifecycle import ApprovalStatus
 from registry.selectors import why_closed
 from registry.services import digest_recheck
@@ -72,17 +71,26 @@ def _look_at_approval(release: Release, now: datetime) -> None:
 def release_void_changed(release: Release, *, now: datetime) -> str:
     """Void the open request of a release whose content is not what was asked about any more, and end the release.
 
-    Return the sentence that says what changed, empty when nothing did. The release is moved first: whoever takes two
-    rows in another order may wait for somebody for ever.
+    Return the sentence that says what changed, empty when nothing did.
     """
     request = release.approval
     why = why_not_served(release.version, release.digest) or why_not_covered(release)
     if request is None or not why:
         return ""
-    changes = content_changes(request.content, covered_content(release, request)) if request.content else []
+    changes = covered_changes(release)
+    _lock_with_approval(release)
     if release_move(release, ReleaseStatus.REJECTED, actor=ROLLOUT, reason=why, now=now):
         approval_void(actor=ROLLOUT, request=request, reason=why, changes=changes)
     return why
+
+
+def _lock_with_approval(release: Release) -> None:
+    """Take the rows in the order in which everybody does: release, request, and only then the heads of the record and
+    of the events. Whoever takes them otherwise may wait for somebody for ever.
+    """
+    Release.objects.select_for_update(of=("self",)).get(pk=release.pk)
+    if release.approval is not None:
+        approval_locked(release.approval)
 
 
 @transaction.atomic
@@ -94,9 +102,9 @@ def _look_at_start(release: Release, now: datetime) -> None:
         status = (
             ReleaseStatus.EXPIRED if release.approval and release.approval.expires_at <= now else ReleaseStatus.REJECTED
         )
+        _lock_with_approval(release)
         if release_move(release, status, actor=ROLLOUT, reason=refusal, now=now) and release.approval is not None:
-            given, found = release.approval.content, covered_content(release, release.approval)
-            changes = content_changes(given, found) if given else []
+            changes = covered_changes(release)
             approval_void(actor=ROLLOUT, request=release.approval, reason=refusal, changes=changes)
         return
     if reason := _why_wait(release, now) or gates_hold(release, now):
@@ -118,7 +126,7 @@ def _why_not_valid(release: Release, now: datetime) -> str:
         return ""
     # What began in an emergency was never approved, and is never taken for it.
     recheck = emergency_recheck if release.status == ReleaseStatus.IN_EMERGENCY else approval_recheck
-    return recheck(release.approval, covered_content(release, release.approval), now)
+    return recheck(release.approval, content_now(release), now)
 
 
 def _why_wait(release: Release, now: datetime) -> str:

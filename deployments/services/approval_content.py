@@ -8,6 +8,7 @@ from typing import Any
 from deployments.models import Release
 from deployments.services.endpoints import ServingWish
 from mlorch_site.lib.hashing import canonical_json
+from registry.approvals.content_changes import content_changes
 from registry.approvals.services import why_changed
 from registry.lifecycle import GateState
 from registry.models import ApprovalRequest, GateResult
@@ -49,10 +50,20 @@ def covered_content(release: Release, request: ApprovalRequest | None = None) ->
     return plain
 
 
+def content_now(release: Release) -> dict[str, Any]:
+    """What the approval of a release would cover as all rows are in the database; those at hand may be older."""
+    return covered_content(_fresh(release), release.approval)
+
+
 def why_not_covered(release: Release) -> str:
     """What of a release is not as its approval was asked for, in one sentence; empty when all is, and without one."""
+    return why_changed(release.approval, content_now(release)) if release.approval is not None else ""
+
+
+def covered_changes(release: Release) -> list[str]:
+    """The same field by field; empty also where it is not known what was covered."""
     request = release.approval
-    return why_changed(request, covered_content(_fresh(release), request)) if request is not None else ""
+    return content_changes(request.content, content_now(release)) if request is not None and request.content else []
 
 
 def newest_gate_results(release: Release) -> list[GateResult]:
@@ -83,6 +94,5 @@ def _plain(value: Any) -> Any:
 
 
 def _fresh(release: Release) -> Release:
-    """The release as it is in the database; the row at hand may be older."""
     rows = Release.objects.select_related("endpoint__environment", "version__model", "policy", "serving_config")
     return rows.get(pk=release.pk)

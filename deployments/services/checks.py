@@ -233,7 +233,7 @@ def _opened(release: Release) -> ApprovalRequest:
         scopes=release.scopes,
         requester=release.requester,
         excluded=_excluded(release),
-        risk_tier=release.version.model.risk_tier,
+        risk_tier=release.plan.get("risk_tier", ""),
         answers=answered_request(release),
     )
 

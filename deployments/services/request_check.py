@@ -198,4 +198,5 @@ def _plan(
         "replaces": str(stable.pk) if stable else None,
         "rollback_to": selectors.original_of(stable).version.number if stable else None,
         "ticket": command.ticket,
+        "risk_tier": target.model.risk_tier,
     }

@@ -1,4 +1,4 @@
-"""The reviewers' inbox, and the page on which they decide."""
+"""The reviewers' inbox: what waits for whom, filters that are kept, and several decisions at once."""
 
 from typing import Any
 
@@ -8,130 +8,105 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from deployments import services
-from deployments.biography import biography
-from deployments.decision_sheet import headline, planned_steps
-from deployments.gate_lines import gate_lines
-from deployments.models import Release
-from deployments.rollout.guardrails import sentence_of
-from deployments.serving_comparison import compare_serving
-from mlorch_site.accounts.actor import Actor
+from deployments.services.bulk_decisions import bulk_items, releases_decide
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
+from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.http import status_of
 from mlorch_site.lib.lists import listed
-from mlorch_site.lib.refusals import note_refused
-from registry.approvals.electorate import who_may_decide
+from registry.approvals.inbox import TABS, inbox, inbox_rows
+from registry.approvals.mentions import mentions_waiting
 from registry.approvals.reviews import reviews_waiting_for
-from registry.approvals.rules import holder_label
-from registry.approvals.selectors import (
-    approval_for,
-    approval_progress,
-    approvals_visible_to,
-    waiting_for,
-    why_cannot_decide,
-)
-from registry.models import ApprovalRequest
-from registry.policy_lines import ruling_frozen
-from registry.selectors import why_changed_outside
-from registry.version_comparison import compare_versions
-from registry.version_lifecycle import why_out_of_use
+from registry.filters import ApprovalFilter
+from registry.models import SavedFilter
+from registry.services import saved_filter_keep, saved_filter_remove
 
-DONE = {"approve": "Approved.", "reject": "Rejected.", "request_changes": "Changes were requested."}
+LABELS = {"mine": "Waiting for me", "open": "All open", "decided": "Decided by me", "ended": "Ended"}
+MENTIONS_SHOWN = 20
+DECISIONS = ("decisions__person", "decisions__on_behalf_of", "decisions__delegation")
 
 
 @requires(Action.VIEW)
 def approvals(request: HttpRequest) -> HttpResponse:
-    """List approval requests: those that wait for this person, all open ones, or the ended ones."""
+    """List approval requests: those that wait for this person, all open ones, those it decided on, the ended ones."""
     actor = actor_of(request)
     tab = request.GET.get("tab", "mine")
-    mine = waiting_for(actor)
-    if tab == "mine":
-        rows = mine
-    else:
-        visible = approvals_visible_to(actor)
-        rows = visible.filter(status="open") if tab == "open" else visible.exclude(status="open")
-    context = listed(request, rows.prefetch_related("decisions__person"))
+    tab = tab if tab in TABS else "ended"
+    waiting, mentions = inbox(actor, "mine").count(), mentions_waiting(actor)
+    requests = inbox(actor, tab).prefetch_related(
+        "decisions__person", "decisions__on_behalf_of", "decisions__delegation"
+    )
+    context = listed(request, requests, ApprovalFilter)
+    rows = inbox_rows(actor, list(context["page"]), clock.now())
     context |= {
-        "rows": [(row, approval_progress(row)) for row in context["page"]],
-        "tab": tab,
         "reviews_waiting": reviews_waiting_for(actor),
-        "tabs": [("mine", f"Waiting for me ({mine.count()})"), ("open", "All open"), ("ended", "Ended")],
+        "rows": rows,
+        "tab": tab,
+        "tabs": [(name, f"{LABELS[name]} ({waiting})" if name == "mine" else LABELS[name]) for name in TABS],
+        "filtered": any(request.GET.get(name) for name in ("q", "environment", "tier")),
+        "mentions": mentions[:MENTIONS_SHOWN],
+        "bulk": any(row.voices and not row.why_not_bulk for row in rows),
+        "kept": SavedFilter.objects.filter(person=actor.user),
+        "query": request.GET.urlencode(),
     }
     return render_page(request, "deployments/approvals.html", "deployments/_approvals.html", context)
 
 
-def _release_of(request_row: ApprovalRequest) -> Release:
-    release = Release.objects.select_related(
-        "endpoint__environment",
-        "endpoint__model",
-        "endpoint__stable_release__version__model",
-        "endpoint__stable_release__serving_config",
-        "version__model",
-        "requester",
-        "policy",
-        "serving_config",
-    ).filter(approval=request_row)
-    found = release.first()
-    if found is None:
-        raise NotFound("The release this approval was about is gone.")
-    return found
+@requires(Action.RELEASE_DECIDE)
+def approvals_bulk(request: HttpRequest) -> HttpResponse:
+    """Say exactly what several decisions would do; then decide, and say what became of each."""
+    actor = actor_of(request)
+    given = request.POST if request.method == "POST" else request.GET
+    ids, decision, comment = given.getlist("request"), given.get("decision", ""), given.get("comment", "")
+    items = bulk_items(actor, ids)
+    context: dict[str, Any] = {"items": items, "decision": decision, "comment": comment}
+    context["why_not"] = _why_not(items, decision)
+    if request.method != "POST":
+        return render(request, "deployments/approvals_bulk.html", context)
+    try:
+        results = releases_decide(actor=actor, ids=ids, decision=decision, comment=comment)
+    except (Invalid, Conflict) as error:
+        context |= {"problem": error.message, "problem_field": next(iter(error.details), "")}
+        return render(request, "deployments/approvals_bulk.html", context, status=status_of(error))
+    return render(request, "deployments/approvals_bulk.html", {"results": results, "decision": decision})
+
+
+def _why_not(items: list[Any], decision: str) -> str:
+    if decision not in ("approve", "reject"):
+        return "Several requests are approved or rejected; go back and choose one of the two."
+    if not items:
+        return "Nothing is chosen that you may see; go back and choose."
+    refused = sum(bool(item.why_not) for item in items)
+    return f"{refused} of {len(items)} cannot be decided on together with others." if refused else ""
 
 
 @requires(Action.VIEW)
-def approval(request: HttpRequest, pk: str) -> HttpResponse:
-    """Show what changes, on what evidence, and who has to decide."""
-    context = _context(actor_of(request), approval_for(actor_of(request), pk))
-    return render_page(request, "deployments/approval.html", "deployments/_approval.html", context)
-
-
-def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
-    release = _release_of(row)
-    stable, is_open, progress = release.endpoint.stable_release, row.status == "open", approval_progress(row)
-    comparison = compare_versions(stable.version if stable else None, release.version)
-    stays = biography(release, actor)
-    gates = gate_lines(release, clock.now())
-    return {
-        "approval": row,
-        "release": release,
-        "ruling": ruling_frozen(row.policy),
-        "from_version": stable.version if stable else None,
-        "headline": headline(comparison, stays, gates),
-        "comparison": comparison,
-        "biography": stays,
-        "serving": compare_serving(stable.serving_config if stable else None, release.serving_config),
-        "changed_outside": why_changed_outside(release.version, release.digest) if is_open else "",
-        "out_of_use": why_out_of_use(release.version) if is_open else "",
-        "steps": planned_steps(release),
-        "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
-        "gates": gates,
-        "progress": progress,
-        "awaited": [(holder_label(key), names) for key, names in who_may_decide(row).items()] if is_open else [],
-        "decisions": row.decisions.select_related("person"),
-        "why_not": why_cannot_decide(actor, row),
-        "is_open": is_open,
-        "mine": row.decisions.filter(person=actor.user).order_by("-pk").first() if actor.user else None,
-    }
-
-
-@requires(Action.RELEASE_DECIDE)
 @require_POST
-def approval_decide(request: HttpRequest, pk: str) -> HttpResponse:
-    """Note this person's decision."""
-    actor = actor_of(request)
-    row = approval_for(actor, pk, action=Action.RELEASE_DECIDE)
-    kind, comment = request.POST.get("decision", ""), request.POST.get("comment", "")
+def filter_keep(request: HttpRequest) -> HttpResponse:
+    """Keep what the inbox is filtered by."""
+    query = request.POST.get("query", "")
     try:
-        release = services.release_decide(actor=actor, release=_release_of(row), decision=kind, comment=comment)
-    except (Invalid, Conflict, Forbidden) as error:
-        if isinstance(error, Forbidden):
-            note_refused(request, error)
-        context = _context(actor, approval_for(actor, pk)) | {"problem": error.message, "comment": comment}
-        return render(request, "deployments/approval.html", context, status=status_of(error))
-    messages.success(request, DONE[kind])
-    started = release.status not in ("awaiting_approval", "rejected")
-    return redirect_to(request, reverse("release", args=[release.pk]) if started else reverse("approval", args=[pk]))
+        saved_filter_keep(actor=actor_of(request), name=request.POST.get("name", ""), query=query)
+    except Invalid as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, "The filter is kept.")
+    return redirect_to(request, inbox_address(query))
+
+
+@requires(Action.VIEW)
+@require_POST
+def filter_remove(request: HttpRequest, number: int) -> HttpResponse:
+    """Remove a filter of one's own."""
+    saved_filter_remove(actor=actor_of(request), number=number)
+    messages.success(request, "The filter is removed.")
+    return redirect_to(request, inbox_address(request.POST.get("query", "")))
+
+
+def inbox_address(query: str) -> str:
+    """The inbox, filtered as an address said."""
+    readable = query if query.isprintable() and query.isascii() else ""
+    return f"{reverse('approvals')}?{readable}" if readable else reverse("approvals")

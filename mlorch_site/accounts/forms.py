@@ -193,10 +193,16 @@ class AbsenceForm(forms.Form):
 
 
 class PreferencesForm(forms.Form):
-    """Theme and time zone."""
+    """Theme, time zone, and single keys."""
 
     theme = forms.ChoiceField(choices=THEMES, widget=forms.Select(attrs={"class": "form-select"}))
     time_zone = forms.ChoiceField(widget=forms.Select(attrs={"class": "form-select"}))
+    shortcuts = forms.TypedChoiceField(
+        label="Single-key shortcuts",
+        choices=[("on", "On (j, k, a, r, g, /, ?)"), ("off", "Off")],
+        coerce=lambda value: value == "on",
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

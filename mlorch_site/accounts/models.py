@@ -14,12 +14,14 @@ THEMES = [("auto", "Like the system"), ("light", "Light"), ("dark", "Dark")]
 class User(AbstractUser):
     """A person, or a service account: a program's account, without a password, which its `owner` answers for.
 
-    Times are shown in `time_zone`; `theme` is kept here so that no page flashes.
+    Times are shown in `time_zone`; `theme` is kept here so that no page flashes; without `shortcuts` single
+    keys do nothing.
     """
 
     owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
     theme = models.CharField(max_length=8, choices=THEMES, default="auto")
     time_zone = models.CharField(max_length=64, default="UTC")
+    shortcuts = models.BooleanField(default=True, db_default=True)
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username

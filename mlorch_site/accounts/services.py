@@ -188,13 +188,15 @@ def token_rotate(*, actor: Actor, token_id: str, overlap: timedelta) -> tuple[Ap
 
 
 @transaction.atomic
-def preferences_set(*, actor: Actor, theme: str, time_zone: str) -> None:
-    """Set the person's own theme and time zone."""
+def preferences_set(*, actor: Actor, theme: str, time_zone: str, shortcuts: bool) -> None:
+    """Set the person's own theme and time zone, and whether single keys do anything."""
     if theme not in dict(THEMES):
         raise Invalid("The theme is auto, light or dark.", details={"theme": "unknown"})
     if time_zone not in zoneinfo.available_timezones():
         raise Invalid(f"{time_zone} is not a known time zone.", details={"time_zone": "unknown"})
-    User.objects.filter(pk=actor.user.pk).update(theme=theme, time_zone=time_zone)  # type: ignore[union-attr]
+    User.objects.filter(pk=actor.user.pk).update(  # type: ignore[union-attr]
+        theme=theme, time_zone=time_zone, shortcuts=shortcuts
+    )
 
 
 def user_subject(user: User) -> Subject:

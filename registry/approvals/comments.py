@@ -8,6 +8,7 @@ from django.db.models import Prefetch
 from django.utils.safestring import SafeString
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.models import User
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
@@ -16,7 +17,7 @@ from mlorch_site.lib.markdown import render
 from mlorch_site.lib.readable import is_text
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
-from registry.approvals.mentions import mentions_settle, mentions_write, named_people
+from registry.approvals.mentions import mentions_settle, mentions_tell, mentions_write, named_people
 from registry.approvals.services import approval_locked
 from registry.models import ApprovalRequest, Comment, CommentEdit, Mention
 
@@ -65,8 +66,7 @@ def comment_add(*, actor: Actor, request: ApprovalRequest, text: str, parent: in
     comment = Comment.objects.create(request=request, author=actor.user, parent=above, text=text, at=now)
     people, unknown = named_people(request, text)
     mentions_settle(actor=actor, request=request)
-    mentions_write(comment, people)
-    _changed(actor, "approval.commented", comment)
+    _changed(actor, "approval.commented", comment, mentions_write(comment, people))
     return Written(comment, unknown)
 
 
@@ -93,8 +93,7 @@ def comment_edit(*, actor: Actor, comment: Comment, text: str) -> Written:
     Comment.objects.filter(pk=comment.pk).update(text=text, edited_at=now)
     comment.text, comment.edited_at = text, now
     people, unknown = named_people(request, text)
-    mentions_write(comment, people)
-    _changed(actor, "approval.comment_edited", comment)
+    _changed(actor, "approval.comment_edited", comment, mentions_write(comment, people))
     return Written(comment, unknown)
 
 
@@ -158,8 +157,9 @@ def _is_same(newest: Comment, text: str, parent: Comment | None, now: datetime) 
     return is_recent and newest.text == text and newest.parent_id == (parent.pk if parent else None)
 
 
-def _changed(actor: Actor, action: str, comment: Comment) -> None:
-    """Record that something was said, by its hash: the words can be proved, and are not kept twice."""
+def _changed(actor: Actor, action: str, comment: Comment, told: list[User]) -> None:
+    """Record that something was said, by its hash: the words can be proved, and are not kept twice. Then tell of it."""
     data = {"comment": comment.pk, "text_hash": content_hash(comment.text)}
     audit_record(actor, action, audit_subjects.of_approval(comment.request), data=data)
     publish("approvals", action, {"request": str(comment.request_id), "comment": comment.pk})
+    mentions_tell(comment, told)

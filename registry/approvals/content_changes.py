@@ -24,7 +24,7 @@ def content_changes(given: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def told(changes: list[str]) -> str:
     """The changes in one sentence, the first of them named."""
     more = f"; and {len(changes) - NAMED_MAX} more" if len(changes) > NAMED_MAX else ""
-    return f"{'; '.join(changes[:NAMED_MAX])}{more}"
+    return f"{'; '.join(change.rstrip('.') for change in changes[:NAMED_MAX])}{more}"
 
 
 def _differences(given: Any, now: Any, path: type_Path) -> Iterator[tuple[type_Path, Any, Any]]:

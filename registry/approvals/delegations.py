@@ -1,5 +1,6 @@
 """Giving the power to decide to somebody else for an absence, and ending that."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -8,8 +9,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.models import User
-from mlorch_site.accounts.roles import EVERYWHERE, Action
+from mlorch_site.accounts.models import RoleBinding, User
+from mlorch_site.accounts.roles import EVERYWHERE, Action, roles_that_allow
 from mlorch_site.accounts.scopes import scope_checked, scope_label
 from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.audit.services import Subject, audit_record
@@ -105,27 +106,41 @@ def delegation_for(actor: Actor, pk: UUID | str) -> Delegation:
     return found
 
 
-def held_delegation(delegation: Delegation, now: datetime) -> HeldDelegation:
-    """A delegation with what it gives at `now`."""
-    in_force = delegation.is_in_force(now)
-    return HeldDelegation(
-        delegation,
-        in_force,
-        delegation.ended_at is not None or delegation.ends_at <= now,
-        why_powerless(delegation) if in_force else "",
-        [scope_label(scope) for scope in delegation.scopes],
-    )
+def held_delegations(rows: Collection[Delegation], now: datetime) -> list[HeldDelegation]:
+    """Delegations with what each gives at `now` (reads the roles of all their people at once)."""
+    deciding = _deciding_scopes({key for row in rows for key in (row.delegator_id, row.delegate_id)}, now)
+    return [_held(row, deciding, now) for row in rows]
 
 
-def why_powerless(delegation: Delegation) -> str:
-    """Why a delegation gives nothing today: one of the two may not decide in any of its scopes; empty when it gives
-    something.
+def _held(row: Delegation, deciding: dict[int, set[str]], now: datetime) -> HeldDelegation:
+    in_force, is_over = row.is_in_force(now), row.ended_at is not None or row.ends_at <= now
+    powerless = why_powerless(row, deciding) if in_force else ""
+    return HeldDelegation(row, in_force, is_over, powerless, [scope_label(scope) for scope in row.scopes])
+
+
+def _deciding_scopes(people: Collection[int], now: datetime) -> dict[int, set[str]]:
+    """Active person → the scopes in which they hold a role that decides."""
+    roles = [role.value for role in roles_that_allow(Action.RELEASE_DECIDE)]
+    held = RoleBinding.objects.in_force(now).filter(user__in=people, user__is_active=True, role__in=roles)
+    found: dict[int, set[str]] = {}
+    for key, scope in held.values_list("user", "scope"):
+        found.setdefault(key, set()).add(scope)
+    return found
+
+
+def why_powerless(delegation: Delegation, deciding: dict[int, set[str]]) -> str:
+    """Why a delegation gives nothing: one of the two may not decide in any of its scopes; empty when it gives
+    something. `deciding` are the scopes in which each person may.
     """
     for person in (delegation.delegator, delegation.delegate):
-        actor = actor_for_user(person)
-        if not any(actor.may(Action.RELEASE_DECIDE, [scope]) for scope in delegation.scopes):
+        if not any(_overlap(own, scope) for own in deciding.get(person.pk, ()) for scope in delegation.scopes):
             return f"{person.username} may not decide there any more, so it gives nothing."
     return ""
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether something can lie in both scopes: a model lies in every environment."""
+    return EVERYWHERE in (one, other) or one == other or one.partition(":")[0] != other.partition(":")[0]
 
 
 def stand_ins(names: list[str], scopes: list[str], excluded: set[int], now: datetime) -> dict[str, list[str]]:

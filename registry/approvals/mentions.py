@@ -35,17 +35,21 @@ def named_people(request: ApprovalRequest, text: str) -> tuple[list[User], list[
     return list(found.values())[:MENTIONS_MAX], unknown
 
 
-def mentions_write(comment: Comment, people: list[User]) -> None:
-    """Let the comment wait for `people` and for nobody else; who was told already is not told again.
+def mentions_write(comment: Comment, people: list[User]) -> list[User]:
+    """Let the comment wait for `people` and for nobody else; return those who have to be told, who were not before.
 
     Belongs into the change's transaction.
     """
     told = set(comment.mentions.values_list("person", flat=True))
     comment.mentions.exclude(person__in=people).filter(done_at=None).delete()
+    found = [person for person in people if person.pk not in told and person.pk != comment.author_id]
+    Mention.objects.bulk_create(Mention(comment=comment, person=person) for person in found)
+    return found
+
+
+def mentions_tell(comment: Comment, people: list[User]) -> None:
+    """Publish that people were named in a comment."""
     for person in people:
-        if person.pk in told or person.pk == comment.author_id:
-            continue
-        Mention.objects.create(comment=comment, person=person)
         data = {"request": str(comment.request_id), "comment": comment.pk, "person": person.pk}
         publish("approvals", "approval.mentioned", data)
 

@@ -128,7 +128,7 @@ def why_voice_cannot_decide(actor: Actor, request: ApprovalRequest, voice: Voice
         return f"{name} gave you the power to decide for {places} only."
     if reason := actor.why_not(Action.RELEASE_DECIDE, request.scopes):
         return reason
-    if voice.person.pk in excluded or why_cannot_decide(actor_for_user(voice.person), request):
+    if voice.person.pk in excluded or why_cannot_decide(voice.holder, request):
         return f"{name} may not decide on this, so nobody may for {name}."
     return ""
 

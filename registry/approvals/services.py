@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.proof import proof_of, require_recent_authentication
+from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
@@ -83,10 +84,7 @@ def approval_open(
     An open request of the same subject is voided first: its content is not asked about any more.
     """
     now = clock.now()
-    for old in ApprovalRequest.objects.filter(
-        subject_kind=subject_kind, subject_id=subject_id, status=ApprovalStatus.OPEN
-    ):
-        approval_void(actor=actor, request=old, reason="Replaced by a newer request.")
+    _void_older(actor, subject_kind, subject_id)
     request = ApprovalRequest.objects.create(
         subject_kind=subject_kind,
         subject_id=subject_id,
@@ -112,6 +110,12 @@ def approval_open(
         _move(request, ApprovalStatus.APPROVED, "The policy asks for no approval.")
     _publish(request)
     return request
+
+
+def _void_older(actor: Actor, subject_kind: str, subject_id: str) -> None:
+    same = ApprovalRequest.objects.filter(subject_kind=subject_kind, subject_id=subject_id)
+    for old in same.filter(status=ApprovalStatus.OPEN):
+        approval_void(actor=actor, request=old, reason="Replaced by a newer request.")
 
 
 @transaction.atomic
@@ -225,7 +229,9 @@ def _voice_taken_back(actor: Actor, request: ApprovalRequest) -> Voice:
     said = own_counting_decision(actor, request)
     if actor.user is None or said is None:
         raise Conflict("There is no decision of yours to take back.")
-    return Voice(said.on_behalf_of or said.person, said.delegation) if said.person == actor.user else own_voice(actor)
+    if said.on_behalf_of is None or said.person_id != actor.user.pk:
+        return own_voice(actor)
+    return Voice(said.on_behalf_of, actor_for_user(said.on_behalf_of), said.delegation)
 
 
 @transaction.atomic

@@ -13,9 +13,12 @@ from registry.models import ApprovalRequest, Decision, Delegation
 
 @dataclass(frozen=True)
 class Voice:
-    """The power of `person`, used by themselves, or by somebody else through `delegation`."""
+    """The power of `person`, used by themselves, or by somebody else through `delegation`. `holder` is the person with
+    the roles that they held when it was read.
+    """
 
     person: User
+    holder: Actor
     delegation: Delegation | None = None
 
     @property
@@ -28,7 +31,7 @@ def own_voice(actor: Actor) -> Voice:
     """The actor's own power. Raises Forbidden for what is no person."""
     if actor.user is None:
         raise Forbidden("Only a person can decide.")
-    return Voice(actor.user)
+    return Voice(actor.user, actor)
 
 
 def delegated_voices(actor: Actor, now: datetime) -> list[Voice]:
@@ -36,7 +39,7 @@ def delegated_voices(actor: Actor, now: datetime) -> list[Voice]:
     if actor.user is None:
         return []
     held = actor.user.delegations_held.in_force(now).select_related("delegator").order_by("delegator__username", "pk")
-    return [Voice(row.delegator, row) for row in held]
+    return [Voice(row.delegator, actor_for_user(row.delegator), row) for row in held]
 
 
 def covers(delegation: Delegation, scopes: list[str]) -> bool:

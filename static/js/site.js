@@ -2,7 +2,8 @@
 (function () {
   "use strict";
   const GO = { o: "/", m: "/models/", a: "/approvals/", r: "/releases/", e: "/endpoints/", l: "/audit/" };
-  let waiting = false, selected = -1;
+  const page = document.documentElement;
+  let waiting = false, selected = -1, selectedHref = "";
 
   function typing(target) {
     return target.closest("input, textarea, select, [contenteditable]") !== null;
@@ -17,19 +18,21 @@
     if (!all.length) return;
     selected = Math.min(Math.max(selected + step, 0), all.length - 1);
     all.forEach(function (row, index) { row.classList.toggle("selected", index === selected); });
+    selectedHref = all[selected].dataset.href;
     all[selected].scrollIntoView({ block: "nearest" });
   }
 
   document.addEventListener("keydown", function (event) {
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    if (document.documentElement.dataset.shortcuts === "off") return;
+    if (page.dataset.shortcuts === "off" || event.target.closest(".modal")) return;
     const key = event.key;
     if (waiting) {
       waiting = false;
+      setTimeout(function () { delete page.dataset.waiting; });
       if (GO[key]) { event.preventDefault(); location.href = GO[key]; }
       return;
     }
-    if (key === "g") waiting = true;
+    if (key === "g") { waiting = true; page.dataset.waiting = "g"; }
     else if (key === "/") { const box = document.querySelector("[data-search]"); if (box) { event.preventDefault(); box.focus(); } }
     else if (key === "?") { const help = document.getElementById("help-button"); if (help) help.click(); }
     else if (key === "j") select(1);
@@ -53,5 +56,9 @@
   document.body.addEventListener("htmx:afterSwap", function () {
     const element = focused && document.getElementById(focused);
     if (element && document.activeElement === document.body) element.focus({ preventScroll: true });
+    // So does the row that is selected; it may have moved, and one that is gone is selected no more.
+    if (!selectedHref) return;
+    selected = rows().findIndex(function (row) { return row.dataset.href === selectedHref; });
+    if (selected >= 0) rows()[selected].classList.add("selected"); else selectedHref = "";
   });
 })();

@@ -26,6 +26,7 @@ PAGES = (
     "/audit/",
     "/tokens/",
     "/access/",
+    "/delegations/",
     "/preferences/",
     "/password/",
     "/system/",

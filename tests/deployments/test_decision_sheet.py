@@ -86,7 +86,7 @@ def test_headline__taken_back_before__where_when_and_why(world: World) -> None:
 
     assert line.is_alarming
     assert "taken back in production 0" in line.text
-    assert "Error share" in line.text
+    assert ": error share 100.0 %, n " in line.text
 
 
 def test_planned_steps__traffic_of_now__what_each_would_see(world: World) -> None:

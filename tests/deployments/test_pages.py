@@ -152,6 +152,8 @@ def test_tokens__made__secret_is_shown_once(people: Any) -> None:
 
 def test_preferences__theme_and_zone__are_kept(people: Any) -> None:
     emma = signed_in("emma")
-    emma.post(reverse("preferences"), {"theme": "dark", "time_zone": "Europe/Berlin"})
+    emma.post(reverse("preferences"), {"theme": "dark", "time_zone": "Europe/Berlin", "shortcuts": "off"})
 
-    assert 'data-theme="dark"' in emma.get(reverse("preferences")).content.decode()
+    page = emma.get(reverse("preferences")).content.decode()
+    assert 'data-theme="dark"' in page
+    assert 'data-shortcuts="off"' in page

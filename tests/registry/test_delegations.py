@@ -13,7 +13,7 @@ from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
-from registry.approvals.delegations import delegation_end, delegation_give, stand_ins, why_powerless
+from registry.approvals.delegations import delegation_end, delegation_give, held_delegations, stand_ins
 from registry.approvals.selectors import approval_progress, waiting_for
 from registry.approvals.services import approval_decide, approval_open, approval_recheck
 from registry.models import ApprovalRequest, Delegation
@@ -193,7 +193,10 @@ def test_recheck__ended_run_out_or_a_role_lost__the_approval_does_not_hold(board
     assert why(board, delegation.ends_at) == "bob for carol approved, and what was delegated has ended since."
     RoleBinding.objects.filter(user=board.bob.user).update(scope="environment:staging")
     assert why(board) == "bob for carol approved, and bob may not decide any more."
-    assert why_powerless(delegation) == "bob may not decide there any more, so it gives nothing."
+    assert (
+        held_delegations([delegation], clock.now())[0].powerless
+        == "bob may not decide there any more, so it gives nothing."
+    )
     RoleBinding.objects.filter(user=board.bob.user).update(scope="*")
     take_role(board.people.ada.actor, board.carol.user, Role.REVIEWER)
     assert why(board) == "carol approved and has lost the role since."

@@ -153,9 +153,10 @@ def token_end(request: HttpRequest, pk: str) -> HttpResponse:
 
 @requires(Action.VIEW)
 def preferences(request: HttpRequest) -> HttpResponse:
-    """Set theme and time zone."""
+    """Set theme, time zone and single keys."""
     user = actor_of(request).user
-    form = PreferencesForm(request.POST or None, initial={"theme": user.theme, "time_zone": user.time_zone})  # type: ignore[union-attr]
+    known = {"theme": user.theme, "time_zone": user.time_zone, "shortcuts": "on" if user.shortcuts else "off"}  # type: ignore[union-attr]
+    form = PreferencesForm(request.POST or None, initial=known)
     if request.method == "POST" and form.is_valid():
         preferences_set(actor=actor_of(request), **form.cleaned_data)
         messages.success(request, "Saved.")
