@@ -104,5 +104,5 @@ def _never_over(thing: str) -> str:
 
 def register_kinds() -> None:
     """Called once, when the app is ready."""
-    register_kind(NoticeKind(HELD, "A rollout waits for a person", _why_not_held, _why_not_able, waits=True))
-    register_kind(NoticeKind(TAKEN_BACK, "A release was taken back", _never_over, _why_not_seen))
+    register_kind(NoticeKind(HELD, "Rollout waits for a person", _why_not_held, _why_not_able, waits=True))
+    register_kind(NoticeKind(TAKEN_BACK, "Release taken back", _never_over, _why_not_seen))

@@ -51,4 +51,4 @@ def _why_not(actor: Actor, thing: str) -> str:
 
 def register_kinds() -> None:
     """Called once, when the app is ready."""
-    register_kind(NoticeKind(PROPOSAL, "A change of policy waits for me", _why_over, _why_not, waits=True))
+    register_kind(NoticeKind(PROPOSAL, "Change of policy to be confirmed", _why_over, _why_not, waits=True))

@@ -194,14 +194,14 @@ def _never_over(thing: str) -> str:
 def register_kinds() -> None:
     """Called once, when the app is ready."""
     for kind in (
-        NoticeKind(WAITING, "An approval waits for me", _why_decided, _why_not_asked, waits=True),
-        NoticeKind(REMINDER, "An approval still waits for me", _why_decided, _why_not_asked, waits=True),
-        NoticeKind(ESCALATED, "An approval was escalated to me", _why_decided, _why_not_seen, waits=True),
-        NoticeKind(CHANGES, "Changes were asked for", _never_over, _why_not_seen, waits=True),
-        NoticeKind(GIVEN, "What I asked for was approved", _still(ApprovalStatus.APPROVED), _why_not_seen),
-        NoticeKind(REFUSED, "What I asked for was not approved", _still(None), _why_not_seen),
-        NoticeKind(MENTION, "Somebody mentioned me", _never_over, _why_not_seen),
-        NoticeKind(EMERGENCY_USED, "An emergency was used", _never_over, _why_emergency_unseen, must_mail=True),
-        NoticeKind(REVIEW_OPEN, "An emergency waits for a review", _why_reviewed, _why_not_reviewer, waits=True),
+        NoticeKind(WAITING, "Approval wanted", _why_decided, _why_not_asked, waits=True),
+        NoticeKind(REMINDER, "Approval still wanted", _why_decided, _why_not_asked, waits=True),
+        NoticeKind(ESCALATED, "Approval escalated", _why_decided, _why_not_seen, waits=True),
+        NoticeKind(CHANGES, "Changes asked for", _never_over, _why_not_seen, waits=True),
+        NoticeKind(GIVEN, "Approved", _still(ApprovalStatus.APPROVED), _why_not_seen),
+        NoticeKind(REFUSED, "Not approved", _still(None), _why_not_seen),
+        NoticeKind(MENTION, "Mention", _never_over, _why_not_seen),
+        NoticeKind(EMERGENCY_USED, "Emergency used", _never_over, _why_emergency_unseen, must_mail=True),
+        NoticeKind(REVIEW_OPEN, "Emergency to be reviewed", _why_reviewed, _why_not_reviewer, waits=True),
     ):
         register_kind(kind)
