@@ -282,6 +282,9 @@ def test_badge__on_every_page_of_it_for_ever_also_after_a_rollback_to_it(world, 
             actor=world.people.mona.actor, endpoint=endpoint, expects=str(endpoint.stable_release_id), reason="worse"
         )
     world.tick(20)
+    with world.at():
+        relay()
+    assert named("taken_back") == ["emma", "oscar", "rita"]
     stable = Endpoint.objects.get().stable_release
     assert (stable.kind, stable.restores_id) == ("rollback", waiting.pk)
     browser = signed_in("vik")
