@@ -1,4 +1,4 @@
-"""Who is told of a release: a rollout that waits for a person, and one that was taken back."""
+"""Who is told of a release: a rollout that waits for a person, one that was taken back, and one that failed."""
 
 from uuid import UUID
 
@@ -15,8 +15,13 @@ from mlorch_site.notices.services import notices_raise, notices_settle
 from registry.approvals.approval_notices import UNSEEN, ids_holding
 from registry.approvals.selectors import approving_decisions
 
-HELD, TAKEN_BACK = "rollout_held", "taken_back"
+HELD, TAKEN_BACK, FAILED = "rollout_held", "taken_back", "release_failed"
 OWN_TOPIC = "release."  # each change is published on the list's topic too
+ROWS = (
+    *("endpoint__environment", "endpoint__model", "version__model", "requester"),
+    *("replaces__endpoint__environment", "replaces__endpoint__model", "replaces__version__model"),
+    *("replaces__requester", "replaces__approval"),
+)
 GO_ON = (Action.RELEASE_PAUSE, Action.RELEASE_PROMOTE)
 
 
@@ -24,8 +29,7 @@ def on_release_changed(event: Event) -> None:
     """Tell whom a release concerns how it stands now."""
     if not event.topic.startswith(OWN_TOPIC):
         return
-    rows = Release.objects.select_related("endpoint__environment", "endpoint__model", "version__model", "requester")
-    release = rows.filter(pk=event.data["release"]).first()
+    release = Release.objects.select_related(*ROWS).filter(pk=event.data["release"]).first()
     if release is None:
         return
     rollout = Rollout.objects.filter(release=release).first()
@@ -33,8 +37,20 @@ def on_release_changed(event: Event) -> None:
         _tell_held(release, rollout)
     else:
         notices_settle(kinds=[HELD], thing=str(release.pk))
-    if rollout is not None and release.status in (ReleaseStatus.ROLLED_BACK, ReleaseStatus.FAILED):
-        _tell_taken_back(release)
+    if rollout is not None and release.status == ReleaseStatus.ROLLED_BACK:
+        _tell_concerned(release, TAKEN_BACK, release.status_reason)
+    elif release.status == ReleaseStatus.FAILED:
+        _tell_concerned(release, FAILED, release.status_reason)
+    elif _is_step_back(release):
+        sentence = f"{release.requester.username} rolled the endpoint back: {release.reason}"
+        assert release.replaces is not None
+        _tell_concerned(release.replaces, TAKEN_BACK, sentence, str(release.pk))
+
+
+def _is_step_back(release: Release) -> bool:
+    """Whether it took another release back by hand; what restores a retired endpoint takes nothing back."""
+    is_done = release.kind == "rollback" and release.status == ReleaseStatus.SUCCEEDED
+    return is_done and release.replaces_id not in (None, release.restores_id)
 
 
 def is_held(release: Release, rollout: Rollout) -> bool:
@@ -62,13 +78,13 @@ def _pausing(release: Release) -> set[int]:
     return set(User.objects.filter(username=newest.actor).values_list("pk", flat=True))
 
 
-def _tell_taken_back(release: Release) -> None:
+def _tell_concerned(release: Release, kind: str, sentence: str, occasion: str = "") -> None:
     """Tell who asked for it, who approved it, and the model's owner."""
     names = {release.requester.username, release.endpoint.model.owner}
     if release.approval is not None:
         names |= {decision.person.username for decision in approving_decisions(release.approval)}
     people = set(User.objects.filter(username__in=names - {""}).values_list("pk", flat=True))
-    notices_raise(news=_news(release, TAKEN_BACK, release.status_reason), people=people)
+    notices_raise(news=_news(release, kind, sentence, occasion), people=people)
 
 
 def _news(release: Release, kind: str, sentence: str, occasion: str = "") -> News:
@@ -104,5 +120,6 @@ def _never_over(thing: str) -> str:
 
 def register_kinds() -> None:
     """Called once, when the app is ready."""
-    register_kind(NoticeKind(HELD, "A rollout waits for a person", _why_not_held, _why_not_able, waits=True))
-    register_kind(NoticeKind(TAKEN_BACK, "A release was taken back", _never_over, _why_not_seen))
+    register_kind(NoticeKind(HELD, "Rollout waits for a person", _why_not_held, _why_not_able, waits=True))
+    register_kind(NoticeKind(TAKEN_BACK, "Release taken back", _never_over, _why_not_seen))
+    register_kind(NoticeKind(FAILED, "Release failed", _never_over, _why_not_seen))

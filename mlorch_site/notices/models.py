@@ -96,6 +96,11 @@ class Subscription(models.Model):
         return self.name
 
     @property
+    def places(self) -> str:
+        """Where it is told of, as people read it."""
+        return ", ".join("everything" if name == "*" else name for name in self.environments)
+
+    @property
     def is_active(self) -> bool:
         return self.disabled_at is None and self.ended_at is None
 

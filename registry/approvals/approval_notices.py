@@ -30,7 +30,7 @@ from registry.models import ApprovalRequest, Emergency
 WAITING, REMINDER, ESCALATED = "approval_waiting", "approval_reminder", "approval_escalated"
 CHANGES, GIVEN, REFUSED, MENTION = "changes_requested", "approval_given", "approval_refused", "mention"
 EMERGENCY_USED, REVIEW_OPEN = "emergency_used", "review_open"
-ASKS = (WAITING, REMINDER, ESCALATED)  # what is done with as soon as the request is decided
+ASKS = (WAITING, REMINDER, ESCALATED, CHANGES)  # what is done with as soon as the request has ended
 UNSEEN = "The person cannot see it any more."
 NOT_GIVEN = {
     ApprovalStatus.REJECTED: "It was rejected.",
@@ -100,15 +100,20 @@ def approval_tell(request: ApprovalRequest) -> None:
 
 def _tell_requester(request: ApprovalRequest) -> None:
     me = {request.requester_id}
-    for decision in request.decisions.filter(kind=DecisionKind.REQUEST_CHANGES).select_related("person"):
-        if decision.content_hash == request.content_hash:
-            sentence = f"{decision.person.username} asks for changes: {decision.comment}"
-            notices_raise(news=news_of(request, CHANGES, sentence, str(decision.pk)), people=me)
-    if request.status == ApprovalStatus.APPROVED and request.rules:
+    if request.status == ApprovalStatus.OPEN:
+        _tell_of_changes(request, me)
+    elif request.status == ApprovalStatus.APPROVED and request.rules:
         notices_raise(news=news_of(request, GIVEN, "Every approval that is needed was given."), people=me)
     elif request.status in NOT_GIVEN:
         sentence = request.status_reason or NOT_GIVEN[ApprovalStatus(request.status)]
         notices_raise(news=news_of(request, REFUSED, sentence), people=me)
+
+
+def _tell_of_changes(request: ApprovalRequest, me: set[int]) -> None:
+    for decision in request.decisions.filter(kind=DecisionKind.REQUEST_CHANGES).select_related("person"):
+        if decision.content_hash == request.content_hash:
+            sentence = f"{decision.person.username} asks for changes: {decision.comment}"
+            notices_raise(news=news_of(request, CHANGES, sentence, str(decision.pk)), people=me)
 
 
 def on_approval_mentioned(event: Event) -> None:
@@ -201,14 +206,14 @@ def _never_over(thing: str) -> str:
 def register_kinds() -> None:
     """Called once, when the app is ready."""
     for kind in (
-        NoticeKind(WAITING, "An approval waits for me", _why_decided, _why_not_asked, waits=True),
-        NoticeKind(REMINDER, "An approval still waits for me", _why_decided, _why_not_asked, waits=True),
-        NoticeKind(ESCALATED, "An approval was escalated to me", _why_decided, _why_not_seen, waits=True),
-        NoticeKind(CHANGES, "Changes were asked for", _never_over, _why_not_seen, waits=True),
-        NoticeKind(GIVEN, "What I asked for was approved", _still(ApprovalStatus.APPROVED), _why_not_seen),
-        NoticeKind(REFUSED, "What I asked for was not approved", _still(None), _why_not_seen),
-        NoticeKind(MENTION, "Somebody mentioned me", _never_over, _why_not_seen),
-        NoticeKind(EMERGENCY_USED, "An emergency was used", _never_over, _why_emergency_unseen, must_mail=True),
-        NoticeKind(REVIEW_OPEN, "An emergency waits for a review", _why_reviewed, _why_not_reviewer, waits=True),
+        NoticeKind(WAITING, "Approval wanted", _why_decided, _why_not_asked, waits=True),
+        NoticeKind(REMINDER, "Approval still wanted", _why_decided, _why_not_asked, waits=True),
+        NoticeKind(ESCALATED, "Approval escalated", _why_decided, _why_not_seen, waits=True),
+        NoticeKind(CHANGES, "Changes asked for", _why_decided, _why_not_seen, waits=True),
+        NoticeKind(GIVEN, "Approved", _still(ApprovalStatus.APPROVED), _why_not_seen),
+        NoticeKind(REFUSED, "Not approved", _still(None), _why_not_seen),
+        NoticeKind(MENTION, "Mention", _never_over, _why_not_seen),
+        NoticeKind(EMERGENCY_USED, "Emergency used", _never_over, _why_emergency_unseen, must_mail=True),
+        NoticeKind(REVIEW_OPEN, "Emergency to be reviewed", _why_reviewed, _why_not_reviewer, waits=True),
     ):
         register_kind(kind)
