@@ -12,7 +12,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from registry.artifact_facts import BUILD_REQUIREMENTS_MAX, FLAVORS_MAX, REQUIREMENTS_MAX, artifact_facts
+from registry.artifact_facts import (
+    BUILD_REQUIREMENTS_MAX,
+    FLAVORS_MAX,
+    README_MAX_BYTES,
+    REQUIREMENTS_MAX,
+    artifact_facts,
+)
 from registry.code_in_files import readings
 
 CPU_MAX_S = 100  # also when nobody waits for the answer any more
@@ -52,6 +58,7 @@ class Facts(Struct, forbid_unknown_fields=True):
     python: Word
     input_example: Any
     mlflow_version: Word
+    readme: Annotated[str, Meta(max_length=README_MAX_BYTES)]
 
 
 class SignatureAnswer(Struct, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.hashing import content_hash
+from registry.cards.selectors import frozen_card
 from registry.lifecycle import VersionStatus
 from registry.models import Environment, Model, Policy, Version
 from registry.selectors import current_policy, environment_for, model_for, version_for
@@ -96,7 +97,9 @@ def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     _check_texts(command, problems)
     request = None
     if version is not None and not problems:
-        request = CheckedRequest(command, target, version, guardrails, _plan(command, target, steps, guardrails))
+        request = CheckedRequest(
+            command, target, version, guardrails, _plan(command, target, version, steps, guardrails)
+        )
     return RequestCheck(command, problems, forbidden, target, steps, guardrails, request)
 
 
@@ -179,9 +182,13 @@ def _check_texts(command: ReleaseCommand, problems: dict[str, str]) -> None:
 
 
 def _plan(
-    command: ReleaseCommand, target: ReleaseTarget, steps: list[Step], guardrails: list[dict[str, Any]]
+    command: ReleaseCommand,
+    target: ReleaseTarget,
+    version: Version,
+    steps: list[Step],
+    guardrails: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The plan to freeze. `replaces` ties it to what is served now."""
+    """The plan to freeze. `replaces` ties it to what is served now, `card` to the revision of the card in force."""
     stable = target.endpoint.stable_release if target.endpoint else None
     return {
         "model": target.model.name,
@@ -192,4 +199,5 @@ def _plan(
         "replaces": str(stable.pk) if stable else None,
         "rollback_to": selectors.original_of(stable).version.number if stable else None,
         "ticket": command.ticket,
+        "card": frozen_card(version),
     }

@@ -31,6 +31,7 @@ from registry.approvals.selectors import (
     waiting_for,
     why_cannot_decide,
 )
+from registry.cards.selectors import card_evidence
 from registry.models import ApprovalRequest, GateResult
 from registry.selectors import why_changed_outside
 from registry.version_comparison import compare_versions
@@ -98,6 +99,7 @@ def _context(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
         "biography": stays,
         "serving": compare_serving(stable.serving_config if stable else None, release.serving_config),
         "changed_outside": why_changed_outside(release.version, release.digest) if is_open else "",
+        "card": card_evidence(release.version, release.plan.get("card")),
         "out_of_use": why_out_of_use(release.version) if is_open else "",
         "steps": planned_steps(release),
         "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],

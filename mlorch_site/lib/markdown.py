@@ -4,6 +4,8 @@ Whatever the text says, nothing of it runs, loads or looks like a part of the pa
 links, and an allow-list goes over what comes of it.
 """
 
+from dataclasses import dataclass
+
 import nh3
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -42,3 +44,30 @@ def render(text: str, *, heading_first: int = 3) -> SafeString:
             token.tag = f"h{min(int(token.tag[1:]) + heading_first - 1, HEADING_LAST)}"
     html = _parser.renderer.render(tokens, _parser.options, {})
     return mark_safe(_cleaner.clean(html))  # noqa: S308 - made of an allow-list
+
+
+@dataclass(frozen=True)
+class MarkdownPart:
+    """The text below one heading, up to the next one; what stands before the first has an empty heading."""
+
+    heading: str
+    level: int
+    text: str
+
+
+def parts_of(text: str, *, deepest: int) -> list[MarkdownPart]:
+    """Markdown cut at its headings down to a level (1 is the largest); only at those that are headings, and not inside
+    of code, quotes and lists. The first part is what comes before.
+    """
+    lines = text.split("\n")
+    tokens = _parser.parse(text)
+    cuts = [
+        (token.map[0], token.map[1], int(token.tag[1:]), tokens[place + 1].content)
+        for place, token in enumerate(tokens)
+        if token.type == "heading_open" and token.level == 0 and token.map and int(token.tag[1:]) <= deepest
+    ]
+    begins = [*(begin for begin, *_ in cuts), len(lines)]
+    found = [MarkdownPart("", 0, "\n".join(lines[: begins[0]]))]
+    for (_, after, level, heading), end in zip(cuts, begins[1:], strict=True):
+        found.append(MarkdownPart(heading.strip(), level, "\n".join(lines[after:end])))
+    return found
