@@ -26,8 +26,10 @@ class NotPrinted(Exception):
     """The PDF could not be made; the text says why, for people."""
 
 
-def shown(content: type_Content, *, heading_first: int = 3) -> dict[str, Any]:
-    """What a template needs of a card's content: short fields, sections as HTML, results, and what is missing."""
+def shown(content: type_Content) -> dict[str, Any]:
+    """What a template needs of a card's content: short fields, sections as HTML, results, and what is missing. The
+    headings inside of sections begin at ###, which is what stands below the section's own <h2>.
+    """
     missing = {field.name for field in missing_fields(content)}
     short = [
         (field, ", ".join(content[field.name]) if field.kind is FieldKind.LIST else content[field.name])
@@ -35,7 +37,7 @@ def shown(content: type_Content, *, heading_first: int = 3) -> dict[str, Any]:
         if field.kind in (FieldKind.LINE, FieldKind.CHOICE, FieldKind.LIST)
     ]
     sections = [
-        (field, render(content[field.name], heading_first=heading_first))
+        (field, render(content[field.name], heading_first=1))
         for field in CARD_FIELDS
         if field.kind is FieldKind.SECTION and (content[field.name] or field.name in missing)
     ]

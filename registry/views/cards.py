@@ -175,24 +175,40 @@ def card_edit(request: HttpRequest, name: str, number: int) -> HttpResponse:
 def _not_saved(
     request: HttpRequest, version: Version, based_on: int, error: Invalid | services.CardRevisedMeanwhile
 ) -> HttpResponse:
-    newest = card_in_force(version)
-    is_conflict = isinstance(error, services.CardRevisedMeanwhile)
-    theirs = []
-    if is_conflict and newest is not None and based_on:
-        theirs = compare_cards(card_revision(version, based_on).content, newest.content)
+    note, newest = request.POST.get("note", ""), card_in_force(version)
+    if not isinstance(error, services.CardRevisedMeanwhile) or newest is None:
+        texts, problem = request.POST.dict(), "Nothing is saved yet; see the fields below."
+        more = {"based_on": based_on, "newest": newest, "note": note, "problem": problem}
+        return _edit_page(request, version, texts, problems=error.details, status=status_of(error), **more)
+    base = card_revision(version, based_on).content if based_on else prefilled(version)
+    texts, both = _merged(_texts(base), request.POST.dict(), _texts(newest.content))
+    said = f"{newest.author.username} changed this too, as is shown above; what is written here replaces it."
     return _edit_page(
         request,
         version,
-        request.POST.dict(),
-        problems={} if is_conflict else error.details,
-        problem=error.message if is_conflict else "Nothing is saved yet; see the fields below.",
-        theirs=theirs,
-        note=request.POST.get("note", ""),
-        # Whoever has seen what others saved saves over it.
-        based_on=newest.number if is_conflict and newest else based_on,
+        texts,
+        problems=dict.fromkeys(both, said),
+        problem=error.message,
+        theirs=compare_cards(base, newest.content),
+        note=note,
+        based_on=newest.number,  # whoever has seen what others saved goes on from that
         newest=newest,
         status=status_of(error),
     )
+
+
+def _merged(base: dict[str, str], mine: dict[str, str], theirs: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The form after somebody else saved: fields that only one of the two changed hold that change, and where both
+    did, what is written here stays. The second list names those.
+    """
+    texts, both = dict(mine), []
+    for name, old in base.items():
+        written = mine.get(name, "").replace("\r\n", "\n").strip()
+        if written == old.strip():
+            texts[name] = theirs[name]
+        elif theirs[name] not in (old, written):
+            both.append(name)
+    return texts, both
 
 
 def _address(version: Version, route: str = "card", **query: int) -> str:

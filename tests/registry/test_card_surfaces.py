@@ -149,19 +149,31 @@ def test_edit__wrong__said_at_the_field_and_everything_stays(version, people, fi
     assert not CardRevision.objects.exists()
 
 
-def test_edit__two_editors__the_second_sees_what_the_first_changed_and_saves_over_it(version, people):
+def test_edit__two_editors__each_keeps_what_only_they_changed_and_sees_what_both_did(version, people):
     save(version, people.emma)
     browser, where = signed_in("mona"), reverse("card-edit", args=["tumours", 1])
-    given = form_of(version, contact="mona")
-    save(version, people.emma, 1, licence="mit")
+    given = form_of(version, contact="mona", limits="mona says so")
+    save(version, people.emma, 1, licence="mit", limits="emma says so")
     answer = browser.post(where, given)
-    page = answer.content.decode()
+    rows = {row.field.name: row for row in answer.context["rows"]}
 
     assert answer.status_code == 409
-    assert "What emma changed meanwhile" in page
-    assert 'value="mona"' in page
-    assert browser.post(where, {**given, "based_on": str(answer.context["based_on"])}).status_code == 303
-    assert card_in_force(version).number == 3
+    assert "What emma changed meanwhile" in answer.content.decode()
+    assert (rows["contact"].text, rows["limits"].text, rows["licence"].text) == ("mona", "mona says so", "mit")
+    assert [name for name, row in rows.items() if row.problem] == ["limits"]
+    again = {name: row.text for name, row in rows.items()} | {"based_on": "2", "extra": answer.context["extra"]}
+    assert browser.post(where, again).status_code == 303
+    content = card_in_force(version).content
+    assert (content["licence"], content["limits"], content["extra"]) == ("mit", "mona says so", FULL["extra"])
+
+
+def test_edit__two_first_cards_at_once__the_second_is_told(version, people):
+    given = form_of(version, contact="mona")
+    save(version, people.emma)
+    answer = signed_in("mona").post(reverse("card-edit", args=["tumours", 1]), given)
+
+    assert answer.status_code == 409
+    assert {row.field.name: row.text for row in answer.context["rows"]}["licence"] == "apache-2.0"
 
 
 def test_import__fills_the_form_and_saves_nothing(version, people):
