@@ -29,6 +29,7 @@ from registry.approvals.selectors import (
     why_cannot_decide,
 )
 from registry.approvals.voices import delegated_voices
+from registry.cards.selectors import card_evidence
 from registry.lifecycle import ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest
 from registry.policy_lines import ruling_frozen
@@ -97,6 +98,7 @@ def _evidence(actor: Actor, row: ApprovalRequest, release: Release) -> dict[str,
         "biography": stays,
         "serving": compare_serving(stable.serving_config if stable else None, release.serving_config),
         "changed_outside": why_changed_outside(release.version, release.digest) if is_open else "",
+        "card": card_evidence(release.version, release.plan.get("card")),
         "out_of_use": why_out_of_use(release.version) if is_open else "",
         "ruling": ruling_frozen(row.policy),
         "steps": planned_steps(release),

@@ -15,6 +15,7 @@ TEXT_MAX_BYTES = 256 * 1024
 EXAMPLE_MAX_BYTES = 64 * 1024
 OUTPUT_EXAMPLE = "serving_output_example.json"
 OUTPUT_MAX_BYTES = 1024 * 1024
+README_MAX_BYTES = 64 * 1024
 REQUIREMENTS_MAX = 500
 BUILD_REQUIREMENTS_MAX = 20
 FLAVORS_MAX = 30
@@ -53,6 +54,7 @@ def artifact_facts(root: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
         "python": _word(python.get("python_version"), 20),
         "input_example": _input_example(root, mlmodel),
         "mlflow_version": _word(mlmodel.get("mlflow_version"), 20),
+        "readme": read_text(root / "README.md", README_MAX_BYTES).replace("\0", ""),
     }
     return facts, _signature(mlmodel)
 

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from registry.artifact_facts import (
     BUILD_REQUIREMENTS_MAX,
     FLAVORS_MAX,
+    README_MAX_BYTES,
     REQUIREMENTS_MAX,
     artifact_facts,
     recorded_output,
@@ -58,6 +59,7 @@ class Facts(Struct, forbid_unknown_fields=True):
     python: Word
     input_example: Any
     mlflow_version: Word
+    readme: Annotated[str, Meta(max_length=README_MAX_BYTES)]
 
 
 class SignatureAnswer(Struct, forbid_unknown_fields=True):

@@ -20,8 +20,9 @@ from registry.approvals.services import approvals_expire, approvals_past
 from registry.artifact_reading import facts_of
 from registry.backends import backend
 from registry.backends.base import Backend, BackendDown, BackendRefused
+from registry.cards import card_printing
 from registry.lifecycle import VersionStatus
-from registry.models import AliasIntent, BackendState, TagIntent, Version, WebhookDelivery
+from registry.models import AliasIntent, BackendState, CardPdf, TagIntent, Version, WebhookDelivery
 from registry.selectors import why_changed_outside
 from registry.services.sync import lease_release, lease_take
 
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 DUE_PER_TICK = 20
 DIGEST_LEASE_S = 600
+PRINT_LEASE_S = 300
 WEBHOOK_LOOK_S = 600
 WEBHOOK_RETRY_S = 30
 DELIVERIES_KEPT = timedelta(days=1)
@@ -83,6 +85,8 @@ def tick() -> None:
         apply_alias.delay(pk)
     for pk in _tags_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
         apply_tag.delay(pk)
+    for pk in _prints_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
+        print_card.delay(pk)
     approvals_expire(now=now)
     timers_run(now=now)
     for draft in services.drafts_due(now)[:DUE_PER_TICK]:
@@ -96,7 +100,7 @@ def tick_is_due() -> bool:
     """Whether a tick would find anything to do. Cheap: asked every other second."""
     now = clock.now()
     rows: tuple[QuerySet[Any], ...] = (
-        *(_digests_due(now), _aliases_due(now), _tags_due(now), approvals_past(now)),
+        *(_digests_due(now), _aliases_due(now), _tags_due(now), _prints_due(now), approvals_past(now)),
         *(timers_due(now), requests_without_timer(), services.drafts_due(now)),
     )
     return any(due.exists() for due in rows)
@@ -108,6 +112,10 @@ def _digests_due(now: datetime) -> QuerySet[Version]:
 
 def _aliases_due(now: datetime) -> QuerySet[AliasIntent]:
     return AliasIntent.objects.filter(applied_at=None, due_at__lte=now)
+
+
+def _prints_due(now: datetime) -> QuerySet[CardPdf]:
+    return CardPdf.objects.filter(due_at__lte=now)
 
 
 def _tags_due(now: datetime) -> QuerySet[TagIntent]:
@@ -203,3 +211,20 @@ def apply_tag(intent_id: int) -> None:
         services.tag_failed(intent=intent, error=str(error), now=clock.now())
         return
     services.tag_applied(actor=WORKER, intent=intent)
+
+
+@shared_task(name="registry.print_card", queue="work")
+def print_card(pdf_id: int | str) -> None:
+    """Make the PDF of a card's revision."""
+    pdf = CardPdf.objects.select_related("revision__version__model", "revision__author").filter(pk=pdf_id).first()
+    now = clock.now()
+    if pdf is None or pdf.due_at is None or pdf.due_at > now:
+        return
+    # Whoever moves the due time has the work; when this process dies, the time comes again.
+    if not swap(pdf, "due_at", due_at=now + timedelta(seconds=PRINT_LEASE_S)):
+        return
+    try:
+        services.card_pdf_made(pdf=pdf, data=card_printing.printed(pdf.revision))
+    except card_printing.NotPrinted as error:
+        services.card_pdf_failed(pdf=pdf, error=str(error))
+        log.warning("card.not_printed", card=str(pdf.revision), error=str(error)[:200])

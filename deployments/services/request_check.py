@@ -21,6 +21,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.hashing import content_hash
+from registry.cards.selectors import frozen_card
 from registry.lifecycle import VersionStatus
 from registry.models import Environment, Model, Policy, Version
 from registry.policy_lines import why_unconfirmed
@@ -103,7 +104,9 @@ def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     _check_texts(command, problems)
     request = None
     if version is not None and not problems:
-        request = CheckedRequest(command, target, version, guardrails, _plan(command, target, steps, guardrails))
+        request = CheckedRequest(
+            command, target, version, guardrails, _plan(command, target, version, steps, guardrails)
+        )
     return RequestCheck(command, problems, forbidden, target, steps, guardrails, request)
 
 
@@ -185,9 +188,13 @@ def _check_texts(command: ReleaseCommand, problems: dict[str, str]) -> None:
 
 
 def _plan(
-    command: ReleaseCommand, target: ReleaseTarget, steps: list[Step], guardrails: list[dict[str, Any]]
+    command: ReleaseCommand,
+    target: ReleaseTarget,
+    version: Version,
+    steps: list[Step],
+    guardrails: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The plan to freeze. `replaces` ties it to what is served now."""
+    """The plan to freeze. `replaces` ties it to what is served now, `card` to the revision of the card in force."""
     stable = target.endpoint.stable_release if target.endpoint else None
     return {
         "model": target.model.name,
@@ -199,4 +206,5 @@ def _plan(
         "rollback_to": selectors.original_of(stable).version.number if stable else None,
         "ticket": command.ticket,
         "risk_tier": target.model.risk_tier,
+        "card": frozen_card(version),
     }

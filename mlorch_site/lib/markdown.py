@@ -6,6 +6,7 @@ links, and an allow-list goes over what comes of it.
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import nh3
@@ -86,3 +87,30 @@ def _texts(tokens: list[Token]) -> Iterator[str]:
             yield token.content
         elif token.children and token.type != "image":
             yield from _texts(token.children)
+
+
+@dataclass(frozen=True)
+class MarkdownPart:
+    """The text below one heading, up to the next one; what stands before the first has an empty heading."""
+
+    heading: str
+    level: int
+    text: str
+
+
+def parts_of(text: str, *, deepest: int) -> list[MarkdownPart]:
+    """Markdown cut at its headings down to a level (1 is the largest); only at those that are headings, and not inside
+    of code, quotes and lists. The first part is what comes before.
+    """
+    lines = text.split("\n")
+    tokens = _parser.parse(text)
+    cuts = [
+        (token.map[0], token.map[1], int(token.tag[1:]), tokens[place + 1].content)
+        for place, token in enumerate(tokens)
+        if token.type == "heading_open" and token.level == 0 and token.map and int(token.tag[1:]) <= deepest
+    ]
+    begins = [*(begin for begin, *_ in cuts), len(lines)]
+    found = [MarkdownPart("", 0, "\n".join(lines[: begins[0]]))]
+    for (_, after, level, heading), end in zip(cuts, begins[1:], strict=True):
+        found.append(MarkdownPart(heading.strip(), level, "\n".join(lines[after:end])))
+    return found

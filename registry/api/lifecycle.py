@@ -18,7 +18,7 @@ from registry.selectors import version_for
 from registry.services import version_act
 from registry.services.version_lifecycle import LIFECYCLE_REASON_MAX_CHARS
 from registry.version_lifecycle import acts_offered, lifecycle_changes, why_out_of_use
-from registry.version_uses import UseKind, uses_of, uses_seen
+from registry.version_uses import uses_of, uses_seen
 
 
 class LifecycleActSerializer(serializers.Serializer[Any]):
@@ -30,7 +30,7 @@ class LifecycleActSerializer(serializers.Serializer[Any]):
 
 
 class VersionUseSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=[kind.value for kind in UseKind])
+    kind = serializers.CharField()
     sentence = serializers.CharField()
     url = serializers.CharField()
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registry.api import evidence, lifecycle, views
+from registry.api import cards, evidence, lifecycle, views
 
 urlpatterns = [
     path("models", views.ModelList.as_view(), name="api-models"),
@@ -15,6 +15,13 @@ urlpatterns = [
         lifecycle.VersionLifecycleView.as_view(),
         name="api-version-lifecycle",
     ),
+    path("models/<str:name>/versions/<int:number>/card", cards.Card.as_view(), name="api-card"),
+    path(
+        "models/<str:name>/versions/<int:number>/card/revisions",
+        cards.CardRevisions.as_view(),
+        name="api-card-revisions",
+    ),
+    path("models/<str:name>/versions/<int:number>/card/export", cards.CardExport.as_view(), name="api-card-export"),
     path("environments", views.EnvironmentList.as_view(), name="api-environments"),
     path("policies", views.PolicyList.as_view(), name="api-policies"),
     path("advisories", evidence.AdvisorySetList.as_view(), name="api-advisories"),

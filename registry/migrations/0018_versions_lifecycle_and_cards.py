@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                 ("number", models.PositiveIntegerField()),
                 ("content", models.JSONField()),
                 ("digest", models.CharField(max_length=80)),
+                ("files_digest", models.CharField(blank=True, max_length=80)),
                 ("note", models.CharField(blank=True, max_length=300)),
                 ("at", models.DateTimeField()),
             ],

@@ -9,13 +9,15 @@ from registry.models.mirror import Version
 class CardRevision(models.Model):
     """One revision of a version's model card; the newest is in force. Written once, never changed.
 
-    `content` has the keys of `registry.cards.content.CardContent`; `digest` is over it.
+    `content` has the fields of `registry.cards.card_content`; `digest` is over it. `files_digest` is that of the
+    version's files when it was written, empty when it was not known.
     """
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="card_revisions")
     number = models.PositiveIntegerField()
     content = models.JSONField()
     digest = models.CharField(max_length=80)
+    files_digest = models.CharField(max_length=80, blank=True)
     note = models.CharField(max_length=300, blank=True)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="card_revisions")
     at = models.DateTimeField()

@@ -14,6 +14,13 @@ from registry.services.artifact_sets import (
     artifact_sets_plan,
     artifact_sets_sweep,
 )
+from registry.services.cards import (
+    CardRevisedMeanwhile,
+    card_pdf_failed,
+    card_pdf_made,
+    card_pdf_want,
+    card_save,
+)
 from registry.services.declared_renames import rename_declare
 from registry.services.environments import environment_create, policy_revise
 from registry.services.findings import finding_add
@@ -44,6 +51,7 @@ from registry.services.versions import (
 )
 
 __all__ = [
+    "CardRevisedMeanwhile",
     "Sweep",
     "TakenIn",
     "VersionInUse",
@@ -57,6 +65,10 @@ __all__ = [
     "artifact_sets_sweep",
     "artifacts_fetch",
     "backend_failed",
+    "card_pdf_failed",
+    "card_pdf_made",
+    "card_pdf_want",
+    "card_save",
     "digest_failed",
     "digest_recheck",
     "digest_waits",

@@ -14,6 +14,7 @@ from mlorch_site.lib import clock
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.artifacts import MANIFEST_KEPT_MAX
+from registry.cards.selectors import README
 from registry.lifecycle import DigestStatus, FactKind
 from registry.models import Finding, Version
 from registry.selectors import is_stored
@@ -85,7 +86,8 @@ def version_digested(*, actor: Actor, version: Version, taken: TakenIn, looked_a
     row.manifest = [[entry.path, entry.size, entry.sha256] for entry in taken.entries[:MANIFEST_KEPT_MAX]]
     row.size_bytes = sum(entry.size for entry in taken.entries)
     known = row.evidence if before in ("", digest) else {k: v for k, v in row.evidence.items() if k != "profile"}
-    row.signature, row.evidence = taken.signature, {**known, **taken.facts}
+    said = {key: value for key, value in taken.facts.items() if key != README}  # lists read the evidence
+    row.signature, row.evidence = taken.signature, {**known, **said}
     row.save(update_fields=DIGEST_FIELDS)
     if before == digest:
         return row

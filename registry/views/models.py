@@ -18,6 +18,8 @@ from mlorch_site.lib.lists import listed
 from mlorch_site.lib.readable import whole_number
 from mlorch_site.lib.refusals import note_refused
 from registry import services
+from registry.cards.card_content import missing_fields
+from registry.cards.selectors import card_in_force
 from registry.filters import ModelFilter
 from registry.lifecycle import RiskTier
 from registry.models import GateResult
@@ -130,6 +132,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     other = next((v for v in serving if v.pk != found.pk), None)
     shown = in_scopes(actor, environment="endpoint__environment__name", model="endpoint__model__name")
     releases = list(found.releases.filter(shown).select_related("endpoint__environment", "requester")[:20])
+    card_of_version = card_in_force(found)
     context = {
         "version": found,
         "namesakes": found.model.versions.filter(number=number).exclude(pk=found.pk).select_related("model"),
@@ -142,5 +145,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "may_request": actor.may_anywhere(Action.RELEASE_REQUEST),
         "changes": lifecycle_changes(found),
         "out_of_use": why_out_of_use(found),
+        "card": card_of_version,
+        "card_missing": missing_fields(card_of_version.content) if card_of_version else [],
     }
     return render(request, "registry/version.html", context)

@@ -1,16 +1,24 @@
 """A version that is retired or blocked is released no more, and nothing that is used goes unseen."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from deployments.live import on_version_lifecycle
 from deployments.models import Release
 from deployments.release_defaults import release_defaults
-from deployments.services import ReleaseCommand, endpoint_rollback, release_decide, release_preview
+from deployments.services import (
+    ReleaseCommand,
+    endpoint_rollback,
+    release_abort,
+    release_decide,
+    release_preview,
+)
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
 from mlorch_site.live.models import Event
-from registry.models import Fact, LifecycleChange, Version
-from registry.services import VersionInUse, version_act
+from registry.models import CardRevision, Fact, LifecycleChange, Version
+from registry.services import VersionInUse, card_save, version_act
 from registry.version_lifecycle import why_out_of_use
 from registry.version_uses import uses_of, uses_seen
 from tests.deployments.world import CANARY, GUARDRAILS, World
@@ -216,3 +224,56 @@ def test_rest__lifecycle__told_and_changed(world):
     assert (done.status_code, done.json()["lifecycle"]) == (200, "blocked")
     assert browser.post(where, {"act": "burn", "reason": "x"}, content_type="application/json").status_code == 400
     assert browser.get(reverse("api-version", args=["tumours", 1])).json()["lifecycle"] == "blocked"
+
+
+def test_card__frozen_with_the_release_and_a_later_one_is_told(people, data_dir):
+    world = World(people, rules=[{"role": "reviewer", "count": 1}])
+    content = {"owner": "team red", "limits": "none known"}
+    first = card_save(actor=people.emma.actor, version=version(1), content=content, based_on=0)
+    release = world.request(1)
+    where, rita = reverse("approval", args=[release.approval.pk]), signed_in("rita")
+    before = rita.get(where).content.decode()
+    changed = card_save(actor=people.mona.actor, version=version(1), content={"owner": "team blue"}, based_on=1)
+    after = rita.get(where).content.decode()
+
+    assert release.plan["card"] == {"revision": 1, "digest": first.digest}
+    assert "Intended use missing" in before
+    assert "Changed since" not in before
+    assert "revision 2" in after
+    assert "with another owner, limits." in after.replace("\n", " ")
+    with world.at():
+        release_decide(actor=people.rita.actor, release=release, decision="approve")
+    world.until(release, "succeeded")
+    assert release.plan["card"]["digest"] != changed.digest
+
+
+def test_card__none_or_of_other_files__said_on_the_approval(people, data_dir):
+    world = World(people, rules=[{"role": "reviewer", "count": 1}])
+    release = world.request(2)
+    page = signed_in("rita").get(reverse("approval", args=[release.approval.pk])).content.decode()
+
+    assert "There was no model card when this was requested" in page
+    with world.at():
+        release_abort(actor=people.emma.actor, release=release)
+    card_save(actor=people.emma.actor, version=version(1), content={"owner": "x"}, based_on=0)
+    CardRevision.objects.update(files_digest="")
+    release = world.request(1)
+    page = signed_in("rita").get(reverse("approval", args=[release.approval.pk])).content.decode()
+    assert "It was written for other files" in page
+
+
+def test_model_and_version_pages__many_versions_and_decisions__no_more_queries(world):
+    browser = signed_in("mona")
+    counts = []
+    for size in (2, 30):
+        for number in range(4, 4 + size):
+            row = {"status": "READY", "created_at": world.now, "updated_at": world.now, "lifecycle": "deprecated"}
+            Version.objects.get_or_create(model=world.model, number=number, defaults=row)
+            card_save(actor=world.people.emma.actor, version=version(number), content={"owner": "x"}, based_on=0)
+        for name in (["model", "tumours"], ["version", "tumours", 4], ["card-revisions", "tumours", 4]):
+            browser.get(reverse(name[0], args=name[1:]))
+            with CaptureQueriesContext(connection) as seen:
+                assert browser.get(reverse(name[0], args=name[1:])).status_code == 200
+            counts.append(len(seen))
+
+    assert counts[:3] == counts[3:]

@@ -18,8 +18,9 @@ from mlorch_site.lib import clock
 from registry import tasks, webhooks
 from registry.backends.base import BackendDown, BackendRefused
 from registry.backends.mlflow import MlflowBackend
-from registry.models import Alias, BackendState, Finding, Model, Version
-from registry.services import alias_want, finding_resolve
+from registry.models import Alias, BackendState, Finding, Model, TagIntent, Version
+from registry.services import alias_want, finding_resolve, version_act
+from registry.version_lifecycle import LIFECYCLE_TAG
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE_S, patience, until
 
@@ -205,6 +206,19 @@ def test_alias__written_moved_outside_found_and_reverted(mirrored, client, peopl
     tasks.apply_alias(nowhere.pk)
     tasks.sync()
     assert not Alias.objects.exists()
+
+
+def test_lifecycle_tag__written_changed_outside_and_written_back(mirrored, client, people):
+    version = numbered(mirrored, 1)
+    version_act(actor=people.emma.actor, version=version, act="deprecate", reason="old")
+    tasks.apply_tag(TagIntent.objects.get().pk)
+    tasks.sync()
+    assert not Finding.objects.exists()
+    client.delete_model_version_tag("tumours", "1", LIFECYCLE_TAG)
+    tasks.sync()
+    assert "was removed outside mlorch" in Finding.objects.get().summary
+    tasks.apply_tag(TagIntent.objects.get().pk)
+    assert client.get_model_version("tumours", "1").tags[LIFECYCLE_TAG] == "deprecated"
 
 
 def test_tag__set_in_mlflow__mirrored(mirrored, client):

@@ -1,0 +1,1 @@
+"""Model cards: what a version is for, what it is not for, and what it was made of."""
