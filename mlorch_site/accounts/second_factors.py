@@ -54,7 +54,7 @@ def _factor(row: Authenticator) -> Factor:
 
 def has_second_factor(user: User) -> bool:
     """Whether a person has an app or a passkey (reads the database)."""
-    return Authenticator.objects.filter(user=user).exclude(type=KINDS.RECOVERY_CODES).exists()
+    return bool(Authenticator.objects.filter(user=user).exclude(type=KINDS.RECOVERY_CODES).exists())
 
 
 def why_factor_needed(actor: Actor) -> str:

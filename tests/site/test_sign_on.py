@@ -55,7 +55,14 @@ FIRST, SECOND, STRANGER = key_make("first"), key_make("second"), key_make("first
 
 
 def write(url: str, **changes: object) -> SignOnIssuer:
-    values = {"slug": "house", "name": "House", "url": url, "client_id": "mlorch", "secret": seal(SECRET), "rules": RULES}
+    values = {
+        "slug": "house",
+        "name": "House",
+        "url": url,
+        "client_id": "mlorch",
+        "secret": seal(SECRET),
+        "rules": RULES,
+    }
     return SignOnIssuer.objects.create(**{**values, **changes})
 
 
@@ -145,7 +152,10 @@ def test_token__that_is_not_to_be_believed__signs_nobody_in(provider, what):
     provider.spoils(**SPOILT[what])
     browser = Client()
     answer = provider.sign_on(browser)
-    assert (answer.status_code, "Nobody was signed in" in answer.content.decode() or what == "no subject") == (400, True)
+    assert (answer.status_code, "Nobody was signed in" in answer.content.decode() or what == "no subject") == (
+        400,
+        True,
+    )
     assert not User.objects.filter(username="sina").exists()
     assert browser.get("/").status_code == 302
     assert AuditRecord.objects.filter(action="session.refused", actor="sign-on house").count() == 1
@@ -171,7 +181,8 @@ def test_userinfo__about_somebody_else__signs_nobody_in(provider, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("links", "verified", "is_joined"), [(False, True, False), (True, False, False), (True, None, False), (True, True, True)]
+    ("links", "verified", "is_joined"),
+    [(False, True, False), (True, False, False), (True, None, False), (True, True, True)],
 )
 def test_address__joins_a_person__only_verified_and_where_the_administrator_says_so(
     provider, people, links, verified, is_joined
@@ -253,9 +264,14 @@ def test_issuer_ends_it__the_session_and_only_that__with_a_token_that_is_its(pro
         token = jwt.encode(body, signing, algorithm="RS256", headers={"kid": kid})
         return Client().post("/sign-on/house/ended/", {"logout_token": token}).status_code
 
-    assert [told(STRANGER), told(aud="other"), told(events={}), told(nonce="n"), told(iat=now - 9999), told(sub=None)] == [
-        400
-    ] * 6
+    assert [
+        told(STRANGER),
+        told(aud="other"),
+        told(events={}),
+        told(nonce="n"),
+        told(iat=now - 9999),
+        told(sub=None),
+    ] == [400] * 6
     assert told(sid=mine.issuer_session or "none") == 200
     assert browser.get("/security/").status_code == (302 if mine.issuer_session else 200)
     assert told() == 200
@@ -306,7 +322,7 @@ def test_roles_by_sign_on__end_by_themselves_when_a_person_stays_away(provider, 
     assert list(sina.bindings.in_force(later)) == []
 
 
-def AuthenticatedPerson(user: User):  # noqa: N802 - stands for one
+def AuthenticatedPerson(user: User):
     from mlorch_site.accounts.selectors import actor_for_user
 
     return actor_for_user(user)

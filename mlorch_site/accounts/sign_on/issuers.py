@@ -83,6 +83,22 @@ class Issuer:
         return f"{self.url.rstrip('/')}/.well-known/openid-configuration"
 
 
+@dataclass(frozen=True)
+class Vouched:
+    """What an issuer says of a person, verified. `purpose` and `kept` are what the sign-on was begun for."""
+
+    subject: str
+    name: str
+    preferred_name: str
+    address: str
+    address_is_verified: bool
+    groups: frozenset[str]
+    session: str
+    next_url: str
+    purpose: str
+    kept: str
+
+
 def url_problem(url: str) -> str:
     """Why an issuer cannot be at `url`; empty when it can."""
     try:

@@ -1,13 +1,12 @@
 """OpenID Connect as a client: allauth speaks it, and what it leaves open is looked at here.
 
-allauth makes the request (state of the session, PKCE) and exchanges the code. It does not send a nonce, and it trusts an
-id token that came from the token endpoint without a look at its signature. Here every id token is verified: signature by
-a key of the issuer of now and an algorithm of public keys, issuer, audience, the party it was made for, time, nonce, and
-how old the sign-in is where that was asked. What userinfo says counts only when it is about the same subject.
+allauth makes the request (state of the session, PKCE) and exchanges the code. It does not send a nonce, and it trusts
+an id token that came from the token endpoint without a look at its signature. Here every id token is verified:
+signature by a key of the issuer of now and an algorithm of public keys, issuer, audience, the party it was made for,
+time, nonce, and how old the sign-in is where that was asked. What userinfo says counts only about the same subject.
 """
 
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
 from allauth.socialaccount.internal import jwtkit, statekit
@@ -21,7 +20,7 @@ from django.urls import reverse
 from jwt import PyJWTError, get_unverified_header
 from requests import RequestException
 
-from mlorch_site.accounts.sign_on.issuers import Issuer
+from mlorch_site.accounts.sign_on.issuers import Issuer, Vouched
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, Unavailable
 
@@ -32,23 +31,7 @@ SUBJECT_MAX_CHARS = 191
 GROUPS_MAX = 1000
 
 
-@dataclass(frozen=True)
-class Vouched:
-    """What an issuer says of a person, verified. `purpose` and `kept` are what the sign-on was begun for."""
-
-    subject: str
-    name: str
-    preferred_name: str
-    address: str
-    address_is_verified: bool
-    groups: frozenset[str]
-    session: str
-    next_url: str
-    purpose: str
-    kept: str
-
-
-class IssuerClient(OpenIDConnectOAuth2Adapter):
+class IssuerClient(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth has no types
     """allauth's client of one issuer of ours."""
 
     def __init__(self, request: HttpRequest, issuer: Issuer) -> None:
@@ -70,7 +53,7 @@ class IssuerClient(OpenIDConnectOAuth2Adapter):
         return found
 
 
-class IssuerProvider(OpenIDConnectProvider):
+class IssuerProvider(OpenIDConnectProvider):  # type: ignore[misc]  # allauth has no types
     """allauth's provider for one issuer of ours."""
 
     pkce_enabled_default = True

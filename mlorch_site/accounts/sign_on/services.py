@@ -16,8 +16,7 @@ from mlorch_site.accounts.person_sessions import sessions_ended
 from mlorch_site.accounts.roles import Role
 from mlorch_site.accounts.selectors import address_of
 from mlorch_site.accounts.services import user_subject
-from mlorch_site.accounts.sign_on.issuers import Issuer
-from mlorch_site.accounts.sign_on.oidc import Vouched
+from mlorch_site.accounts.sign_on.issuers import Issuer, Vouched
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Forbidden
