@@ -179,7 +179,14 @@ class ReleaseDetailSerializer(ReleaseSerializer):
             "expires_at": request.expires_at,
             "rules": [{"role": r.role, "count": r.needed, "given_by": r.given_by} for r in progress.rules],
             "decisions": [
-                {"person": d.person.username, "decision": d.kind, "comment": d.comment, "at": d.at}
+                {
+                    "person": d.person.username,
+                    "decision": d.kind,
+                    "comment": d.comment,
+                    "at": d.at,
+                    "proven_by": d.proven_by,
+                    "proven_at": d.proven_at,
+                }
                 for d in request.decisions.select_related("person")
             ],
         }

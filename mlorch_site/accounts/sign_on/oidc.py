@@ -20,12 +20,13 @@ from django.urls import reverse
 from jwt import PyJWTError, get_unverified_header
 from requests import RequestException
 
-from mlorch_site.accounts.sign_on.issuers import Issuer, Vouched
+from mlorch_site.accounts.sign_on.issuers import Issuer, Vouched, is_asked
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, Unavailable
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
+ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 CLOCKS_APART_S = 60
 SUBJECT_MAX_CHARS = 191
 GROUPS_MAX = 1000
@@ -50,6 +51,8 @@ class IssuerClient(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth
         found = super().openid_config
         if not isinstance(found, dict) or found.get("issuer") != self.issuer.url:
             raise OAuth2Error("it calls itself by another address than the one that is configured")
+        if not all(is_asked(str(found.get(name, ""))) for name in ENDPOINTS):
+            raise OAuth2Error("it names addresses that are not asked")
         return found
 
 
@@ -198,8 +201,11 @@ def _public_key(keys: Any, kid: str) -> Any:
 
 def _userinfo(client: IssuerClient, access_token: str, claims: dict[str, Any]) -> dict[str, Any]:
     """What the issuer's userinfo says besides, when it is about the same person; nothing where it has none."""
-    if not client.openid_config.get("userinfo_endpoint"):
+    address = client.openid_config.get("userinfo_endpoint")
+    if not address:
         return {}
+    if not is_asked(str(address)):
+        raise OAuth2Error("it names addresses that are not asked")
     found = client._fetch_user_info(access_token)
     if not isinstance(found, dict) or found.get("sub") != claims.get("sub"):
         raise OAuth2Error("userinfo is about somebody else")
