@@ -281,6 +281,8 @@ if unknown := set(SECOND_FACTOR_FOR) - {"administrators", "deciders", "everybody
 SOCIALACCOUNT_ADAPTER = "mlorch_site.accounts.sign_on.adapter.IssuerAdapter"
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
 MFA_ADAPTER = "mlorch_site.accounts.passkeys.PasskeyAdapter"
+# A finger or a PIN, always: a question that asks for less would do for a sign-in by a passkey alone too.
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 SOCKETS_PER_PERSON = env.int("MLORCH_SOCKETS_PER_PERSON", 100)  # open in one process
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IN_PRODUCTION

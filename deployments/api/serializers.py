@@ -242,7 +242,14 @@ class ReleaseDetailSerializer(ReleaseSerializer):
                 for r in progress.rules
             ],
             "decisions": [
-                {"person": d.by, "decision": d.kind, "comment": d.comment, "at": d.at}
+                {
+                    "person": d.by,
+                    "decision": d.kind,
+                    "comment": d.comment,
+                    "at": d.at,
+                    "proven_by": d.proven_by,
+                    "proven_at": d.proven_at,
+                }
                 for d in request.decisions.select_related("person", "on_behalf_of")
             ],
         }

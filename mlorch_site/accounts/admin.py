@@ -24,7 +24,7 @@ from mlorch_site.accounts.services import person_create, person_edit
 from mlorch_site.lib.errors import DomainError
 
 admin.site.unregister(Group)
-# allauth's rows are written by what signs people on and by themselves; a page that writes them would go past the record.
+# allauth's rows are written by what signs people on; a page that writes them would go past the record.
 for unwanted in [
     model for model in admin.site._registry if model._meta.app_label in ("account", "socialaccount", "mfa")
 ]:

@@ -47,6 +47,42 @@ class TokenForm(forms.Form):
         return {"name": self.cleaned_data["name"], "scopes": scopes, "expires_at": expires_at}
 
 
+class ServiceTokenForm(TokenForm):
+    """A new token of a service account, which never decides."""
+
+    scope = forms.ChoiceField(
+        choices=[("write", "Read and write"), ("read", "Read only")],
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
+
+
+class ServiceAccountForm(forms.Form):
+    """A new service account of one's own."""
+
+    name = forms.CharField(
+        max_length=60, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
+    )
+    purpose = forms.CharField(
+        label="What it is for",
+        max_length=150,
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
+
+
+class HandOverForm(forms.Form):
+    """Who answers for a service account from now on, and why."""
+
+    owner = forms.CharField(
+        label="Name of the person",
+        max_length=150,
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
+    reason = forms.CharField(
+        max_length=REASON_MAX_CHARS, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
+    )
+    seen = forms.IntegerField(widget=forms.HiddenInput)
+
+
 class AppForm(forms.Form):
     """The code that proves an authenticator app."""
 

@@ -21,7 +21,7 @@ NEWEST_USED = "newest_used"
 
 def secret_make() -> str:
     """A secret for an app to be set up with."""
-    return generate_totp_secret()
+    return str(generate_totp_secret())
 
 
 def setup_picture(user: User, secret: str) -> tuple[SafeString, str]:

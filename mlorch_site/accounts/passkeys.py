@@ -21,7 +21,7 @@ ANSWER_MAX_CHARS = 32_768
 REFUSED = "The passkey was not accepted. Try once more."
 
 
-class PasskeyAdapter(DefaultMFAAdapter):
+class PasskeyAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth has no types
     """How people and this site are called by authenticators, and how secrets are kept."""
 
     def _get_site_name(self) -> str:
@@ -53,16 +53,15 @@ def why_none_here(request: HttpRequest) -> str:
 
 def registration_options(request: HttpRequest, user: User) -> dict[str, Any]:
     """What a browser is asked to make a passkey with."""
-    # fido2 is imported when somebody uses a passkey, and not with the site.
-    from allauth.mfa.webauthn.internal import auth
+    from allauth.mfa.webauthn.internal import auth  # brings fido2, which the site starts without
 
     with request_context(request):
-        return auth.begin_registration(user, passwordless=True)
+        return dict(auth.begin_registration(user, passwordless=True))
 
 
 def passkey_made(request: HttpRequest, user: User, answer: str, name: str) -> Any:
     """Keep the passkey that the browser made. Raises Invalid when it is none, or answers another question."""
-    from allauth.mfa.webauthn.internal import auth
+    from allauth.mfa.webauthn.internal import auth  # brings fido2, which the site starts without
 
     credential = _read(answer)
     with request_context(request):
@@ -77,15 +76,15 @@ def passkey_made(request: HttpRequest, user: User, answer: str, name: str) -> An
 
 def proof_options(request: HttpRequest, user: User | None) -> dict[str, Any]:
     """What a browser is asked to prove a passkey with: one of `user`, or any that it has for this site."""
-    from allauth.mfa.webauthn.internal import auth
+    from allauth.mfa.webauthn.internal import auth  # brings fido2, which the site starts without
 
     with request_context(request):
-        return auth.begin_authentication(user)
+        return dict(auth.begin_authentication(user))
 
 
 def passkey_owner(answer: str) -> User | None:
     """Whose passkey an answer says it is, before anything is proved."""
-    from allauth.mfa.webauthn.internal import auth
+    from allauth.mfa.webauthn.internal import auth  # brings fido2, which the site starts without
 
     try:
         found = auth.extract_user_from_response(_read(answer))
@@ -96,7 +95,7 @@ def passkey_owner(answer: str) -> User | None:
 
 def passkey_use(request: HttpRequest, user: User, answer: str) -> bool:
     """Whether the answer proves one of the person's passkeys. The question is not asked again, whatever it says."""
-    from allauth.mfa.webauthn.internal import auth
+    from allauth.mfa.webauthn.internal import auth  # brings fido2, which the site starts without
 
     with request_context(request):
         try:

@@ -23,7 +23,15 @@ from mlorch_site.live.outbox import publish
 
 DEVICE_MAX_CHARS = 80
 UNKNOWN_DEVICE = "an unknown program"
-BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome", "Chrome"),
+    ("Safari", "Safari"),
+)
 SYSTEMS = (
     ("iPhone", "iPhone"),
     ("iPad", "iPad"),
@@ -47,7 +55,7 @@ class OpenSession:
 
 def device_words(agent: str) -> str:
     """What a browser says of itself, as people call it."""
-    browser = next((name for mark, name in BROWSERS if re.search(rf"\b{mark}\w*/", agent)), "")
+    browser = next((name for mark, name in BROWSERS if re.search(rf"{mark}\w*/", agent)), "")
     system = next((name for mark, name in SYSTEMS if mark in agent), "")
     if browser and system:
         return f"{browser} on {system}"

@@ -4,14 +4,17 @@ What was typed travels as hidden fields of the dialog's own form; it is sent by 
 and never by GET. Where the proof is an issuer's, it waits in the session meanwhile, and is sent by hand.
 """
 
+import json
 from typing import Any
 
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
 
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.passkeys import why_none_here
+from mlorch_site.accounts.sealing import seal, unseal
 from mlorch_site.accounts.second_factors import factor_prove, factors_of
 from mlorch_site.accounts.selectors import actor_of, address_of
 from mlorch_site.accounts.sessions import ISSUER, PASSWORD, session_prove, session_refuse, why_no_password
@@ -24,6 +27,8 @@ from mlorch_site.lib.http import headers_of, status_of
 PASSWORD_FIELD, CODE_FIELD, PASSKEY_FIELD = PROOF_FIELDS = ("proof_password", "proof_code", "proof_passkey")
 KEPT = "kept_forms"  # of the session: what was typed, until an issuer has answered
 NOT_KEPT = {*PROOF_FIELDS, "csrfmiddlewaretoken", "proof_path"}
+NOT_SHOWN = {"seen", "find"}
+SECRETS = ("secret", "password", "token", "passkey")
 SHOWN_MAX_CHARS = 300
 
 
@@ -51,16 +56,33 @@ def dialog(
         "why": why,
         "problem": problem,
         "fields": fields,
-        "shown": [(name, value[:SHOWN_MAX_CHARS]) for name, value in fields if value.strip()],
+        "shown": [(name, _shown(name, value)) for name, value in fields if value.strip() and name not in NOT_SHOWN],
         "path": path,
-        "back": request.headers.get("Referer", "") if problem == "" else "",
         "has_password": user.has_usable_password() and not why_no_password(user) and not factors,
         "has_app": any(factor.kind == "app" for factor in factors),
         "has_factor": bool(factors),
         "has_passkey": any(factor.kind == "passkey" for factor in factors) and not why_none_here(request),
         "issuer": next((issuer for issuer in issuers_enabled() if issuer.slug == own), None),
     }
-    return render(request, "accounts/proof.html", context, status=status)
+    answer = render(request, "accounts/proof.html", context, status=status)
+    add_never_cache_headers(answer)
+    return answer
+
+
+def _shown(name: str, value: str) -> str:
+    """What a field holds, as far as a page may show it."""
+    return "(not shown)" if any(word in name for word in SECRETS) else value[:SHOWN_MAX_CHARS]
+
+
+def kept_form(path: str, fields: list[tuple[str, str]]) -> str:
+    """A form as the session keeps it until an issuer has answered: sealed, for it may hold a secret."""
+    return seal(json.dumps([path, fields]))
+
+
+def form_of_kept(kept: str) -> tuple[str, list[tuple[str, str]]]:
+    """Where a kept form is meant for, and its fields. Raises Unavailable when it cannot be opened."""
+    path, fields = json.loads(unseal(kept))
+    return path, [(name, value) for name, value in fields]
 
 
 def proof_taken(request: HttpRequest) -> HttpResponse | None:

@@ -1,10 +1,9 @@
-"""Secrets that the database keeps: sealed with a key out of the site's own, so that a copy of the rows opens nothing."""
+"""Secrets that the database keeps, sealed with a key out of the site's own: a copy of the rows opens nothing."""
 
 import base64
 import hashlib
 import hmac
 
-from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 
 from mlorch_site.lib.errors import Unavailable
@@ -16,11 +15,16 @@ def _key(purpose: str) -> bytes:
 
 def seal(text: str) -> str:
     """Return `text` as the database may keep it."""
+    # Imported when a secret is opened, and not with the site.
+    from cryptography.fernet import Fernet
+
     return Fernet(base64.urlsafe_b64encode(_key("seal"))).encrypt(text.encode()).decode()
 
 
 def unseal(sealed: str) -> str:
     """Return what was sealed. Raises Unavailable when the site's key is another one than it was then."""
+    from cryptography.fernet import Fernet, InvalidToken  # opened seldom, and the site starts without it
+
     try:
         return Fernet(base64.urlsafe_b64encode(_key("seal"))).decrypt(sealed.encode()).decode()
     except InvalidToken as error:

@@ -54,7 +54,7 @@ def _factor(row: Authenticator) -> Factor:
 
 def has_second_factor(user: User) -> bool:
     """Whether a person has an app or a passkey (reads the database)."""
-    return Authenticator.objects.filter(user=user).exclude(type=KINDS.RECOVERY_CODES).exists()
+    return bool(Authenticator.objects.filter(user=user).exclude(type=KINDS.RECOVERY_CODES).exists())
 
 
 def why_factor_needed(actor: Actor) -> str:
@@ -183,11 +183,13 @@ def recovery_renew(*, actor: Actor) -> list[str]:
 
 
 def factor_prove(request: HttpRequest, user: User, *, code: str = "", passkey: str = "") -> str:
-    """How a code or a passkey's answer proves `user`, in words. Wrong ones are counted and wait, whatever they are.
+    """How a code or a passkey's answer proves `user`, in words.
 
-    Raises Invalid when it proves nothing, TooMany after too many.
+    Wrong codes are counted for the person and wait, wherever they come from. Answers of passkeys count for the network
+    only: nobody guesses one, and who sends nonsense in a person's name shall not shut them out. Raises Invalid when it
+    proves nothing, TooMany after too many.
     """
-    name, address = f"second factor of {user.pk}", address_of(request)
+    name, address = "" if passkey else f"second factor of {user.pk}", address_of(request)
     attempt_count(name=name, address=address, now=clock.now())
     with transaction.atomic():
         user = User.objects.select_for_update(no_key=True).get(pk=user.pk)

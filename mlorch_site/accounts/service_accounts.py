@@ -66,8 +66,7 @@ def service_account_create(*, actor: Actor, name: str, purpose: str, owner: User
     name, purpose = name.strip(), purpose.strip()
     if not NAME.match(name):
         raise Invalid(
-            "A name has 1 to 60 small letters, digits, dots, hyphens and underscores, and begins and ends with one of the"
-            " first two.",
+            "A name has 1 to 60 small letters, digits, dots, hyphens and underscores, and no sign at its ends.",
             details={"name": "malformed"},
         )
     if User.objects.filter(username__iexact=name).exists():

@@ -50,6 +50,8 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
     user = User.objects.select_for_update().get(pk=user.pk)
     if actor.user == user and not (active and staff):
         raise Invalid("You cannot switch yourself off; another administrator can.", details={"is_active": "yourself"})
+    if user.is_service and (password or staff):
+        raise Invalid("A service account has no password and does not open the admin.", details={"password": "none"})
     did_not_work = consequences()
     lasting = administrators(clock.now()).filter(expires_at=None)
     if not active and lasting.filter(user=user).exists() and not lasting.exclude(user=user).exists():

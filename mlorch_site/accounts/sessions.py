@@ -19,7 +19,7 @@ from mlorch_site.lib.http import request_id_of
 
 SESSIONS = Actor.controller("sessions")
 THROTTLED_NOTED_EVERY = timedelta(minutes=1)
-PASSWORD = "password"
+PASSWORD = "password"  # noqa: S105 - how somebody proved who they are, in a word
 ISSUER = "issuer"  # the short name of who vouched for the person of a session
 ISSUER_FACTOR = "issuer_factor"  # whether what they vouch for counts as a second factor
 BACKEND = "django.contrib.auth.backends.ModelBackend"

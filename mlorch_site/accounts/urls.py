@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from mlorch_site.accounts.views import absences, groups, people, second_factors, sessions, sign_on
+from mlorch_site.accounts.views import (
+    absences,
+    groups,
+    issuers,
+    people,
+    person_security,
+    second_factors,
+    service_accounts,
+    sessions,
+    sign_on,
+)
 
 urlpatterns = [
     path("sign-in/", sessions.sign_in, name="sign-in"),
@@ -13,6 +23,17 @@ urlpatterns = [
     path("sign-on/<slug:slug>/back/", sign_on.sign_on_back, name="sign-on-back"),
     path("sign-on/<slug:slug>/ended/", sign_on.sign_on_ended, name="sign-on-ended"),
     path("sign-on/<slug:slug>/prove/", sign_on.prove_by_issuer, name="prove-by-issuer"),
+    path("issuers/", issuers.issuer_list, name="issuers"),
+    path("issuers/new/", issuers.issuer_new, name="issuer-new"),
+    path("issuers/<slug:slug>/", issuers.issuer, name="issuer"),
+    path("issuers/<slug:slug>/rules/", issuers.issuer_rule_add, name="issuer-rule-add"),
+    path("issuers/<slug:slug>/rules/<int:number>/remove/", issuers.issuer_rule_remove, name="issuer-rule-remove"),
+    path("service-accounts/", service_accounts.service_accounts, name="service-accounts"),
+    path("service-accounts/<str:name>/", service_accounts.service_account, name="service-account"),
+    path("service-accounts/<str:name>/tokens/", service_accounts.token_make, name="service-token-make"),
+    path("service-accounts/<str:name>/switch/", service_accounts.switch, name="service-account-switch"),
+    path("service-accounts/<str:name>/owner/", service_accounts.hand_over, name="service-account-owner"),
+    path("tokens/<uuid:pk>/rotate/", service_accounts.token_renew, name="token-rotate"),
     path("proved/", sign_on.proved, name="proved"),
     path("security/", second_factors.security, name="security"),
     path("security/prove/", second_factors.prove, name="prove"),
@@ -40,6 +61,9 @@ urlpatterns = [
     path("groups/<str:name>/remove/", groups.group_remove, name="group-remove"),
     path("people/", people.people, name="people"),
     path("people/<str:name>/", people.person_access, name="person"),
+    path("people/<str:name>/security/", person_security.person_security, name="person-security"),
+    path("people/<str:name>/security/reset/", person_security.person_factors_reset, name="person-factors-reset"),
+    path("people/<str:name>/security/end/", person_security.person_sessions_close, name="person-sessions-close"),
     path("people/<str:name>/give/", people.role_give, name="role-give"),
     path("people/<str:name>/bindings/<int:number>/", people.binding, name="binding"),
     path("people/<str:name>/bindings/<int:number>/extend/", people.binding_extend, name="binding-extend"),

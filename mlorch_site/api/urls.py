@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import RoutePermission
-from mlorch_site.api import absences, groups, notices, people, views
+from mlorch_site.api import absences, groups, notices, people, service_accounts, views
 
 
 class SchemaView(SpectacularAPIView):
@@ -35,6 +35,29 @@ urlpatterns = [
     path("tokens/<uuid:pk>/revoke", views.TokenRevoke.as_view(), name="api-token-revoke"),
     path("absences", absences.AbsenceList.as_view(), name="api-absences"),
     path("absences/<int:number>/end", absences.AbsenceEnd.as_view(), name="api-absence-end"),
+    path("tokens/<uuid:pk>/rotate", service_accounts.TokenRotate.as_view(), name="api-token-rotate"),
+    path("service-accounts", service_accounts.ServiceAccountList.as_view(), name="api-service-accounts"),
+    path(
+        "service-accounts/<str:name>/tokens",
+        service_accounts.ServiceAccountTokens.as_view(),
+        name="api-service-account-tokens",
+    ),
+    path(
+        "service-accounts/<str:name>/switch",
+        service_accounts.ServiceAccountSwitch.as_view(),
+        name="api-service-account-switch",
+    ),
+    path(
+        "service-accounts/<str:name>/owner",
+        service_accounts.ServiceAccountOwner.as_view(),
+        name="api-service-account-owner",
+    ),
+    path("people/<str:name>/sessions", service_accounts.PersonSessionList.as_view(), name="api-sessions"),
+    path(
+        "people/<str:name>/sessions/<int:number>/end",
+        service_accounts.PersonSessionEnd.as_view(),
+        name="api-session-end",
+    ),
     path("access", people.OwnAccess.as_view(), name="api-access"),
     path("access-review", people.AccessReview.as_view(), name="api-access-review"),
     path("access-review.csv", people.AccessReviewTable.as_view(), name="api-access-review-csv"),

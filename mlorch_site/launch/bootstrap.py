@@ -17,7 +17,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.bindings import role_bind
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import EVERYWHERE, Role
-from mlorch_site.accounts.services import TOKEN_MAX_DAYS, TOKEN_SCOPES, person_create, token_create
+from mlorch_site.accounts.services import TOKEN_MAX_DAYS, person_create, token_create
 from mlorch_site.lib import clock
 from registry.services.defaults import defaults_create
 
@@ -66,9 +66,7 @@ def _first_person(actor: Actor, username: str, full_name: str, role: Role) -> di
         User.objects.filter(pk=user.pk).update(is_superuser=True)
     role_bind(actor=actor, user=user, role=role, scope=EVERYWHERE, reason="One of the first people.")
     expires_at = clock.now() + timedelta(days=TOKEN_MAX_DAYS - 1)
-    _, token = token_create(
-        actor=actor, user=user, name="first token", scopes=list(TOKEN_SCOPES), expires_at=expires_at
-    )
+    _, token = token_create(actor=actor, user=user, name="first token", scopes=["read", "write"], expires_at=expires_at)
     return {"username": username, "password": password, "token": token}
 
 

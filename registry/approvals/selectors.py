@@ -99,9 +99,9 @@ def why_cannot_decide(actor: Actor, request: ApprovalRequest, groups: Collection
         return "Only a person can decide."
     if actor.user.pk == request.requester_id:
         return "You asked for this release, so somebody else has to decide."
-    if actor.user.pk == request.requester.owner_id:
-        return "Your service account asked for this release, so somebody else has to decide."
     if actor.user.pk in request.excluded:
+        if actor.user.pk == request.requester.owner_id:  # read only here: a list asks this of each of its rows
+            return "Your service account asked for this release, so somebody else has to decide."
         return "You wrote part of what this is about, so somebody else has to decide."
     if reason := actor.why_not(Action.RELEASE_DECIDE, request.scopes):
         return reason

@@ -37,7 +37,7 @@ PURE = [
     "registry/protection.py",
     "registry/approvals/rules.py",
 ]
-HEAVY = ["mlflow", "pandas", "scipy", "sklearn", "kubernetes"]
+HEAVY = ["mlflow", "pandas", "scipy", "sklearn", "kubernetes", "requests", "fido2", "qrcode", "cryptography"]
 
 
 def sources(*roots: str) -> list[Path]:

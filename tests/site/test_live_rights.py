@@ -6,10 +6,11 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.bindings import role_bind, role_unbind
-from mlorch_site.accounts.models import RoleBinding, User
+from mlorch_site.accounts.bindings import issuer_roles_set, role_bind, role_unbind
+from mlorch_site.accounts.models import PersonSession, RoleBinding, User
+from mlorch_site.accounts.person_sessions import person_session_end
 from mlorch_site.accounts.roles import Role
-from mlorch_site.accounts.selectors import session_marks
+from mlorch_site.accounts.selectors import actor_for_user, session_marks
 from mlorch_site.lib import clock
 from mlorch_site.live import consumers, rights
 from mlorch_site.live.topics import may_join
@@ -46,6 +47,23 @@ def _take_role(client):
     role_unbind(actor=administrator, binding=RoleBinding.objects.get(user__username="vik"), reason="over")
 
 
+def _end_session(client):
+    """As its person does from another browser."""
+    person, at = User.objects.get(username="vik"), clock.now()
+    row = PersonSession.objects.create(
+        user=person, session_key=client.session.session_key, began_at=at, last_seen_at=at, proven_by="password"
+    )
+    person_session_end(actor=actor_for_user(person), user=person, number=row.pk)
+
+
+def _leave_group(client):
+    """As the issuer says at the next sign-on."""
+    person = User.objects.get(username="vik")
+    RoleBinding.objects.filter(user=person).update(issuer="house")
+    later = clock.now() + timedelta(days=1)
+    issuer_roles_set(actor=Actor.controller("test"), user=person, issuer="house", wanted=set(), expires_at=later)
+
+
 def _idle(client):
     session = client.session
     session["last_seen"] = 0.0
@@ -59,6 +77,8 @@ def _idle(client):
         (_sign_out, consumers.CLOSE_UNAUTHENTICATED),
         (_change_password, consumers.CLOSE_UNAUTHENTICATED),
         (_idle, consumers.CLOSE_UNAUTHENTICATED),
+        (_end_session, consumers.CLOSE_UNAUTHENTICATED),
+        (_leave_group, consumers.CLOSE_FORBIDDEN),
         (_take_role, consumers.CLOSE_FORBIDDEN),
     ],
 )

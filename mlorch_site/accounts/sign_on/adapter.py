@@ -6,7 +6,7 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.http import HttpRequest
 
 
-class IssuerAdapter(DefaultSocialAccountAdapter):
+class IssuerAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth has no types
     """Nobody signs up by themselves, and no application of allauth's tables counts: issuers are ours."""
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:

@@ -83,6 +83,33 @@ class Issuer:
         return f"{self.url.rstrip('/')}/.well-known/openid-configuration"
 
 
+@dataclass(frozen=True)
+class Vouched:
+    """What an issuer says of a person, verified. `purpose` and `kept` are what the sign-on was begun for."""
+
+    subject: str
+    name: str
+    preferred_name: str
+    address: str
+    address_is_verified: bool
+    groups: frozenset[str]
+    session: str
+    next_url: str
+    purpose: str
+    kept: str
+
+
+def is_asked(url: str) -> bool:
+    """Whether anything is asked at an address: over HTTPS, or on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme, parts.hostname in LOOPBACK) == ("http", True)
+    )
+
+
 def url_problem(url: str) -> str:
     """Why an issuer cannot be at `url`; empty when it can."""
     try:
@@ -92,9 +119,7 @@ def url_problem(url: str) -> str:
         return "This is no address."
     if not host or parts.query or parts.fragment or parts.username:
         return "Give the issuer's address as it calls itself: https://host/path, without a query."
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
-        return "An issuer is asked over HTTPS only."
-    return ""
+    return "" if is_asked(url) else "An issuer is asked over HTTPS only."
 
 
 def rule_of(raw: Any) -> GroupRule:

@@ -1,13 +1,12 @@
 """OpenID Connect as a client: allauth speaks it, and what it leaves open is looked at here.
 
-allauth makes the request (state of the session, PKCE) and exchanges the code. It does not send a nonce, and it trusts an
-id token that came from the token endpoint without a look at its signature. Here every id token is verified: signature by
-a key of the issuer of now and an algorithm of public keys, issuer, audience, the party it was made for, time, nonce, and
-how old the sign-in is where that was asked. What userinfo says counts only when it is about the same subject.
+allauth makes the request (state of the session, PKCE) and exchanges the code. It does not send a nonce, and it trusts
+an id token that came from the token endpoint without a look at its signature. Here every id token is verified:
+signature by a key of the issuer of now and an algorithm of public keys, issuer, audience, the party it was made for,
+time, nonce, and how old the sign-in is where that was asked. What userinfo says counts only about the same subject.
 """
 
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
 from allauth.socialaccount.internal import jwtkit, statekit
@@ -21,34 +20,19 @@ from django.urls import reverse
 from jwt import PyJWTError, get_unverified_header
 from requests import RequestException
 
-from mlorch_site.accounts.sign_on.issuers import Issuer
+from mlorch_site.accounts.sign_on.issuers import Issuer, Vouched, is_asked
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, Unavailable
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
+ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 CLOCKS_APART_S = 60
 SUBJECT_MAX_CHARS = 191
 GROUPS_MAX = 1000
 
 
-@dataclass(frozen=True)
-class Vouched:
-    """What an issuer says of a person, verified. `purpose` and `kept` are what the sign-on was begun for."""
-
-    subject: str
-    name: str
-    preferred_name: str
-    address: str
-    address_is_verified: bool
-    groups: frozenset[str]
-    session: str
-    next_url: str
-    purpose: str
-    kept: str
-
-
-class IssuerClient(OpenIDConnectOAuth2Adapter):
+class IssuerClient(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth has no types
     """allauth's client of one issuer of ours."""
 
     def __init__(self, request: HttpRequest, issuer: Issuer) -> None:
@@ -67,10 +51,12 @@ class IssuerClient(OpenIDConnectOAuth2Adapter):
         found = super().openid_config
         if not isinstance(found, dict) or found.get("issuer") != self.issuer.url:
             raise OAuth2Error("it calls itself by another address than the one that is configured")
+        if not all(is_asked(str(found.get(name, ""))) for name in ENDPOINTS):
+            raise OAuth2Error("it names addresses that are not asked")
         return found
 
 
-class IssuerProvider(OpenIDConnectProvider):
+class IssuerProvider(OpenIDConnectProvider):  # type: ignore[misc]  # allauth has no types
     """allauth's provider for one issuer of ours."""
 
     pkce_enabled_default = True
@@ -215,8 +201,11 @@ def _public_key(keys: Any, kid: str) -> Any:
 
 def _userinfo(client: IssuerClient, access_token: str, claims: dict[str, Any]) -> dict[str, Any]:
     """What the issuer's userinfo says besides, when it is about the same person; nothing where it has none."""
-    if not client.openid_config.get("userinfo_endpoint"):
+    address = client.openid_config.get("userinfo_endpoint")
+    if not address:
         return {}
+    if not is_asked(str(address)):
+        raise OAuth2Error("it names addresses that are not asked")
     found = client._fetch_user_info(access_token)
     if not isinstance(found, dict) or found.get("sub") != claims.get("sub"):
         raise OAuth2Error("userinfo is about somebody else")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
@@ -16,8 +16,7 @@ from mlorch_site.accounts.person_sessions import sessions_ended
 from mlorch_site.accounts.roles import Role
 from mlorch_site.accounts.selectors import address_of
 from mlorch_site.accounts.services import user_subject
-from mlorch_site.accounts.sign_on.issuers import Issuer
-from mlorch_site.accounts.sign_on.oidc import Vouched
+from mlorch_site.accounts.sign_on.issuers import Issuer, Vouched
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Forbidden
@@ -33,14 +32,21 @@ def issuer_actor(issuer: Issuer, request: HttpRequest | None = None) -> Actor:
     return Actor(kind="controller", name=f"sign-on {issuer.slug}", address=address, request_id=known)
 
 
-@transaction.atomic
 def person_vouched(*, request: HttpRequest, issuer: Issuer, vouched: Vouched) -> User:
     """The person whom the issuer vouches for: the one of this issuer and subject, and nobody else.
 
     The first sign-on makes a person without any right; where the administrator allows it for the issuer, it is joined
     to the one person who has the address, if the issuer says that the address is verified. Then the groups are applied.
-    Raises Forbidden for a person who is switched off.
+    Two first sign-ons at once make one person. Raises Forbidden for a person who is switched off.
     """
+    try:
+        return _person(request, issuer, vouched)
+    except IntegrityError:  # another request made them meanwhile
+        return _person(request, issuer, vouched)
+
+
+@transaction.atomic
+def _person(request: HttpRequest, issuer: Issuer, vouched: Vouched) -> User:
     actor = issuer_actor(issuer, request)
     account = SocialAccount.objects.select_related("user").filter(provider=issuer.url, uid=vouched.subject).first()
     user = account.user if account else _joined(actor, issuer, vouched) or _made(actor, issuer, vouched)

@@ -12,12 +12,13 @@ from django.views.decorators.http import require_GET, require_POST
 
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.pending_sign_in import pending_keep
-from mlorch_site.accounts.proof_dialog import KEPT, dialog, typed
+from mlorch_site.accounts.proof_dialog import KEPT, dialog, form_of_kept, kept_form, typed
 from mlorch_site.accounts.route_permission import public, signed_delivery, signed_in
 from mlorch_site.accounts.second_factors import has_second_factor
 from mlorch_site.accounts.selectors import address_of
 from mlorch_site.accounts.sessions import ISSUER, ISSUER_FACTOR, session_begin, session_prove
 from mlorch_site.accounts.sign_on.issuers import Issuer, issuer_for
+from mlorch_site.accounts.sign_on.services import person_vouched, sessions_taken_back, sign_on_refuse
 from mlorch_site.accounts.throttle import attempt_count, attempt_forgive
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError, Forbidden, Invalid, NotFound
@@ -35,7 +36,7 @@ def _next(request: HttpRequest, wished: str) -> str:
 
 def _leave_for(request: HttpRequest, issuer: Issuer, **wishes: Any) -> HttpResponse:
     # A page that leads on, and no redirect: a form may lead to this site only, whichever way.
-    from mlorch_site.accounts.sign_on.oidc import address_to_ask
+    from mlorch_site.accounts.sign_on.oidc import address_to_ask  # brings requests, which the site starts without
 
     context = {"issuer": issuer, "url": address_to_ask(request, issuer, **wishes)}
     return render(request, "accounts/leave.html", context)
@@ -67,7 +68,7 @@ def prove_by_issuer(request: HttpRequest, slug: str) -> HttpResponse:
         )
     kept = dict(list(request.session.get(KEPT, {}).items())[-KEPT_MAX + 1 :])
     number = str(max((int(known) for known in kept), default=0) + 1)
-    request.session[KEPT] = {**kept, number: [path, fields]}
+    request.session[KEPT] = {**kept, number: kept_form(path, fields)}
     return _leave_for(request, issuer, next_url=reverse("proved"), purpose=PROVE, kept=number, anew=True)
 
 
@@ -76,8 +77,7 @@ def prove_by_issuer(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def sign_on_back(request: HttpRequest, slug: str) -> HttpResponse:
     """Take the issuer's answer: sign the person in, or take the proof of the one who is."""
-    from mlorch_site.accounts.sign_on.oidc import vouched
-    from mlorch_site.accounts.sign_on.services import person_vouched, sign_on_refuse
+    from mlorch_site.accounts.sign_on.oidc import vouched  # brings requests, which the site starts without
 
     issuer = issuer_for(slug)
     try:
@@ -122,8 +122,8 @@ def proved(request: HttpRequest) -> HttpResponse:
     found = request.session.get(KEPT, {}).get(request.GET.get("form", ""))
     if found is None:
         raise NotFound("Nothing waits here to be sent.")
-    path, fields = found
-    return dialog(request, "", [(str(name), str(value)) for name, value in fields], str(path))
+    path, fields = form_of_kept(found)
+    return dialog(request, "", fields, path)
 
 
 @signed_delivery
@@ -132,8 +132,7 @@ def proved(request: HttpRequest) -> HttpResponse:
 @require_POST
 def sign_on_ended(request: HttpRequest, slug: str) -> HttpResponse:
     """Take an issuer's word that a session, or all of a person, are over (back-channel logout)."""
-    from mlorch_site.accounts.sign_on.oidc import logout_said
-    from mlorch_site.accounts.sign_on.services import sessions_taken_back
+    from mlorch_site.accounts.sign_on.oidc import logout_said  # brings requests, which the site starts without
 
     try:
         issuer = issuer_for(slug)
