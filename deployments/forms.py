@@ -143,7 +143,7 @@ class ReleaseForm(forms.Form):
         return {"kind": kind, **wanted, **bake, "steps": self._steps(), **hold}
 
     def _steps(self) -> list[dict[str, int]]:
-        steps = []
+        steps: list[dict[str, Any]] = []
         for row in self._filled_rows():
             weight, bake, requests = (self.cleaned_data.get(f"{name}_{row}") for name in ("weight", "bake", "requests"))
             steps.append({"weight": weight, "bake_s": bake or 1, "min_requests": requests or 0})

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -72,7 +73,7 @@ def taken_in(environment: Environment, statuses: Iterable[str]) -> list[Taken]:
     """What each living endpoint takes, with those releases that are in one of `statuses` (reads the database)."""
     endpoints = environment.endpoints.filter(retired_at=None).select_related("environment", "stable_release")
     releases = Release.objects.filter(endpoint__in=endpoints, status__in=list(statuses))
-    coming: dict[object, list[ServingConfig]] = {}
+    coming: dict[UUID, list[ServingConfig]] = {}
     for release in releases.select_related("serving_config"):
         coming.setdefault(release.endpoint_id, []).append(release.serving_config)
     rows = endpoints.select_related("environment", "stable_release__serving_config")
@@ -144,7 +145,7 @@ def _cost_problem(
     stable: ServingConfig | None,
     others: list[Taken],
     config: Serving,
-    seen: set[object],
+    seen: set[UUID],
 ) -> str:
     """Why the cost is too high; what costs no more than what serves already always has room."""
     cost, served = cost_per_day(config), cost_per_day(stable) if stable else 0.0
@@ -158,11 +159,11 @@ def _cost_problem(
     )
 
 
-def _by(rows: list[tuple[Taken, str]], seen: set[object]) -> str:
+def _by(rows: list[tuple[Taken, str]], seen: set[UUID]) -> str:
     return f" by: {_named(rows, seen)}" if rows else ""
 
 
-def _named(rows: list[tuple[Taken, str]], seen: set[object]) -> str:
+def _named(rows: list[tuple[Taken, str]], seen: set[UUID]) -> str:
     """The endpoints with what they take, the largest first; those that the reader may not see are only counted."""
     visible = [(row, what) for row, what in rows if row.endpoint.pk in seen]
     visible.sort(key=lambda pair: (-pair[0].cost, -pair[0].replicas, pair[0].endpoint.name))

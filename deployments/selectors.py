@@ -253,7 +253,8 @@ def waiting_for_me(actor: Actor) -> Waiting:
         Q(status=ReleaseStatus.PAUSED) | Q(status=ReleaseStatus.ROLLING_OUT, rollout__phase="holding")
     )
     fields = ("pk", "endpoint__environment__name", "endpoint__model__name", "policy__operators")
-    mine = [pk for pk, *place, operators in held.values_list(*fields) if _may_go_on(actor, *place, operators)]
+    rows = held.values_list(*fields)
+    mine = [pk for pk, place, model, operators in rows if _may_go_on(actor, place, model, operators)]
     first = list(held.filter(pk__in=mine[:OVERVIEW_ROWS]))
     return Waiting(approvals=shortened(approvals.waiting_for(actor)), releases=Shortened(first, len(mine)))
 

@@ -55,7 +55,7 @@ class ApproverSerializer(serializers.Serializer[Any]):
 class RuleOutlookSerializer(serializers.Serializer[Any]):
     """One approval rule with those who could meet it."""
 
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of that name, not its label
     people = ApproverSerializer(many=True)
     problem = serializers.CharField()
     warning = serializers.CharField()
@@ -140,6 +140,7 @@ class RolloutSerializer(serializers.ModelSerializer[Rollout]):
             "assessment",
             "began_at",
             "deadline_at",
+            "held_at",
             "outcome",
             "outcome_reason",
         ]

@@ -78,8 +78,8 @@ def member_add(*, actor: Actor, group: Group, user: User, reason: str) -> None:
     group, reason = _locked(group), _reason_checked(reason)
     if why := why_not_add(actor, user):
         raise Forbidden(why)
-    if not group.user_set.filter(pk=user.pk).exists():  # type: ignore[attr-defined]
-        group.user_set.add(user)  # type: ignore[attr-defined]
+    if not group.user_set.filter(pk=user.pk).exists():
+        group.user_set.add(user)
         _changed(actor, "group.member_added", group, user, reason)
 
 
@@ -91,9 +91,9 @@ def member_remove(*, actor: Actor, group: Group, user: User, reason: str) -> Non
     """
     actor.require(Action.PEOPLE_MANAGE)
     group, reason = _locked(group), _reason_checked(reason)
-    if group.user_set.filter(pk=user.pk).exists():  # type: ignore[attr-defined]
+    if group.user_set.filter(pk=user.pk).exists():
         did_not_work = consequences()
-        group.user_set.remove(user)  # type: ignore[attr-defined]
+        group.user_set.remove(user)
         _changed(actor, "group.member_removed", group, user, reason, **consequences_since(did_not_work))
 
 
