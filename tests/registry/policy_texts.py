@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dataplane.wire.sandbox import LEVELS
 from mlorch_site.accounts.roles import Action, roles_that_allow
+from registry.gate_cards import gate_cards
 from registry.gates import GATES
 from registry.policy_fields import CHOICES, NUMBERS, OPERATIONS, QUOTAS, STRATEGIES, SWITCHES, check_policy
 
@@ -43,6 +44,18 @@ def some(names: Any) -> st.SearchStrategy[list[str]]:
 
 
 @st.composite
+def parameters(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
+    """Settings of some gates, as they usually are."""
+    found: dict[str, dict[str, Any]] = {}
+    for card in gate_cards():
+        for setting in card.settings:
+            value = list(setting.default) if isinstance(setting.default, list | tuple) else setting.default
+            if value not in (None, "", []) and draw(st.booleans()):
+                found.setdefault(card.name, {})[setting.name] = value
+    return found
+
+
+@st.composite
 def policy_texts(draw: st.DrawFn) -> dict[str, Any]:
     """All fields of a policy but its note; always one that `check_policy` takes."""
     values: dict[str, Any] = {name: draw(st.booleans()) for name in SWITCHES}
@@ -53,7 +66,7 @@ def policy_texts(draw: st.DrawFn) -> dict[str, Any]:
     values |= {
         "sandbox_level_min": draw(st.sampled_from(list(LEVELS))),
         "gates": draw(some(GATES)),
-        "gate_parameters": {},
+        "gate_parameters": draw(parameters()),
         "allowed_strategies": draw(some(STRATEGIES)),
         "approval_rules": list(draw(RULES[0])),
         "default_guardrails": draw(st.lists(GUARDRAILS, max_size=2)),

@@ -190,6 +190,37 @@ def test_page__moves_by_hand__say_what_came_of_them(staging, people, ada):
     assert vik.post(move, {"how": "withdraw", "seen": 5}).status_code == 403
 
 
+def test_page__another_revision_came_into_force__theirs_and_ours_are_shown_and_settled(staging, people, ada):
+    draft = draft_create(actor=people.ada.actor, line=PolicyLine(staging), values={"approval_days": 9}, note="mine")
+    policy_revise(actor=ENGINE, environment=staging, approval_days=7, gates=["digest_known"])
+    where, move = reverse("policy-draft", args=[draft.pk]), reverse("policy-draft-move", args=[draft.pk])
+    page = text_of(ada.get(where))
+    for words in (
+        "Revision 2 of the policy of staging was published by the installation",
+        "yours started from revision 1",
+        "Both changed: How long approvals hold.",
+        "holds, 30 days. An approval is waited for, and holds, 7 days.",
+        "holds, 7 days. An approval is waited for, and holds, 9 days.",
+    ):
+        assert words in page
+    assert ada.post(move, {"how": "rebase", "seen": 1}).status_code == 303
+    assert "Somebody else was first" not in text_of(ada.get(where))
+    draft.refresh_from_db()
+    assert (draft.values["approval_days"], draft.values["gates"]) == (9, ["digest_known"])
+
+
+def test_end__of_a_line__begins_a_draft_that_says_what_rules_then(staging, people, ada):
+    policy_revise(actor=ENGINE, environment=staging, tier="high", approval_days=9)
+    assert ada.post("/policies/staging/2/end/", {"note": "no more"}).status_code == 303
+    draft = PolicyDraft.objects.get()
+    page = text_of(ada.get(reverse("policy-draft", args=[draft.pk])))
+    assert "The end of the policy of staging for tier high" in page
+    assert "holds, 9 days. An approval is waited for, and holds, 30 days." in page
+    assert ada.post("/policies/staging/1/end/", {"note": "no more"}).status_code == 303
+    assert PolicyDraft.objects.count() == 1
+    assert signed_in("vik").post("/policies/staging/2/end/", {"note": "no"}).status_code == 403
+
+
 def test_page__for_whoever_only_reads__buttons_say_why_and_no_releases_are_shown(staging, people):
     draft = draft_create(actor=people.ada.actor, line=PolicyLine(staging), note="mine")
     vik = signed_in("vik")

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 from unittest import mock
 
@@ -88,6 +89,10 @@ def administrators() -> Any:
 def test_drafts__a_hundred_attempts_at_once__revisions_and_record_agree(people: Any) -> None:
     make_person("bob", [(Role.ADMINISTRATOR, "*")])
     place = services.environment_create(actor=Actor.controller("test"), name="lab", position=1, protected=True)
+    for tier in ("", "high"):  # there is something to publish from the first attempt on
+        line = PolicyLine(place, tier=tier)
+        draft = services.draft_create(actor=people.ada.actor, line=line, values={"approval_days": 5}, note="shorter")
+        services.draft_submit(actor=people.ada.actor, draft=draft, seen=1)
     with ThreadPoolExecutor(THREADS) as threads:
         outcomes = list(threads.map(attempt, range(ATTEMPTS)))
     assert len(outcomes) == ATTEMPTS
@@ -99,13 +104,13 @@ def test_drafts__a_hundred_attempts_at_once__revisions_and_record_agree(people: 
         assert [policy.retired_at for policy in line] == [policy.created_at for policy in line[1:]] + [None] * bool(
             line
         )
-        for before, after in zip(line, line[1:], strict=False):
+        for before, after in pairwise(line):
             assert PolicyDraft.objects.get(made=after).base == before
     for draft in PolicyDraft.objects.filter(stage="in_force").select_related("made"):
         assert draft.published_by not in set(draft.authors.all())
         assert draft.made.approval_days == draft.values["approval_days"]
     made = PolicyDraft.objects.filter(stage="in_force").count()
-    assert made == len(rows) - 1
+    assert made == len(rows) - 1 > 0
     assert AuditRecord.objects.filter(action="policy.revised").count() == len(rows)
     assert AuditRecord.objects.filter(action="policy_draft.in_force").count() == made
     assert place.policies.filter(retired_at=None, tier="").count() == 1
