@@ -149,7 +149,9 @@ class RolloutSerializer(serializers.ModelSerializer[Rollout]):
 def emergency_of(release: Release | None) -> dict[str, Any] | None:
     """The emergency in which what a release brings began without its approvals, for ever; null without one."""
     used = release.emergency if release else None
-    return used and {
+    if used is None:
+        return None
+    return {
         "id": str(used.pk),
         "used_by": used.used_by.username,
         "used_at": used.used_at,

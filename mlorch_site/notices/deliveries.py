@@ -5,7 +5,7 @@ when the lease is over: so it can arrive twice, under the same id, and never sil
 """
 
 from datetime import datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from django.db import transaction
@@ -96,7 +96,6 @@ def _claim(delivery_id: str, now: datetime) -> Delivery | None:
 
 def _note(delivery: Delivery, outcome: DomainError | None) -> None:
     """Write how the attempt ended, unless its lease ran out and somebody else has the delivery."""
-    is_webhook = delivery.channel == Channel.WEBHOOK
     if outcome is None:
         _end(delivery, DeliveryStatus.SENT, "", sent_at=clock.now())
     elif isinstance(outcome, NothingToTell):
@@ -106,12 +105,18 @@ def _note(delivery: Delivery, outcome: DomainError | None) -> None:
     else:
         wait = min(limits.RETRY_FIRST * 2 ** (delivery.attempts - 1), limits.RETRY_LAST)
         swap(delivery, "due_at", "status", due_at=clock.now() + wait, last_error=outcome.message[:500])
-    if is_webhook and outcome is None:
-        subscription_succeeded(delivery.subscription_id, now=clock.now())
-    elif is_webhook and not isinstance(outcome, NothingToTell):
-        is_gone = isinstance(outcome, RefusedForGood)
-        subscription_failed(delivery.subscription_id, reason=outcome.message, is_gone=is_gone)  # type: ignore[union-attr]
+    if delivery.subscription_id is not None:
+        _count(delivery.subscription_id, outcome)
     publish(TOPIC, "delivery.changed", {"delivery": str(delivery.pk)})
+
+
+def _count(subscription_id: UUID, outcome: DomainError | None) -> None:
+    """Let the subscription know whether its receiver took it."""
+    if outcome is None:
+        subscription_succeeded(subscription_id, now=clock.now())
+    elif not isinstance(outcome, NothingToTell):
+        is_gone = isinstance(outcome, RefusedForGood)
+        subscription_failed(subscription_id, reason=outcome.message, is_gone=is_gone)
 
 
 def _end(delivery: Delivery, to: DeliveryStatus, reason: str, **values: object) -> None:

@@ -4,12 +4,14 @@ from typing import Any
 
 from django import forms
 
+from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import EVERYWHERE
 from mlorch_site.accounts.scopes import scope_choices
 from mlorch_site.lib.lists import Choices
 from mlorch_site.notices import limits
 from mlorch_site.notices.kinds import kind_choices, notice_kinds
 from mlorch_site.notices.lifecycle import MODE_LABELS, NoticeMode
+from mlorch_site.notices.selectors import may_manage
 from mlorch_site.notices.subscriptions import SubscriptionWish
 
 
@@ -29,10 +31,12 @@ class NoticeSettingsForm(forms.Form):
             )
 
 
-def place_choices() -> Choices:
-    """Everything, and each environment."""
-    offered = dict(scope_choices()).get("Environment", [])
-    return [*((name, name) for _, name in offered), (EVERYWHERE, "Everything, also environments that come later")]
+def place_choices(actor: Actor) -> Choices:
+    """The environments whose notices the actor manages, and everything for who manages all."""
+    offered = [name for _, name in dict(scope_choices()).get("Environment", [])]
+    mine = [(name, name) for name in offered if may_manage(actor, [name])]
+    everything = [(EVERYWHERE, "Everything, also environments that come later")]
+    return mine + (everything if may_manage(actor, [EVERYWHERE]) else [])
 
 
 class SubscriptionForm(forms.Form):
@@ -50,10 +54,10 @@ class SubscriptionForm(forms.Form):
     kinds = forms.MultipleChoiceField(label="Told of", widget=forms.CheckboxSelectMultiple)
     environments = forms.MultipleChoiceField(label="In", widget=forms.CheckboxSelectMultiple)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["kinds"].choices = kind_choices()  # type: ignore[attr-defined]
-        self.fields["environments"].choices = place_choices()  # type: ignore[attr-defined]
+        self.fields["environments"].choices = place_choices(actor)  # type: ignore[attr-defined]
 
     def wish(self) -> SubscriptionWish:
         """What was filled in, for the service."""

@@ -106,7 +106,7 @@ def one_line(text: str) -> str:
 
 def address_of(path: str) -> str:
     """The whole address of a page of the site."""
-    return settings.WEB_URL.rstrip("/") + path
+    return str(settings.WEB_URL).rstrip("/") + path
 
 
 def _host() -> str:

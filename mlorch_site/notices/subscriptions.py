@@ -20,7 +20,7 @@ from mlorch_site.live.outbox import publish
 from mlorch_site.notices import limits
 from mlorch_site.notices.actors import NOTICES
 from mlorch_site.notices.kinds import TEST, News, notice_kind
-from mlorch_site.notices.lifecycle import Channel
+from mlorch_site.notices.lifecycle import Channel, DeliveryStatus
 from mlorch_site.notices.mail import address_of
 from mlorch_site.notices.models import Delivery, Subscription
 from mlorch_site.notices.sealing import seal
@@ -138,6 +138,8 @@ def subscription_end(*, actor: Actor, subscription: Subscription, reason: str) -
         subscription.ended_at = clock.now()
         subscription.sealed_secret = subscription.sealed_former = ""
         subscription.save(update_fields=["ended_at", "sealed_secret", "sealed_former"])
+        waiting = subscription.deliveries.filter(status=DeliveryStatus.WAITING)
+        waiting.update(status=DeliveryStatus.DROPPED, due_at=None, last_error="The subscription has ended.")
         _tell(actor, "subscription.ended", subscription, reason=reason)
     return subscription
 
@@ -215,12 +217,12 @@ def _body(news: News, now: datetime) -> str:
     return json.dumps({"type": news.kind, "timestamp": now.isoformat(), "data": data}, separators=(",", ":"))
 
 
-def subscription_succeeded(subscription_id: UUID | None, *, now: datetime) -> None:
+def subscription_succeeded(subscription_id: UUID, *, now: datetime) -> None:
     """Note that a receiver took something."""
     Subscription.objects.filter(pk=subscription_id).update(failures=0, succeeded_at=now)
 
 
-def subscription_failed(subscription_id: UUID | None, *, reason: str, is_gone: bool) -> None:
+def subscription_failed(subscription_id: UUID, *, reason: str, is_gone: bool) -> None:
     """Count an attempt that failed; after too many, or when the receiver is gone, the subscription is disabled and that
     is a finding. Belongs into a transaction.
     """

@@ -1,21 +1,19 @@
-// The bell in the navigation: fetched again after news of the page, when somebody comes back to it, and once a minute.
+// The bell in the navigation: fetched again after news of the page, and when somebody comes back to it. On a page without
+// news it is as old as the page: to fetch it by the clock would keep a session from ever being idle.
 // It is no part of the page's truth (live.js): that it was fetched proves nothing of the rest.
 (function () {
   "use strict";
-  const AFTER_NEWS_MS = 3000, OTHERWISE_MS = 60000;
-  const bell = document.getElementById("bell");
-  if (!bell) return;
+  const AFTER_NEWS_MS = 3000;
   let waiting = null;
 
   function ring() {
     waiting = null;
-    const now = document.getElementById("bell");
-    if (now && !document.hidden) now.dispatchEvent(new CustomEvent("bell"));
+    const bell = document.getElementById("bell");
+    if (bell && !document.hidden) bell.dispatchEvent(new CustomEvent("bell"));
   }
 
   document.body.addEventListener("live", function () {
     if (!waiting) waiting = setTimeout(ring, window.mlorch.jittered(AFTER_NEWS_MS));
   });
   document.addEventListener("visibilitychange", ring);
-  setInterval(ring, OTHERWISE_MS);
 })();

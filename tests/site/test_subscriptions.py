@@ -136,7 +136,7 @@ def test_webhook__of_an_ended_subscription__is_dropped_and_its_secret_is_gone(pe
     subscription, _ = subscribe(people, hook)
     tell(people)
     ended = subscription_end(actor=people.ada.actor, subscription=subscription, reason="moved")
-    assert attempt(Delivery.objects.get()).status == "dropped"
+    assert Delivery.objects.get().status == "dropped"
     assert (ended.sealed_secret, subscriptions_visible_to(people.ada.actor).count()) == ("", 0)
 
 

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
@@ -18,7 +19,7 @@ from mlorch_site.notices.filters import DeliveryFilter
 from mlorch_site.notices.kinds import kind_label
 from mlorch_site.notices.lifecycle import DELIVERY_LOOKS, DELIVERY_MOVES, DeliveryStatus
 from mlorch_site.notices.models import Delivery
-from mlorch_site.notices.selectors import deliveries_visible_to, delivery_for, sending_problems
+from mlorch_site.notices.selectors import SendingProblems, deliveries_visible_to, delivery_for, sending_problems
 
 ACTS = {
     "replay": (delivery_replay, "It is sent once more, under the same id."),
@@ -31,8 +32,9 @@ def deliveries(request: HttpRequest) -> HttpResponse:
     """List deliveries, newest first; filters are in the address."""
     actor = actor_of(request)
     context = listed(request, deliveries_visible_to(actor), DeliveryFilter)
-    context |= {"rows": [row_of(delivery) for delivery in context["page"]], "problems": sending_problems(actor)}
-    context["why_not_test"] = why_not_test(request)
+    problems = sending_problems(actor)
+    context |= {"rows": [row_of(delivery) for delivery in context["page"]], "problems": problems}
+    context["why_not_test"] = why_not_test(actor, problems)
     return render_page(request, "notices/deliveries.html", "notices/_deliveries.html", context)
 
 
@@ -42,10 +44,9 @@ def row_of(delivery: Delivery) -> dict[str, Any]:
     return {"delivery": delivery, "look": look, "label": kind_label(delivery.kind)}
 
 
-def why_not_test(request: HttpRequest) -> str:
+def why_not_test(actor: Actor, problems: SendingProblems) -> str:
     """Why no e-mail can be tried, empty when one can."""
-    actor = actor_of(request)
-    if not sending_problems(actor).mail_is_configured:
+    if not problems.mail_is_configured:
         return "No mail server is configured (MLORCH_SMTP_URL)."
     return "" if actor.user and actor.user.email else "You have no e-mail address."
 

@@ -45,11 +45,11 @@ DONE = {
 def subscriptions(request: HttpRequest) -> HttpResponse:
     """List subscriptions; make one, whose secret is shown once."""
     actor, made, secret, status = actor_of(request), None, "", 200
-    form = SubscriptionForm(request.POST or None)
+    form = SubscriptionForm(request.POST or None, actor=actor)
     if request.method == "POST" and form.is_valid():
         try:
             made, secret = subscription_create(actor=actor, wish=form.wish())
-            form = SubscriptionForm()
+            form = SubscriptionForm(actor=actor)
         except Invalid as error:
             form.add_problems(error.details)
         except (Conflict, Forbidden) as error:
