@@ -57,23 +57,19 @@ def card_save(
         return newest
     if (newest.number if newest else 0) != based_on:
         raise CardRevisedMeanwhile(based_on, newest)
-    card = _insert(actor, version, clean, digest, based_on, note.strip())
+    values = {"content": clean, "digest": digest, "files_digest": version.digest, "note": note.strip()}
+    card = _insert(version, based_on, author=actor.user, at=clock.now(), **values)
     data = {"revision": card.number, "digest": digest}
     audit_record(actor, "card.saved", audit_subjects.of_version(version), reason=card.note, data=data)
     publish("registry", "version.changed", {"model": version.model.name, "version": version.number})
     return card
 
 
-def _insert(
-    actor: Actor, version: Version, content: dict[str, Any], digest: str, based_on: int, note: str
-) -> CardRevision:
+def _insert(version: Version, based_on: int, **values: Any) -> CardRevision:
     """The next revision; whoever comes second finds its number taken."""
-    values = {"content": content, "digest": digest, "files_digest": version.digest, "note": note}
     try:
         with transaction.atomic():
-            return CardRevision.objects.create(
-                version=version, number=based_on + 1, author=actor.user, at=clock.now(), **values
-            )
+            return CardRevision.objects.create(version=version, number=based_on + 1, **values)
     except IntegrityError:
         raise CardRevisedMeanwhile(based_on, card_in_force(version)) from None
 

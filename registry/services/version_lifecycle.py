@@ -52,6 +52,7 @@ def version_act(*, actor: Actor, version: Version, act: str, reason: str, expect
         return row
     if refusal := why_not_act(actor, row, wanted):
         raise Forbidden(refusal)
+    assert actor.user is not None
     if wanted not in LIFECYCLE_MOVES[old]:
         raise IllegalTransition("version", old, DONE[wanted])
     _check_uses(row, wanted, expects)
