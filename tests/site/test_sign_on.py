@@ -10,6 +10,7 @@ import jwt
 import pytest
 from allauth.socialaccount.models import SocialAccount
 from django.core.cache import cache
+from django.db import IntegrityError
 from django.test import Client
 
 from mlorch_site.accounts.bindings import role_bind
@@ -18,7 +19,7 @@ from mlorch_site.accounts.roles import Role
 from mlorch_site.accounts.sealing import seal
 from mlorch_site.accounts.selectors import PROVEN_AT
 from mlorch_site.accounts.services import token_create
-from mlorch_site.accounts.sign_on import oidc
+from mlorch_site.accounts.sign_on import oidc, services
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from tests.conftest import missing
@@ -114,6 +115,27 @@ def test_person_without_groups__sees_nothing(provider):
     assert (person.username, person.get_full_name()) == ("..adax", "")
     assert browser.get("/").status_code == 403
     assert browser.get("/access/").status_code == 200
+
+
+def test_first_sign_on__twice_at_once__makes_one_person(provider, monkeypatch):
+    """Who comes second finds what the first one made meanwhile: its own attempt is undone, and it looks again."""
+    made, tries = services._made, []
+
+    def beaten(*args):
+        tries.append(args)
+        if len(tries) == 1:
+            raise IntegrityError("made meanwhile")
+        return made(*args)
+
+    monkeypatch.setattr(services, "_made", beaten)
+    assert provider.sign_on(Client()).status_code == 303
+    assert (len(tries), SocialAccount.objects.filter(uid="42").count()) == (2, 1)
+
+
+def test_password__of_a_person_who_has_none__is_not_changed(provider):
+    browser = Client()
+    provider.sign_on(browser)
+    assert browser.get("/password/").status_code == 409
 
 
 def test_name_of_somebody_else__is_another_person(provider, people):

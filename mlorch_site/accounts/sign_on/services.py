@@ -131,7 +131,7 @@ def _memberships_set(actor: Actor, user: User, issuer: Issuer, names: set[str]) 
 @transaction.atomic
 def sessions_taken_back(*, issuer: Issuer, subject: str, session: str) -> int:
     """End the sessions for which the issuer does not vouch any more: one, or all of a subject; return how many."""
-    rows = PersonSession.objects.select_for_update().filter(issuer=issuer.slug)
+    rows = PersonSession.objects.select_for_update(of=("self",)).filter(issuer=issuer.slug)
     if subject:
         people = SocialAccount.objects.filter(provider=issuer.url, uid=subject).values("user")
         rows = rows.filter(user__in=people)

@@ -34,7 +34,7 @@ from mlorch_site.accounts.sign_on.issuers import issuers_enabled
 from mlorch_site.accounts.throttle import attempt_count, attempt_forgive
 from mlorch_site.audit.middleware import sensitive
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Forbidden, Invalid, TooMany
+from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, TooMany
 from mlorch_site.lib.htmx import redirect_to
 from mlorch_site.lib.http import headers_of
 from mlorch_site.lib.lists import listed
@@ -112,6 +112,8 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
 def password(request: HttpRequest) -> HttpResponse:
     """Give oneself a new password."""
     actor = actor_of(request)
+    if actor.user is None or not actor.user.has_usable_password():
+        raise Conflict("You have no password here: you sign on with an issuer.")
     form = PasswordForm(actor.user, request.POST or None)
     if request.method == "POST":
         attempt_count(name=actor.name, address=address_of(request), now=clock.now())
