@@ -27,7 +27,7 @@ from dataplane.wire.scratch import BODY_MAX_CHARS, LINE_MAX_BYTES, ScratchAnswer
 
 type_Say = Callable[[str], None]
 ASKED_TIMES = 2
-ANSWER_WITHIN_S = 60.0
+FIRST_ANSWER_WITHIN_S = 60.0  # of a load
 QUIET_S = 0.5  # between two looks at whether another load is on
 
 
@@ -58,18 +58,13 @@ async def _worker(config: ScratchConfig, task: ScratchTask, say: type_Say) -> As
         yield worker
 
 
-def _patience_s(task: ScratchTask) -> float:
-    """How long one answer is waited for: a version that never answers shall not take the whole time."""
-    return min(ANSWER_WITHIN_S, task.within_s / 4)
-
-
 async def answer(config: ScratchConfig, task: ScratchTask, say: type_Say) -> dict[str, Any]:
     """Ask the body twice, of one worker."""
     answers = []
     async with _worker(config, task, say) as worker:
         for number in range(ASKED_TIMES):
             say(f"asking the input example, {number + 1} of {ASKED_TIMES}")
-            header, body = await worker.ask(task.body.encode(), _patience_s(task))
+            header, body = await worker.ask(task.body.encode(), task.patience_ms / 1000)
             text = body[: min(BODY_MAX_BYTES, BODY_MAX_CHARS)].decode(errors="replace")
             answers.append(ScratchAnswer(header.status, text[:BODY_MAX_CHARS], len(body) > BODY_MAX_CHARS))
         worker.check()
@@ -86,7 +81,7 @@ async def load(config: ScratchConfig, task: ScratchTask, say: type_Say) -> dict[
             say("waiting for another load test on this machine")
             await asyncio.sleep(QUIET_S)
         async with _worker(config, task, say) as worker:
-            await worker.ask(task.body.encode(), _patience_s(task))
+            await worker.ask(task.body.encode(), FIRST_ANSWER_WITHIN_S)
             say(f"{task.rate} requests a second for {task.seconds} s")
             generator = LoadGenerator(
                 worker.socket, task.body.encode(), task.rate, task.seconds, task.patience_ms / 1000

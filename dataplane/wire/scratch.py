@@ -19,7 +19,7 @@ Requirements = Annotated[list[Annotated[str, Meta(max_length=400)]], Meta(max_le
 class ScratchTask(Struct, frozen=True):
     """What is to be done with a version away from everything that serves: `install` its requirements, let a worker
     `answer` a body twice, or put a `load` of so many requests a second on one. A machine whose sandboxes are worse than
-    `sandbox_level_min` starts no worker.
+    `sandbox_level_min` starts no worker. An answer is waited for `patience_ms`, of a load the last ones.
     """
 
     kind: Literal["install", "answer", "load"]
@@ -36,7 +36,7 @@ class ScratchTask(Struct, frozen=True):
     disk_mb: Positive = 10_240
     rate: Positive = 1
     seconds: Positive = 1
-    patience_ms: Positive = 1000
+    patience_ms: Positive = 60_000
     sandbox_level_min: SandboxLevel = "none"
 
 

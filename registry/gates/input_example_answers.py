@@ -29,6 +29,7 @@ PARAMETERS = {
 }
 LOOKS_AT = ("digest", "evidence", "signature")
 DEADLINE_S = 600
+PATIENCE_MS = 60_000  # for one answer
 
 __all__ = ["DEADLINE_S", "HELP", "LABEL", "LEASE_S", "LOOKS_AT", "PARAMETERS", "check"]
 
@@ -46,7 +47,7 @@ def check(given: GateInput) -> Found:
         recorded = example_output_of(artifacts.path_of(given.version.digest))
     except NotRead as error:
         return erred(error.message)
-    line = ended(given, task_for(given, "answer", body=body))
+    line = ended(given, task_for(given, "answer", body=body, patience_ms=PATIENCE_MS))
     if isinstance(line, Found):
         return line
     try:

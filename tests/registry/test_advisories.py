@@ -4,14 +4,18 @@ import io
 import json
 import zipfile
 from datetime import UTC, datetime
+from io import StringIO
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError
 
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from registry.evidence import advisory_files
 from registry.evidence.advisories import Concern, Severity, concern, flaw_of, read_advisories
 from registry.evidence.advisory_files import advisories_in_force, advisories_refresh
+from registry.evidence.services import advisories as services
 from registry.evidence.services.advisories import advisories_load
 from registry.models import Advisory, AdvisorySet
 
@@ -186,6 +190,18 @@ def test_load__that_another_process_is_at__refused_and_kept(people):
     assert AdvisorySet.objects.filter(pk=made.pk).exists()
 
 
+def test_load__another_file_comes_into_force_at_that_moment__refused_and_nothing_left(people, monkeypatch):
+    kept = advisories_load(actor=people.ada.actor, name="a", raw=raw(advisory()))
+
+    def taken(*_: object, **__: object) -> None:
+        raise IntegrityError("one_current_advisory_set")
+
+    monkeypatch.setattr(services, "audit_record", taken)
+    with pytest.raises(Conflict, match="load this one again"):
+        advisories_load(actor=people.ada.actor, name="b", raw=raw(advisory("PYSEC-2")))
+    assert list(AdvisorySet.objects.all()) == [kept] == [advisories_in_force()]
+
+
 def test_load__of_tomorrow__is_as_old_as_its_loading(people):
     text = raw(advisory(modified="2999-01-01T00:00:00Z"))
     made = advisories_load(actor=people.ada.actor, name="a", raw=text)
@@ -206,3 +222,20 @@ def test_refresh__named_file__loaded_when_it_changes(db, settings, tmp_path):
     assert first != advisories_in_force() is not None
     path.write_bytes(b"[{}]")
     assert "cannot be taken" in advisories_refresh()
+
+
+def test_command__loads_and_says_what_is_in_force(db, settings, tmp_path):
+    path = tmp_path / "all.json"
+    path.write_bytes(raw(advisory()))
+    said = StringIO()
+    call_command("advisories_load", path, stdout=said)
+    assert "In force: 1 advisories as of 2026-11-01, sha256:" in said.getvalue()
+    assert AuditRecord.objects.get(action="advisories.loaded").actor == "operator"
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command("advisories_load", tmp_path / "absent.json")
+    path.write_bytes(b"[{}]")
+    with pytest.raises(CommandError, match="Entry 1 is no advisory"):
+        call_command("advisories_load", path)
+    settings.ADVISORIES = str(tmp_path / "other.json")
+    with pytest.raises(CommandError, match="replace that file"):
+        call_command("advisories_load", path)

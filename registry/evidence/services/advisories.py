@@ -3,7 +3,7 @@
 import hashlib
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
@@ -38,13 +38,19 @@ def advisories_load(*, actor: Actor, name: str, raw: bytes) -> AdvisorySet:
         digest=digest, defaults={"name": name[:NAME_MAX_CHARS], "count": read.count, "as_of": as_of, "loaded_at": now}
     )
     if not is_ours:
-        raise Conflict("The advisory file is being loaded by another process.")
+        raise Conflict(
+            "The advisory file is being loaded by another process, or was cut off minutes ago; try it later."
+        )
     for begin in range(0, len(read.rows), ROWS_AT_ONCE):
         part = read.rows[begin : begin + ROWS_AT_ONCE]
         Advisory.objects.bulk_create(
             Advisory(source=made, package=row.package, number=row.number, content=row.content) for row in part
         )
-    _let_rule(actor, made)
+    try:
+        _let_rule(actor, made)
+    except IntegrityError as error:
+        made.delete()
+        raise Conflict("Another advisory file came into force at this very moment; load this one again.") from error
     return made
 
 
