@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from deployments.gate_cases import SUBJECT_KIND, case_of, gate_input
+from deployments.gate_cases import case_of, gate_input
 from deployments.lifecycle import GATED_STATUSES, ReleaseStatus
 from deployments.models import Release
+from deployments.services.approval_content import SUBJECT_KIND
 from registry.gates import GATES
 from registry.models import GateResult, Waiver
 from registry.services.gate_runs import stale_inputs

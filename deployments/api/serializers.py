@@ -1,4 +1,4 @@
-"""How releases, endpoints and keys look over REST, and how requests are read."""
+"""How releases and endpoints look over REST, and how requests are read."""
 
 from dataclasses import fields as fields_of
 from typing import Any
@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from deployments import selectors
-from deployments.models import Endpoint, GatewayKey, Release, ReleaseEvent, Rollout, ServingConfig
+from deployments.models import Endpoint, Release, ReleaseEvent, Rollout, ServingConfig
 from deployments.routes.acknowledgement import live_gateways
 from deployments.routes.revisions import newest_revision
 from deployments.services import ReleaseCommand
@@ -118,15 +118,6 @@ class DecisionSerializer(StrictSerializer):
     decision = serializers.CharField(max_length=20)
     comment = serializers.CharField(max_length=4000, allow_blank=True, default="")
     on_behalf_of = serializers.CharField(max_length=150, allow_blank=True, default="")
-
-
-class KeyRequestSerializer(StrictSerializer):
-    """The body of `POST /gateway-keys`."""
-
-    name = serializers.CharField(max_length=80)
-    environments = serializers.ListField(child=serializers.CharField(max_length=40), default=lambda: ["*"])
-    endpoints = serializers.ListField(child=serializers.CharField(max_length=63), default=lambda: ["*"])
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
 class RolloutSerializer(serializers.ModelSerializer[Rollout]):
@@ -393,9 +384,3 @@ class EndpointDetailSerializer(EndpointSerializer):
     def get_rollback_target(self, endpoint: Endpoint) -> int | None:
         target = selectors.rollback_target(endpoint)
         return target.version.number if target else None
-
-
-class KeySerializer(serializers.ModelSerializer[GatewayKey]):
-    class Meta:
-        model = GatewayKey
-        fields = ["id", "name", "prefix", "environments", "endpoints", "created_at", "expires_at", "revoked_at"]

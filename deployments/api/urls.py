@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.api import approvals, delegations, emergencies, gates, past, views
+from deployments.api import approvals, delegations, emergencies, gates, keys, past, views
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
@@ -58,6 +58,6 @@ urlpatterns = [
     path("delegations/<uuid:pk>/end", delegations.DelegationEnd.as_view(), name="api-delegation-end"),
     path("saved-filters", delegations.SavedFilterList.as_view(), name="api-saved-filters"),
     path("saved-filters/<int:number>", delegations.SavedFilterRemove.as_view(), name="api-saved-filter"),
-    path("gateway-keys", views.KeyList.as_view(), name="api-gateway-keys"),
-    path("gateway-keys/<uuid:pk>/revoke", views.KeyRevoke.as_view(), name="api-gateway-key-revoke"),
+    path("gateway-keys", keys.KeyList.as_view(), name="api-gateway-keys"),
+    path("gateway-keys/<uuid:pk>/revoke", keys.KeyRevoke.as_view(), name="api-gateway-key-revoke"),
 ]

@@ -1,4 +1,4 @@
-"""REST resources of releases, endpoints and gateway keys. Each view: get by policy, serializer, service, answer."""
+"""REST resources of releases and endpoints. Each view: get by policy, serializer, service, answer."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,6 @@ from deployments.api.serializers import (
     DecisionSerializer,
     EndpointDetailSerializer,
     EndpointSerializer,
-    KeyRequestSerializer,
-    KeySerializer,
     PreviewSerializer,
     ReasonSerializer,
     ReleaseDetailSerializer,
@@ -27,7 +25,7 @@ from deployments.api.serializers import (
     ServingConfigSerializer,
 )
 from deployments.filters import EndpointFilter, ReleaseFilter
-from deployments.models import Endpoint, GatewayKey, Release
+from deployments.models import Endpoint, Release
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
@@ -258,32 +256,3 @@ class EndpointMetrics(APIView):
             raise Invalid(f"minutes is a whole number from 1 to {MINUTES_MAX}.", details={"minutes": "out of range"})
         rows = summary(endpoint.environment.name, endpoint.name, minutes=minutes, born=endpoint.created_at)
         return Response({"minutes": minutes, "arms": [row.__dict__ for row in rows]})
-
-
-class KeyList(generics.ListAPIView[GatewayKey]):
-    """Gateway keys; the keys themselves are shown once, when they are made."""
-
-    is_sensitive = True
-    permission = Action.KEY_MANAGE
-    serializer_class = KeySerializer
-    queryset = GatewayKey.objects.none()
-
-    def get_queryset(self) -> QuerySet[GatewayKey]:
-        return selectors.gateway_keys_visible_to(actor(self.request))
-
-    @extend_schema(request=KeyRequestSerializer, responses={201: dict})
-    def post(self, request: Request) -> Response:
-        body = KeyRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        key, secret = services.gateway_key_create(actor=actor(request), **body.validated_data)
-        return Response({**KeySerializer(key).data, "key": secret}, status=status.HTTP_201_CREATED)
-
-
-class KeyRevoke(APIView):
-    """Revoke a gateway key; gateways refuse it within seconds."""
-
-    permission = Action.KEY_MANAGE
-
-    @extend_schema(request=None, responses={200: KeySerializer})
-    def post(self, request: Request, pk: str) -> Response:
-        return Response(KeySerializer(services.gateway_key_revoke(actor=actor(request), key_id=pk)).data)

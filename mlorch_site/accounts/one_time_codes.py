@@ -11,8 +11,8 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_tot
 from django.utils.safestring import SafeString, mark_safe
 
 from mlorch_site.accounts.models import User
-from mlorch_site.accounts.sealing import unseal
 from mlorch_site.lib import clock
+from mlorch_site.lib.sealing import unseal
 
 PERIOD_S = 30
 TOLERANCE = 1  # periods that a clock may be wrong by

@@ -14,8 +14,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from mlorch_site.accounts.models import User
-from mlorch_site.accounts.sealing import seal, unseal
 from mlorch_site.lib.errors import Invalid
+from mlorch_site.lib.sealing import seal, unseal
 
 ANSWER_MAX_CHARS = 32_768
 REFUSED = "The passkey was not accepted. Try once more."

@@ -14,7 +14,6 @@ from django.utils.cache import add_never_cache_headers
 
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.passkeys import why_none_here
-from mlorch_site.accounts.sealing import seal, unseal
 from mlorch_site.accounts.second_factors import factor_prove, factors_of
 from mlorch_site.accounts.selectors import actor_of, address_of
 from mlorch_site.accounts.sessions import ISSUER, PASSWORD, session_prove, session_refuse, why_no_password
@@ -23,6 +22,7 @@ from mlorch_site.accounts.throttle import attempt_count, attempt_forgive
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError, Invalid
 from mlorch_site.lib.http import headers_of, status_of
+from mlorch_site.lib.sealing import seal, unseal
 
 PASSWORD_FIELD, CODE_FIELD, PASSKEY_FIELD = PROOF_FIELDS = ("proof_password", "proof_code", "proof_passkey")
 KEPT = "kept_forms"  # of the session: what was typed, until an issuer has answered

@@ -7,8 +7,8 @@ import secrets
 from allauth.mfa.models import Authenticator
 
 from mlorch_site.accounts.models import User
-from mlorch_site.accounts.sealing import keyed_digest
 from mlorch_site.lib import clock
+from mlorch_site.lib.sealing import keyed_digest
 
 COUNT = 10
 BYTES = 10  # of chance in a code

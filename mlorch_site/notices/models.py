@@ -69,7 +69,7 @@ class NoticeSettings(models.Model):
 class Subscription(models.Model):
     """A URL that is told of kinds of things in environments (`["*"]`: all), by signed webhooks.
 
-    Secrets are kept sealed (`mlorch_site.notices.sealing`). The former one signs too until `former_until`. `failures`
+    Secrets are kept sealed (`mlorch_site.lib.sealing`). The former one signs too until `former_until`. `failures`
     counts attempts that failed one after the other.
     """
 

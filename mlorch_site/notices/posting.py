@@ -5,9 +5,9 @@ from standardwebhooks import Webhook
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unavailable
 from mlorch_site.lib.outgoing import post
+from mlorch_site.lib.sealing import unseal
 from mlorch_site.notices.kinds import TEST, notice_kind
 from mlorch_site.notices.models import Delivery, Subscription
-from mlorch_site.notices.sealing import unseal
 from mlorch_site.notices.send_results import NothingToTell, RefusedForGood
 
 USER_AGENT = "mlorch-webhooks"

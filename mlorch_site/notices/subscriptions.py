@@ -16,6 +16,7 @@ from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, Unavailable
 from mlorch_site.lib.outgoing import check_url
+from mlorch_site.lib.sealing import seal
 from mlorch_site.live.outbox import publish
 from mlorch_site.notices import limits
 from mlorch_site.notices.actors import NOTICES
@@ -23,7 +24,6 @@ from mlorch_site.notices.kinds import TEST, News, notice_kind
 from mlorch_site.notices.lifecycle import Channel, DeliveryStatus
 from mlorch_site.notices.mail import address_of
 from mlorch_site.notices.models import Delivery, Subscription
-from mlorch_site.notices.sealing import seal
 from mlorch_site.notices.selectors import may_manage
 
 TOPIC = "deliveries"

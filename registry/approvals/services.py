@@ -134,12 +134,7 @@ def approval_decide(
     request = approval_locked(request)
     if _is_said(actor, request, kind, comment, on_behalf_of):
         return None
-    _check_kind(kind, comment)
-    _check_open(request)
-    take_back = kind == DecisionKind.TAKE_BACK
-    voice = _voice_taken_back(actor, request) if take_back else _checked_voice(actor, request, on_behalf_of)
-    if not take_back:
-        require_recent_authentication(actor, request.policy.reauthenticate_minutes)
+    voice = _voice_for(actor, request, kind, comment, on_behalf_of)
     assert actor.user is not None
     decision = Decision.objects.create(
         request=request,
@@ -155,12 +150,7 @@ def approval_decide(
         proven_at=actor.authenticated_at,
     )
     mentions_settle(actor=actor, request=request)
-    data = {"kind": kind, "roles": decision.roles, "content_hash": request.content_hash, "policy": str(request.policy)}
-    data |= proof_of(actor)
-    if voice.delegation is not None:
-        data |= {"on_behalf_of": voice.person.username, "delegation": str(voice.delegation.pk)}
-    decider = actor.on_behalf(voice.person.username)
-    audit_record(decider, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
+    _record_decision(actor, request, decision)
     if kind == DecisionKind.REJECT:
         _move(request, ApprovalStatus.REJECTED, f"{decision.by}: {decision.comment}")
     elif kind == DecisionKind.APPROVE and approval_progress(request).met:
@@ -173,6 +163,32 @@ def approval_decide(
         )
     _publish(request)
     return decision
+
+
+def _voice_for(actor: Actor, request: ApprovalRequest, kind: str, comment: str, on_behalf_of: str) -> Voice:
+    """The power that a decision of the kind is made with, when all of it may be. Raises as `approval_decide` does."""
+    _check_kind(kind, comment)
+    _check_open(request)
+    if kind == DecisionKind.TAKE_BACK:
+        return _voice_taken_back(actor, request)
+    voice = _checked_voice(actor, request, on_behalf_of)
+    require_recent_authentication(actor, request.policy.reauthenticate_minutes)
+    return voice
+
+
+def _record_decision(actor: Actor, request: ApprovalRequest, decision: Decision) -> None:
+    data = {
+        "kind": decision.kind,
+        "roles": decision.roles,
+        "content_hash": request.content_hash,
+        "policy": str(request.policy),
+        **proof_of(actor),
+    }
+    decider = actor
+    if decision.delegation is not None and decision.on_behalf_of is not None:
+        data |= {"on_behalf_of": decision.on_behalf_of.username, "delegation": str(decision.delegation.pk)}
+        decider = actor.on_behalf(decision.on_behalf_of.username)
+    audit_record(decider, "approval.decided", audit_subjects.of_approval(request), reason=decision.comment, data=data)
 
 
 def approval_locked(request: ApprovalRequest) -> ApprovalRequest:

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
+from mlorch_site.accounts.proof import proof_of, require_recent_authentication
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
@@ -29,6 +30,7 @@ def waiver_give(
     row = GateResult.objects.select_for_update().get(pk=row.pk)
     if why := why_cannot_waive(actor, case):
         raise Forbidden(why)
+    require_recent_authentication(actor, case.policy.reauthenticate_minutes)
     if why := why_not_waivable(row):
         raise Conflict(why, code="not_waivable")
     if finding != row.finding:
@@ -51,6 +53,7 @@ def waiver_give(
         "role": waiver.role,
         "expires_at": waiver.expires_at.isoformat(),
         "policy": str(case.policy),
+        **proof_of(actor),
     }
     audit_record(actor, "gate.waived", subject, reason=waiver.reason, data={"waiver": str(waiver.pk), **data})
     _announce(subject)

@@ -4,10 +4,10 @@ import pytest
 from django.contrib.auth.models import Group
 
 from mlorch_site.accounts.models import IssuerMembership, PersonSession, RoleBinding, SignOnIssuer
-from mlorch_site.accounts.sealing import unseal
 from mlorch_site.accounts.selectors import PROVEN_AT
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
+from mlorch_site.lib.sealing import unseal
 from tests.support.live import signed_in
 
 SECRET = "a secret that nobody reads"

@@ -16,12 +16,12 @@ from django.test import Client
 from mlorch_site.accounts.bindings import role_bind
 from mlorch_site.accounts.models import PersonSession, SignOnIssuer, User
 from mlorch_site.accounts.roles import Role
-from mlorch_site.accounts.sealing import seal
 from mlorch_site.accounts.selectors import PROVEN_AT
 from mlorch_site.accounts.services import token_create
 from mlorch_site.accounts.sign_on import oidc, services
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
+from mlorch_site.lib.sealing import seal
 from tests.conftest import missing
 from tests.factories import PASSWORD
 from tests.support.identity_provider import SECRET, identity_provider, key_make, node

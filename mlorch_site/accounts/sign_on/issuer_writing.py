@@ -13,10 +13,10 @@ from mlorch_site.accounts.person_sessions import sessions_ended
 from mlorch_site.accounts.proof import require_recent_authentication
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.scopes import scope_checked
-from mlorch_site.accounts.sealing import seal
 from mlorch_site.accounts.sign_on.issuers import RULES_MAX, SLUG, rule_of, url_problem
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
+from mlorch_site.lib.sealing import seal
 
 WITHIN_MINUTES = 10  # how old the proof may be of whoever decides who vouches for people
 TEXTS = ("name", "url", "client_id", "groups_claim")

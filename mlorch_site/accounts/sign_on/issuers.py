@@ -16,8 +16,8 @@ from django.conf import settings
 
 from mlorch_site.accounts.models import SignOnIssuer
 from mlorch_site.accounts.roles import Role
-from mlorch_site.accounts.sealing import unseal
 from mlorch_site.lib.errors import Invalid, NotFound
+from mlorch_site.lib.sealing import unseal
 
 log = structlog.get_logger(__name__)
 

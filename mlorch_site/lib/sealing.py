@@ -10,7 +10,7 @@ from mlorch_site.lib.errors import Unavailable
 
 
 def _key(purpose: str) -> bytes:
-    return hmac.new(settings.SECRET_KEY.encode(), f"mlorch.accounts.{purpose}".encode(), hashlib.sha256).digest()
+    return hmac.new(settings.SECRET_KEY.encode(), f"mlorch.sealing.{purpose}".encode(), hashlib.sha256).digest()
 
 
 def seal(text: str) -> str:
