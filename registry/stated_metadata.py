@@ -1,7 +1,7 @@
-"""What a version says of itself by the standard schema, and where it says it. Reads rows at hand, no files.
+"""What a version says of itself by the standard schema, and where it says it. Reads rows, no files.
 
-A tag of the version comes before one of its model, and both before what mlorch itself knows of the model. What stands
-there to fill a field and says nothing counts as nothing.
+The model card in force comes before a tag of the version, that before one of its model, and all before what mlorch
+itself knows of the model. What stands there to fill a field and says nothing counts as nothing.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from registry.cards.selectors import card_said
 from registry.models import Version
 
 STANDARD = (
@@ -60,6 +61,7 @@ def stated_metadata(version: Version) -> dict[str, Stated]:
         ("the run's data sets", _data_sets(version)),
         ("a tag of the model", model.tags or {}),
         ("a tag of the version", version.tags or {}),
+        ("the model card", card_said(version)),
     ]
     found: dict[str, Stated] = {}
     for source, values in sources:

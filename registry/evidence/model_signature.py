@@ -10,28 +10,23 @@ import binascii
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from msgspec import Meta, Struct, field
 
 from dataplane.wire import shapes
 from dataplane.wire.shapes import Malformed
 from mlorch_site.lib.errors import Invalid
 
+if TYPE_CHECKING:  # the site knows the gates and starts without cryptography; functions import it where they use it
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
 FILE = "model.sig"
 FILE_MAX_BYTES = 4 * 1024 * 1024
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://model_signing/signature/v1.0"
-CURVES: dict[str, hashes.HashAlgorithm] = {
-    "secp256r1": hashes.SHA256(),
-    "secp384r1": hashes.SHA384(),
-    "secp521r1": hashes.SHA512(),
-}
+CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}  # curve → hash
 FILES_MAX = 100_000
 
 
@@ -89,8 +84,13 @@ class Statement(Struct):
     predicate: Predicate
 
 
-def public_key_of(pem: str) -> ec.EllipticCurvePublicKey:
+def public_key_of(pem: str) -> "EllipticCurvePublicKey":
     """The key that a PEM text holds. Raises Invalid at the field `pem`."""
+    # See above: not with the site.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(pem.strip().encode())
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -102,8 +102,10 @@ def public_key_of(pem: str) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def fingerprint_of(key: ec.EllipticCurvePublicKey) -> str:
+def fingerprint_of(key: "EllipticCurvePublicKey") -> str:
     """The SHA-256 of a key's PEM form: the hint that signatures carry."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # see above: not with the site
+
     return hashlib.sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
@@ -131,8 +133,13 @@ def hint_of(bundle: Bundle) -> str:
     return str(named.get("hint", ""))[:200] if isinstance(named, dict) else ""
 
 
-def signed_by(bundle: Bundle, keys: Iterable[ec.EllipticCurvePublicKey]) -> ec.EllipticCurvePublicKey | None:
+def signed_by(bundle: Bundle, keys: Iterable["EllipticCurvePublicKey"]) -> "EllipticCurvePublicKey | None":
     """Which of the keys signed the bundle's payload, None when none of them did. Raises BadSignature."""
+    # See above: not with the site.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     envelope = bundle.dsseEnvelope
     if envelope.payloadType != PAYLOAD_TYPE:
         raise BadSignature("The signature is about something else than an in-toto statement.")
@@ -141,7 +148,7 @@ def signed_by(bundle: Bundle, keys: Iterable[ec.EllipticCurvePublicKey]) -> ec.E
     for key in keys:
         for signature in signatures:
             try:
-                key.verify(signature, signed, ec.ECDSA(CURVES[key.curve.name]))
+                key.verify(signature, signed, ec.ECDSA(getattr(hashes, CURVES[key.curve.name])()))
             except InvalidSignature:
                 continue
             return key
