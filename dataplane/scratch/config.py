@@ -1,5 +1,6 @@
 """The configuration of a scratch run, read from the environment in this one place."""
 
+import hashlib
 import os
 import socket
 import tempfile
@@ -30,7 +31,8 @@ class ScratchConfig(AgentConfig):
         folder = self.root / "runs"
         if len(os.fsencode(folder / self.run)) + SOCKET_ROOM_BYTES <= SOCKET_PATH_MAX_BYTES:
             return folder
-        return Path(tempfile.gettempdir()) / f"mlorch-scratch-{os.getuid()}"
+        short = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]  # each installation clears its own
+        return Path(tempfile.gettempdir()) / f"mlorch-scratch-{os.getuid()}-{short}"
 
     @property
     def folder(self) -> Path:
