@@ -26,9 +26,9 @@ def past_releases(environment: Environment, most: int) -> list[PastRequest]:
 
 def _outcomes(keys: list[str]) -> dict[str, dict[str, str]]:
     """Release → gate → its newest outcome."""
-    rows = GateResult.objects.filter(subject_kind="release", subject_id__in=keys).order_by("at", "pk")
+    rows = GateResult.objects.filter(subject_kind="release", subject_id__in=keys).exclude(outcome="")
     found: dict[str, dict[str, str]] = {}
-    for key, gate, outcome in rows.values_list("subject_id", "gate", "outcome"):
+    for key, gate, outcome in rows.order_by("at", "pk").values_list("subject_id", "gate", "outcome"):
         found.setdefault(key, {})[gate] = outcome
     return found
 

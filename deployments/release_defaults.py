@@ -16,7 +16,7 @@ from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import is_text
 from registry.lifecycle import OUT_OF_USE, VersionLifecycle, VersionStatus
 from registry.models import Model, Policy
-from registry.policy_lines import line_of, ruling_now
+from registry.policy_lines import Ruling, line_of, ruling_now
 from registry.selectors import environments_visible_to, models_visible_to, ruling_policy
 
 VERSIONS_OFFERED = 50  # the newest; an older one is requested from its own page
@@ -34,7 +34,7 @@ class ReleaseDefaults:
     environment.
 
     `of_model` and `of_environment` are values of the form's fields. `kinds` are the strategies that the policy allows,
-    all when empty. `note` says which revision filled in what.
+    all when empty. `note` says which revision filled in what, `ruling` why it rules.
     """
 
     versions: list[tuple[int, str]] = field(default_factory=list)
@@ -43,6 +43,7 @@ class ReleaseDefaults:
     of_model: dict[str, Any] = field(default_factory=dict)
     of_environment: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    ruling: Ruling | None = None
 
 
 def release_defaults(actor: Actor, *, model: str, environment: str) -> ReleaseDefaults:
@@ -63,7 +64,8 @@ def release_defaults(actor: Actor, *, model: str, environment: str) -> ReleaseDe
             **(asked if policy and not line_of(policy).is_whole else {}),
         },
         of_environment={"endpoint": _endpoint(found, endpoints), **asked},
-        note=f"Filled in as {policy} asks. {ruling_now(policy).sentence}" if policy else "",
+        note=f"Filled in as {policy} asks." if policy else "",
+        ruling=ruling_now(policy, found) if policy else None,
     )
 
 

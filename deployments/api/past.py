@@ -201,6 +201,7 @@ class EnvironmentPastSerializer(serializers.Serializer[Any]):
     later = serializers.DateTimeField(source="near.later", allow_null=True)
     unknown = serializers.ListField(child=serializers.CharField())
     policy = serializers.IntegerField(source="policy.revision")
+    policy_lines = serializers.ListField(child=serializers.IntegerField(), help_text="Revisions of other lines.")
     standings = StandingSerializer(many=True)
     count = serializers.IntegerField()
     next = serializers.CharField(allow_null=True)
@@ -249,7 +250,9 @@ class EnvironmentPastDetail(APIView):
         pages = PlacePages()
         stood = standings(pages.paginate_queryset(past.endpoints, request) or [], past.instant)
         unknown = [why_traffic_unknown(standing) for standing in stood]
-        return Response(EnvironmentPastSerializer(_paged(past, pages, unknown, standings=stood)).data)
+        lines = [policy.revision for policy in past.lines]
+        found = _paged(past, pages, unknown, standings=stood, policy_lines=lines)
+        return Response(EnvironmentPastSerializer(found).data)
 
 
 def _paged(past: Any, pages: Pages, unknown: list[str], **more: Any) -> dict[str, Any]:

@@ -70,10 +70,8 @@ def test_defaults__policy__its_guardrails_strategies_and_first_share(world: Worl
         "kind": "shadow",
     }
     assert found.kinds == ["shadow", "canary"]
-    assert found.note == (
-        "Filled in as production policy 1 asks. "
-        "Revision 1 of production rules it: no line of production is more specific."
-    )
+    assert found.note == "Filled in as production policy 1 asks."
+    assert found.ruling.sentence == "Revision 1 of production rules it: no line of production is more specific."
 
 
 @pytest.mark.parametrize(("model", "environment"), [("", ""), ("no-such-model", "no-such-place"), ("tumours", "")])
