@@ -86,10 +86,9 @@ class Statement(Struct):
 
 def public_key_of(pem: str) -> "EllipticCurvePublicKey":
     """The key that a PEM text holds. Raises Invalid at the field `pem`."""
-    # See above: not with the site.
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from cryptography.exceptions import UnsupportedAlgorithm  # not with the site
+    from cryptography.hazmat.primitives.asymmetric import ec  # not with the site
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # not with the site
 
     try:
         key = load_pem_public_key(pem.strip().encode())
@@ -104,7 +103,7 @@ def public_key_of(pem: str) -> "EllipticCurvePublicKey":
 
 def fingerprint_of(key: "EllipticCurvePublicKey") -> str:
     """The SHA-256 of a key's PEM form: the hint that signatures carry."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # see above: not with the site
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # not with the site
 
     return hashlib.sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
@@ -135,10 +134,9 @@ def hint_of(bundle: Bundle) -> str:
 
 def signed_by(bundle: Bundle, keys: Iterable["EllipticCurvePublicKey"]) -> "EllipticCurvePublicKey | None":
     """Which of the keys signed the bundle's payload, None when none of them did. Raises BadSignature."""
-    # See above: not with the site.
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.exceptions import InvalidSignature  # not with the site
+    from cryptography.hazmat.primitives import hashes  # not with the site
+    from cryptography.hazmat.primitives.asymmetric import ec  # not with the site
 
     envelope = bundle.dsseEnvelope
     if envelope.payloadType != PAYLOAD_TYPE:
