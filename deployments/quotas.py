@@ -23,6 +23,8 @@ from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.reasons import Reason
 from registry.models import Environment, Policy
+from registry.policy_lines import ruling_of
+from registry.selectors import policies_in_force
 
 HOURS = 24
 NAMED_MAX = 5
@@ -85,8 +87,10 @@ def _stable(endpoint: Endpoint) -> ServingConfig | None:
 
 
 def policy_in_force(environment: Environment) -> Policy | None:
-    """The policy whose quotas count now (reads the database)."""
-    return environment.policies.order_by("-revision").first()
+    """The policy whose quotas count now: that of the environment's own line, as quotas are about all of it (reads the
+    database).
+    """
+    return ruling_of(policies_in_force(environment), None, "")
 
 
 def quota_lock(environment: Environment | None) -> None:

@@ -15,7 +15,9 @@ from mlorch_site.accounts.roles import EVERYWHERE, Role
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Forbidden
 from mlorch_site.lib.reasons import Reason
-from registry.models import Environment, Policy
+from registry.models import Environment, Model, Policy
+from registry.policy_lines import ruling_of
+from registry.selectors import policies_in_force
 
 WORDS = {"rollback": "roll back", "pause": "pause and resume", "promote": "promote", "abort": "abort"}
 BRINGS_BACK = frozenset({"rollback", "abort"})
@@ -43,17 +45,17 @@ def is_left_to(operators: Mapping[str, list[str]], operation: str, roles: Collec
     return named is None or any(role.value in named for role in roles)
 
 
-def why_not_rollback(actor: Actor, environment: Environment, scopes: Collection[str]) -> str:
-    """Why the policy in force keeps the actor from rolling an endpoint of the environment back; empty when it does not
-    (reads the database).
+def why_not_rollback(actor: Actor, environment: Environment, model: Model, scopes: Collection[str]) -> str:
+    """Why the policy in force keeps the actor from rolling an endpoint of the model back; empty when it does not (reads
+    the database).
     """
-    policy = environment.policies.select_related("environment").order_by("-revision").first()
+    policy = ruling_of(policies_in_force(environment), model.pk, model.risk_tier)
     return why_not_operator(actor, policy, "rollback", scopes) if policy else ""
 
 
-def require_rollback(actor: Actor, environment: Environment, scopes: Collection[str]) -> None:
-    """Raise Forbidden unless the policy in force lets the actor roll an endpoint of the environment back."""
-    if why := why_not_rollback(actor, environment, scopes):
+def require_rollback(actor: Actor, environment: Environment, model: Model, scopes: Collection[str]) -> None:
+    """Raise Forbidden unless the policy in force lets the actor roll an endpoint of the model back."""
+    if why := why_not_rollback(actor, environment, model, scopes):
         raise Forbidden(why, code="not_operator")
 
 
@@ -80,11 +82,10 @@ def unmeetable_operators(environment: Environment, operators: dict[str, list[str
 
 
 def operators_lost() -> list[str]:
-    """A sentence for each environment and operation that the policy in force leaves to roles which nobody holds."""
-    newest = {policy.environment_id: policy for policy in Policy.objects.order_by("revision")}
-    found = []
-    for environment in Environment.objects.filter(pk__in=newest):
-        for operation, why in unmeetable_operators(environment, newest[environment.pk].operators).items():
+    """A sentence for each operation that a policy in force leaves to roles which nobody holds."""
+    found = {}
+    for policy in Policy.objects.in_force().select_related("environment"):
+        for operation, why in unmeetable_operators(policy.environment, policy.operators).items():
             rest = "; until somebody is, everybody whose role allows it can" if operation in BRINGS_BACK else ""
-            found.append(f"{why[0].upper()}{why[1:]}{rest}.")
-    return found
+            found[f"{why[0].upper()}{why[1:]}{rest}."] = True
+    return list(found)

@@ -127,7 +127,7 @@ def endpoint_rollback(*, actor: Actor, endpoint: Endpoint, expects: str, reason:
     is there by now, or when there is nothing to go back to.
     """
     actor.require(Action.ENDPOINT_ROLLBACK, endpoint.scopes)
-    require_rollback(actor, endpoint.environment, endpoint.scopes)
+    require_rollback(actor, endpoint.environment, endpoint.model, endpoint.scopes)
     endpoint = (
         Endpoint.objects.select_for_update(of=("self",)).select_related("environment", "model").get(pk=endpoint.pk)
     )

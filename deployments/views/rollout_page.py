@@ -158,7 +158,9 @@ def _why_not(actor: Actor, release: Release, operation: str) -> str:
 def why_not_roll_back(actor: Actor, endpoint: Endpoint) -> str:
     """Why roles or the policy in force keep this person from rolling an endpoint back."""
     scopes = endpoint.scopes
-    return actor.why_not(Action.ENDPOINT_ROLLBACK, scopes) or why_not_rollback(actor, endpoint.environment, scopes)
+    if reason := actor.why_not(Action.ENDPOINT_ROLLBACK, scopes):
+        return reason
+    return why_not_rollback(actor, endpoint.environment, endpoint.model, scopes)
 
 
 def _why_not_abort(actor: Actor, release: Release) -> str:

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.accounts.models import RoleBinding
-from mlorch_site.accounts.roles import EVERYWHERE, Role
-from registry.approvals.rules import ApprovalProgress
+from mlorch_site.accounts.models import RoleBinding, User
+from mlorch_site.accounts.roles import EVERYWHERE
+from registry.approvals.holders import DECIDING
+from registry.approvals.rules import GROUP, ApprovalProgress, holder_label
 from registry.approvals.selectors import (
     approval_progress,
     approvals_visible_to,
@@ -65,6 +66,16 @@ def inbox(actor: Actor, tab: str) -> QuerySet[ApprovalRequest]:
     return visible.filter(is_open) if tab == "open" else visible.exclude(is_open)
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A role that somebody holds in a scope, with what they count by through it."""
+
+    keys: set[str]
+    scope: str
+    user_id: int
+    name: str
+
+
 def inbox_rows(actor: Actor, requests: list[ApprovalRequest], now: datetime) -> list[InboxRow]:
     """What is shown of requests whose decisions, with their people, were read before."""
     awaited, delegated = _awaited(requests, now), delegated_voices(actor, now)
@@ -100,24 +111,35 @@ def why_not_bulk(request: ApprovalRequest) -> str:
 
 
 def _awaited(requests: list[ApprovalRequest], now: datetime) -> dict[str, list[tuple[str, list[str]]]]:
-    """Request → the roles it still asks for with the people who hold them there and may still approve."""
+    """Request → what it still asks for, with the people who count by it there and may still approve."""
     open_ones = [request for request in requests if request.status == ApprovalStatus.OPEN]
-    scopes = {EVERYWHERE, *(scope for request in open_ones for scope in request.scopes)}
-    held = RoleBinding.objects.in_force(now).filter(scope__in=scopes, user__is_active=True)
-    people = list(held.values_list("role", "scope", "user_id", "user__username")) if open_ones else []
+    held = _held(open_ones, now)
     found = {}
     for request in open_ones:
         lacking = [rule for rule in approval_progress(request).rules if not rule.met]
         done = {key for row in approving_decisions(request) for key in (row.person_id, row.voice_id)}
         out = {request.requester_id, *request.excluded, *done}
         places = {EVERYWHERE, *request.scopes}
+        there = [one for one in held if one.scope in places and one.user_id not in out]
         found[str(request.pk)] = [
-            (
-                Role(rule.role).label,
-                sorted(
-                    {name for role, at, key, name in people if role == rule.role and at in places and key not in out}
-                ),
-            )
-            for rule in lacking
+            (holder_label(rule.key), sorted({one.name for one in there if rule.key in one.keys})) for rule in lacking
         ]
     return found
+
+
+def _held(requests: list[ApprovalRequest], now: datetime) -> list[_Held]:
+    """The roles of active people in the scopes of the requests, each with the groups that count by it."""
+    if not requests:
+        return []
+    scopes = {EVERYWHERE, *(scope for request in requests for scope in request.scopes)}
+    rows = RoleBinding.objects.in_force(now).filter(scope__in=scopes, user__is_active=True)
+    bindings = list(rows.values_list("role", "scope", "user_id", "user__username"))
+    groups: dict[int, set[str]] = {}
+    if any(rule.get("group") for request in requests for rule in request.rules):
+        members = User.groups.through.objects.filter(user__in={user_id for _, _, user_id, _ in bindings})
+        for user_id, name in members.values_list("user_id", "group__name"):
+            groups.setdefault(user_id, set()).add(f"{GROUP}{name}")
+    return [
+        _Held({role, *(groups.get(user_id, ()) if role in DECIDING else ())}, scope, user_id, name)
+        for role, scope, user_id, name in bindings
+    ]

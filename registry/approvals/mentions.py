@@ -50,7 +50,8 @@ def mentions_write(comment: Comment, people: list[User]) -> list[User]:
 def mentions_tell(comment: Comment, people: list[User]) -> None:
     """Publish that people were named in a comment."""
     for person in people:
-        data = {"request": str(comment.request_id), "comment": comment.pk, "person": person.pk}
+        by = comment.author.username
+        data = {"request": str(comment.request_id), "comment": comment.pk, "person": person.pk, "by": by}
         publish("approvals", "approval.mentioned", data)
 
 

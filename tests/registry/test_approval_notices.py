@@ -1,4 +1,4 @@
-"""Who is told of approvals and proposals, by what is true when it is told; reminders, the last call, escalation."""
+"""Who is told of approvals and drafts of policies, by what is true when it is told; reminders, the last call, escalation."""
 
 from datetime import timedelta
 
@@ -18,7 +18,8 @@ from registry import tasks
 from registry.approvals.approval_timers import timers_run
 from registry.approvals.services import approval_decide, approval_open, approval_withdraw
 from registry.models import ApprovalRequest, ApprovalTimer, Policy
-from registry.services import policy_propose, proposal_refuse
+from registry.policy_lines import line_of
+from registry.services import draft_create, draft_return, draft_submit
 from registry.services.environments import environment_create
 from tests.factories import make_person, take_role
 from tests.registry.test_approvals import ENGINE, RULES
@@ -186,22 +187,23 @@ def test_mention__is_told_to_who_can_see_it(people, request_):
     assert [kind.why_not(people.vik.actor, thing), bool(kind.why_not(people.noa.actor, thing))] == ["", True]
 
 
-def test_proposal__waits_for_the_other_administrators_until_it_is_decided(people, request_):
+def test_draft__waits_for_the_other_administrators_while_it_is_in_review(people, request_):
     make_person("alan", [(Role.ADMINISTRATOR, "environment:production")])
     make_person("stella", [(Role.ADMINISTRATOR, "environment:staging")])
     Policy.objects.update(protected=True)
-    policy = Policy.objects.get()
-    proposal = policy_propose(
+    draft = draft_create(
         actor=people.ada.actor,
-        environment=policy.environment,
-        based_on=policy.revision,
-        reason="too slow",
-        approval_rules=[],
+        line=line_of(Policy.objects.get()),
+        values={"approval_rules": []},
+        note="too slow",
     )
     relay()
-    assert told("proposal_waiting") == ["alan"]
-    alan = actor_for_user(User.objects.get(username="alan"))
-    proposal_refuse(actor=alan, proposal=proposal, reason="no")
+    assert told("policy_review") == []
+    draft = draft_submit(actor=people.ada.actor, draft=draft, seen=draft.row_version)
     relay()
-    assert told("proposal_waiting") == []
+    assert told("policy_review") == ["alan"]
+    alan = actor_for_user(User.objects.get(username="alan"))
+    draft_return(actor=alan, draft=draft, seen=draft.row_version, reason="no")
+    relay()
+    assert told("policy_review") == []
     assert ApprovalRequest.objects.count() == 1
