@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from mlorch_site.lib.hashing import content_hash
+from registry.cards.selectors import card_said
 from registry.gates.parameters import GateParameter
 from registry.lifecycle import GateOutcome
 from registry.models import Environment, Policy, Version
@@ -206,7 +207,8 @@ def _serving(given: GateInput) -> list[Any]:
 
 def _metadata(given: GateInput) -> list[Any]:
     version, model = given.version, given.version.model
-    return [version.tags, version.description, model.tags, model.description, model.owner, model.risk_tier]
+    said = [version.tags, version.description, model.tags, model.description, model.owner, model.risk_tier]
+    return [*said, card_said(version)]
 
 
 INPUTS: dict[str, Callable[[GateInput], Any]] = {

@@ -48,22 +48,7 @@ def change_config(release: Release) -> str:
     return "serving: timeout 10000 ms → 77 ms"
 
 
-def change_gate(release: Release) -> str:
-    row = GateResult.objects.get(subject_id=str(release.pk))
-    GateResult.objects.create(
-        subject_kind="release",
-        subject_id=row.subject_id,
-        gate=row.gate,
-        outcome="warn",
-        sentence=row.sentence,
-        evidence=row.evidence,
-        content_hash=row.content_hash,
-        at=row.at,
-    )
-    return "gate version ready outcome: pass → warn"
-
-
-CHANGES = [change_plan, change_config, change_gate]
+CHANGES = [change_plan, change_config]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -100,16 +85,25 @@ def test_change__while_nobody_looks__the_tick_voids_it(world: World) -> None:
 
 def test_same_gate_again_with_the_same_result_and_a_setting_that_came_later__nothing_changed(world: World) -> None:
     release = world.request(2)
-    row = GateResult.objects.get(subject_id=str(release.pk))
-    row.pk = None
-    row.duration_ms = 99
-    row.save(force_insert=True)
+    GateResult.objects.filter(subject_id=str(release.pk)).update(duration_ms=99)
     assert why_not_covered(release) == ""
     assert release.approval is not None
     release.approval.content["serving"].pop("network")
     content = covered_content(release, release.approval)
     assert "network" not in content["serving"]
     assert content == release.approval.content
+
+
+def test_gate__that_found_worse__those_who_decide_are_asked_anew_and_told_what(world: World) -> None:
+    release = decide(world, world.request(2), "rita")
+    GateResult.objects.filter(subject_id=str(release.pk)).update(outcome="warn", finding="other")
+    decide(world, release, "oscar")
+    release = Release.objects.select_related("approval").get(pk=release.pk)
+    assert release.status == "awaiting_approval"
+    assert release.approval is not None
+    former = ApprovalRequest.objects.filter(subject_id=str(release.pk)).exclude(pk=release.approval_id).get()
+    assert (former.status, former.changes) == ("void", ["gate version ready outcome: pass → warn"])
+    assert list(release.approval.decisions.all()) == []
 
 
 def test_request_from_before_contents_were_kept__holds_for_what_its_hash_was_made_of(world: World) -> None:

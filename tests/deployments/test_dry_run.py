@@ -62,9 +62,9 @@ def test_dry_run__gates_approvals_windows__by_what_was_kept_or_untold(world):
     assert found.delayed[0].reasons == ["It began while it would have been closed. Frozen: Week."]
     found = tried(world, gates=["digest_known"])
     assert found.sentence == "It would have blocked 0 of 2; 2 cannot be told."
-    assert found.untold[0].reasons == ["The gate “Digest known” was not run then."]
+    assert found.untold[0].reasons == ["The gate “Artifacts are in the store” was not run then."]
     assert tried(world, gate_parameters={"version_ready": {"x": 1}}).untold[0].reasons == [
-        "The gate “Version ready” ran by other parameters then."
+        "The gate “Ready in MLflow” ran by other parameters then."
     ]
     GateResult.objects.filter(gate="version_ready").update(outcome="fail")
     assert len(tried(world).blocked) == 2

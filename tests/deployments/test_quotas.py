@@ -17,6 +17,7 @@ from deployments.services import (
     release_preview,
     release_request,
 )
+from deployments.services.checks import release_check
 from mlorch_site.accounts.roles import Role
 from mlorch_site.lib.errors import Conflict, Invalid
 from registry.models import Environment, Policy
@@ -129,6 +130,8 @@ def test_start__limit_lowered_meanwhile__waits_with_the_numbers_and_names_nobody
     serving(cost_per_replica_hour="1")
     first = ask(world, "second")
     first.endpoint.configs.update(cost_per_replica_hour="1")
+    with world.at():
+        release_check(release_id=str(first.pk), now=world.now)
     cases = {
         "replicas_max": (1, "production has room for 1 replicas; 1 run, and 1 more are needed."),
         "endpoints_max": (1, "production has room for 1 endpoints, and 1 others serve."),

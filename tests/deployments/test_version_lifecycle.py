@@ -99,7 +99,7 @@ def test_request__out_of_use__is_refused_with_the_reason_and_not_offered(world):
     assert "tumours version 2 is blocked" in problems[0]["version"]
     assert problems[0]["version"].endswith("by oscar: it leaks.")
     assert "superseded by research" in problems[1]["version"]
-    offered = release_defaults(actor, model="tumours", environment="production", first_weight_pct=10)
+    offered = release_defaults(actor, model="tumours", environment="production")
     assert [number for number, _ in offered.versions] == [1]
 
 

@@ -75,5 +75,7 @@ def policy_texts(draw: st.DrawFn) -> dict[str, Any]:
         "margins_max": draw(st.dictionaries(st.sampled_from(["error_rate", "latency_over_slo"]), MARGINS)),
         "operators": {act: roles for act, roles in operators.items() if roles},
     }
+    if values["allowed_strategies"] == ["immediate"]:
+        values |= {"hold_required": False, "bake_s_min": 0, "requests_min": 0}  # it watches nothing
     check_policy(values)
     return values

@@ -1,4 +1,4 @@
-"""Who is told of approvals and drafts of policies, by what is true when it is told; reminders, the last call, escalation."""
+"""Who is told of approvals and of drafts, by what is true when it is told; reminders, the last call, escalation."""
 
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ def request_(people):
             subject_id="r1",
             title="tumours version 2 to production/clinic",
             url="/",
-            content_hash="sha256:a",
+            content={"plan": "a"},
             policy=Policy.objects.get(environment=environment),
             scopes=["environment:production", "model:tumours"],
             requester=people.emma.user,
@@ -170,6 +170,7 @@ def test_opening_that_was_not_heard_of__is_found_by_the_tick(people, request_):
 
 def test_policy_of_now__changes_no_deadline_of_a_request_that_froze_another(people, request_):
     frozen = Policy.objects.get()
+    Policy.objects.update(retired_at=clock.now())
     Policy.objects.create(
         environment=frozen.environment, revision=9, approval_rules=RULES, remind_hours=1, created_at=clock.now()
     )

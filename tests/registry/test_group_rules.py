@@ -13,8 +13,8 @@ from registry.approvals.electorate import approval_outlook, who_may_decide
 from registry.approvals.rules import evaluate
 from registry.approvals.selectors import waiting_for, why_cannot_decide
 from registry.approvals.services import approval_decide, approval_open, approval_recheck
-from registry.policy_comparison import shown
 from registry.policy_fields import check_policy
+from registry.policy_sentences import field_words
 from registry.protection import loosens
 from registry.selectors import current_policy
 from registry.services import environment_create, policy_revise
@@ -156,7 +156,7 @@ def test_loosens__groups__counted_over_named_rules():
         "Nobody of the group board would have to approve."
     ]
     assert loosens(after, {**after, "approval_rules": [{"group": "board", "count": 2}]}) == []
-    assert shown([BOARD, REVIEWER]) == "Medical: 1 of group board, 1 reviewer"
+    assert field_words("approval_rules", [BOARD, REVIEWER])[0] == "1 of the group board (Medical) has to approve."
 
 
 def test_outlook__who_is_absent__said_until_when_and_warned_where_nobody_else_is(environment, people):

@@ -31,7 +31,7 @@ def test_document__is_what_the_routes_say() -> None:
 
 def test_demands__each_action_of_the_table__is_asked_for_somewhere() -> None:
     asked = {demand.permission for demand in demands()}
-    asked_by_services = {str(Action.POLICY_EDIT)}
+    asked_by_services = {str(Action.POLICY_EDIT), str(Action.VERSION_BLOCK)}
     assert ACTIONS - asked <= asked_by_services
 
 

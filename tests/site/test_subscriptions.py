@@ -91,7 +91,7 @@ def test_key_of_the_site__another_one__says_that_the_secret_is_to_be_rotated(peo
     subscribe(people, hook)
     tell(people)
     settings.SECRET_KEY = "z" * 60
-    assert "Rotate the secret" in attempt(Delivery.objects.get()).last_error
+    assert "set the secret anew" in attempt(Delivery.objects.get()).last_error
     assert hook.heard == []
 
 
