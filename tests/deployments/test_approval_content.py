@@ -102,7 +102,8 @@ def test_gate__that_found_worse__those_who_decide_are_asked_anew_and_told_what(w
     assert release.status == "awaiting_approval"
     assert release.approval is not None
     former = ApprovalRequest.objects.filter(subject_id=str(release.pk)).exclude(pk=release.approval_id).get()
-    assert (former.status, former.changes) == ("void", ["gate version ready outcome: pass → warn"])
+    assert former.status == "void"
+    assert "gate version ready outcome: pass → warn" in former.changes
     assert list(release.approval.decisions.all()) == []
 
 

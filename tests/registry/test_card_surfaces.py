@@ -225,6 +225,7 @@ def test_export_and_print__of_a_revision(version, people):
     assert "card-print" in printed
 
 
+@pytest.mark.slow
 def test_pdf__made_by_the_work_queue_as_pdf_ua(version, people):
     card = save(version, people.emma, licence="")
     browser, where = signed_in("vik"), reverse("card-pdf", args=["tumours", 1])
