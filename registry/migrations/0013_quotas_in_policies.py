@@ -2,8 +2,12 @@ from django.db import migrations, models
 
 
 def quotas_into_policies(apps, schema_editor):
-    """The quota of replicas that an environment had holds under each of its policies that says none."""
+    """The quota of replicas that an environment had holds under each of its policies and drafts that says none."""
     policy_model = apps.get_model("registry", "Policy")
+    for draft in apps.get_model("registry", "PolicyDraft").objects.select_related("environment"):
+        if draft.values.get("replicas_max") is None:
+            draft.values["replicas_max"] = draft.environment.replica_quota
+            draft.save(update_fields=["values"])
     for environment in apps.get_model("registry", "Environment").objects.all():
         without = policy_model.objects.filter(environment=environment, replicas_max=None)
         without.update(replicas_max=environment.replica_quota)
