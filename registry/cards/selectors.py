@@ -27,7 +27,7 @@ def card_revision(version: Version, number: int) -> CardRevision:
 
 def card_said(version: Version) -> dict[str, str]:
     """What the card in force says of the standard schema: name → text, those that say nothing left out."""
-    card = card_in_force(version)
+    card = card_in_force(version) if version.pk else None
     said = {one.name: card.content[one.name] for one in CARD_FIELDS if one.required} if card else {}
     return {name: text for name, text in said.items() if text}
 

@@ -82,9 +82,20 @@ def requiring(*lines: str, **parameters) -> GateInput:
     return with_parameters(given(evidence={"requirements": list(lines), "python": "3.11"}), **parameters)
 
 
+OTHERS: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def of_others():
+    """What other tests in this process keep running is none of these tests' affair."""
+    OTHERS.clear()
+    OTHERS.update(psutil.Process().children(recursive=True))
+
+
 def alive() -> list[str]:
-    """What came of this process and still runs."""
-    return [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True) if child.is_running()]
+    """What came of this process since the test began, and still runs."""
+    ours = set(psutil.Process().children(recursive=True)) - OTHERS
+    return [" ".join(child.cmdline()) for child in ours if child.is_running()]
 
 
 def test_install__packages_with_what_they_need__pass_and_are_kept(store, wheels, db):
@@ -231,7 +242,7 @@ def test_run__killed_with_something_under_way__leaves_nothing(short, settings, w
 
     def kill(step: str) -> None:
         if step.startswith("installing"):
-            (run,) = psutil.Process().children()
+            (run,) = set(psutil.Process().children()) - OTHERS
             run.kill()
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
