@@ -95,6 +95,6 @@ def test_new_release__strategy_chosen__only_its_fields_are_seen(product: Product
     assert seen == {
         "canary": {"weight_0", "hold"},
         "shadow": {"weight_0", "mirror", "bake_s", "hold"},
-        "blue_green": {"bake_s"},
+        "blue_green": {"bake_s", "hold"},
         "immediate": set(),
     }
