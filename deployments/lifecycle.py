@@ -72,7 +72,7 @@ ENDED_STATUSES: frozenset[ReleaseStatus] = frozenset(ReleaseStatus) - OPEN_STATU
 # What may begin as soon as nothing holds it up.
 READY_STATUSES: frozenset[ReleaseStatus] = frozenset({S.APPROVED, S.IN_EMERGENCY})
 LIVE_STATUSES: frozenset[ReleaseStatus] = frozenset({S.ROLLING_OUT, S.PAUSED})
-GATED_STATUSES: frozenset[ReleaseStatus] = frozenset({S.CHECKING, S.AWAITING_APPROVAL, S.APPROVED})
+GATED_STATUSES: frozenset[ReleaseStatus] = frozenset({S.CHECKING, S.AWAITING_APPROVAL}) | READY_STATUSES
 
 P = Phase
 _BACK = {P.REVERTING}

@@ -261,6 +261,8 @@ def gates_hold(release: Release, now: datetime) -> str:
         return verdict.refusal
     if verdict.waits:
         return verdict.waits
+    if release.status == ReleaseStatus.IN_EMERGENCY:
+        return ""  # nobody decides on it, so nobody is asked anew; what refuses has ended it above
     results = list(current_results(subject_of(release)))
     if release.approval is not None and (worse := worsened(release, results)):
         return _ask_anew(release, f"Gates found more than those who decide have seen: {_names(worse)}.", now)

@@ -9,6 +9,7 @@ from django.urls import reverse
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Endpoint, Release
 from deployments.services import endpoint_rollback, release_abort, release_decide, release_pause, release_resume
+from deployments.services.checks import release_check
 from deployments.services.emergency import release_emergency, why_no_release_emergency
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import ALLOWED, Action, Role
@@ -20,7 +21,7 @@ from mlorch_site.notices.models import Notice
 from registry.approvals.emergencies import emergency_recheck
 from registry.approvals.reviews import review_close, reviews_waiting_for, why_cannot_review
 from registry.approvals.services import approval_recheck
-from registry.models import ApprovalRequest, Emergency, Policy, Version
+from registry.models import ApprovalRequest, Emergency, GateResult, Policy, Version
 from registry.policy_fields import POLICY_FIELDS
 from registry.protection import loosens
 from tests.deployments.world import World
@@ -127,6 +128,19 @@ def test_emergency_that_waits__is_asked_once_more_when_it_is_to_take_effect(worl
     release.refresh_from_db()
     assert release.status == ("expired" if change == "expired" else "rejected")
     assert release.started_at is None
+
+
+def test_emergency_that_waits__gates_that_go_stale_answer_again_and_ask_nobody_anew(world, waiting):
+    Policy.objects.filter(environment=world.environment).update(replicas_max=0)
+    use(world, waiting)
+    GateResult.objects.filter(subject_id=str(waiting.pk)).update(looked_at={"status": "another"}, finding="other")
+    Policy.objects.filter(environment=world.environment).update(replicas_max=20)
+    world.tick(2)
+    assert Release.objects.get(pk=waiting.pk).status_reason == "Waits for 1 gate: version ready."
+    with world.at():
+        release_check(release_id=str(waiting.pk), now=world.now)
+    world.until(waiting, "succeeded")
+    assert ApprovalRequest.objects.get(pk=waiting.approval_id).status == "bypassed"
 
 
 def test_emergency__restart_while_it_waits__goes_on(world, waiting):

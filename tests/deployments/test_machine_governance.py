@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from deployments.gate_cases import case_of, subject_of
-from deployments.lifecycle import OPEN_STATUSES
+from deployments.lifecycle import GATED_STATUSES, OPEN_STATUSES
 from deployments.models import Release
 from deployments.services import release_decide
 from deployments.services.checks import release_check
@@ -200,7 +200,8 @@ class GovernanceMachine(RuleBasedStateMachine):
 
     def checks(self) -> None:
         with self.world.at():
-            for pk in Release.objects.filter(status="checking").values_list("pk", flat=True):
+            gated = Release.objects.filter(status__in=sorted(GATED_STATUSES), kind="release")
+            for pk in gated.values_list("pk", flat=True):
                 release_check(release_id=str(pk), now=self.world.now)
 
     # what must hold
