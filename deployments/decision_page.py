@@ -1,7 +1,7 @@
 """All that the page of an approval request shows: what changes, on what evidence, who decides, what is said of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +12,7 @@ from deployments.models import Release
 from deployments.rollout.guardrails import sentence_of
 from deployments.services.answering import why_not_withdraw
 from deployments.serving_comparison import compare_serving
+from mlorch_site.accounts.absences import absent_among
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
 from mlorch_site.lib import clock
@@ -43,17 +44,22 @@ REASON_SHOWN_CHARS = 1000  # in an address
 
 @dataclass(frozen=True)
 class Awaited:
-    """A role or group that is still asked for, who counts by it and may decide, and who decides for them meanwhile."""
+    """A role or group that is still asked for, who counts by it and may decide (name, until when they are absent, who
+    decides for them meanwhile).
+    """
 
     role: str
-    people: list[tuple[str, list[str]]]
+    people: list[tuple[str, date | None, list[str]]]
 
     @property
     def sentence(self) -> str:
-        """The people by name, each with who decides for them."""
-        return ", ".join(
-            f"{name} ({' or '.join(others)} may decide for {name})" if others else name for name, others in self.people
-        )
+        """The people by name, each with until when they are absent, and with who decides for them."""
+        return ", ".join(self._one(*person) for person in self.people)
+
+    def _one(self, name: str, absent_until: date | None, others: list[str]) -> str:
+        said = [f"absent until {absent_until}"] if absent_until else []
+        said += [f"{' or '.join(others)} may decide for {name}"] if others else []
+        return f"{name} ({'; '.join(said)})" if said else name
 
 
 def release_of(row: ApprovalRequest) -> Release:
@@ -157,8 +163,12 @@ def _awaited(row: ApprovalRequest) -> list[Awaited]:
     done = set(User.objects.filter(pk__in=used).values_list("username", flat=True))
     roles = {role: [name for name in names if name not in done] for role, names in who_may_decide(row).items()}
     everybody = sorted({name for names in roles.values() for name in names})
-    standing_in = stand_ins(everybody, row.scopes, {row.requester_id, *row.excluded}, clock.now())
+    now = clock.now()
+    standing_in = stand_ins(everybody, row.scopes, {row.requester_id, *row.excluded}, now)
+    ids = dict(User.objects.filter(username__in=everybody).values_list("username", "pk"))
+    away = absent_among(list(ids.values()), now)
+    until = {name: away[pk].last_day for name, pk in ids.items() if pk in away}
     return [
-        Awaited(holder_label(role), [(name, standing_in.get(name, [])) for name in names])
+        Awaited(holder_label(role), [(name, until.get(name), standing_in.get(name, [])) for name in names])
         for role, names in roles.items()
     ]

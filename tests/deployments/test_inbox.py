@@ -12,6 +12,7 @@ from deployments.models import Release
 from deployments.services import ReleaseCommand, release_request
 from deployments.services.bulk_decisions import releases_decide
 from deployments.services.checks import release_check
+from mlorch_site.accounts.absences import absence_say
 from mlorch_site.accounts.roles import Role
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
@@ -177,7 +178,9 @@ def test_page__delegated__decides_for_and_takes_back(desk):
         reason="away",
     )
     address = reverse("approval", args=[pk])
-    assert "bob may decide for rita" in desk.rita.get(address).content.decode()
+    today = now.date()
+    absence_say(actor=desk.people.rita.actor, first_day=today, last_day=today)
+    assert f"rita (absent until {today}; bob may decide for rita)" in desk.rita.get(address).content.decode()
     page = browser.get(address).content.decode()
     assert ('value="rita"' in page, "myself" in page) == (True, True)
     decide = reverse("approval-decide", args=[pk])
