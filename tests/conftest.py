@@ -29,17 +29,22 @@ def data_dir(settings, tmp_path):
     return settings.DATA_DIR
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about several transactions at once belongs to the leg of PostgreSQL."""
+    if os.environ.get("DATABASE_URL", "").startswith("postgres"):
+        return
+    alone = [item for item in items if "committed" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=alone)
+    items[:] = [item for item in items if item not in alone]
+
+
 @pytest.fixture
 def committed(django_db_setup, django_db_blocker):
     """A copy of the database in which the transactions of several connections are committed; on PostgreSQL only, since
     every transaction of SQLite is alone.
     """
-    from django.db import connection
-
     from tests.support.scratch_database import scratch_database
 
-    if connection.vendor == "sqlite":
-        pytest.skip("every transaction of SQLite is alone")
     with django_db_blocker.unblock(), scratch_database():
         yield
 

@@ -257,7 +257,7 @@ class GovernanceMachine(RuleBasedStateMachine):
         assert Release.objects.filter(kind="release", status__in=sorted(OPEN_STATUSES)).count() <= 1
 
 
-@pytest.mark.parametrize("examples", [5, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [5, pytest.param(25, marks=pytest.mark.slow)])
 def test_machine__governance__what_begins_has_what_its_policy_asks_for(db, data_dir, examples):
     run_state_machine_as_test(
         GovernanceMachine,

@@ -65,6 +65,7 @@ def told(browser: Client, where: str) -> tuple[int, str]:
     return answer.status_code, content.decode(errors="replace")
 
 
+@pytest.mark.slow
 def test_every_route__to_every_scoped_person__shows_nothing_foreign(tenants):
     mine, foreign = tenants
     seen = 0
