@@ -44,8 +44,8 @@ PAGE = OpenApiParameter("page", int, description="Which page of the list.")
 class PlacePages(Pages):
     """Fewer to a page than elsewhere: each endpoint comes with the releases of its arms."""
 
-    page_size = 25
-    max_page_size = 50
+    page_size = 10
+    max_page_size = 25
 
 
 def instant_of(request: Request) -> datetime:

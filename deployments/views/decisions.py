@@ -84,7 +84,7 @@ def approval_decide(request: HttpRequest, pk: str) -> HttpResponse:
     return redirect_to(request, reverse("release", args=[release.pk]) if started else reverse("approval", args=[pk]))
 
 
-@requires(Action.VIEW)
+@requires(Action.RELEASE_REQUEST)
 @require_POST
 def approval_withdraw(request: HttpRequest, pk: str) -> HttpResponse:
     """Withdraw one's own request; its page then leads to the next one, filled in as this one was."""
