@@ -24,7 +24,7 @@ from tests.support.two_tenants import MINE, Tenant, make_tenant
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
-EXAMPLES = 8
+EXAMPLES = 4
 NOBODY = "nobody"
 SERVER_ERROR = 500
 OWN_NAME_SHARE = 0.7
