@@ -1,6 +1,7 @@
 """Where a run lives: one installation never clears what another one runs, wherever both lie."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -53,5 +54,6 @@ def test_run_folder__environments__the_oldest_and_what_builds_left_go(
 
 def test_run_folder__of_somebody_else__is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 12345)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what is refused is not cleared either
     with pytest.raises(NotOurs), run_folder(config(tmp_path)):
         pass
