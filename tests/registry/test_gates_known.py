@@ -72,7 +72,7 @@ def parameters(gate: str, **values: object) -> dict:
     return {"gate_parameters": {gate: values}}
 
 
-def says(gate: str, what: GateInput, outcome: str, words: str) -> None:
+def asserts(gate: str, what: GateInput, outcome: str, words: str) -> None:
     found = look(gate, what)
     assert (found.outcome.value, words in found.sentence) == (outcome, True), found
 
@@ -91,7 +91,7 @@ REQUIRED = ["owner", "intended_use", "limits", "training_data", "evaluation_data
     ],
 )
 def test_metadata__required_by_the_policy(tags, outcome, words):
-    says("metadata_complete", given(tags=tags, policy={"required_metadata": REQUIRED}), outcome, words)
+    asserts("metadata_complete", given(tags=tags, policy={"required_metadata": REQUIRED}), outcome, words)
 
 
 def test_metadata__of_the_model__stands_where_the_version_says_nothing():
@@ -116,9 +116,9 @@ def test_metadata__of_the_model__stands_where_the_version_says_nothing():
     ],
 )
 def test_reproducible(evidence, outcome, words):
-    says("reproducible", given(evidence=evidence), outcome, words)
+    asserts("reproducible", given(evidence=evidence), outcome, words)
     if outcome == "warn":
-        says("reproducible", given(evidence=evidence, policy=parameters("reproducible", refuse=True)), "fail", words)
+        asserts("reproducible", given(evidence=evidence, policy=parameters("reproducible", refuse=True)), "fail", words)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_reproducible(evidence, outcome, words):
     ],
 )
 def test_tooling(evidence, outcome, words):
-    says("tooling_compatible", given(evidence=evidence), outcome, words)
+    asserts("tooling_compatible", given(evidence=evidence), outcome, words)
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,12 @@ def test_tooling(evidence, outcome, words):
     ],
 )
 def test_signature__against_what_serves(before, outcome, words):
-    says("signature_compatible", given(before=before), outcome, words)
+    asserts("signature_compatible", given(before=before), outcome, words)
 
 
 def test_signature__files_that_serve_are_others_than_mlflow_has__is_an_error():
     what = given(before={"signature": {"inputs": [{"name": "x", "type": "double"}]}})
-    says("signature_compatible", replace(what, from_digest="sha256:frozen"), "error", "other files")
+    asserts("signature_compatible", replace(what, from_digest="sha256:frozen"), "error", "other files")
 
 
 @pytest.mark.parametrize(
@@ -183,14 +183,14 @@ def test_offline_metrics(lines, before, outcome, words):
         before={"evidence": {"metrics": before}} if before else None,
         policy=parameters("offline_metrics", thresholds=lines),
     )
-    says("offline_metrics", what, outcome, words)
+    asserts("offline_metrics", what, outcome, words)
 
 
 def test_offline_metrics__not_numbers__fail_the_lines_that_ask_for_them():
     what = given(
         evidence={"metrics": {"accuracy": None}}, policy=parameters("offline_metrics", thresholds=["accuracy >= 0"])
     )
-    says("offline_metrics", what, "fail", "not a number")
+    asserts("offline_metrics", what, "fail", "not a number")
 
 
 PROOF = Proof("staging", "staging/clinic", 30, 500)
@@ -209,7 +209,7 @@ PROOF = Proof("staging", "staging/clinic", 30, 500)
     ],
 )
 def test_proven(proofs, outcome, words):
-    says("proven_before", given(around=Surroundings(proofs=proofs)), outcome, words)
+    asserts("proven_before", given(around=Surroundings(proofs=proofs)), outcome, words)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,9 @@ def test_proven(proofs, outcome, words):
     ],
 )
 def test_cost(most, cost, outcome, words):
-    says("cost_within_quota", given(policy={"cost_per_day_max": most}, around=Surroundings(cost=cost)), outcome, words)
+    asserts(
+        "cost_within_quota", given(policy={"cost_per_day_max": most}, around=Surroundings(cost=cost)), outcome, words
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,7 @@ def test_cost(most, cost, outcome, words):
     ],
 )
 def test_plan(outlook, outcome, words):
-    says("plan_concludes", given(around=Surroundings(outlook=outlook)), outcome, words)
+    asserts("plan_concludes", given(around=Surroundings(outlook=outlook)), outcome, words)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_plan(outlook, outcome, words):
 )
 def test_objectives(metrics, outcome, words):
     what = given(guardrails=[{"metric": name} for name in metrics], around=Surroundings(objectives=()))
-    says("objectives_exist", what, outcome, words)
+    asserts("objectives_exist", what, outcome, words)
 
 
 def test_finding__says_what_no_database_takes__is_kept_without_it():
