@@ -15,6 +15,7 @@ from deployments.release_defaults import (
     DEFAULT_STEPS,
     ReleaseDefaults,
 )
+from deployments.rollout.strategies.linear import STEP_PCT, STEP_PCT_MAX, STEP_PCT_MIN
 from deployments.services import ReleaseCommand
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import Invalid
@@ -35,6 +36,7 @@ STEP_FIELDS = {"weight": "weight", "bake_s": "bake", "min_requests": "requests"}
 MARGIN_FIELDS = {"error_rate": "error_margin", "latency_over_slo": "slo_margin"}
 KINDS = [
     ("canary", "Canary: step by step"),
+    ("linear", "Linear: equal steps"),
     ("shadow", "Shadow: copies first, clients notice nothing"),
     ("blue_green", "Blue-green: all at once, the old one stays warm"),
     ("immediate", "Immediate: no comparison"),
@@ -49,6 +51,13 @@ class ReleaseForm(forms.Form):
     environment = forms.ChoiceField()
     endpoint = forms.SlugField(max_length=63, help_text="One that exists, or a new name.")
     kind = forms.ChoiceField(choices=KINDS, label="Strategy", initial="canary")
+    step_pct = forms.IntegerField(
+        min_value=STEP_PCT_MIN,
+        max_value=STEP_PCT_MAX,
+        required=False,
+        initial=STEP_PCT,
+        label="Each step is so much more of the traffic (%)",
+    )
     mirror = forms.IntegerField(
         min_value=1, max_value=100, required=False, initial=50, label="Share of the requests that is copied (%)"
     )
@@ -137,6 +146,8 @@ class ReleaseForm(forms.Form):
         hold = {"hold": True} if data.get("hold") else {}
         if kind == "blue_green":
             return {"kind": kind, **bake, **hold}
+        if kind == "linear":
+            return {"kind": kind, "step_pct": data.get("step_pct") or STEP_PCT, **bake, **hold}
         if kind == "canary":
             return {"kind": kind, "steps": self._steps(), **hold}
         wanted = {name: data[name] for name in ("mirror", "min_agreement") if data.get(name) is not None}

@@ -46,6 +46,7 @@ class Arm(StrEnum):
 
 class StrategyKind(StrEnum):
     CANARY = "canary"
+    LINEAR = "linear"
     SHADOW = "shadow"
     BLUE_GREEN = "blue_green"
     IMMEDIATE = "immediate"

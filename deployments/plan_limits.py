@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from deployments.lifecycle import StrategyKind
 from deployments.rollout.steps import Step, StepKind
 from deployments.rollout.strategies import first_weight_pct, strategy_kind
+from deployments.rollout.strategies.linear import STEP_PCT_MIN
 
 METRICS = {"error_rate": "the error rate", "latency_over_slo": "slow requests"}
 
@@ -32,6 +33,8 @@ def can_be_kind(kind: StrategyKind, limits: PlanLimits) -> bool:
         return False
     if kind is StrategyKind.IMMEDIATE and (limits.bake_s_min or limits.requests_min or limits.hold_required):
         return False
+    if kind is StrategyKind.LINEAR:
+        return limits.max_first_weight_pct >= STEP_PCT_MIN
     return limits.max_first_weight_pct == 100 or kind in (StrategyKind.CANARY, StrategyKind.SHADOW)
 
 
@@ -44,7 +47,8 @@ def steps_problems(strategy: dict[str, Any], steps: list[Step], limits: PlanLimi
         problems["strategy.kind"] = f"{place} allows {allowed}, not {kind.value}."
     first = first_weight_pct(steps)
     if first > limits.max_first_weight_pct:
-        problems["strategy.steps[0].weight"] = (
+        field = "strategy.step_pct" if kind is StrategyKind.LINEAR else "strategy.steps[0].weight"
+        problems[field] = (
             f"The first share of traffic in {place} is {limits.max_first_weight_pct} % at most, not {first} %."
         )
     problems |= _watching_problems(kind, steps, limits, place)
@@ -71,6 +75,9 @@ def _watching_problems(kind: StrategyKind, steps: list[Step], limits: PlanLimits
 def _bakes(kind: StrategyKind, steps: Sequence[Step]) -> Iterator[tuple[str, Step]]:
     """The steps that watch, each with where a requester wrote it."""
     bakes = [step for step in steps if step.kind is StepKind.BAKE]
+    if kind is StrategyKind.LINEAR:
+        yield from (("strategy", bake) for bake in bakes[:1])  # all are alike
+        return
     beside_the_rows = kind in (StrategyKind.SHADOW, StrategyKind.BLUE_GREEN)
     for number, bake in enumerate(bakes):
         row = number - 1 if beside_the_rows else number

@@ -10,6 +10,7 @@ from deployments.lifecycle import StrategyKind
 from deployments.models import EndpointArm
 from deployments.plan_limits import can_be_kind
 from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO
+from deployments.rollout.strategies.linear import STEP_PCT, STEP_PCT_MIN
 from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import NotFound
@@ -124,6 +125,8 @@ def _steps_asked_by(policy: Policy) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     if policy.max_first_weight_pct < DEFAULT_STEPS[0][0]:
         asked["weight_0"] = policy.max_first_weight_pct
+    if STEP_PCT_MIN <= policy.max_first_weight_pct < STEP_PCT:
+        asked["step_pct"] = policy.max_first_weight_pct
     for row, (_, bake_s, requests) in enumerate(DEFAULT_STEPS):
         asked |= {f"bake_{row}": policy.bake_s_min} if bake_s < policy.bake_s_min else {}
         asked |= {f"requests_{row}": policy.requests_min} if requests < policy.requests_min else {}

@@ -1,9 +1,7 @@
 """What a release would do and need, before it is requested. Reads only."""
 
-from itertools import pairwise
-
 from deployments import selectors
-from deployments.lifecycle import StrategyKind
+from deployments.plan_forecast import plan_forecast
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind
 from deployments.services.commands import Preview, PreviewStep
@@ -11,14 +9,11 @@ from deployments.services.endpoints import serving_config_of
 from deployments.services.request_check import ReleaseTarget, RequestCheck
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
-from monitoring.analysis.judge import Guardrail
-from monitoring.analysis.planning import Forecast, duration, forecast
-from monitoring.selectors import summary, traffic_rate
+from monitoring.analysis.planning import Forecast, duration
 from registry.approvals.electorate import ApprovalOutlook, approval_outlook
 from registry.selectors import why_closed
 from registry.version_lifecycle import note_deprecated
 
-BASE_MINUTES = 10
 DETAILS = {
     StepKind.START: "Replicas of the new version start and answer its input example.",
     StepKind.WEIGHT: "Every gateway has to acknowledge it before the clock starts.",
@@ -100,29 +95,9 @@ def _rollback_target(target: ReleaseTarget | None) -> str:
 
 def _forecast(check: RequestCheck) -> Forecast | None:
     """What the plan can conclude with the endpoint's traffic of now, None when nothing is compared."""
-    pairs, target = _watched(check.steps, StepKind.WEIGHT), check.target
-    is_mirrored = not pairs
-    pairs = pairs or _watched(check.steps, StepKind.MIRROR)
-    is_compared = check.command.strategy.get("kind") in (StrategyKind.CANARY, StrategyKind.SHADOW) and pairs
-    if target is None or target.is_first or target.endpoint is None or not is_compared or not check.guardrails:
+    target = check.target
+    if target is None or target.is_first or target.endpoint is None or not check.guardrails:
         return None
-    environment, name = target.environment.name, target.endpoint.name
-    share = summary(environment, name, minutes=BASE_MINUTES)[0].error_share or 0.0
-    guardrails = [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in check.guardrails]
-    return forecast(
-        pairs,
-        guardrails,
-        traffic_rate(environment, name),
-        min(share, 0.9),
-        float(target.policy.judge_deadline_s),
-        is_mirrored=is_mirrored,
-    )
-
-
-def _watched(steps: list[Step], kind: StepKind) -> list[tuple[int, float]]:
-    """Return (percent, seconds watched) of the steps of a kind that a bake follows."""
-    return [
-        (step.weight_pct, float(bake.duration_s))
-        for step, bake in pairwise(steps)
-        if step.kind is kind and bake.kind is StepKind.BAKE
-    ]
+    place = (target.environment.name, target.endpoint.name)
+    planned = plan_forecast(check.steps, check.guardrails, place, float(target.policy.judge_deadline_s))
+    return planned.found if planned else None

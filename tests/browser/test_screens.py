@@ -86,14 +86,16 @@ def test_new_release__strategy_chosen__only_its_fields_are_seen(product: Product
     person = Person(browser, product.web, product.credentials["people"], "engineer")
     person.page.goto(f"{product.web}/releases/new/")
     seen = {}
-    for kind in ("canary", "shadow", "blue_green", "immediate"):
+    for kind in ("canary", "linear", "shadow", "blue_green", "immediate"):
         person.page.select_option("#id_kind", kind)
-        fields = {name: person.page.locator(f"#id_{name}") for name in ("weight_0", "mirror", "bake_s", "hold")}
+        names = ("weight_0", "step_pct", "mirror", "bake_s", "hold")
+        fields = {name: person.page.locator(f"#id_{name}") for name in names}
         seen[kind] = {name for name, field in fields.items() if field.is_visible()}
     person.close()
 
     assert seen == {
         "canary": {"weight_0", "hold"},
+        "linear": {"step_pct", "bake_s", "hold"},
         "shadow": {"weight_0", "mirror", "bake_s", "hold"},
         "blue_green": {"bake_s", "hold"},
         "immediate": set(),

@@ -25,7 +25,8 @@ from tests.deployments.world import CANARY, World
 from tests.factories import make_people
 
 SHADOW = {"kind": "shadow", "bake_s": 8, "min_agreement": 50, "steps": [{"weight": 50, "bake_s": 4}]}
-PLANS = [CANARY, SHADOW, {"kind": "blue_green", "bake_s": 5}, {"kind": "immediate"}, {**CANARY, "hold": True}]
+LINEAR = {"kind": "linear", "step_pct": 50, "bake_s": 2}
+PLANS = [CANARY, LINEAR, SHADOW, {"kind": "blue_green", "bake_s": 5}, {"kind": "immediate"}, {**CANARY, "hold": True}]
 LONGEST_S = 400
 
 

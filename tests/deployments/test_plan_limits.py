@@ -27,6 +27,7 @@ NONE = {
 CANARY = {"kind": "canary", "steps": [{"weight": 10, "bake_s": 60, "min_requests": 9}, {"weight": 50, "bake_s": 9}]}
 SHADOW = {"kind": "shadow", "bake_s": 9, "min_requests": 99, "steps": [{"weight": 50, "bake_s": 60}], "hold": False}
 BLUE_GREEN = {"kind": "blue_green", "bake_s": 9}
+LINEAR = {"kind": "linear", "step_pct": 25, "bake_s": 9}
 IMMEDIATE = {"kind": "immediate"}
 
 
@@ -44,6 +45,10 @@ def problems(strategy, **limits) -> dict[str, str]:
         (SHADOW, {"bake_s_min": 60}, {"strategy.bake_s"}),
         (SHADOW, {"requests_min": 99}, {"strategy.steps[0].min_requests"}),
         (BLUE_GREEN, {"bake_s_min": 60, "requests_min": 1}, {"strategy.bake_s", "strategy.min_requests"}),
+        (LINEAR, {}, set()),
+        (LINEAR, {"bake_s_min": 60, "requests_min": 1}, {"strategy.bake_s", "strategy.min_requests"}),
+        (LINEAR, {"max_first_weight_pct": 20}, {"strategy.step_pct"}),
+        (LINEAR, {"hold_required": True}, {"strategy.hold"}),
         (IMMEDIATE, {"bake_s_min": 1}, {"strategy.kind"}),
         (IMMEDIATE, {"requests_min": 1, "hold_required": True}, {"strategy.kind"}),
         (CANARY, {"hold_required": True}, {"strategy.hold"}),
@@ -117,7 +122,7 @@ def test_request__that_falls_short__every_problem_at_its_field_in_the_preview(st
     }
 
 
-@pytest.mark.parametrize("kinds", [[], ["blue_green"], ["immediate", "shadow"]])
+@pytest.mark.parametrize("kinds", [[], ["blue_green"], ["linear"], ["immediate", "shadow"]])
 def test_form__as_it_is_filled_in__keeps_to_the_policy(strict, kinds):
     Policy.objects.update(allowed_strategies=kinds)
     emma = signed_in("emma")
@@ -147,9 +152,10 @@ def test_form__filled_in_otherwise__errors_stand_at_their_fields_and_nothing_is_
 @pytest.mark.parametrize(
     ("limits", "kinds"),
     [
-        ({}, {"canary", "shadow", "blue_green", "immediate"}),
-        ({"hold_required": True}, {"canary", "shadow", "blue_green"}),
-        ({"max_first_weight_pct": 20}, {"canary", "shadow"}),
+        ({}, {"canary", "linear", "shadow", "blue_green", "immediate"}),
+        ({"hold_required": True}, {"canary", "linear", "shadow", "blue_green"}),
+        ({"max_first_weight_pct": 20}, {"canary", "linear", "shadow"}),
+        ({"max_first_weight_pct": 4}, {"canary", "shadow"}),
         ({"allowed_strategies": ["blue_green"]}, {"blue_green"}),
     ],
 )

@@ -67,6 +67,7 @@ def test_defaults__policy__its_guardrails_strategies_and_first_share(world: Worl
         "slo_ms": 40,
         "slo_margin": 7.0,
         "weight_0": 5,
+        "step_pct": 5,
         "kind": "shadow",
     }
     assert found.kinds == ["shadow", "canary"]

@@ -8,11 +8,12 @@ from typing import Any
 
 from deployments.lifecycle import StrategyKind
 from deployments.rollout.steps import Step, StepKind
-from deployments.rollout.strategies import blue_green, canary, immediate, shadow
+from deployments.rollout.strategies import blue_green, canary, immediate, linear, shadow
 from mlorch_site.lib.errors import Invalid
 
 COMPILERS: dict[StrategyKind, Callable[[dict[str, Any]], list[Step]]] = {
     StrategyKind.CANARY: canary.compile_steps,
+    StrategyKind.LINEAR: linear.compile_steps,
     StrategyKind.SHADOW: shadow.compile_steps,
     StrategyKind.BLUE_GREEN: blue_green.compile_steps,
     StrategyKind.IMMEDIATE: immediate.compile_steps,

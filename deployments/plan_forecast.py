@@ -1,0 +1,49 @@
+"""What the steps of a plan can conclude with the endpoint's traffic of now. Reads the telemetry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from deployments.rollout.steps import Step, StepKind
+from monitoring.analysis.judge import Guardrail
+from monitoring.analysis.planning import Forecast, forecast
+from monitoring.selectors import summary, traffic_rate
+
+BASE_MINUTES = 10  # the error share of the endpoint's last minutes is what both arms are assumed to have
+BASE_MAX = 0.9
+
+
+@dataclass(frozen=True)
+class PlanForecast:
+    """A forecast, and the requests per second it rests on. `is_mirrored`: the candidate gets copies only."""
+
+    found: Forecast
+    rate_per_s: float
+    is_mirrored: bool
+
+
+def plan_forecast(
+    steps: Sequence[Step], guardrails: Sequence[dict[str, Any]], place: tuple[str, str], deadline_s: float
+) -> PlanForecast | None:
+    """The forecast of a plan for the endpoint at `place` (environment, name); None when no step gives a share of the
+    traffic, or copies of it, that is watched beside the stable version.
+    """
+    shares, is_mirrored = _watched(steps, StepKind.WEIGHT), False
+    if not shares:
+        shares, is_mirrored = _watched(steps, StepKind.MIRROR), True
+    if not shares or (not is_mirrored and shares[0][0] == 100):
+        return None
+    rate, share = traffic_rate(*place), summary(*place, minutes=BASE_MINUTES)[0].error_share or 0.0
+    judged = [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in guardrails]
+    found = forecast(shares, judged, rate, min(share, BASE_MAX), deadline_s, is_mirrored=is_mirrored)
+    return PlanForecast(found, rate, is_mirrored)
+
+
+def _watched(steps: Sequence[Step], kind: StepKind) -> list[tuple[int, float]]:
+    """(percent, seconds) of the steps of a kind that a bake follows."""
+    return [
+        (step.weight_pct, float(bake.duration_s))
+        for step, bake in pairwise(steps)
+        if step.kind is kind and bake.kind is StepKind.BAKE
+    ]
