@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from deployments.biography import biography
 from deployments.decision_sheet import headline, planned_steps
@@ -39,7 +38,6 @@ from registry.version_comparison import compare_versions
 from registry.version_lifecycle import why_out_of_use
 
 SOON = timedelta(hours=24)
-REASON_SHOWN_CHARS = 1000  # in an address
 
 
 @dataclass(frozen=True)
@@ -140,21 +138,12 @@ def _people(actor: Actor, row: ApprovalRequest, release: Release) -> dict[str, A
     }
 
 
-def _ask_again(actor: Actor, row: ApprovalRequest, release: Release) -> str:
-    """What the form of a new release is filled in with for the requester of one that ended unapproved; else nothing."""
+def _ask_again(actor: Actor, row: ApprovalRequest, release: Release) -> Release | None:
+    """The release for its requester to ask for again, when it ended unapproved and nothing answers it yet."""
     own = actor.user is not None and actor.user.pk == row.requester_id
     if not own or row.status in (ApprovalStatus.OPEN, ApprovalStatus.APPROVED) or row.answered_by.exists():
-        return ""
-    return urlencode(
-        {
-            "model": release.version.model.name,
-            "version": release.version.number,
-            "environment": release.endpoint.environment.name,
-            "endpoint": release.endpoint.name,
-            "reason": release.reason[:REASON_SHOWN_CHARS],
-            "ticket": release.plan.get("ticket", ""),
-        }
-    )
+        return None
+    return release
 
 
 def _awaited(row: ApprovalRequest) -> list[Awaited]:

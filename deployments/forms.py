@@ -21,7 +21,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import Invalid
 from registry.selectors import environments_visible_to, models_visible_to
 
-STEP_ROWS = 5
+STEP_ROWS = 5  # and more where a plan with more is filled in
 # A choice of model or environment fills the form anew; what was written in it is sent along and stays. Meanwhile
 # nothing can be written that the answer would take away.
 REFILL = {
@@ -101,12 +101,18 @@ class ReleaseForm(forms.Form):
         self.fields["endpoint"].widget.attrs |= {"list": "endpoints-offered", "autocomplete": "off"}
         if defaults.kinds and not self.is_bound:  # what is posted is for the service to judge
             self.fields["kind"].choices = [row for row in KINDS if row[0] in defaults.kinds]  # type: ignore[attr-defined]
-        for row in range(STEP_ROWS):
+        self.rows = max([STEP_ROWS, *self._rows_given()])
+        for row in range(self.rows):
             default = DEFAULT_STEPS[row] if row < len(DEFAULT_STEPS) else (None, None, None)
             for name, initial in zip(("weight", "bake", "requests"), default, strict=True):
                 self.fields[f"{name}_{row}"] = forms.IntegerField(required=False, initial=initial, min_value=0)
         for bound in self.fields.values():
             bound.widget.attrs["class"] = _css_class(bound)
+
+    def _rows_given(self) -> list[int]:
+        """How many rows the steps that were filled in take, by each of them."""
+        given = {**self.initial, **(self.data if self.is_bound else {})}
+        return [row + 1 for row in range(limits.STEPS_MAX) if given.get(f"weight_{row}") not in (None, "")]
 
     def _versions(self) -> list[tuple[Any, str]]:
         """The versions that are offered, and the one that was asked for, so that it is not lost."""
@@ -118,7 +124,7 @@ class ReleaseForm(forms.Form):
     @property
     def step_rows(self) -> list[tuple[Any, Any, Any]]:
         """The step editor's rows as bound fields."""
-        return [tuple(self[f"{name}_{row}"] for name in ("weight", "bake", "requests")) for row in range(STEP_ROWS)]  # type: ignore[misc]
+        return [tuple(self[f"{name}_{row}"] for name in ("weight", "bake", "requests")) for row in range(self.rows)]  # type: ignore[misc]
 
     @property
     def what(self) -> list[Any]:
@@ -162,7 +168,7 @@ class ReleaseForm(forms.Form):
 
     def _filled_rows(self) -> list[int]:
         """The rows of the step editor that count."""
-        return [row for row in range(STEP_ROWS) if self.cleaned_data.get(f"weight_{row}") is not None]
+        return [row for row in range(self.rows) if self.cleaned_data.get(f"weight_{row}") is not None]
 
     def guardrails(self) -> list[dict[str, Any]]:
         """The guardrails that were filled in; an empty margin leaves one out."""

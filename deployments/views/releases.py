@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import selectors, services
+from deployments.earlier_release import asked_again, left_out
 from deployments.filters import ReleaseFilter
 from deployments.forms import ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
@@ -45,7 +46,8 @@ def releases(request: HttpRequest) -> HttpResponse:
 @requires(Action.RELEASE_REQUEST)
 def release_new(request: HttpRequest) -> HttpResponse:
     """Ask for a release."""
-    form = _form(request, request.POST if request.method == "POST" else request.GET)
+    earlier = _earlier(request)
+    form = _form(request, request.POST if request.method == "POST" else request.GET, earlier=earlier)
     if request.method == "POST" and form.is_valid():
         try:
             release = services.release_request(actor=actor_of(request), command=form.command())
@@ -58,22 +60,27 @@ def release_new(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "deployments/release_new.html",
-        {"form": form},
+        {"form": form, "earlier": earlier, "left_out": left_out(earlier) if earlier else []},
         status=200 if request.method == "GET" else 400 if form.errors else 200,
     )
 
 
-def _form(request: HttpRequest, given: QueryDict, *, chosen: str = "") -> ReleaseForm:
-    """The form with what is offered for the place in it. What was `given` wins over the defaults, but not over those of
-    the field that was `chosen` just now.
+def _earlier(request: HttpRequest) -> Release | None:
+    """The release that the form is to be filled in like, None where none is named. Raises NotFound."""
+    pk = request.GET.get("like", "")
+    return selectors.release_for(actor_of(request), pk) if pk else None
+
+
+def _form(request: HttpRequest, given: QueryDict, *, chosen: str = "", earlier: Release | None = None) -> ReleaseForm:
+    """The form with what is offered for the place in it. What was `given` wins over the defaults and over the `earlier`
+    release, but not over the defaults of the field that was `chosen` just now.
     """
+    values = {**(asked_again(earlier) if earlier else {}), **given.dict()}
     defaults = release_defaults(
-        actor_of(request),
-        model=given.get("model", ""),
-        environment=given.get("environment", ""),
+        actor_of(request), model=values.get("model", ""), environment=values.get("environment", "")
     )
     anew = {"model": defaults.of_model, "environment": defaults.of_environment}.get(chosen, {})
-    initial = {**defaults.of_environment, **defaults.of_model, **given.dict(), **anew}
+    initial = {**defaults.of_environment, **defaults.of_model, **values, **anew}
     posted = request.POST if request.method == "POST" and not chosen else None
     return ReleaseForm(posted, actor=actor_of(request), defaults=defaults, initial=initial)
 

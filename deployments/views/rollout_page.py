@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from deployments import selectors
+from deployments.earlier_release import can_be_asked_again
 from deployments.gate_lines import gate_lines
 from deployments.lifecycle import LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
 from deployments.models import Endpoint, EnvironmentBuild, Release, Rollout
@@ -76,6 +77,8 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "out_of_use": why_out_of_use(release.version) if counts(release) else "",
         "marks": marks(release, rollout),
         "report": getattr(release, "report", None),
+        "can_be_asked_again": can_be_asked_again(release),
+        "why_not_request": actor.why_not(Action.RELEASE_REQUEST, release.scopes),
         "emergency": release.emergency,
         "why_no_emergency": why_no_release_emergency(actor, release),
     }

@@ -1,0 +1,64 @@
+"""The form of a new release filled in as an earlier one was requested. Pure over the release."""
+
+from typing import Any
+
+from deployments import limits
+from deployments.lifecycle import ReleaseStatus
+from deployments.models import Release
+from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO, sentence_of
+
+TAKEN_AGAIN = (
+    ReleaseStatus.ROLLED_BACK,
+    ReleaseStatus.ABORTED,
+    ReleaseStatus.REJECTED,
+    ReleaseStatus.EXPIRED,
+    ReleaseStatus.FAILED,
+)
+PLAIN = ("step_pct", "mirror", "min_agreement", "bake_s", "min_requests")  # fields of a strategy that the form has too
+GUARDRAIL_FIELDS = {ERROR_RATE: "error_margin", LATENCY_OVER_SLO: "slo_margin"}
+
+
+def can_be_asked_again(release: Release) -> bool:
+    """Whether a release ended without serving in the end. What a rollback brought back has nothing to ask for."""
+    return release.kind == "release" and ReleaseStatus(release.status) in TAKEN_AGAIN
+
+
+def asked_again(release: Release) -> dict[str, Any]:
+    """Field of the form → its value, as the release was requested; `None` empties a field that has a default."""
+    strategy = release.strategy
+    values: dict[str, Any] = {
+        "model": release.version.model.name,
+        "version": release.version.number,
+        "environment": release.endpoint.environment.name,
+        "endpoint": release.endpoint.name,
+        "kind": strategy.get("kind"),
+        "hold": bool(strategy.get("hold")),
+        "reason": release.reason,
+        "ticket": release.plan.get("ticket", ""),
+    }
+    values |= {name: strategy[name] for name in PLAIN if name in strategy}
+    return {**values, **_steps(strategy.get("steps") or []), **_guardrails(release.guardrails)}
+
+
+def _steps(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    filled = [*rows, *[{}] * (limits.STEPS_MAX - len(rows))]
+    names = {"weight": "weight", "bake": "bake_s", "requests": "min_requests"}
+    return {f"{field}_{number}": row.get(key) for number, row in enumerate(filled) for field, key in names.items()}
+
+
+def _guardrails(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(GUARDRAIL_FIELDS.values())
+    for row in _shown(rows):
+        values[GUARDRAIL_FIELDS[row["metric"]]] = float(f"{row['margin'] * 100:g}")
+        values |= {"slo_ms": row["slo_ms"]} if "slo_ms" in row else {}
+    return values
+
+
+def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The guardrails that the form has room for: the first of each metric."""
+    return list({row["metric"]: row for row in reversed(rows)}.values())
+
+
+def left_out(release: Release) -> list[str]:
+    """The guardrails that the form has no room for, as people read them."""
+    return [sentence_of(row) for row in release.guardrails if row not in _shown(release.guardrails)]
