@@ -46,7 +46,9 @@ type_Rows = Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class ChangeWindow:
-    """One window of a policy. `starts` is local time in `zone`; on the local days in `exceptions` it does not begin."""
+    """One window of a policy. `starts` is local time in `zone`; on the local days in `exceptions` it does not begin.
+    `of` names the revision that it is written in, empty where that needs no saying.
+    """
 
     kind: str
     name: str
@@ -55,6 +57,12 @@ class ChangeWindow:
     minutes: int
     rule: str = ""
     exceptions: frozenset[date] = frozenset()
+    of: str = ""
+
+    @property
+    def named(self) -> str:
+        """Its name, and whose it is."""
+        return f"{self.name} ({self.of})" if self.of else self.name
 
     @property
     def sentence(self) -> str:
@@ -93,8 +101,8 @@ def _in_utc(local: datetime, zone: ZoneInfo) -> datetime:
     return local.replace(tzinfo=zone).astimezone(UTC)
 
 
-def read_windows(rows: "type_Rows") -> list[ChangeWindow]:
-    """The windows of a policy; what `windows_problem` finds no fault with can be read."""
+def read_windows(rows: "type_Rows", of: str = "") -> list[ChangeWindow]:
+    """The windows of a policy, `of` a revision; what `windows_problem` finds no fault with can be read."""
     return [
         ChangeWindow(
             kind=row["kind"],
@@ -104,6 +112,7 @@ def read_windows(rows: "type_Rows") -> list[ChangeWindow]:
             minutes=row["minutes"],
             rule=row.get("rule", ""),
             exceptions=frozenset(date.fromisoformat(day) for day in row.get("except", [])),
+            of=of,
         )
         for row in rows
     ]
@@ -131,9 +140,8 @@ class Closure:
         return f"Held: {self.by} {until}."
 
 
-def closure_at(rows: "type_Rows", now: datetime) -> Closure | None:
+def closure_at(windows: Sequence[ChangeWindow], now: datetime) -> Closure | None:
     """Why the environment is closed at `now`; None while it is open."""
-    windows = read_windows(rows)
     reason, by, changes_at = _closed(windows, now)
     if not reason:
         return None
@@ -148,17 +156,19 @@ def closure_at(rows: "type_Rows", now: datetime) -> Closure | None:
     return Closure(reason, None, by)
 
 
-def _closed(windows: list[ChangeWindow], at: datetime) -> tuple[str, str, datetime | None]:
-    """Why it is closed at a moment, and by what, both empty when it is not; and when that ends."""
-    for window in (window for window in windows if window.kind == "freeze"):
-        for _, end in window.spans(at, at):
-            return f"Frozen: {window.name}", f"freeze {window.name}", end
+def _closed(windows: Sequence[ChangeWindow], at: datetime) -> tuple[str, str, datetime | None]:
+    """Why it is closed at a moment, and by what, both empty when it is not; and until when at least."""
+    lasting = [(window.named, end) for window in windows if window.kind == "freeze" for _, end in window.spans(at, at)]
+    if lasting:
+        names = " and ".join(dict.fromkeys(name for name, _ in lasting))
+        return f"Frozen: {names}", f"freeze {names}", max(end for _, end in lasting)
     releases = [window for window in windows if window.kind == "release"]
     if not releases or any(True for window in releases for _ in window.spans(at, at)):
         return "", "", None
     begins = [span[0] for window in releases for span in window.spans(at, at + LOOK_AHEAD) if span[0] > at]
     names = ", ".join(window.name for window in releases)
-    outside = f"outside of the release windows ({names})"
+    whose = f" of {releases[0].of}" if releases[0].of else ""
+    outside = f"outside of the release windows{whose} ({names})"
     return f"O{outside[1:]}", outside, min(begins, default=None)
 
 

@@ -20,6 +20,7 @@ from mlorch_site.lib.errors import Conflict, NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.change_windows import Closure, closure_at
+from registry.counting_windows import counting_windows
 from registry.lifecycle import WAITING_STAGES, PolicyStage, RiskTier, VersionStatus
 from registry.models import (
     ArtifactSet,
@@ -141,21 +142,21 @@ def _sandbox_level(lines: list[Policy], model: Model) -> SandboxLevel:
 
 
 def why_closed(environment: Environment, now: datetime, model: Model | None = None) -> str:
-    """Why no rollout may begin in an environment now, by the windows of the policy that rules the model, or of the
+    """Why no rollout may begin in an environment now, by the windows that count for the model, or by those of the
     environment's own line; empty when one may.
     """
-    _, closure = closure_of(environment, now, model)
+    closure = closure_of(environment, now, model)
     return closure.sentence if closure else ""
 
 
 def closure_of(
-    environment: Environment, now: datetime, model: Model | None = None
-) -> tuple[Policy | None, Closure | None]:
-    """The policy that rules the model, or the environment's own line, and why its windows close it now (reads the
-    database).
+    environment: Environment, now: datetime, model: Model | None = None, *, holding: bool = False
+) -> Closure | None:
+    """What closes an environment now for a model, or by its own line; with `holding` only by lines that hold what runs
+    (reads the database).
     """
-    policy = ruling_of(policies_in_force(environment), model.pk if model else None, model.risk_tier if model else "")
-    return policy, closure_at(policy.windows, now) if policy else None
+    place = (model.pk, model.risk_tier) if model else (None, "")
+    return closure_at(counting_windows(policies_in_force(environment), *place, holding=holding), now)
 
 
 def environments_without_sandbox() -> list[Environment]:
