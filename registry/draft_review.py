@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import date, tzinfo
+from typing import Any
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
+from registry.approvals.rules import one_more
 from registry.change_windows import ChangeWindow
 from registry.counting_windows import freezes_of, windows_under
 from registry.draft_conflict import SAID_FIELDS, DraftConflict, conflict_of, text_of
 from registry.dry_run import DryRun, dry_run
-from registry.lifecycle import PolicyStage
+from registry.lifecycle import AuthorUnknown, PolicyStage
 from registry.models import Policy, PolicyDraft
 from registry.policy_comparison import PolicyDifference, compare_policies
 from registry.policy_lines import PolicyLine, broader_lines, line_of, ruling_before
@@ -25,7 +27,8 @@ class DraftReview:
     """A draft with all that its publisher should know.
 
     `before` rules its models now: the revision in force of the line, or of the one that rules where the line has none.
-    `holders` says rule by rule who can meet it, and `unmeetable` why nobody can, empty when somebody can. `publishers`
+    `holders` says rule by rule who can meet it, and `unmeetable` why nobody can, empty when somebody can;
+    `unmeetable_unknown` why nobody can where the author of a version is unknown and one more is asked for. `publishers`
     may publish it, by name. `overruled_by` are the more specific lines, which only its freezes reach, and `freezes`
     those of broader lines, which reach it. `trial` is None for who only reads.
     """
@@ -38,6 +41,7 @@ class DraftReview:
     conflict: DraftConflict | None
     holders: list[RuleHolders]
     unmeetable: str
+    unmeetable_unknown: str
     is_protected: bool
     publishers: list[str]
     overruled_by: list[Policy]
@@ -69,6 +73,7 @@ def draft_review(actor: Actor, draft: PolicyDraft, *, month: date, zone: tzinfo)
         conflict=conflict_of(draft) if is_waiting else None,
         holders=holders_of(line, values["approval_rules"]),
         unmeetable=why_line_unmeetable(line, values["approval_rules"]),
+        unmeetable_unknown=_unmeetable_unknown(line, values),
         is_protected=is_protected,
         publishers=publishers_of(draft.environment, [one.pk for one in draft.authors.all()] if is_protected else []),
         overruled_by=[policy for policy in others if _is_within(policy, line)],
@@ -76,6 +81,13 @@ def draft_review(actor: Actor, draft: PolicyDraft, *, month: date, zone: tzinfo)
         trial=dry_run(line, values) if may_look and not draft.ends_line else None,
         calendar=month_calendar(windows_under(values["windows"], lines, line), month, zone),
     )
+
+
+def _unmeetable_unknown(line: PolicyLine, values: dict[str, Any]) -> str:
+    """Why nobody could approve a version of an unknown author; empty when somebody could."""
+    if values["when_author_unknown"] != AuthorUnknown.ONE_MORE:
+        return ""
+    return why_line_unmeetable(line, one_more(values["approval_rules"]))
 
 
 def _is_within(policy: Policy, line: PolicyLine) -> bool:

@@ -9,7 +9,7 @@ from registry.approvals.rules import key_of
 from registry.change_windows import windows_problem
 from registry.gates import GATES
 from registry.gates.parameters import parameters_problem
-from registry.lifecycle import ChangedOutside, WhenClosed
+from registry.lifecycle import AuthorUnknown, ChangedOutside, WhenClosed
 
 RULES_MAX = 10
 COUNT_MAX = 10
@@ -78,6 +78,7 @@ POLICY_FIELDS = (
     "escalate_to",
     "bulk_decisions",
     "emergency_allowed",
+    "when_author_unknown",
     "bake_s_min",
     "requests_min",
     "margins_max",
@@ -240,6 +241,7 @@ DECIDING = ("", *(role.value for role in roles_that_allow(Action.RELEASE_DECIDE)
 CHOICES: dict[str, tuple[str, ...]] = {
     "when_changed_outside": tuple(ChangedOutside),
     "when_closed": tuple(WhenClosed),
+    "when_author_unknown": tuple(AuthorUnknown),
     "waiver_role": ("", *(role.value for role in Role if role is not Role.VIEWER)),
     "escalate_to": DECIDING,
 }

@@ -29,6 +29,10 @@ CLOSED = {
     "go_on": "A rollout that runs when the environment closes goes on.",
     "hold": "A rollout that runs when the environment closes holds until it opens.",
 }
+AUTHOR_UNKNOWN = {
+    "anyone": "A version of an unknown author needs no further approval.",
+    "one_more": "A version of an unknown author needs one more approval, of what the first rule asks for.",
+}
 SANDBOXES = {
     "none": "Models may run without a sandbox.",
     "partly": "Models run in a sandbox that shuts off at least part of the machine.",
@@ -156,6 +160,7 @@ WORDS: dict[str, type_Words] = {
     "emergency_allowed": _if(
         "In an emergency a release may begin without its approvals.", "There is no way around approvals."
     ),
+    "when_author_unknown": lambda value: [AUTHOR_UNKNOWN.get(value, str(value))],
     "reauthenticate_minutes": _text(
         "A decision needs a sign-in confirmed within {} min.", when_zero="A decision needs no fresh sign-in."
     ),
@@ -204,6 +209,7 @@ WORDS: dict[str, type_Words] = {
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Who approves": (
         "approval_rules",
+        "when_author_unknown",
         "approval_days",
         "reauthenticate_minutes",
         "remind_hours",
@@ -231,6 +237,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 LABELS = {
     "approval_rules": "Who approves",
+    "when_author_unknown": "Versions of an unknown author",
     "approval_days": "How long approvals hold",
     "reauthenticate_minutes": "Fresh sign-in",
     "remind_hours": "Reminders",

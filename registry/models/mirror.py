@@ -76,7 +76,8 @@ class Version(models.Model):
     MLflow gives a number again when a version was deleted and another one made: `identity` tells them apart. The row of
     the earlier one stays for everything that hangs on it, with `superseded_at`; the later one is a row of its own.
 
-    `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `experiment`, `datasets`, `git_commit`,
+    `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `authors` (all names by which MLflow has said
+    who made it), `experiment`, `datasets`, `git_commit`,
     `git_dirty`, `source_type`, `flavors`, `requirements` (list of lines), `python`, `input_example` (JSON or null),
     `run_url`.
     """
