@@ -22,6 +22,7 @@ from registry.models import Environment, Model, Policy, PolicyDraft
 from registry.policy_comparison import compare_policies
 from registry.policy_lines import PolicyLine, line_of, policy_url, ruling_before
 from registry.policy_rows import zones
+from registry.rule_holders import has_one_publisher
 from registry.sandbox_warning import SandboxWarning
 from registry.selectors import environment_for, environments_visible_to, policies_in_force
 from registry.services.environments import policy_values
@@ -135,7 +136,9 @@ class PolicyDraftAdmin(ByPolicyEditors, admin.ModelAdmin):  # type: ignore[type-
     def _form(self, request: HttpRequest, form: PolicyForm, more: dict[str, Any]) -> HttpResponse:
         line: PolicyLine = more["line"]
         title = f"Policy of {line.words}"
+        is_alone = has_one_publisher(line.environment, actor_of(request))
         context = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "form": form, **more}
+        context |= {"is_alone": is_alone}
         answer = TemplateResponse(request, TEMPLATE, {**context, "zones": zones()})
         answer.status_code = IN_CONFLICT if "conflict" in more else 200
         return answer

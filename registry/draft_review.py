@@ -29,7 +29,8 @@ class DraftReview:
     `before` rules its models now: the revision in force of the line, or of the one that rules where the line has none.
     `holders` says rule by rule who can meet it, and `unmeetable` why nobody can, empty when somebody can;
     `unmeetable_unknown` why nobody can where the author of a version is unknown and one more is asked for. `publishers`
-    may publish it, by name. `overruled_by` are the more specific lines, which only its freezes reach, and `freezes`
+    may publish it, by name; `is_alone` where nobody may, because its authors are all who write policies there.
+    `overruled_by` are the more specific lines, which only its freezes reach, and `freezes`
     those of broader lines, which reach it. `trial` is None for who only reads.
     """
 
@@ -44,6 +45,7 @@ class DraftReview:
     unmeetable_unknown: str
     is_protected: bool
     publishers: list[str]
+    is_alone: bool
     overruled_by: list[Policy]
     freezes: list[ChangeWindow]
     trial: DryRun | None
@@ -64,6 +66,7 @@ def draft_review(actor: Actor, draft: PolicyDraft, *, month: date, zone: tzinfo)
     is_protected = any(policy.protected for policy in lines)
     is_waiting = draft.stage in (PolicyStage.DRAFT, PolicyStage.REVIEW, PolicyStage.SCHEDULED)
     may_look = is_waiting and actor.may(Action.POLICY_EDIT, [draft.environment.scope])
+    publishers = publishers_of(draft.environment, [one.pk for one in draft.authors.all()] if is_protected else [])
     return DraftReview(
         line=line,
         before=before,
@@ -75,7 +78,8 @@ def draft_review(actor: Actor, draft: PolicyDraft, *, month: date, zone: tzinfo)
         unmeetable=why_line_unmeetable(line, values["approval_rules"]),
         unmeetable_unknown=_unmeetable_unknown(line, values),
         is_protected=is_protected,
-        publishers=publishers_of(draft.environment, [one.pk for one in draft.authors.all()] if is_protected else []),
+        publishers=publishers,
+        is_alone=is_waiting and is_protected and not publishers,
         overruled_by=[policy for policy in others if _is_within(policy, line)],
         freezes=freezes_of(broader_lines(others, line)),
         trial=dry_run(line, values) if may_look and not draft.ends_line else None,

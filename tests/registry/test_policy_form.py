@@ -247,3 +247,17 @@ def test_admin__revision__leads_to_its_page_and_environment_is_looked_at(staging
     assert ada.get(where).status_code == 200
     assert ada.post(where, {"name": "other", "position": 1, "aliases": ""}).status_code == 403
     assert ada.get(reverse("admin:registry_policy_add")).status_code == 403
+
+
+def test_protected__one_administrator__says_before_writing_and_in_review_what_to_do(people, staging, ada):
+    policy_revise(actor=ENGINE, environment=staging, protected=True)
+    assert "Nobody could publish this yet." in text_of(ada.get(add_url()))
+    draft = draft_create(actor=people.ada.actor, line=PolicyLine(staging), values={"approval_days": 3}, note="x")
+    page = ada.get(f"/policies/drafts/{draft.pk}/")
+    assert "Nobody could publish this yet." in text_of(page)
+    assert "/people/NAME/bindings" in text_of(page)
+    assert "environment:staging" in text_of(page)
+    assert reverse("admin:accounts_user_add") in page.content.decode()
+    make_person("bob", [(Role.ADMINISTRATOR, "environment:staging")])
+    assert "Nobody could publish" not in text_of(ada.get(f"/policies/drafts/{draft.pk}/"))
+    assert "Nobody could publish" not in text_of(ada.get(add_url()))
