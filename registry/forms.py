@@ -46,6 +46,7 @@ UNITS = {
     "judge_deadline_s": "What cannot be judged within so many seconds goes back",
     "bake_s_min": "Each watched step lasts at least so many seconds (0: no bound)",
     "requests_min": "Each watched step asks for at least so many requests (0: no bound)",
+    "artifacts_kept_days": "Files that served stay restorable for so many days (0: as the installation has it)",
     "replicas_max": "At most so many replicas at a time (empty: no limit)",
     "endpoints_max": "At most so many endpoints (empty: no limit)",
     "cost_per_day_max": "All endpoints together cost at most so much a day (empty: no limit)",

@@ -38,6 +38,7 @@ NUMBERS: dict[str, tuple[int, int, int]] = {
     "escalate_hours": (0, 720, 0),
     "bake_s_min": (0, 604_800, 0),
     "requests_min": (0, 10_000_000, 0),
+    "artifacts_kept_days": (0, 7_300, 0),
 }
 # Limits that None takes away.
 QUOTAS: dict[str, tuple[int, int]] = {
@@ -87,6 +88,7 @@ POLICY_FIELDS = (
     "replicas_max",
     "endpoints_max",
     "cost_per_day_max",
+    "artifacts_kept_days",
     "note",
 )
 

@@ -201,6 +201,10 @@ WORDS: dict[str, type_Words] = {
     "operators": _operators,
     "sandbox_level_min": lambda value: [SANDBOXES.get(value, str(value))],
     "replicas_max": lambda most: ["Replicas have no limit." if most is None else f"At most {most} replicas at a time."],
+    "artifacts_kept_days": _text(
+        "Files that served stay restorable for at least {} days after they stopped.",
+        when_zero="Files that served stay as long as the installation keeps what nothing needs.",
+    ),
     "endpoints_max": lambda most: ["Endpoints have no limit." if most is None else f"At most {most} endpoints."],
     "cost_per_day_max": lambda most: [
         "Cost has no limit." if most is None else f"All endpoints together cost at most {most:g} a day."
@@ -231,6 +235,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "When rollouts may begin": ("windows", "when_closed", "when_changed_outside"),
     "Who may act on a rollout": ("operators",),
     "Limits": ("sandbox_level_min", "replicas_max", "endpoints_max", "cost_per_day_max"),
+    "What is kept": ("artifacts_kept_days",),
     "Who publishes": ("protected",),
 }
 
@@ -265,6 +270,7 @@ LABELS = {
     "replicas_max": "Replicas",
     "endpoints_max": "Endpoints",
     "cost_per_day_max": "Cost",
+    "artifacts_kept_days": "How long files are kept",
     "protected": "Who publishes",
 }
 

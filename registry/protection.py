@@ -18,7 +18,7 @@ It counts, when the environment is protected before the change:
 * steps that could be watched for less, guardrails that would not be asked for or could be wider, no person who has to
   promote;
 * more people who could promote or pause, fewer who could roll back or abort;
-* no limit of replicas, endpoints or costs where there was one.
+* no limit of replicas, endpoints or costs where there was one, files that served kept for fewer days.
 
 It does not count: how long approvals hold, the judge's deadline, default guardrails and their margins.
 """
@@ -171,7 +171,10 @@ QUOTAS = {
 
 
 def _quotas(before: "type_Values", after: "type_Values") -> list[str]:
-    return [said for field, said in QUOTAS.items() if before[field] is not None and after[field] is None]
+    found = [said for field, said in QUOTAS.items() if before[field] is not None and after[field] is None]
+    had, would = before["artifacts_kept_days"], after["artifacts_kept_days"]
+    shorter = f"Files that served would be kept for {would} instead of {had} days."
+    return [*found, shorter] if would < had else found
 
 
 def _windows(before: "type_Values", after: "type_Values") -> list[str]:

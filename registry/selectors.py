@@ -33,7 +33,7 @@ from registry.models import (
     StoreState,
     Version,
 )
-from registry.policy_lines import PolicyLine, Ruling, line_of, ruling_now, ruling_of, why_unconfirmed
+from registry.policy_lines import PolicyLine, Ruling, line_of, revision_words, ruling_now, ruling_of, why_unconfirmed
 from registry.retention import rules_in_force
 
 MODEL_PREFIX = "model:"
@@ -281,6 +281,15 @@ def artifact_sets(digests: Iterable[str]) -> dict[str, ArtifactSet]:
     return {digest: row for digest, row in rows.items() if artifacts.path_of(digest).is_dir()}
 
 
+def kept_words(digest: str) -> str:
+    """Until when at least a policy keeps the files of a digest, as the last sweep noted it; empty when none does."""
+    rows = ArtifactSet.objects.filter(pk=digest, kept_until__gt=clock.now(), let_go_at=None)
+    row = rows.select_related("kept_by__environment", "kept_by__model").first()
+    if row is None or row.kept_until is None or row.kept_by is None:
+        return ""
+    return f"Kept until {row.kept_until:%Y-%m-%d %H:%M} UTC at least, by {revision_words(row.kept_by)}."
+
+
 def is_stored(digest: str) -> bool:
     """Whether the files of a digest lie in the artifact store, and stay there for now (reads the database)."""
     return bool(artifact_sets([digest]))
@@ -307,7 +316,7 @@ def store_summary() -> StoreSummary:
     sums = stored.aggregate(sets=Count("pk"), size=Sum("size_bytes"))
     # What was needed was noted by the sweep itself, so what it noted earlier was not.
     waiting = stored.filter(needed_at__lt=state.swept_at).order_by("needed_at") if state else stored.none()
-    following = list(waiting[:NEXT_SHOWN])
+    following = list(waiting.exclude(kept_until__gt=clock.now())[:NEXT_SHOWN])
     return StoreSummary(sums["sets"], sums["size"] or 0, rules.max_bytes, following, rules.kept, state)
 
 

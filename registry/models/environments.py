@@ -134,6 +134,9 @@ class Policy(models.Model):
     cost_per_day_max = models.FloatField(
         null=True, blank=True, help_text="What all replicas of the environment may cost a day."
     )
+    artifacts_kept_days = models.PositiveSmallIntegerField(
+        default=0, help_text="Days for which what served stays restorable; 0: as long as the installation keeps it."
+    )
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)

@@ -32,6 +32,7 @@ STRICT = {
     "replicas_max": 20,
     "endpoints_max": None,
     "cost_per_day_max": 500.5,
+    "artifacts_kept_days": 90,
     "note": "",
 }
 
@@ -80,6 +81,7 @@ STRICT = {
             {"when_author_unknown": "anyone"},
             ["A version whose author is unknown would need no further approval."],
         ),
+        ({"artifacts_kept_days": 30}, ["Files that served would be kept for 30 instead of 90 days."]),
         ({"when_closed": "go_on"}, ["A rollout that runs would go on while the environment is closed."]),
         ({"bake_s_min": 30}, ["A step could be watched for 30 s only, not 60 s."]),
         ({"requests_min": 0}, ["A step would not have to be watched for 100 requests any more."]),
