@@ -176,21 +176,28 @@ def windows_problem(rows: Any) -> str:
     """What is wrong with the windows as somebody wrote them, empty when nothing is."""
     if not isinstance(rows, list) or len(rows) > WINDOWS_MAX or not all(isinstance(row, dict) for row in rows):
         return f"a list of at most {WINDOWS_MAX} windows"
-    return next((problem for row in rows if (problem := _window_problem(row))), "")
+    return next((problem for row in rows if (problem := window_problem(row)[1])), "")
 
 
-def _window_problem(row: dict[str, Any]) -> str:
+def window_problem(row: dict[str, Any]) -> tuple[str, str]:
+    """What is wrong with one window, as the key that it is at and a sentence; both empty when nothing is."""
     if not set(row) >= KEYS or set(row) - KEYS - OPTIONAL_KEYS:
-        return f"a window has the keys {', '.join(sorted(KEYS))}, and may have {' and '.join(sorted(OPTIONAL_KEYS))}"
+        keys, optional = ", ".join(sorted(KEYS)), " and ".join(sorted(OPTIONAL_KEYS))
+        return "kind", f"a window has the keys {keys}, and may have {optional}"
     if row["kind"] not in KINDS:
-        return f"a window's kind is one of {', '.join(KINDS)}"
+        return "kind", f"a window's kind is one of {', '.join(KINDS)}"
     if not isinstance(row["name"], str) or not 0 < len(row["name"].strip()) <= NAME_MAX_CHARS:
-        return f"a window's name has 1 to {NAME_MAX_CHARS} characters"
+        return "name", f"a window's name has 1 to {NAME_MAX_CHARS} characters"
     if not isinstance(row["zone"], str) or row["zone"] not in available_timezones():
-        return f"{row['zone']!r} is not a time zone; use a name such as Europe/Berlin"
+        return "zone", f"{row['zone']!r} is not a time zone; use a name such as Europe/Berlin"
     if type(row["minutes"]) is not int or not 1 <= row["minutes"] <= MINUTES_MAX:
-        return f"a window's minutes are a whole number from 1 to {MINUTES_MAX}"
-    return _starts_problem(row["starts"]) or _exceptions_problem(row.get("except", [])) or _rule_problem(row)
+        return "minutes", f"a window's minutes are a whole number from 1 to {MINUTES_MAX}"
+    parts = (
+        ("starts", _starts_problem(row["starts"])),
+        ("except", _exceptions_problem(row.get("except", []))),
+    )
+    wrong = next(((key, problem) for key, problem in parts if problem), None)
+    return wrong or ("rule" if (problem := _rule_problem(row)) else "", problem)
 
 
 def _starts_problem(text: Any) -> str:

@@ -25,7 +25,7 @@ from registry.policy_fields import (
     SWITCHES,
     check_policy,
 )
-from registry.policy_rows import METRIC_WORDS, GuardrailRows, RuleRows, WindowRows, points_of, share_of
+from registry.policy_rows import METRIC_WORDS, WINDOWS_PREFIX, GuardrailRows, RuleRows, WindowRows, points_of, share_of
 from registry.policy_sentences import (
     AUTHOR_UNKNOWN,
     CLOSED,
@@ -67,7 +67,7 @@ CHOICE_LABELS = {
 ROWS = {
     "approval_rules": ("rules", RuleRows),
     "default_guardrails": ("guardrails", GuardrailRows),
-    "windows": ("windows", WindowRows),
+    "windows": (WINDOWS_PREFIX, WindowRows),
 }
 TEXT_MAX_CHARS = 200
 LINES_MAX_CHARS = 5_000

@@ -16,7 +16,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Conflict, NotFound
+from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.change_windows import Closure, closure_at
@@ -120,6 +120,19 @@ def environment_for(actor: Actor, name: str, *, action: Action = Action.VIEW) ->
         raise NotFound(f"There is no environment {name[:60]}.")
     _require(actor, action, [environment.scope])
     return environment
+
+
+def line_said(actor: Actor, environment: str, model: str, tier: str) -> PolicyLine:
+    """The line that an actor names to write its policy; empty for no model and no tier. Raises NotFound, Forbidden,
+    and Invalid for a tier that does not exist.
+    """
+    place = environment_for(actor, environment, action=Action.POLICY_EDIT)
+    if tier and tier not in set(RiskTier):
+        raise Invalid(f"A risk tier is one of {', '.join(RiskTier)}.", details={"tier": "unknown"})
+    found = Model.objects.filter(name=model, deleted_at=None).first() if model else None
+    if model and found is None:
+        raise NotFound(f"There is no model {model[:100]}.")
+    return PolicyLine(place, found, tier)
 
 
 def sandbox_levels_min(places: Iterable[tuple[int, Model]]) -> dict[tuple[int, int], SandboxLevel]:
