@@ -16,6 +16,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
+from registry.approvals.authors import authorship_words
 from registry.approvals.comments import thread_of
 from registry.approvals.content_changes import content_changes
 from registry.approvals.delegations import stand_ins
@@ -105,6 +106,7 @@ def _evidence(actor: Actor, row: ApprovalRequest, release: Release) -> dict[str,
         "card": card_evidence(release.version, release.plan.get("card")),
         "out_of_use": why_out_of_use(release.version) if is_open else "",
         "ruling": ruling_frozen(row.policy),
+        "authorship": authorship_words(row),
         "steps": planned_steps(release),
         "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
         "gates": gates,

@@ -22,8 +22,9 @@ from registry.models import Environment, Model, Policy, PolicyDraft
 from registry.policy_comparison import compare_policies
 from registry.policy_lines import PolicyLine, line_of, policy_url, ruling_before
 from registry.policy_rows import zones
+from registry.rule_holders import has_one_publisher
 from registry.sandbox_warning import SandboxWarning
-from registry.selectors import environment_for, environments_visible_to, policies_in_force
+from registry.selectors import environments_visible_to, line_said, policies_in_force
 from registry.services.environments import policy_values
 
 IN_CONFLICT = 409
@@ -135,7 +136,9 @@ class PolicyDraftAdmin(ByPolicyEditors, admin.ModelAdmin):  # type: ignore[type-
     def _form(self, request: HttpRequest, form: PolicyForm, more: dict[str, Any]) -> HttpResponse:
         line: PolicyLine = more["line"]
         title = f"Policy of {line.words}"
+        is_alone = has_one_publisher(line.environment, actor_of(request))
         context = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "form": form, **more}
+        context |= {"is_alone": is_alone}
         answer = TemplateResponse(request, TEMPLATE, {**context, "zones": zones()})
         answer.status_code = IN_CONFLICT if "conflict" in more else 200
         return answer
@@ -159,14 +162,7 @@ def _line_of_request(request: HttpRequest) -> PolicyLine | None:
     actor, said = actor_of(request), request.GET
     if not said.get("environment") or said.get("choose"):
         return None
-    environment = environment_for(actor, said["environment"], action=Action.POLICY_EDIT)
-    tier, name = said.get("tier", ""), said.get("model", "")
-    if tier and tier not in set(RiskTier):
-        raise Invalid(f"A risk tier is one of {', '.join(RiskTier)}.")
-    model = Model.objects.filter(name=name, deleted_at=None).first() if name else None
-    if name and model is None:
-        raise NotFound(f"There is no model {name[:100]}.")
-    return PolicyLine(environment, model, tier)
+    return line_said(actor, said["environment"], said.get("model", ""), said.get("tier", ""))
 
 
 def _to_review(request: HttpRequest, draft: PolicyDraft) -> HttpResponse:

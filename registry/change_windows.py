@@ -46,7 +46,9 @@ type_Rows = Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class ChangeWindow:
-    """One window of a policy. `starts` is local time in `zone`; on the local days in `exceptions` it does not begin."""
+    """One window of a policy. `starts` is local time in `zone`; on the local days in `exceptions` it does not begin.
+    `of` names the revision that it is written in, empty where that needs no saying.
+    """
 
     kind: str
     name: str
@@ -55,6 +57,12 @@ class ChangeWindow:
     minutes: int
     rule: str = ""
     exceptions: frozenset[date] = frozenset()
+    of: str = ""
+
+    @property
+    def named(self) -> str:
+        """Its name, and whose it is."""
+        return f"{self.name} ({self.of})" if self.of else self.name
 
     @property
     def sentence(self) -> str:
@@ -93,8 +101,8 @@ def _in_utc(local: datetime, zone: ZoneInfo) -> datetime:
     return local.replace(tzinfo=zone).astimezone(UTC)
 
 
-def read_windows(rows: "type_Rows") -> list[ChangeWindow]:
-    """The windows of a policy; what `windows_problem` finds no fault with can be read."""
+def read_windows(rows: "type_Rows", of: str = "") -> list[ChangeWindow]:
+    """The windows of a policy, `of` a revision; what `windows_problem` finds no fault with can be read."""
     return [
         ChangeWindow(
             kind=row["kind"],
@@ -104,6 +112,7 @@ def read_windows(rows: "type_Rows") -> list[ChangeWindow]:
             minutes=row["minutes"],
             rule=row.get("rule", ""),
             exceptions=frozenset(date.fromisoformat(day) for day in row.get("except", [])),
+            of=of,
         )
         for row in rows
     ]
@@ -131,9 +140,8 @@ class Closure:
         return f"Held: {self.by} {until}."
 
 
-def closure_at(rows: "type_Rows", now: datetime) -> Closure | None:
+def closure_at(windows: Sequence[ChangeWindow], now: datetime) -> Closure | None:
     """Why the environment is closed at `now`; None while it is open."""
-    windows = read_windows(rows)
     reason, by, changes_at = _closed(windows, now)
     if not reason:
         return None
@@ -148,17 +156,19 @@ def closure_at(rows: "type_Rows", now: datetime) -> Closure | None:
     return Closure(reason, None, by)
 
 
-def _closed(windows: list[ChangeWindow], at: datetime) -> tuple[str, str, datetime | None]:
-    """Why it is closed at a moment, and by what, both empty when it is not; and when that ends."""
-    for window in (window for window in windows if window.kind == "freeze"):
-        for _, end in window.spans(at, at):
-            return f"Frozen: {window.name}", f"freeze {window.name}", end
+def _closed(windows: Sequence[ChangeWindow], at: datetime) -> tuple[str, str, datetime | None]:
+    """Why it is closed at a moment, and by what, both empty when it is not; and until when at least."""
+    lasting = [(window.named, end) for window in windows if window.kind == "freeze" for _, end in window.spans(at, at)]
+    if lasting:
+        names = " and ".join(dict.fromkeys(name for name, _ in lasting))
+        return f"Frozen: {names}", f"freeze {names}", max(end for _, end in lasting)
     releases = [window for window in windows if window.kind == "release"]
     if not releases or any(True for window in releases for _ in window.spans(at, at)):
         return "", "", None
     begins = [span[0] for window in releases for span in window.spans(at, at + LOOK_AHEAD) if span[0] > at]
     names = ", ".join(window.name for window in releases)
-    outside = f"outside of the release windows ({names})"
+    whose = f" of {releases[0].of}" if releases[0].of else ""
+    outside = f"outside of the release windows{whose} ({names})"
     return f"O{outside[1:]}", outside, min(begins, default=None)
 
 
@@ -166,21 +176,28 @@ def windows_problem(rows: Any) -> str:
     """What is wrong with the windows as somebody wrote them, empty when nothing is."""
     if not isinstance(rows, list) or len(rows) > WINDOWS_MAX or not all(isinstance(row, dict) for row in rows):
         return f"a list of at most {WINDOWS_MAX} windows"
-    return next((problem for row in rows if (problem := _window_problem(row))), "")
+    return next((problem for row in rows if (problem := window_problem(row)[1])), "")
 
 
-def _window_problem(row: dict[str, Any]) -> str:
+def window_problem(row: dict[str, Any]) -> tuple[str, str]:
+    """What is wrong with one window, as the key that it is at and a sentence; both empty when nothing is."""
     if not set(row) >= KEYS or set(row) - KEYS - OPTIONAL_KEYS:
-        return f"a window has the keys {', '.join(sorted(KEYS))}, and may have {' and '.join(sorted(OPTIONAL_KEYS))}"
+        keys, optional = ", ".join(sorted(KEYS)), " and ".join(sorted(OPTIONAL_KEYS))
+        return "kind", f"a window has the keys {keys}, and may have {optional}"
     if row["kind"] not in KINDS:
-        return f"a window's kind is one of {', '.join(KINDS)}"
+        return "kind", f"a window's kind is one of {', '.join(KINDS)}"
     if not isinstance(row["name"], str) or not 0 < len(row["name"].strip()) <= NAME_MAX_CHARS:
-        return f"a window's name has 1 to {NAME_MAX_CHARS} characters"
+        return "name", f"a window's name has 1 to {NAME_MAX_CHARS} characters"
     if not isinstance(row["zone"], str) or row["zone"] not in available_timezones():
-        return f"{row['zone']!r} is not a time zone; use a name such as Europe/Berlin"
+        return "zone", f"{row['zone']!r} is not a time zone; use a name such as Europe/Berlin"
     if type(row["minutes"]) is not int or not 1 <= row["minutes"] <= MINUTES_MAX:
-        return f"a window's minutes are a whole number from 1 to {MINUTES_MAX}"
-    return _starts_problem(row["starts"]) or _exceptions_problem(row.get("except", [])) or _rule_problem(row)
+        return "minutes", f"a window's minutes are a whole number from 1 to {MINUTES_MAX}"
+    parts = (
+        ("starts", _starts_problem(row["starts"])),
+        ("except", _exceptions_problem(row.get("except", []))),
+    )
+    wrong = next(((key, problem) for key, problem in parts if problem), None)
+    return wrong or ("rule" if (problem := _rule_problem(row)) else "", problem)
 
 
 def _starts_problem(text: Any) -> str:

@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from registry.approvals.rules import evaluate
-from registry.change_windows import closure_at
+from registry.change_windows import ChangeWindow, closure_at, read_windows
+from registry.counting_windows import FREEZE, freezes_of
 from registry.gate_cards import gate_card
 from registry.lifecycle import FactKind, GateOutcome
 from registry.models import Fact, Policy
 from registry.past_requests import PastRequest, past_requests
-from registry.policy_lines import PolicyLine, covers, ruling_of
+from registry.policy_lines import PolicyLine, covers, ruling_of, specificity
 from registry.policy_sentences import length, points
 from registry.selectors import policies_in_force
 
@@ -37,22 +38,28 @@ class TriedRequest:
 @dataclass
 class DryRun:
     """Out of the newest releases, those that the text would rule (`ruled` of them): which it would have blocked, which
-    would have waited or asked for more approvals, and of which it cannot be told.
+    would have waited or asked for more approvals, and of which it cannot be told. `reached` are those that another line
+    rules and its freezes would have delayed all the same.
     """
 
     ruled: int = 0
     blocked: list[TriedRequest] = field(default_factory=list)
     delayed: list[TriedRequest] = field(default_factory=list)
     untold: list[TriedRequest] = field(default_factory=list)
+    reached: list[TriedRequest] = field(default_factory=list)
 
     @property
     def sentence(self) -> str:
         if not self.ruled:
-            return "No release of before would have come under it, so there is nothing to try it on."
+            return f"No release of before would have come under it, so there is nothing to try it on.{self._reach}"
         more = [f"delayed {len(self.delayed)}" if self.delayed else ""]
         more += [f"{len(self.untold)} cannot be told" if self.untold else ""]
         told = "; ".join(part for part in more if part)
-        return f"It would have blocked {len(self.blocked)} of {self.ruled}{'; ' + told if told else ''}."
+        return f"It would have blocked {len(self.blocked)} of {self.ruled}{'; ' + told if told else ''}.{self._reach}"
+
+    @property
+    def _reach(self) -> str:
+        return f" Its freezes would have delayed {len(self.reached)} under other lines." if self.reached else ""
 
 
 def dry_run(line: PolicyLine, values: type_Values) -> DryRun:
@@ -68,8 +75,18 @@ def dry_run(line: PolicyLine, values: type_Values) -> DryRun:
             found.untold.append(TriedRequest(request, ["Which tier its model had then is not recorded."]))
         elif ruling_of([candidate, *others], request.model_id, tier or "") is candidate:
             found.ruled += 1
-            _judge(found, request, values)
+            _judge(found, request, values, _broader_freezes(candidate, others, request, tier or ""))
+        elif covers(candidate, request.model_id, tier or ""):
+            own = [window for window in read_windows(values["windows"]) if window.kind == FREEZE]
+            if reasons := list(_closed_by(own, request)):
+                found.reached.append(TriedRequest(request, reasons))
     return found
+
+
+def _broader_freezes(candidate: Policy, others: list[Policy], request: PastRequest, tier: str) -> list[ChangeWindow]:
+    """The freezes in force that would have counted besides the windows of the text."""
+    covering = [policy for policy in others if covers(policy, request.model_id, tier)]
+    return freezes_of(policy for policy in covering if specificity(policy) < specificity(candidate))
 
 
 def _goes_by_tier(lines: list[Policy], model_id: int) -> bool:
@@ -90,10 +107,11 @@ def _tier_at(known: list[tuple[datetime, str]], at: datetime) -> str | None:
     return known[number - 1][1] if number else None
 
 
-def _judge(found: DryRun, request: PastRequest, values: type_Values) -> None:
+def _judge(found: DryRun, request: PastRequest, values: type_Values, freezes: list[ChangeWindow]) -> None:
     """Put a release where it belongs: a rule that blocks counts before what cannot be told, and that before delays."""
     blocks = [*_gates_against(request, values), *_plan_against(request, values)]
-    untold, delays = list(_untold(request, values)), list(_delays(request, values))
+    windows = [*read_windows(values["windows"]), *freezes]
+    untold, delays = list(_untold(request, values)), [*_delays(request, values), *_closed_by(windows, request)]
     for rows, reasons in ((found.blocked, blocks), (found.untold, untold), (found.delayed, delays)):
         if reasons:
             rows.append(TriedRequest(request, reasons))
@@ -159,6 +177,9 @@ def _delays(request: PastRequest, values: type_Values) -> Iterator[str]:
         progress = evaluate(values["approval_rules"], request.approvals)
         if not progress.met:
             yield f"Its approval was not enough. {progress.missing}"
-    closure = closure_at(values["windows"], request.began_at) if request.began_at else None
+
+
+def _closed_by(windows: list[ChangeWindow], request: PastRequest) -> Iterator[str]:
+    closure = closure_at(windows, request.began_at) if request.began_at else None
     if closure is not None:
         yield f"It began while it would have been closed. {closure.reason}."

@@ -25,8 +25,16 @@ from registry.policy_fields import (
     SWITCHES,
     check_policy,
 )
-from registry.policy_rows import METRIC_WORDS, GuardrailRows, RuleRows, WindowRows, points_of, share_of
-from registry.policy_sentences import CLOSED, OPERATION_WORDS, OUTSIDE, SANDBOXES, field_words, role_words
+from registry.policy_rows import METRIC_WORDS, WINDOWS_PREFIX, GuardrailRows, RuleRows, WindowRows, points_of, share_of
+from registry.policy_sentences import (
+    AUTHOR_UNKNOWN,
+    CLOSED,
+    OPERATION_WORDS,
+    OUTSIDE,
+    SANDBOXES,
+    field_words,
+    role_words,
+)
 
 UNITS = {
     "approval_days": "An approval is waited for, and holds, so many days",
@@ -38,14 +46,20 @@ UNITS = {
     "judge_deadline_s": "What cannot be judged within so many seconds goes back",
     "bake_s_min": "Each watched step lasts at least so many seconds (0: no bound)",
     "requests_min": "Each watched step asks for at least so many requests (0: no bound)",
+    "artifacts_kept_days": "Files that served stay restorable for so many days (0: as the installation has it)",
     "replicas_max": "At most so many replicas at a time (empty: no limit)",
     "endpoints_max": "At most so many endpoints (empty: no limit)",
     "cost_per_day_max": "All endpoints together cost at most so much a day (empty: no limit)",
 }
-CHOICE_WORDS: dict[str, dict[str, str]] = {"when_changed_outside": OUTSIDE, "when_closed": CLOSED}
+CHOICE_WORDS: dict[str, dict[str, str]] = {
+    "when_changed_outside": OUTSIDE,
+    "when_closed": CLOSED,
+    "when_author_unknown": AUTHOR_UNKNOWN,
+}
 CHOICE_LABELS = {
     "when_changed_outside": "When MLflow deletes or changes the version of a rollout",
     "when_closed": "When the environment closes while a rollout runs",
+    "when_author_unknown": "When nobody here is known as who made a version in MLflow",
     "waiver_role": "Who may waive a gate",
     "escalate_to": "Who is told when something is escalated",
     "sandbox_level_min": "Sandboxes",
@@ -53,7 +67,7 @@ CHOICE_LABELS = {
 ROWS = {
     "approval_rules": ("rules", RuleRows),
     "default_guardrails": ("guardrails", GuardrailRows),
-    "windows": ("windows", WindowRows),
+    "windows": (WINDOWS_PREFIX, WindowRows),
 }
 TEXT_MAX_CHARS = 200
 LINES_MAX_CHARS = 5_000
@@ -279,7 +293,7 @@ class PolicyForm:
     @property
     def approving(self) -> list[forms.BoundField]:
         days = ("approval_days", "reauthenticate_minutes", "remind_hours", "escalate_hours", "escalate_to")
-        return self._fields(*days, "bulk_decisions", "emergency_allowed")
+        return self._fields("when_author_unknown", *days, "bulk_decisions", "emergency_allowed")
 
     @property
     def checking(self) -> list[forms.BoundField]:

@@ -86,6 +86,13 @@ class WhenClosed(StrEnum):
     HOLD = "hold"
 
 
+class AuthorUnknown(StrEnum):
+    """What is asked for when nobody here is known as who made a version: as always, or one more approval."""
+
+    ANYONE = "anyone"
+    ONE_MORE = "one_more"
+
+
 class FactKind(StrEnum):
     """What is kept of a model or a version over time."""
 

@@ -9,7 +9,7 @@ from registry.approvals.rules import key_of
 from registry.change_windows import windows_problem
 from registry.gates import GATES
 from registry.gates.parameters import parameters_problem
-from registry.lifecycle import ChangedOutside, WhenClosed
+from registry.lifecycle import AuthorUnknown, ChangedOutside, WhenClosed
 
 RULES_MAX = 10
 COUNT_MAX = 10
@@ -38,6 +38,7 @@ NUMBERS: dict[str, tuple[int, int, int]] = {
     "escalate_hours": (0, 720, 0),
     "bake_s_min": (0, 604_800, 0),
     "requests_min": (0, 10_000_000, 0),
+    "artifacts_kept_days": (0, 7_300, 0),
 }
 # Limits that None takes away.
 QUOTAS: dict[str, tuple[int, int]] = {
@@ -78,6 +79,7 @@ POLICY_FIELDS = (
     "escalate_to",
     "bulk_decisions",
     "emergency_allowed",
+    "when_author_unknown",
     "bake_s_min",
     "requests_min",
     "margins_max",
@@ -86,6 +88,7 @@ POLICY_FIELDS = (
     "replicas_max",
     "endpoints_max",
     "cost_per_day_max",
+    "artifacts_kept_days",
     "note",
 )
 
@@ -240,6 +243,7 @@ DECIDING = ("", *(role.value for role in roles_that_allow(Action.RELEASE_DECIDE)
 CHOICES: dict[str, tuple[str, ...]] = {
     "when_changed_outside": tuple(ChangedOutside),
     "when_closed": tuple(WhenClosed),
+    "when_author_unknown": tuple(AuthorUnknown),
     "waiver_role": ("", *(role.value for role in Role if role is not Role.VIEWER)),
     "escalate_to": DECIDING,
 }

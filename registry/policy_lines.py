@@ -65,9 +65,20 @@ def ruling_of(lines: Iterable[Policy], model_id: int | None, tier: str) -> Polic
 
 def ruling_before(lines: Iterable[Policy], line: PolicyLine) -> Policy | None:
     """What rules the models of a line that has no revision yet; None where nothing does."""
+    return ruling_of(lines, *subject_of(line))
+
+
+def subject_of(line: PolicyLine) -> tuple[int, str]:
+    """A model and a tier that a line covers: the model as it is now, `ANY_MODEL` where it is for more than one."""
     if line.model is None:
-        return ruling_of(lines, ANY_MODEL, line.tier)
-    return ruling_of(lines, line.model.pk, line.tier or line.model.risk_tier)
+        return ANY_MODEL, line.tier
+    return line.model.pk, line.tier or line.model.risk_tier
+
+
+def broader_lines(lines: Iterable[Policy], line: PolicyLine) -> list[Policy]:
+    """The lines in force that cover what a line rules, and are less specific: their freezes apply there too."""
+    mine = (line.model is not None, bool(line.tier))
+    return [policy for policy in lines if covers(policy, *subject_of(line)) and specificity(policy) < mine]
 
 
 def why_unconfirmed(policy: Policy, model: Model | None) -> str:
@@ -81,8 +92,13 @@ def why_unconfirmed(policy: Policy, model: Model | None) -> str:
 
 
 def title_of(policy: Policy) -> str:
+    """A revision as sentences name it at their beginning."""
+    return f"R{revision_words(policy)[1:]}"
+
+
+def revision_words(policy: Policy) -> str:
     """A revision as sentences name it."""
-    return f"Revision {policy.revision} of {policy.environment}{_words(policy)}"
+    return f"revision {policy.revision} of {policy.environment}{_words(policy)}"
 
 
 def _words(policy: Policy) -> str:

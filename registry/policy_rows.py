@@ -7,7 +7,15 @@ from django import forms
 from django.contrib.auth.models import Group
 
 from mlorch_site.accounts.roles import Action, roles_that_allow
-from registry.change_windows import EXCEPTIONS_MAX, KINDS, MINUTES_MAX, NAME_MAX_CHARS, RULE_MAX_CHARS, WINDOWS_MAX
+from registry.change_windows import (
+    EXCEPTIONS_MAX,
+    KINDS,
+    MINUTES_MAX,
+    NAME_MAX_CHARS,
+    RULE_MAX_CHARS,
+    WINDOWS_MAX,
+    window_problem,
+)
 from registry.policy_fields import COUNT_MAX, GUARDRAIL_METRICS, RULES_MAX
 
 ROLE, GROUP = "role:", "group:"
@@ -15,6 +23,7 @@ GUARDRAILS_MAX = 10
 KIND_WORDS = {"freeze": "Freeze: no rollout begins", "release": "Release window: rollouts may begin only then"}
 METRIC_WORDS = {"error_rate": "Failed requests", "latency_over_slo": "Requests slower than the objective"}
 POINTS = 100
+WINDOWS_PREFIX = "windows"  # of the names of the rows of windows
 
 
 def who_may_approve() -> list[tuple[str, str]]:
@@ -89,6 +98,14 @@ class WindowRow(PolicyRow):
         max_length=EXCEPTIONS_MAX * 12,
         widget=forms.TextInput(attrs={"placeholder": "2026-12-25, 2027-01-01"}),
     )
+
+    def clean(self) -> dict[str, Any]:
+        """What is wrong with the window as a whole stands at the field that it is at."""
+        if not self.errors and not self.cleaned_data.get("DELETE"):
+            key, problem = window_problem(self.value())
+            if problem:
+                self.add_error({"except": "exceptions"}.get(key, key), f"{problem[:1].upper()}{problem[1:]}.")
+        return self.cleaned_data
 
     def value(self) -> dict[str, Any]:
         given = self.cleaned_data

@@ -29,6 +29,10 @@ CLOSED = {
     "go_on": "A rollout that runs when the environment closes goes on.",
     "hold": "A rollout that runs when the environment closes holds until it opens.",
 }
+AUTHOR_UNKNOWN = {
+    "anyone": "A version of an unknown author needs no further approval.",
+    "one_more": "A version of an unknown author needs one more approval, of what the first rule asks for.",
+}
 SANDBOXES = {
     "none": "Models may run without a sandbox.",
     "partly": "Models run in a sandbox that shuts off at least part of the machine.",
@@ -156,6 +160,7 @@ WORDS: dict[str, type_Words] = {
     "emergency_allowed": _if(
         "In an emergency a release may begin without its approvals.", "There is no way around approvals."
     ),
+    "when_author_unknown": lambda value: [AUTHOR_UNKNOWN.get(value, str(value))],
     "reauthenticate_minutes": _text(
         "A decision needs a sign-in confirmed within {} min.", when_zero="A decision needs no fresh sign-in."
     ),
@@ -196,6 +201,10 @@ WORDS: dict[str, type_Words] = {
     "operators": _operators,
     "sandbox_level_min": lambda value: [SANDBOXES.get(value, str(value))],
     "replicas_max": lambda most: ["Replicas have no limit." if most is None else f"At most {most} replicas at a time."],
+    "artifacts_kept_days": _text(
+        "Files that served stay restorable for at least {} days after they stopped.",
+        when_zero="Files that served stay as long as the installation keeps what nothing needs.",
+    ),
     "endpoints_max": lambda most: ["Endpoints have no limit." if most is None else f"At most {most} endpoints."],
     "cost_per_day_max": lambda most: [
         "Cost has no limit." if most is None else f"All endpoints together cost at most {most:g} a day."
@@ -204,6 +213,7 @@ WORDS: dict[str, type_Words] = {
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Who approves": (
         "approval_rules",
+        "when_author_unknown",
         "approval_days",
         "reauthenticate_minutes",
         "remind_hours",
@@ -225,12 +235,14 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "When rollouts may begin": ("windows", "when_closed", "when_changed_outside"),
     "Who may act on a rollout": ("operators",),
     "Limits": ("sandbox_level_min", "replicas_max", "endpoints_max", "cost_per_day_max"),
+    "What is kept": ("artifacts_kept_days",),
     "Who publishes": ("protected",),
 }
 
 
 LABELS = {
     "approval_rules": "Who approves",
+    "when_author_unknown": "Versions of an unknown author",
     "approval_days": "How long approvals hold",
     "reauthenticate_minutes": "Fresh sign-in",
     "remind_hours": "Reminders",
@@ -258,6 +270,7 @@ LABELS = {
     "replicas_max": "Replicas",
     "endpoints_max": "Endpoints",
     "cost_per_day_max": "Cost",
+    "artifacts_kept_days": "How long files are kept",
     "protected": "Who publishes",
 }
 

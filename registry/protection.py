@@ -4,6 +4,7 @@ It counts, when the environment is protected before the change:
 
 * that it would not be protected any more;
 * that a release could begin without its approvals in an emergency;
+* that a version of an unknown author would need no further approval;
 * a role or a group of which fewer people would have to approve, or nobody;
 * a gate that would not run any more;
 * a parameter of a gate that would be another one, a name that would not be required of the metadata any more;
@@ -17,7 +18,7 @@ It counts, when the environment is protected before the change:
 * steps that could be watched for less, guardrails that would not be asked for or could be wider, no person who has to
   promote;
 * more people who could promote or pause, fewer who could roll back or abort;
-* no limit of replicas, endpoints or costs where there was one.
+* no limit of replicas, endpoints or costs where there was one, files that served kept for fewer days.
 
 It does not count: how long approvals hold, the judge's deadline, default guardrails and their margins.
 """
@@ -29,7 +30,7 @@ from typing import Any
 from dataplane.wire.sandbox import LEVELS
 from mlorch_site.accounts.roles import Role
 from registry.approvals.rules import GROUP, holder_label, key_of
-from registry.lifecycle import ChangedOutside, WhenClosed
+from registry.lifecycle import AuthorUnknown, ChangedOutside, WhenClosed
 
 AT_ONCE = "immediate"
 UNBOUND_PCT = 100
@@ -68,6 +69,8 @@ def _emergencies(before: "type_Values", after: "type_Values") -> list[str]:
 def _approvals(before: "type_Values", after: "type_Values") -> list[str]:
     had, would = _asked(before), _asked(after)
     found = []
+    if (before["when_author_unknown"], after["when_author_unknown"]) == (AuthorUnknown.ONE_MORE, AuthorUnknown.ANYONE):
+        found.append("A version whose author is unknown would need no further approval.")
     for key, count in had.items():
         if would[key] >= count:
             continue
@@ -77,7 +80,7 @@ def _approvals(before: "type_Values", after: "type_Values") -> list[str]:
             who, nobody = f"as {holder_label(key)}", f"No {holder_label(key)}"
         fewer = f"Only {would[key]} instead of {count} would have to approve {who}."
         found.append(fewer if would[key] else f"{nobody} would have to approve.")
-    return [*found, "Nobody would have to approve."] if found and not any(would.values()) else found
+    return [*found, "Nobody would have to approve."] if any(had.values()) and not any(would.values()) else found
 
 
 def _asked(values: "type_Values") -> Counter[str]:
@@ -168,7 +171,10 @@ QUOTAS = {
 
 
 def _quotas(before: "type_Values", after: "type_Values") -> list[str]:
-    return [said for field, said in QUOTAS.items() if before[field] is not None and after[field] is None]
+    found = [said for field, said in QUOTAS.items() if before[field] is not None and after[field] is None]
+    had, would = before["artifacts_kept_days"], after["artifacts_kept_days"]
+    shorter = f"Files that served would be kept for {would} instead of {had} days."
+    return [*found, shorter] if would < had else found
 
 
 def _windows(before: "type_Values", after: "type_Values") -> list[str]:

@@ -20,6 +20,14 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Keeping:
+    """Until when a policy keeps files that served, and the key of the revision that says so."""
+
+    until: datetime
+    policy_id: int
+
+
+@dataclass(frozen=True)
 class StoredSet:
     """One set in the store."""
 

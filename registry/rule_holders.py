@@ -4,12 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import EVERYWHERE, Action, roles_that_allow
 from mlorch_site.lib import clock
 from registry.approvals.electorate import people_in, why_unmeetable
 from registry.approvals.rules import why_nobody_can
-from registry.models import Environment
+from registry.models import Environment, Policy
 from registry.policy_lines import PolicyLine
 from registry.policy_sentences import rule_words
 
@@ -63,3 +64,9 @@ def publishers_of(environment: Environment, without: Collection[int]) -> list[st
     held = RoleBinding.objects.in_force(clock.now()).filter(role__in=roles, scope__in=[EVERYWHERE, environment.scope])
     rows = held.filter(user__is_active=True).exclude(user__in=without)
     return sorted(set(rows.values_list("user__username", flat=True)))
+
+
+def has_one_publisher(environment: Environment, writer: Actor) -> bool:
+    """Whether nobody could publish what `writer` writes there: it is protected, and nobody else may."""
+    is_protected = Policy.objects.in_force().filter(environment=environment, protected=True).exists()
+    return is_protected and not publishers_of(environment, [writer.user.pk] if writer.user else [])

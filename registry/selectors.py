@@ -16,10 +16,11 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import RoleBinding
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Conflict, NotFound
+from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.readable import whole_number
 from registry import artifacts
 from registry.change_windows import Closure, closure_at
+from registry.counting_windows import counting_windows
 from registry.lifecycle import WAITING_STAGES, PolicyStage, RiskTier, VersionStatus
 from registry.models import (
     ArtifactSet,
@@ -32,7 +33,7 @@ from registry.models import (
     StoreState,
     Version,
 )
-from registry.policy_lines import PolicyLine, Ruling, line_of, ruling_now, ruling_of, why_unconfirmed
+from registry.policy_lines import PolicyLine, Ruling, line_of, revision_words, ruling_now, ruling_of, why_unconfirmed
 from registry.retention import rules_in_force
 
 MODEL_PREFIX = "model:"
@@ -121,6 +122,19 @@ def environment_for(actor: Actor, name: str, *, action: Action = Action.VIEW) ->
     return environment
 
 
+def line_said(actor: Actor, environment: str, model: str, tier: str) -> PolicyLine:
+    """The line that an actor names to write its policy; empty for no model and no tier. Raises NotFound, Forbidden,
+    and Invalid for a tier that does not exist.
+    """
+    place = environment_for(actor, environment, action=Action.POLICY_EDIT)
+    if tier and tier not in set(RiskTier):
+        raise Invalid(f"A risk tier is one of {', '.join(RiskTier)}.", details={"tier": "unknown"})
+    found = Model.objects.filter(name=model, deleted_at=None).first() if model else None
+    if model and found is None:
+        raise NotFound(f"There is no model {model[:100]}.")
+    return PolicyLine(place, found, tier)
+
+
 def sandbox_levels_min(places: Iterable[tuple[int, Model]]) -> dict[tuple[int, int], SandboxLevel]:
     """What the policy in force demands of sandboxes for a model in an environment, by the keys of both (reads the
     database once).
@@ -141,21 +155,21 @@ def _sandbox_level(lines: list[Policy], model: Model) -> SandboxLevel:
 
 
 def why_closed(environment: Environment, now: datetime, model: Model | None = None) -> str:
-    """Why no rollout may begin in an environment now, by the windows of the policy that rules the model, or of the
+    """Why no rollout may begin in an environment now, by the windows that count for the model, or by those of the
     environment's own line; empty when one may.
     """
-    _, closure = closure_of(environment, now, model)
+    closure = closure_of(environment, now, model)
     return closure.sentence if closure else ""
 
 
 def closure_of(
-    environment: Environment, now: datetime, model: Model | None = None
-) -> tuple[Policy | None, Closure | None]:
-    """The policy that rules the model, or the environment's own line, and why its windows close it now (reads the
-    database).
+    environment: Environment, now: datetime, model: Model | None = None, *, holding: bool = False
+) -> Closure | None:
+    """What closes an environment now for a model, or by its own line; with `holding` only by lines that hold what runs
+    (reads the database).
     """
-    policy = ruling_of(policies_in_force(environment), model.pk if model else None, model.risk_tier if model else "")
-    return policy, closure_at(policy.windows, now) if policy else None
+    place = (model.pk, model.risk_tier) if model else (None, "")
+    return closure_at(counting_windows(policies_in_force(environment), *place, holding=holding), now)
 
 
 def environments_without_sandbox() -> list[Environment]:
@@ -280,6 +294,15 @@ def artifact_sets(digests: Iterable[str]) -> dict[str, ArtifactSet]:
     return {digest: row for digest, row in rows.items() if artifacts.path_of(digest).is_dir()}
 
 
+def kept_words(digest: str) -> str:
+    """Until when at least a policy keeps the files of a digest, as the last sweep noted it; empty when none does."""
+    rows = ArtifactSet.objects.filter(pk=digest, kept_until__gt=clock.now(), let_go_at=None)
+    row = rows.select_related("kept_by__environment", "kept_by__model").first()
+    if row is None or row.kept_until is None or row.kept_by is None:
+        return ""
+    return f"Kept until {row.kept_until:%Y-%m-%d %H:%M} UTC at least, by {revision_words(row.kept_by)}."
+
+
 def is_stored(digest: str) -> bool:
     """Whether the files of a digest lie in the artifact store, and stay there for now (reads the database)."""
     return bool(artifact_sets([digest]))
@@ -306,7 +329,7 @@ def store_summary() -> StoreSummary:
     sums = stored.aggregate(sets=Count("pk"), size=Sum("size_bytes"))
     # What was needed was noted by the sweep itself, so what it noted earlier was not.
     waiting = stored.filter(needed_at__lt=state.swept_at).order_by("needed_at") if state else stored.none()
-    following = list(waiting[:NEXT_SHOWN])
+    following = list(waiting.exclude(kept_until__gt=clock.now())[:NEXT_SHOWN])
     return StoreSummary(sums["sets"], sums["size"] or 0, rules.max_bytes, following, rules.kept, state)
 
 

@@ -14,6 +14,7 @@ urlpatterns = [
     path("policies/drafts/<uuid:pk>/", policy_drafts.policy_draft, name="policy-draft"),
     path("policies/drafts/<uuid:pk>/moves/", policy_drafts.policy_draft_move, name="policy-draft-move"),
     path("policies/<str:environment>/<int:revision>/end/", policy_drafts.policy_end, name="policy-end"),
+    path("environments/<str:environment>/window-preview/", policy_drafts.window_preview, name="window-preview"),
     path("policies/import/", policy_drafts.policy_import, name="policy-import"),
     path("policies/drafts/<uuid:pk>/document/", policy_drafts.policy_draft_document, name="policy-draft-document"),
     path("policies/<str:environment>/<int:revision>/document/", policies.policy_document, name="policy-document"),

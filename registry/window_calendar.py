@@ -1,12 +1,11 @@
-"""On which days of a month rollouts may begin, by the windows of a policy. Pure."""
+"""On which days of a month rollouts may begin, by the windows that count. Pure."""
 
 import calendar
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any
 
-from registry.change_windows import ChangeWindow, read_windows
+from registry.change_windows import ChangeWindow
 
 MIDNIGHT = "24:00"
 OPEN, PARTLY, CLOSED = "open", "partly", "closed"
@@ -26,11 +25,14 @@ class CalendarDay:
 
 @dataclass(frozen=True)
 class MonthCalendar:
-    """A month in weeks from Monday on; None where the week belongs to another month."""
+    """A month in weeks from Monday on; None where the week belongs to another month. `others` are the revisions besides
+    the one it is the calendar of whose freezes are in it.
+    """
 
     first: date
     weeks: list[list[CalendarDay | None]]
     zone: str
+    others: list[str]
 
     @property
     def title(self) -> str:
@@ -54,18 +56,18 @@ def month_of(text: str, today: date) -> date:
     return first.replace(day=1) if first.year in YEARS else today.replace(day=1)
 
 
-def month_calendar(rows: list[dict[str, Any]], first: date, zone: tzinfo) -> MonthCalendar:
+def month_calendar(windows: Sequence[ChangeWindow], first: date, zone: tzinfo) -> MonthCalendar:
     """The month that begins on `first`, in the days of `zone`."""
-    windows = read_windows(rows)
     weeks = calendar.Calendar().monthdatescalendar(first.year, first.month)
     return MonthCalendar(
         first,
         [[_day(windows, day, zone) if day.month == first.month else None for day in week] for week in weeks],
         str(zone),
+        list(dict.fromkeys(window.of for window in windows if window.of)),
     )
 
 
-def _day(windows: list[ChangeWindow], day: date, zone: tzinfo) -> CalendarDay:
+def _day(windows: Sequence[ChangeWindow], day: date, zone: tzinfo) -> CalendarDay:
     begins = datetime.combine(day, time.min, zone).astimezone(UTC)
     ends = datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
     whole = [(begins, ends)]

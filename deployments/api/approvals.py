@@ -38,12 +38,15 @@ class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):
     release = serializers.CharField(source="subject_id")
     missing = serializers.SerializerMethodField()
     rules = serializers.SerializerMethodField()
+    authors = serializers.ListField(
+        child=serializers.CharField(), source="authors.claims", default=list, help_text="By MLflow's word; a claim."
+    )
     decisions = serializers.SerializerMethodField()
 
     class Meta:
         model = ApprovalRequest
         fields = ["id", "title", "status", "status_reason", "release", "environment", "policy", "risk_tier"]
-        fields += ["requester", "content_hash", "changes", "answers", "missing", "rules", "decisions"]
+        fields += ["requester", "content_hash", "changes", "answers", "authors", "missing", "rules", "decisions"]
         fields += ["created_at", "expires_at", "ended_at"]
 
     def get_missing(self, request: ApprovalRequest) -> str:

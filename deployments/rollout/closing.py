@@ -1,4 +1,5 @@
-"""What it means for a rollout that runs when its environment closes: the policy in force lets it go on, or holds it.
+"""What it means for a rollout that runs when its environment closes: the line of the policy whose windows close it lets
+it go on, or holds it; of several the strictest counts.
 
 A rollout that is held changes no traffic, and its clock stands still as in a pause: from the first look at which the
 environment is closed (`held_at`) to the first at which it is open. What takes traffic back is never held.
@@ -11,7 +12,6 @@ from django.urls import reverse
 
 from deployments.models import Release, Rollout
 from mlorch_site.lib.reasons import Reason
-from registry.lifecycle import WhenClosed
 from registry.selectors import closure_of
 
 
@@ -21,8 +21,8 @@ def why_held(release: Release, now: datetime) -> str:
     A release that brings back what was served before is never held.
     """
     environment = release.endpoint.environment
-    policy, closure = closure_of(environment, now, release.endpoint.model)
-    if closure is None or policy is None or policy.when_closed != WhenClosed.HOLD or release.kind == "rollback":
+    closure = closure_of(environment, now, release.endpoint.model, holding=True)
+    if closure is None or release.kind == "rollback":
         return ""
     return Reason(closure.held, reverse("environment", args=[environment.name]), f"Windows of {environment.name}")
 

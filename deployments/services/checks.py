@@ -23,6 +23,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import TaskName, enqueue_on_commit
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
+from registry.approvals.authors import claims_of
 from registry.approvals.content_changes import content_changes
 from registry.approvals.services import approval_open, approval_void
 from registry.gates.base import GateInput
@@ -233,16 +234,14 @@ def _opened(release: Release) -> ApprovalRequest:
         scopes=release.scopes,
         requester=release.requester,
         excluded=_excluded(release),
+        authors=release.plan["authors"] if "authors" in release.plan else claims_of(release.version),
         risk_tier=release.plan.get("risk_tier", ""),
         answers=answered_request(release),
     )
 
 
 def _excluded(release: Release) -> list[int]:
-    """The ids of people who may not decide: the requester, and who wrote the serving config it would bring.
-
-    Who made the version is not known: what MLflow says of it anybody may have written, also to keep a reviewer out.
-    """
+    """The ids of people who may not decide: the requester, and who wrote the serving config it would bring."""
     return sorted({release.requester_id, *plan_editors(release.endpoint, release.serving_config)})
 
 

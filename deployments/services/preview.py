@@ -10,7 +10,9 @@ from deployments.services.request_check import ReleaseTarget, RequestCheck
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from monitoring.analysis.planning import Forecast, duration
+from registry.approvals.authors import asked_rules, authorship_of, claims_of
 from registry.approvals.electorate import ApprovalOutlook, approval_outlook
+from registry.models import Version
 from registry.selectors import why_closed
 from registry.version_lifecycle import note_deprecated
 
@@ -36,7 +38,10 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
     if endpoint is not None and (busy := selectors.open_release(endpoint)) is not None:
         status = busy.status.replace("_", " ")
         problems["endpoint"] = f"{endpoint} is busy: the release of version {busy.version.number} is {status}."
-    outlook, approvals = _forecast(check), _approvals(actor, check.target)
+    outlook, approvals = (
+        _forecast(check),
+        _approvals(actor, check.target, check.request.version if check.request else None),
+    )
     return Preview(
         steps=_steps(check.steps),
         shortest_s=sum(step.duration_s for step in check.steps),
@@ -75,15 +80,18 @@ def _warnings(check: RequestCheck, outlook: Forecast | None) -> list[str]:
     return [sentence for sentence in (deprecated, concluding, closed) if sentence]
 
 
-def _approvals(actor: Actor, target: ReleaseTarget | None) -> ApprovalOutlook:
-    """Who must approve what the actor would request, rule by rule."""
+def _approvals(actor: Actor, target: ReleaseTarget | None, version: Version | None) -> ApprovalOutlook:
+    """Who must approve what the actor would request, rule by rule; of a `version` without those who made it."""
     if target is None:
         return ApprovalOutlook([])
     scopes = [target.environment.scope, target.model.scope]
     excluded = {actor.user.pk} if actor.user else set()
     if target.endpoint is not None:
         excluded |= selectors.plan_editors(target.endpoint, serving_config_of(target.endpoint))
-    return approval_outlook(target.policy.approval_rules, scopes, excluded)
+    if version is None:
+        return approval_outlook(target.policy.approval_rules, scopes, excluded)
+    authorship = authorship_of(claims_of(version))
+    return approval_outlook(asked_rules(target.policy, authorship), scopes, excluded | authorship.excluded)
 
 
 def _rollback_target(target: ReleaseTarget | None) -> str:

@@ -21,6 +21,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.hashing import content_hash
+from registry.approvals.authors import claims_of
 from registry.cards.selectors import frozen_card
 from registry.lifecycle import VersionStatus
 from registry.models import Environment, Model, Policy, Version
@@ -194,7 +195,9 @@ def _plan(
     steps: list[Step],
     guardrails: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The plan to freeze. `replaces` ties it to what is served now, `card` to the revision of the card in force."""
+    """The plan to freeze. `replaces` ties it to what is served now, `card` to the revision of the card in force,
+    `authors` to what MLflow says now of who made the version.
+    """
     stable = target.endpoint.stable_release if target.endpoint else None
     return {
         "model": target.model.name,
@@ -207,4 +210,5 @@ def _plan(
         "ticket": command.ticket,
         "risk_tier": target.model.risk_tier,
         "card": frozen_card(version),
+        "authors": claims_of(version),
     }

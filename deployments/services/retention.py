@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from deployments.actors import RETENTION
+from deployments.kept_files import files_kept
 from deployments.lifecycle import OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, EndpointArm, Release, Replica
 from registry.services import Sweep, artifact_sets_plan, artifact_sets_sweep
@@ -26,12 +27,13 @@ class Link:
 
 def artifacts_sweep(*, now: datetime) -> Sweep:
     """Let go of the artifacts that nothing needs any more. Sweeping twice or together is harmless."""
-    return artifact_sets_sweep(actor=RETENTION, needed=digests_needed, now=now)
+    return artifact_sets_sweep(actor=RETENTION, needed=digests_needed, kept=lambda: files_kept(now), now=now)
 
 
 def artifacts_plan(*, now: datetime) -> Sweep:
     """What a sweep would let go now; nothing is written."""
-    return artifact_sets_plan(needed=digests_needed(), now=now)
+    needed = digests_needed()
+    return artifact_sets_plan(needed=needed, kept=files_kept(now), now=now)
 
 
 def digests_needed() -> set[str]:

@@ -103,7 +103,7 @@ def _emergency(actor: Actor, release: Release, form: forms.Form) -> dict[str, An
         "form": form,
         "skipped": skipped_of(approval) if approval else {"rules": [], "people": []},
         "gates": gates_told(release),
-        "closed": why_closed(release.endpoint.environment, clock.now()),
+        "closed": why_closed(release.endpoint.environment, clock.now(), release.endpoint.model),
         "why_not": why_no_release_emergency(actor, release),
     }
 

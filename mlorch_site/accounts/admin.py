@@ -39,13 +39,17 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = User
-        fields = ["username", "full_name", "password", "is_active", "is_staff"]
+        fields = ["username", "full_name", "password", "is_active", "is_staff", "mlflow_names"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["full_name"].initial = self.instance.get_full_name()
         self.fields["password"].required = self.instance.pk is None
         self.fields["is_staff"].help_text = "May open these pages; what may be changed here is decided by roles."
+        self.fields["mlflow_names"].help_text = (
+            "With commas between them. Whoever MLflow names as who made a version does not decide on it; user name and "
+            "e-mail address are looked at by themselves."
+        )
 
     def clean_username(self) -> str:
         username: str = self.cleaned_data["username"]
@@ -144,7 +148,7 @@ class PersonAdmin(ByPeopleManagers, admin.ModelAdmin):  # type: ignore[type-arg]
             obj.pk = made.pk
             obj._state.adding = False
             values = {**values, "password": ""}
-        if change or not values["is_active"]:
+        if change or not values["is_active"] or values["mlflow_names"]:
             self._edit(request, actor, User.objects.get(pk=obj.pk), values)
 
     def _edit(self, request: HttpRequest, actor: Actor, person: User, values: dict[str, Any]) -> None:
@@ -157,6 +161,7 @@ class PersonAdmin(ByPeopleManagers, admin.ModelAdmin):  # type: ignore[type-arg]
                     active=values["is_active"],
                     staff=values["is_staff"],
                     password=values["password"],
+                    mlflow_names=values["mlflow_names"],
                 )
         except DomainError as error:
             messages.error(request, error.message)

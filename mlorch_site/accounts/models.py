@@ -15,13 +15,17 @@ class User(AbstractUser):
     """A person, or a service account: a program's account, without a password, which its `owner` answers for.
 
     Times are shown in `time_zone`; `theme` is kept here so that no page flashes; without `shortcuts` single
-    keys do nothing.
+    keys do nothing. `mlflow_names`, with commas between them, are names that the person has in MLflow, besides those
+    that speak for themselves; an administrator notes them.
     """
 
     owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
     theme = models.CharField(max_length=8, choices=THEMES, default="auto")
     time_zone = models.CharField(max_length=64, default="UTC")
     shortcuts = models.BooleanField(default=True, db_default=True)
+    mlflow_names = models.CharField(
+        "names in MLflow", max_length=300, blank=True, default="", db_default="", help_text="With commas between them."
+    )
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username

@@ -21,6 +21,7 @@ TOKEN_BYTES = 32
 DECIDING_WITHIN_MINUTES = 10  # how old the proof may be of whoever makes a token that decides
 OVERLAP_MAX = timedelta(days=30)
 TOKEN_MAX_DAYS = 366
+MLFLOW_NAMES_MAX_CHARS = 300
 TOKEN_MAX_PER_PERSON = 50
 TOKEN_SCOPES = ("read", "write", DECIDE)
 
@@ -40,8 +41,18 @@ def person_create(*, actor: Actor, username: str, password: str, full_name: str 
 
 
 @transaction.atomic
-def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff: bool, password: str = "") -> User:
-    """Set a person's name, whether they may sign in and open the admin, and, when given, a new password.
+def person_edit(
+    *,
+    actor: Actor,
+    user: User,
+    full_name: str,
+    active: bool,
+    staff: bool,
+    password: str = "",
+    mlflow_names: str | None = None,
+) -> User:
+    """Set a person's name, whether they may sign in and open the admin, and, when given, a new password and the names
+    that they have in MLflow (with commas between them).
 
     A new password ends the person's sessions; an inactive person's sessions and tokens do not work any more. Raises
     Invalid for switching oneself off, or the last administrator whose role does not expire: all would be locked out.
@@ -57,17 +68,33 @@ def person_edit(*, actor: Actor, user: User, full_name: str, active: bool, staff
     if not active and lasting.filter(user=user).exists() and not lasting.exclude(user=user).exists():
         raise Invalid("This is the last administrator whose role does not expire.", details={"is_active": "the last"})
     first, _, last = full_name.strip().partition(" ")
-    before = {"full_name": user.get_full_name(), "active": user.is_active, "staff": user.is_staff}
+    names = _mlflow_names(user.mlflow_names if mlflow_names is None else mlflow_names)
+    before = {
+        "full_name": user.get_full_name(),
+        "active": user.is_active,
+        "staff": user.is_staff,
+        "mlflow_names": user.mlflow_names,
+    }
     user.first_name, user.last_name, user.is_active, user.is_staff = first, last, active, staff
+    user.mlflow_names = names
     if password:
         user.set_password(password)
     user.save()
-    after = {"full_name": user.get_full_name(), "active": active, "staff": staff}
+    after = {"full_name": user.get_full_name(), "active": active, "staff": staff, "mlflow_names": names}
     changed = {name: value for name, value in after.items() if before[name] != value}
     if changed or password:
         data = {**changed, "password": bool(password), **consequences_since(did_not_work)}
         audit_record(actor, "person.edited", user_subject(user), data=data)
     return user
+
+
+def _mlflow_names(text: str) -> str:
+    """Names with commas between them, each once. Raises Invalid for too many characters."""
+    names = ", ".join(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+    if len(names) > MLFLOW_NAMES_MAX_CHARS:
+        problem = f"at most {MLFLOW_NAMES_MAX_CHARS} characters"
+        raise Invalid(f"The names in MLflow have {problem}.", details={"mlflow_names": problem})
+    return names
 
 
 @transaction.atomic

@@ -15,8 +15,9 @@ from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import EVERYWHERE
 from mlorch_site.lib import clock
 from registry.approvals.holders import holders_of, people_holding
-from registry.approvals.rules import evaluate, is_barely_met, key_of, keys_of, rule_label, why_nobody_can
+from registry.approvals.rules import evaluate, is_barely_met, key_of, keys_of, one_more, rule_label, why_nobody_can
 from registry.approvals.selectors import approval_progress, approving_decisions
+from registry.lifecycle import AuthorUnknown
 from registry.models import ApprovalRequest, Environment, Policy
 from registry.policy_lines import line_of
 
@@ -64,6 +65,9 @@ def rules_warning(environment: Environment, policy: Policy) -> str:
     """What is wrong with who could approve under a policy, as one sentence; empty when nothing is."""
     if reason := why_unmeetable(environment, policy.approval_rules):
         return f"Nobody can approve a release to {environment}: {reason}."
+    is_stricter = policy.when_author_unknown == AuthorUnknown.ONE_MORE
+    if is_stricter and (reason := why_unmeetable(environment, one_more(policy.approval_rules))):
+        return f"Nobody can approve a version whose author is unknown for {environment}: {reason}."
     return why_doubtful(environment, policy.approval_rules)
 
 

@@ -27,6 +27,11 @@ def keys_of(rules: "type_Rules") -> set[str]:
     return {key_of(rule) for rule in rules}
 
 
+def one_more(rules: "type_Rules") -> "type_Rules":
+    """The rules with one more approval: of what the first rule asks for. Nothing stays nothing."""
+    return [{**rule, "count": int(rule["count"]) + (1 if number == 0 else 0)} for number, rule in enumerate(rules)]
+
+
 def holder_label(key: str) -> str:
     """Who counts by a key, as people read it."""
     return f"Group {key.removeprefix(GROUP)}" if key.startswith(GROUP) else Role(key).label

@@ -19,7 +19,8 @@ from registry.lifecycle import ApprovalStatus, DecisionKind
 from registry.models import ApprovalRequest, Decision
 
 WAITING_MAX = 200
-DECIDED_BY = ("status", "requester", "excluded", "scopes", "rules")  # what `why_cannot_decide` reads of a request
+# What `why_cannot_decide` reads of a request.
+DECIDED_BY = ("status", "requester", "excluded", "authors", "scopes", "rules")
 
 
 def approvals_visible_to(actor: Actor) -> QuerySet[ApprovalRequest]:
@@ -99,6 +100,8 @@ def why_cannot_decide(actor: Actor, request: ApprovalRequest, groups: Collection
         return "Only a person can decide."
     if actor.user.pk == request.requester_id:
         return "You asked for this release, so somebody else has to decide."
+    if actor.user.pk in request.authors.get("people", []):
+        return "By MLflow's word you made this version, so somebody else has to decide."
     if actor.user.pk in request.excluded:
         if actor.user.pk == request.requester.owner_id:  # read only here: a list asks this of each of its rows
             return "Your service account asked for this release, so somebody else has to decide."

@@ -22,6 +22,7 @@ from mlorch_site.lib.swap import swap
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.actors import APPROVALS
+from registry.approvals.authors import asked_rules, authorship_of
 from registry.approvals.content_changes import content_changes, told
 from registry.approvals.mentions import mentions_settle
 from registry.approvals.rules import GROUP, evaluate
@@ -74,16 +75,19 @@ def approval_open(
     scopes: list[str],
     requester: User,
     excluded: list[int],
+    authors: Collection[str] = (),
     risk_tier: str = "",
     answers: ApprovalRequest | None = None,
 ) -> ApprovalRequest:
     """Ask for the decisions that `policy` wants about a subject with this content, which is kept as it is now.
 
-    Without rules it is approved at once. `answers` is the earlier request in which changes were asked for.
+    Without rules it is approved at once. `authors` are the names by which MLflow says who made what it is about: whom
+    they mean may not decide, and where they mean nobody the policy may ask for one more. `answers` is the earlier
+    request in which changes were asked for.
 
     An open request of the same subject is voided first: its content is not asked about any more.
     """
-    now = clock.now()
+    now, authorship = clock.now(), authorship_of(authors)
     _void_older(actor, subject_kind, subject_id)
     request = ApprovalRequest.objects.create(
         subject_kind=subject_kind,
@@ -95,21 +99,32 @@ def approval_open(
         risk_tier=risk_tier,
         answers=answers,
         policy=policy,
-        rules=policy.approval_rules,
+        rules=asked_rules(policy, authorship),
         scopes=scopes,
-        excluded=sorted({requester.pk, *excluded, *([requester.owner_id] if requester.owner_id else [])}),
+        excluded=sorted({*excluded, *_answerable(requester), *authorship.excluded}),
+        authors=authorship.kept,
         requester=requester,
         created_at=now,
         expires_at=now + timedelta(days=policy.approval_days),
     )
-    data = {"content_hash": request.content_hash, "policy": str(policy), "rules": policy.approval_rules}
-    if answers is not None:
-        data["answers"] = str(answers.pk)
-    audit_record(actor, "approval.opened", audit_subjects.of_approval(request), data=data)
+    _record_opened(actor, request)
     if not policy.approval_rules:
         _move(request, ApprovalStatus.APPROVED, "The policy asks for no approval.")
     _publish(request)
     return request
+
+
+def _answerable(requester: User) -> set[int]:
+    """Who asks for it: the requester, and of a service account its owner."""
+    return {requester.pk, *([requester.owner_id] if requester.owner_id else [])}
+
+
+def _record_opened(actor: Actor, request: ApprovalRequest) -> None:
+    data = {"content_hash": request.content_hash, "policy": str(request.policy), "rules": request.rules}
+    data |= request.authors
+    if request.answers is not None:
+        data["answers"] = str(request.answers.pk)
+    audit_record(actor, "approval.opened", audit_subjects.of_approval(request), data=data)
 
 
 def _void_older(actor: Actor, subject_kind: str, subject_id: str) -> None:

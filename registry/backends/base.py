@@ -31,7 +31,8 @@ class SeenModel:
 class SeenVersion:
     """A model version as the registry shows it.
 
-    `logged_model` is the id of the logged model it was made from, or empty.
+    `logged_model` is the id of the logged model it was made from, or empty; `user` who registered it, as the registry
+    has it, or empty.
     """
 
     model: str
@@ -45,6 +46,7 @@ class SeenVersion:
     created_at: datetime
     updated_at: datetime
     logged_model: str = ""
+    user: str = ""
 
     @property
     def identity(self) -> tuple[datetime, str, str]:

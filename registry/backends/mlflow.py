@@ -17,6 +17,7 @@ PAGE = 1000
 PAGES_MAX = 500
 TEXT_MAX = 20_000
 ITEMS_MAX = 300
+NAME_MAX = 150
 NAMES_MAX = 4  # a version's source is a run's or a logged model's name, and that one an address
 FOLDERS_MAX = 2000  # of one version's artifacts that are listed; each is one request
 WEBHOOK_NAME = "mlorch"
@@ -124,6 +125,7 @@ class MlflowBackend:
             created_at=_time(version.creation_timestamp),
             updated_at=_time(version.last_updated_timestamp),
             logged_model=_text(version.model_id, 64),
+            user=_text(version.user_id, NAME_MAX),
         )
 
     def evidence(self, version: SeenVersion) -> Evidence:
@@ -134,6 +136,7 @@ class MlflowBackend:
         if logged := self._found(self._client.get_logged_model, version.logged_model):
             evaluated = _finite({metric.key: metric.value for metric in logged.metrics or []})
             values["metrics"] = {**values.get("metrics", {}), **evaluated}
+        values["authors"] = [name for name in (*values.get("authors", []), version.user) if name]
         return Evidence(values)
 
     def _found(self, get: Callable[[str], Any], key: str) -> Any:
@@ -156,7 +159,8 @@ class MlflowBackend:
             "metrics": _finite(run.data.metrics),
             "params": _bounded(dict(run.data.params)),
             "run_name": _text(run.info.run_name, 250),
-            "run_user": _text(run.info.user_id or tags.get("mlflow.user"), 150),
+            "run_user": _text(run.info.user_id or tags.get("mlflow.user"), NAME_MAX),
+            "authors": [_text(name, NAME_MAX) for name in (run.info.user_id, tags.get("mlflow.user"))],
             "experiment": run.info.experiment_id,
             "datasets": [
                 {

@@ -18,7 +18,9 @@ class ApprovalRequest(models.Model):
     the earlier request in which changes were asked for, when this one follows it.
 
     `rules` is copied from the policy revision at the time of the request. `scopes` are the permission scopes the
-    subject lies in. `excluded` are user ids that may not decide (requester, author of the version).
+    subject lies in. `excluded` are user ids that may not decide (requester, who wrote part of it, who made it by
+    MLflow's word). `authors` is that word as it was when the release was requested: `claims`, the names, and `people`,
+    whose they were; empty where nothing was kept of it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -35,6 +37,7 @@ class ApprovalRequest(models.Model):
     rules = models.JSONField()
     scopes = models.JSONField(default=list)
     excluded = models.JSONField(default=list)
+    authors = models.JSONField(default=dict)
     requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approval_requests")
     status = models.CharField(
         max_length=10, choices=[(s.value, s.value) for s in ApprovalStatus], default=ApprovalStatus.OPEN

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from dataplane.wire.sandbox import LEVELS
-from registry.lifecycle import ChangedOutside, RiskTier, WhenClosed
+from registry.lifecycle import AuthorUnknown, ChangedOutside, RiskTier, WhenClosed
 from registry.models.mirror import Model
 
 
@@ -111,6 +111,12 @@ class Policy(models.Model):
     escalate_hours = models.PositiveSmallIntegerField(default=0, help_text="0 escalates never.")
     escalate_to = models.CharField(max_length=20, blank=True)
     bulk_decisions = models.BooleanField(default=False, help_text="Several releases may be decided at once.")
+    when_author_unknown = models.CharField(
+        max_length=8,
+        choices=[(c.value, c.value.replace("_", " ")) for c in AuthorUnknown],
+        default=AuthorUnknown.ANYONE,
+        help_text="What is asked for when nobody here is known as who made a version.",
+    )
     emergency_allowed = models.BooleanField(default=False, help_text="A release may begin without its approvals.")
     bake_s_min = models.PositiveIntegerField(default=0, help_text="Seconds that each step of a plan bakes at least.")
     requests_min = models.PositiveIntegerField(default=0, help_text="Requests that each step asks for at least.")
@@ -127,6 +133,9 @@ class Policy(models.Model):
     )
     cost_per_day_max = models.FloatField(
         null=True, blank=True, help_text="What all replicas of the environment may cost a day."
+    )
+    artifacts_kept_days = models.PositiveSmallIntegerField(
+        default=0, help_text="Days for which what served stays restorable; 0: as long as the installation keeps it."
     )
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()

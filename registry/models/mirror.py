@@ -42,7 +42,8 @@ class ArtifactSet(models.Model):
     can be read at any time. `facts` has the keys of `registry.artifact_facts.artifact_facts`.
 
     `needed_at` is when something was last seen to need the files, null until a sweep has looked. `let_go_at` is set
-    while the files are not in the store any more, or about to leave it.
+    while the files are not in the store any more, or about to leave it. `kept_until` is until when at least the
+    revision `kept_by` keeps them although nothing needs them, as the last sweep noted it.
     """
 
     digest = models.CharField(max_length=80, primary_key=True)
@@ -51,6 +52,8 @@ class ArtifactSet(models.Model):
     size_bytes = models.BigIntegerField(default=0, db_default=0)
     needed_at = models.DateTimeField(null=True, blank=True, db_index=True)
     let_go_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    kept_until = models.DateTimeField(null=True, blank=True)
+    kept_by = models.ForeignKey("registry.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     def __str__(self) -> str:
         return self.digest
@@ -76,7 +79,8 @@ class Version(models.Model):
     MLflow gives a number again when a version was deleted and another one made: `identity` tells them apart. The row of
     the earlier one stays for everything that hangs on it, with `superseded_at`; the later one is a row of its own.
 
-    `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `experiment`, `datasets`, `git_commit`,
+    `evidence` has the keys `metrics`, `params`, `run_name`, `run_user`, `authors` (all names by which MLflow has said
+    who made it), `experiment`, `datasets`, `git_commit`,
     `git_dirty`, `source_type`, `flavors`, `requirements` (list of lines), `python`, `input_example` (JSON or null),
     `run_url`.
     """

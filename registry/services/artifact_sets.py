@@ -3,7 +3,7 @@
 Every decision about a set is made with its row locked, so that nobody begins to need what is leaving.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.services import Subject, audit_record
 from registry import artifacts
 from registry.models import ArtifactSet, StoreState
-from registry.retention import Leaving, StoredSet, leaving, rules_in_force
+from registry.retention import Keeping, Leaving, StoredSet, leaving, rules_in_force
 
 LET_GO_PER_SWEEP = 500  # one record lists them
 PROBLEMS_KEPT = 20
@@ -59,27 +59,36 @@ def artifact_set_hold(*, digest: str, now: datetime) -> bool:
     return True
 
 
-def artifact_sets_plan(*, needed: set[str], now: datetime) -> Sweep:
-    """What a sweep would let go now; nothing is written."""
+def artifact_sets_plan(*, needed: set[str], kept: Collection[str] = (), now: datetime) -> Sweep:
+    """What a sweep would let go now, without what is needed and what a policy has `kept`; nothing is written."""
     rows = ArtifactSet.objects.filter(let_go_at=None).values_list("digest", "size_bytes", "needed_at")
     stored = [StoredSet(digest, size, needed_at or now) for digest, size, needed_at in rows]
     on_disk = [one for one in stored if artifacts.is_ours(one.digest)]
-    gone = leaving(on_disk, needed, rules_in_force(), now)[:LET_GO_PER_SWEEP]
+    gone = leaving(on_disk, needed | set(kept), rules_in_force(), now)[:LET_GO_PER_SWEEP]
     going = {one.stored.digest for one in gone}
     sizes = [one.size_bytes for one in on_disk if one.digest not in going]
     return Sweep(gone, len(sizes), sum(sizes), artifacts.strangers({one.digest for one in stored}))
 
 
-def artifact_sets_sweep(*, actor: Actor, needed: Callable[[], set[str]], now: datetime) -> Sweep:
+def artifact_sets_sweep(
+    *,
+    actor: Actor,
+    needed: Callable[[], set[str]],
+    kept: Callable[[], Mapping[str, Keeping]] = dict,
+    now: datetime,
+) -> Sweep:
     """Let go of the sets that nothing needs, with one record that lists them, then delete their files.
 
-    `needed` reads the digests that something needs now; it is asked again with the rows locked. Sweeping twice or
-    together is harmless, and one that died is gone on with by the next: files leave only after their record.
+    `needed` reads the digests that something needs now, `kept` those that a policy keeps although nothing does; both
+    are asked again with the rows locked, in this order: what stops serving meanwhile is in one of them. Sweeping twice
+    or together is harmless, and one that died is gone on with by the next: files leave only after their record.
     """
     _note_needs(needed(), now)
     _measure()
-    plan = artifact_sets_plan(needed=needed(), now=now)
-    gone = _let_go(actor, plan.gone, needed, now) if plan.gone else []
+    wanted, keepings = needed(), kept()
+    _note_kept(keepings)
+    plan = artifact_sets_plan(needed=wanted, kept=keepings, now=now)
+    gone = _let_go(actor, plan.gone, lambda: needed() | set(kept()), now) if plan.gone else []
     _put_away()
     problems = [*artifacts.empty_trash(now), *plan.problems]
     values = {"swept_at": now, "problems": [problem[:200] for problem in problems[:PROBLEMS_KEPT]]}
@@ -94,6 +103,16 @@ def _note_needs(needed: set[str], now: datetime) -> None:
     seen = [digest for digest, at in rows.values_list("digest", "needed_at") if at is None or digest in needed]
     for first in range(0, len(seen), ROWS_AT_ONCE):
         ArtifactSet.objects.filter(pk__in=seen[first : first + ROWS_AT_ONCE]).update(needed_at=now)
+
+
+def _note_kept(keepings: Mapping[str, Keeping]) -> None:
+    """Write down until when policies keep what."""
+    known = {row.pk: row for row in ArtifactSet.objects.filter(pk__in=keepings)}
+    for digest, row in known.items():
+        keeping = keepings[digest]
+        if (row.kept_until, row.kept_by_id) != (keeping.until, keeping.policy_id):
+            ArtifactSet.objects.filter(pk=digest).update(kept_until=keeping.until, kept_by=keeping.policy_id)
+    ArtifactSet.objects.filter(kept_until__isnull=False).exclude(pk__in=keepings).update(kept_until=None, kept_by=None)
 
 
 def _measure() -> None:

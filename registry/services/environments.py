@@ -14,6 +14,7 @@ from mlorch_site.lib.errors import Conflict, Invalid
 from mlorch_site.live.outbox import publish
 from registry import audit_subjects
 from registry.approvals.electorate import why_no_group
+from registry.counting_windows import rows_with_freezes
 from registry.lifecycle import RiskTier
 from registry.models import Environment, Model, Policy
 from registry.operators import unmeetable_operators
@@ -123,8 +124,18 @@ def policy_change(*, actor: Actor, line: PolicyLine, based_on: int | None, field
     if "operators" in changed and not actor.is_controller:
         check_operators(line.environment, changed["operators"])
     is_protected = any(policy.protected for policy in lines)
-    loosened = loosens({**policy_values(before), "protected": is_protected}, values) if before else []
+    loosened = loosened_by(before, values, lines, line) if before else []
     return PolicyChange(line, base, values, changed, is_protected, loosened)
+
+
+def loosened_by(before: Policy, values: dict[str, Any], lines: list[Policy], line: PolicyLine) -> list[str]:
+    """What a text for a line takes off a protected environment where `before` rules now, as sentences.
+
+    A freeze of a broader line reaches the line before and after, so no text of the line ends it.
+    """
+    was = {**policy_values(before), "protected": any(policy.protected for policy in lines)}
+    sides = ({**side, "windows": rows_with_freezes(side["windows"], lines, line)} for side in (was, values))
+    return loosens(*sides)
 
 
 def line_locked(line: PolicyLine, *, deleted: bool = False) -> PolicyLine:

@@ -226,7 +226,10 @@ def _supersede(row: Version, now: datetime) -> None:
 
 
 def _mirror_version(model: Model, row: Version | None, seen: SeenVersion, found: dict[str, Any], now: datetime) -> None:
-    values = {**_values_of(seen), "evidence": {**(row.evidence if row else {}), **found}}
+    before = row.evidence if row else {}
+    # A name that MLflow said once stays: who made a version must not come to decide on it by an edit.
+    authors = list(dict.fromkeys([*before.get("authors", []), *found.get("authors", [])]))
+    values = {**_values_of(seen), "evidence": {**before, **found, **({"authors": authors} if authors else {})}}
     if row is None:
         due_at = now if seen.status == VersionStatus.READY else None
         row = Version.objects.create(model=model, number=seen.number, digest_due_at=due_at, **values)

@@ -27,6 +27,7 @@ from registry.rename_candidates import rename_candidates
 from registry.selectors import (
     backend_state,
     environments_visible_to,
+    kept_words,
     missing_models,
     model_for,
     models_counted,
@@ -145,6 +146,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "may_request": actor.may_anywhere(Action.RELEASE_REQUEST),
         "changes": lifecycle_changes(found),
         "out_of_use": why_out_of_use(found),
+        "kept": kept_words(found.digest),
         "card": card_of_version,
         "card_missing": missing_fields(card_of_version.content) if card_of_version else [],
     }

@@ -15,6 +15,7 @@ from mlorch_site.lib.htmx import render_page
 from mlorch_site.lib.lists import listed
 from registry.approvals.electorate import rules_warning
 from registry.approvals.selectors import approvals_visible_to
+from registry.counting_windows import windows_under
 from registry.draft_access import drafts_visible_to
 from registry.filters import PolicyFilter
 from registry.lifecycle import WAITING_STAGES
@@ -24,7 +25,14 @@ from registry.policy_document import write_document
 from registry.policy_fields import POLICY_FIELDS
 from registry.policy_lines import PolicyLine, line_of, title_of
 from registry.policy_sentences import policy_sections
-from registry.selectors import following_policy, former_policy, policies_visible_to, policy_revision_for, revisions_of
+from registry.selectors import (
+    following_policy,
+    former_policy,
+    policies_in_force,
+    policies_visible_to,
+    policy_revision_for,
+    revisions_of,
+)
 from registry.services.environments import policy_values
 from registry.window_calendar import month_calendar, month_of
 
@@ -50,6 +58,7 @@ def policy(request: HttpRequest, environment: str, revision: int) -> HttpRespons
     actor = actor_of(request)
     found = policy_revision_for(actor, environment, revision)
     former = former_policy(found)
+    lines = [] if found.retired_at else policies_in_force(found.environment)
     under = approvals_visible_to(actor).filter(policy=found).order_by().values("status").annotate(number=Count("pk"))
     context: dict[str, Any] = {
         "policy": found,
@@ -63,7 +72,7 @@ def policy(request: HttpRequest, environment: str, revision: int) -> HttpRespons
         "under": {row["status"]: row["number"] for row in under},
         "why_not_write": actor.why_not(Action.POLICY_EDIT, [found.environment.scope]),
         "calendar": month_calendar(
-            found.windows,
+            windows_under(found.windows, lines, line_of(found)),
             month_of(request.GET.get("month", ""), timezone.localdate()),
             timezone.get_current_timezone(),
         ),

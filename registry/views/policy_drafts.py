@@ -15,12 +15,14 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.lib.htmx import redirect_to
 from mlorch_site.lib.http import status_of
 from mlorch_site.lib.readable import whole_number
 from mlorch_site.lib.refusals import note_refused
 from registry import services
+from registry.counting_windows import windows_under
 from registry.draft_access import draft_for, why_cannot_edit, why_cannot_publish
 from registry.draft_conflict import text_of
 from registry.draft_review import draft_review, why_cannot_submit
@@ -28,9 +30,11 @@ from registry.lifecycle import POLICY_MOVES, PolicyStage
 from registry.models import PolicyDraft
 from registry.policy_import import draft_from_document
 from registry.policy_lines import line_of, policy_url, title_of
-from registry.selectors import policy_revision_for
+from registry.policy_rows import WINDOWS_PREFIX, WindowRows
+from registry.selectors import line_said, policies_in_force, policy_revision_for
 from registry.views.policies import document_answer
 from registry.window_calendar import month_of
+from registry.window_preview import next_occurrences
 
 MOVES = ("submit", "publish", "schedule", "return", "withdraw", "rebase")
 
@@ -137,6 +141,30 @@ def policy_draft_document(request: HttpRequest, pk: UUID) -> HttpResponse:
     draft = draft_for(actor_of(request), pk)
     title = f"A draft for {line_of(draft).words}"
     return document_answer(line_of(draft), text_of(draft), draft.note, title, f"draft-{draft.environment.name}")
+
+
+@requires(Action.POLICY_EDIT)
+@require_POST
+def window_preview(request: HttpRequest, environment: str) -> HttpResponse:
+    """What the windows in the form would mean, before anything is kept: the next times, and errors at their fields."""
+    actor = actor_of(request)
+    line = line_said(actor, environment, request.GET.get("model", ""), request.GET.get("tier", ""))
+    rows = WindowRows(request.POST, prefix=WINDOWS_PREFIX)
+    is_right = rows.is_valid()
+    written = [row.value() for row in rows.forms if row.has_changed() and row.is_valid() and not _is_taken_away(row)]
+    windows = windows_under(written, policies_in_force(line.environment), line)
+    fields = [field for row in rows.forms for field in row.visible_fields()]
+    context = {
+        "fields": fields,
+        "form_problems": [] if is_right else rows.non_form_errors(),
+        "occurrences": next_occurrences(windows, clock.now()),
+        "is_right": is_right,
+    }
+    return render(request, "registry/_window_preview.html", context)
+
+
+def _is_taken_away(row: Any) -> bool:
+    return bool(row.cleaned_data.get("DELETE"))
 
 
 @requires(Action.POLICY_EDIT)

@@ -7,7 +7,7 @@ import pytest
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from registry.dry_run import dry_run
-from registry.models import Fact, GateResult
+from registry.models import Fact, GateResult, Policy
 from registry.policy_lines import PolicyLine
 from registry.selectors import current_policy
 from registry.services import draft_create, policy_revise
@@ -83,6 +83,16 @@ def test_dry_run__line_for_a_tier__goes_by_the_tier_of_then(world):
     assert dry_run(PolicyLine(world.environment, tier="low"), values).ruled == 0
     policy_revise(actor=ENGINE, environment=world.environment, model=world.model)
     assert tried(world).sentence.startswith("No release of before would have come under it")
+    starts = f"{world.now - timedelta(days=1):%Y-%m-%dT%H:%M}"
+    window = {"kind": "freeze", "name": "Week", "zone": "UTC", "starts": starts, "minutes": 10_000}
+    reach = tried(world, windows=[window])
+    assert reach.sentence.endswith("Its freezes would have delayed 2 under other lines.")
+    policy_revise(actor=ENGINE, environment=world.environment, windows=[window])
+    own = policy_values(Policy.objects.in_force().get(model=world.model))
+    found = dry_run(PolicyLine(world.environment, world.model), own)
+    assert found.delayed[0].reasons == [
+        "It began while it would have been closed. Frozen: Week (revision 3 of production)."
+    ]
 
 
 def test_pages__say_what_it_would_have_done_and_what_rules__frozen_where_it_was_requested(world):

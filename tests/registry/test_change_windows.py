@@ -37,7 +37,7 @@ def at(text: str) -> datetime:
 
 def opens(rows: list[dict[str, Any]], now: str) -> str:
     """When it opens, in UTC; `open` while it is."""
-    closure = closure_at(rows, at(now))
+    closure = closure_at(read_windows(rows), at(now))
     if closure is None:
         return "open"
     return f"{closure.opens_at:%Y-%m-%d %H:%M}" if closure.opens_at else "never"
@@ -71,8 +71,8 @@ def test_closure__windows__why_and_until_when(rows: list[dict[str, Any]], now: s
 
 
 def test_closure__reason__names_the_window() -> None:
-    assert closure_at([WEEKEND], at("2026-11-07T12:00")).reason == "Frozen: Weekend"  # type: ignore[union-attr]
-    outside = closure_at([OFFICE], at("2026-11-07T12:00"))
+    assert closure_at(read_windows([WEEKEND]), at("2026-11-07T12:00")).reason == "Frozen: Weekend"  # type: ignore[union-attr]
+    outside = closure_at(read_windows([OFFICE]), at("2026-11-07T12:00"))
     assert outside is not None
     assert outside.reason == "Outside of the release windows (Office hours)"
 
@@ -103,15 +103,15 @@ def test_closure__any_windows__open_from_that_moment_on_and_closed_until_then(
     rows: list[dict[str, Any]], minute: int
 ) -> None:
     now = at("2026-10-01T00:00") + timedelta(minutes=minute)
-    closure = closure_at(rows, now)
+    closure = closure_at(read_windows(rows), now)
     assert windows_problem(rows) == ""
     if closure is None:
         return
     end = closure.opens_at or now + LOOK_AHEAD
     assert end > now
-    assert closure.opens_at is None or closure_at(rows, closure.opens_at) is None
+    assert closure.opens_at is None or closure_at(read_windows(rows), closure.opens_at) is None
     for part in range(1, 8):
-        assert closure_at(rows, now + (end - now) * part / 8) is not None
+        assert closure_at(read_windows(rows), now + (end - now) * part / 8) is not None
 
 
 @pytest.mark.parametrize(

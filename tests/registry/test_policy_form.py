@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import time_machine
 from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 
@@ -247,3 +248,65 @@ def test_admin__revision__leads_to_its_page_and_environment_is_looked_at(staging
     assert ada.get(where).status_code == 200
     assert ada.post(where, {"name": "other", "position": 1, "aliases": ""}).status_code == 403
     assert ada.get(reverse("admin:registry_policy_add")).status_code == 403
+
+
+def test_protected__one_administrator__says_before_writing_and_in_review_what_to_do(people, staging, ada):
+    policy_revise(actor=ENGINE, environment=staging, protected=True)
+    assert "Nobody could publish this yet." in text_of(ada.get(add_url()))
+    draft = draft_create(actor=people.ada.actor, line=PolicyLine(staging), values={"approval_days": 3}, note="x")
+    page = ada.get(f"/policies/drafts/{draft.pk}/")
+    assert "Nobody could publish this yet." in text_of(page)
+    assert "/people/NAME/bindings" in text_of(page)
+    assert "environment:staging" in text_of(page)
+    assert reverse("admin:accounts_user_add") in page.content.decode()
+    make_person("bob", [(Role.ADMINISTRATOR, "environment:staging")])
+    assert "Nobody could publish" not in text_of(ada.get(f"/policies/drafts/{draft.pk}/"))
+    assert "Nobody could publish" not in text_of(ada.get(add_url()))
+
+
+def preview(client, url="/environments/staging/window-preview/", **changes):
+    said = {"windows-TOTAL_FORMS": 2, "windows-INITIAL_FORMS": 0, **FREEZE, **changes}
+    return client.post(url, {name: value for name, value in said.items() if value is not None})
+
+
+@time_machine.travel("2026-12-01T12:00:00Z", tick=False)
+def test_window_preview__what_is_written__the_next_times_in_its_zone_and_nothing_kept(people, staging, ada):
+    page = text_of(preview(ada, **{"windows-0-exceptions": None, "windows-0-rule": "FREQ=DAILY;INTERVAL=2"}))
+    assert "Frozen Thu 24 Dec 2026 18:00 – Fri 25 Dec 2026 04:00 Europe/Berlin: Holidays" in page
+    assert page.count("Frozen ") == 5
+    row = {"kind": "freeze", "name": "Audit", "zone": "UTC", "starts": "2026-12-02T00:00", "minutes": 60}
+    policy_revise(actor=ENGINE, environment=staging, windows=[row])
+    broader = text_of(preview(ada, "/environments/staging/window-preview/?tier=high"))
+    assert "Frozen Wed 02 Dec 2026 00:00 – Wed 02 Dec 2026 01:00 UTC: Audit (revision 2 of staging)" in broader
+    assert not PolicyDraft.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("zone", "Berlin", "&#x27;Berlin&#x27; is not a time zone"),
+        ("starts", "tomorrow", "A window starts at a local time"),
+        ("minutes", "0", "greater than or equal to 1"),
+        ("rule", "FREQ=SECONDLY", "A window&#x27;s rule is an RRULE"),
+        ("exceptions", "christmas", "The exceptions of a window"),
+        ("name", "", "This field is required"),
+    ],
+)
+def test_window_preview__something_wrong__said_at_its_field_and_the_window_left_out(
+    people, staging, ada, field, value, said
+):
+    answer = preview(ada, **{f"windows-0-{field}": value})
+    html = answer.content.decode()
+    place = html[html.index(f'id="id_windows-0-{field}-errors"') :]
+    assert answer.status_code == 200
+    assert said in place[: place.index("</div>")]
+    assert "Frozen " not in html
+    assert "Windows with an error are left out." in html
+
+
+def test_window_preview__who_may_not_write_or_hostile_input__refused(people, staging, ada):
+    assert preview(signed_in("emma")).status_code == 403
+    assert preview(ada, "/environments/nowhere/window-preview/").status_code == 404
+    assert ada.get("/environments/staging/window-preview/").status_code == 405
+    assert preview(ada, **{"windows-TOTAL_FORMS": "1000000"}).status_code == 200
+    assert preview(ada, **{"windows-TOTAL_FORMS": None}).status_code == 200

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.lifecycle import RiskTier
@@ -155,3 +156,14 @@ def test_environment__without_a_policy__nothing_rules(people, model):
     assert rulings([lab], model) == []
     with pytest.raises(NotFound):
         policy_for(lab, model)
+
+
+def test_loosened__freeze_of_a_broader_line__is_not_ended_by_a_line_without_it(production, model):
+    window = {"kind": "freeze", "name": "Christmas", "zone": "UTC", "starts": "2026-12-24T18:00", "minutes": 60}
+    policy_revise(actor=ENGINE, environment=production, protected=True, windows=[window])
+    policy_revise(actor=ENGINE, environment=production, model=model, windows=[])
+    policy_revise(actor=ENGINE, environment=production, model=model, windows=[{**window, "name": "Audit"}])
+    policy_revise(actor=ENGINE, environment=production, model=model, windows=[])
+    records = AuditRecord.objects.filter(action="policy.revised").order_by("sequence")
+    said = [record.data["loosened"] for record in records if "loosened" in record.data]
+    assert said == [["The freeze Audit would end or change."]]

@@ -23,6 +23,7 @@ STRICT = {
     "refuse_taken_back": True,
     "sandbox_level_min": "partly",
     "when_closed": "hold",
+    "when_author_unknown": "one_more",
     "bake_s_min": 60,
     "requests_min": 100,
     "margins_max": {"error_rate": 0.02},
@@ -31,6 +32,7 @@ STRICT = {
     "replicas_max": 20,
     "endpoints_max": None,
     "cost_per_day_max": 500.5,
+    "artifacts_kept_days": 90,
     "note": "",
 }
 
@@ -75,6 +77,11 @@ STRICT = {
         ({"allowed_strategies": ["canary", "immediate"]}, ["All traffic could go to a new version at once."]),
         ({"allowed_strategies": []}, ["All traffic could go to a new version at once."]),
         ({"max_first_weight_pct": 100}, ["The first share of the traffic would have no bound."]),
+        (
+            {"when_author_unknown": "anyone"},
+            ["A version whose author is unknown would need no further approval."],
+        ),
+        ({"artifacts_kept_days": 30}, ["Files that served would be kept for 30 instead of 90 days."]),
         ({"when_closed": "go_on"}, ["A rollout that runs would go on while the environment is closed."]),
         ({"bake_s_min": 30}, ["A step could be watched for 30 s only, not 60 s."]),
         ({"requests_min": 0}, ["A step would not have to be watched for 100 requests any more."]),
