@@ -125,12 +125,13 @@ def ladder(release: Release, rollout: Rollout | None) -> list[Rung]:
 
 
 def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Control]:
-    """The buttons of the page with the reason for each that cannot be pressed."""
+    """The buttons of the page with the reason for each that cannot be pressed; of a release that has ended only the
+    one that still means something.
+    """
     status = ReleaseStatus(release.status)
     live = status in LIVE_STATUSES
     leaving = rollout is not None and rollout.phase in (Phase.REVERTING, Phase.PROMOTING, Phase.DONE)
-    ended = "" if release.is_open else f"The release is {status.value.replace('_', ' ')}."
-    not_live = "" if live else ended or "Nothing is rolling out yet."
+    not_live = "" if live else "Nothing is rolling out yet."
     busy = "It is on its way already." if leaving else ""
     held = why_held(release, clock.now()) if live else ""
     pausing = Control("pause", "Pause", "player-pause", "", "")
@@ -139,7 +140,7 @@ def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Co
     may = {
         pausing.name: _why_not(actor, release, "pause") or not_live or busy,
         "promote": _why_not(actor, release, "promote") or not_live or busy or held,
-        "abort": _why_not_abort(actor, release) or ended or busy,
+        "abort": _why_not_abort(actor, release) or busy,
         "rollback": why_not_roll_back(actor, release.endpoint) or _why_no_rollback(release),
     }
     drawn = [
@@ -148,7 +149,8 @@ def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Co
         Control("abort", "Abort", "ban", "", ""),
         Control("rollback", "Roll back now", "arrow-back-up", "danger", ""),
     ]
-    return [Control(c.name, c.label, c.icon, c.colour, may[c.name]) for c in drawn]
+    offered = drawn if release.is_open else drawn[-1:]
+    return [Control(c.name, c.label, c.icon, c.colour, may[c.name]) for c in offered]
 
 
 def _why_not(actor: Actor, release: Release, operation: str) -> str:

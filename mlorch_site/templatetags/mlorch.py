@@ -19,6 +19,7 @@ from mlorch_site.lib.reasons import Reason
 
 register = template.Library()
 
+CELL = re.compile(r"<(tr|td|th)\b(?![^>]*\bcolspan=)(?=[^>]*>(\s*</td>)?)")
 MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC\b")
 
 
@@ -140,12 +141,30 @@ def table(
     """A table with the rows that stand between the tags.
 
     `columns` is a list, or a text with "|" between the names. `more` is `page` for a pager, `filtered`, and what is
-    said where there are no rows: a `text`, or `empty` of the tag `when_empty`.
+    said where there are no rows: a `text`, or `empty` of the tag `when_empty`. On a phone each row is a card.
     """
     heads = columns.split("|") if isinstance(columns, str) else columns
+    if "card-table" in look and "board" not in look:
+        look, content = f"{look} as-cards", _named_cells(content, heads)
     known = {"caption": caption, "heads": heads, "look": look, "rows": content.strip() and content}
     found = context.template.engine.get_template("components/table.html")  # type: ignore[union-attr]
     return found.render(context.new({"request": context.get("request"), **more.pop("empty", {}), **more, **known}))
+
+
+def _named_cells(rows: str, heads: list[str]) -> SafeString:
+    """Rows whose cells say under which heading they stand; the first cell of a row is its title, and says none."""
+    column = 0
+
+    def named(found: re.Match[str]) -> str:
+        nonlocal column
+        if found[1] == "tr":
+            column = -1
+            return found[0]
+        column += 1
+        head = heads[column] if 0 < column < len(heads) else ""
+        return found[0] if not head or found[2] else str(format_html('{} data-head="{}"', SafeString(found[0]), head))
+
+    return SafeString(CELL.sub(named, rows))
 
 
 @register.simple_tag

@@ -20,6 +20,13 @@
     all.forEach(function (row, index) { row.classList.toggle("selected", index === selected); });
     selectedHref = all[selected].dataset.href;
     all[selected].scrollIntoView({ block: "nearest" });
+    focusRow();
+  }
+
+  // Whoever moves by keys stands in the row: it is read out, Enter opens it, Tab goes on from it.
+  function focusRow() {
+    const link = rows()[selected].querySelector("a");
+    if (link) link.focus({ preventScroll: true });
   }
 
   document.addEventListener("keydown", function (event) {
@@ -51,14 +58,20 @@
   });
 
   // Focus stays where it was when a live fragment is swapped: elements that keep their id get it back.
-  let focused = "";
-  document.body.addEventListener("htmx:beforeSwap", function () { focused = document.activeElement ? document.activeElement.id : ""; });
+  let focused = "", inRow = false;
+  document.body.addEventListener("htmx:beforeSwap", function () {
+    const active = document.activeElement;
+    focused = active ? active.id : "";
+    inRow = active !== null && active.closest("tr.selected") !== null;
+  });
   document.body.addEventListener("htmx:afterSwap", function () {
     const element = focused && document.getElementById(focused);
     if (element && document.activeElement === document.body) element.focus({ preventScroll: true });
     // So does the row that is selected; it may have moved, and one that is gone is selected no more.
     if (!selectedHref) return;
     selected = rows().findIndex(function (row) { return row.dataset.href === selectedHref; });
-    if (selected >= 0) rows()[selected].classList.add("selected"); else selectedHref = "";
+    if (selected < 0) { selectedHref = ""; return; }
+    rows()[selected].classList.add("selected");
+    if (inRow && document.activeElement === document.body) focusRow();
   });
 })();

@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Person
-from tests.browser.test_screens import AXE, SERIOUS, SETTLE_MS
 from tests.e2e.client import Rest
 from tests.support.product import Product
 
@@ -99,29 +98,3 @@ def test_everything__chosen__warns_and_is_never_the_default(product: Product, ad
     where.select_option("model:breast-cancer")
     expect(warning).to_be_hidden()
     assert admin.console == []
-
-
-@pytest.mark.parametrize("width", [360, 1440])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_access_screens__theme_and_width__are_accessible_and_fit(
-    product: Product, rest: Rest, browser: Browser, theme: str, width: int
-) -> None:
-    size = {"width": width, "height": 900}
-    people = product.credentials["people"]
-    person = Person(browser, product.web, people, "admin", color_scheme=theme, viewport=size, bypass_csp=True)
-    page = person.page
-    page.goto(f"{product.web}/people/risk/")
-    first = page.get_by_role("table", name="Roles in force").get_by_role("link").first.get_attribute("href")
-    problems = []
-    for path in ("/access/", "/people/", "/people/risk/", "/people/risk/give/", first):
-        page.goto(f"{product.web}{path}")
-        page.wait_for_timeout(SETTLE_MS)
-        sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if sideways > 0:
-            problems.append(f"{path} scrolls sideways by {sideways} px")
-        page.add_script_tag(path=AXE)
-        found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
-        problems += [f"{path}: {one['id']} at {one['nodes'][0]['target']}" for one in found if one["impact"] in SERIOUS]
-    person.close()
-    assert not problems, "\n".join(problems)
-    assert person.console == []

@@ -157,3 +157,27 @@ def test_preferences__theme_and_zone__are_kept(people: Any) -> None:
     page = emma.get(reverse("preferences")).content.decode()
     assert 'data-theme="dark"' in page
     assert 'data-shortcuts="off"' in page
+
+
+def test_release_page__ended__offers_the_way_back_and_shows_no_split_of_the_past(world: Any) -> None:
+    first = world.serve(1)
+    live = world.request(2)
+    world.tick(5)
+    mona = signed_in("mona")
+    ended, running = (mona.get(reverse("release", args=[release.pk])).content.decode() for release in (first, live))
+
+    for part in ('id="button-pause"', 'id="button-abort"', 'class="traffic-bar"'):
+        assert (part in ended, part in running) == (False, True)
+    assert 'id="button-rollback"' in ended
+
+
+def test_release_page__before_its_rollout__gates_stand_above_the_charts(world: Any) -> None:
+    world.serve(1)
+    release = world.request(2)
+    address, emma = reverse("release", args=[release.pk]), signed_in("emma")
+    before = emma.get(address).content.decode()
+    world.tick(5)
+    after = emma.get(address).content.decode()
+
+    assert before.index('id="release-history"') < before.index('id="charts"')
+    assert after.index('id="release-history"') > after.index('id="charts"')

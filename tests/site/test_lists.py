@@ -36,6 +36,18 @@ def test_table__rows__with_caption_and_head() -> None:
     assert "No fruit yet" not in html
 
 
+def test_table__cells__say_their_heading_for_the_cards_of_a_phone() -> None:
+    rows = '<tr class="x"><th scope="row">fig</th><td class="n">3</td><td> </td><td>-</td></tr><tr><td colspan="4">.</td></tr>'
+    table = '{% table "Fruit" heads look=look %}' + rows * 2 + "{% endtable %}"
+    heads = ["Name", "A & <b>", "Empty", ""]
+    html = engines["django"].from_string(table).render({"heads": heads, "look": "card-table"})
+
+    assert html.count('<td data-head="A &amp; &lt;b&gt;" class="n">3</td>') == 2
+    assert html.count("data-head") == 2, "neither the first cell, nor an empty one, nor one over several columns"
+    board = engines["django"].from_string(table).render({"heads": heads, "look": "card-table board"})
+    assert "data-head" not in board
+
+
 @pytest.mark.parametrize(("filtered", "said"), [(False, "No fruit yet"), (True, "Nothing matches")])
 def test_table__no_rows__says_why_and_what_to_do(filtered: bool, said: str) -> None:
     html = rendered(names=[], filtered=filtered)

@@ -23,6 +23,13 @@ REQUEST_TIMEOUT_S = 5.0
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
+def answers(url: str) -> bool:
+    """Whether `url` answers 200 now."""
+    with suppress(OSError):
+        return bool(urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S).status == 200)
+    return False
+
+
 class Product:
     """A running instance. `output` is what it has printed so far."""
 
@@ -59,9 +66,7 @@ class Product:
 
     def answers(self, url: str) -> bool:
         """Whether `url` answers 200 now."""
-        with suppress(OSError):
-            return urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S).status == 200
-        return False
+        return answers(url)
 
     def text(self, url: str) -> str:
         """What `url` answers, as text."""

@@ -139,8 +139,11 @@ def _page(request: HttpRequest, passkey: PasskeyForm | None = None, status: int 
     actor = actor_of(request)
     user = actor.user
     assert user is not None  # the route asks for a person
+    factors = factors_of(user)
+    has_app = any(factor.kind == "app" for factor in factors)
     context = {
-        "factors": factors_of(user),
+        "factors": factors,
+        "why_no_app": "You have one; remove it before you set another one up." if has_app else "",
         "codes_left": codes_left(user),
         "sessions": open_sessions(user, request.session.session_key),
         "passkey_form": passkey or PasskeyForm(),
