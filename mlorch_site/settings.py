@@ -337,7 +337,8 @@ STATICFILES_DIRS = [
     ),
 ]
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = False
+# Each client of a test builds the middleware anew, and would list every file; tests/site/test_static.py does.
+WHITENOISE_AUTOREFRESH = IN_TESTS
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -16,6 +16,7 @@ from deployments.services.bulk_decisions import releases_decide
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 from mlorch_site.lib.errors import Invalid
 from registry.approvals.comments import comment_add, comment_edit, comment_of
 from registry.approvals.content_changes import content_changes
@@ -166,11 +167,10 @@ class ApprovalWithdraw(APIView):
     @extend_schema(request=WithdrawalSerializer, responses={200: ApprovalSerializer})
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
-        body = WithdrawalSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(WithdrawalSerializer, request)
         actor = actor_of(request._request)
         release = release_of(approval_for(actor, pk))
-        services.release_withdraw(actor=actor, release=release, **body.validated_data)
+        services.release_withdraw(actor=actor, release=release, **body)
         return Response(ApprovalSerializer(approval_for(actor, pk)).data)
 
 
@@ -183,9 +183,7 @@ class ApprovalDecisions(APIView):
     @idempotent
     def post(self, request: Request) -> Response:
         """Each is decided by itself; the answer says what became of each."""
-        body = BulkDecisionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        given: dict[str, Any] = body.validated_data
+        given = read_body(BulkDecisionSerializer, request)
         results = releases_decide(
             actor=actor_of(request._request),
             ids=[str(one) for one in given["approvals"]],
@@ -213,10 +211,8 @@ class ApprovalComments(generics.ListAPIView[Comment]):
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
         """Say something; whoever is named as `@name` and may see the request is told."""
-        body = CommentRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        given = read_body(CommentRequestSerializer, request)
         actor = actor_of(request._request)
-        given: dict[str, Any] = body.validated_data
         row = approval_for(actor, pk)
         written = comment_add(actor=actor, request=row, text=given["text"], parent=given["reply_to"])
         told = {**CommentSerializer(written.comment).data, "unknown_names": written.unknown}
@@ -231,9 +227,8 @@ class ApprovalComment(APIView):
     @extend_schema(request=CommentTextSerializer, responses={200: CommentSerializer})
     def patch(self, request: Request, pk: str, number: int) -> Response:
         """Say it otherwise; what it said before is kept."""
-        body = CommentTextSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(CommentTextSerializer, request)
         actor = actor_of(request._request)
         comment = comment_of(approval_for(actor, pk), number)
-        written = comment_edit(actor=actor, comment=comment, **body.validated_data)
+        written = comment_edit(actor=actor, comment=comment, **body)
         return Response(CommentSerializer(written.comment).data)

@@ -1,7 +1,5 @@
 """REST resources of delegations, and of the caller's own filters of the inbox."""
 
-from typing import Any
-
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
@@ -14,6 +12,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib import clock
+from mlorch_site.lib.api import read_body
 from registry.approvals.delegations import (
     delegation_end,
     delegation_for,
@@ -72,9 +71,8 @@ class DelegationList(generics.ListAPIView[Delegation]):
     @idempotent
     def post(self, request: Request) -> Response:
         """Let another person decide with the caller's power for a time."""
-        body = DelegationRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        delegation = delegation_give(actor=actor_of(request._request), **body.validated_data)
+        body = read_body(DelegationRequestSerializer, request)
+        delegation = delegation_give(actor=actor_of(request._request), **body)
         return Response(DelegationSerializer(delegation).data, status=status.HTTP_201_CREATED)
 
 
@@ -103,9 +101,7 @@ class SavedFilterList(generics.ListAPIView[SavedFilter]):
     @extend_schema(request=SavedFilterSerializer, responses={201: SavedFilterSerializer})
     def post(self, request: Request) -> Response:
         """Keep a filter; the name again replaces it."""
-        body = SavedFilterSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        given: dict[str, Any] = body.validated_data
+        given = read_body(SavedFilterSerializer, request)
         kept = saved_filter_keep(actor=actor_of(request._request), name=given["name"], query=given["query"])
         return Response(SavedFilterSerializer(kept).data, status=status.HTTP_201_CREATED)
 

@@ -1,7 +1,5 @@
 """REST of emergencies: beginning a release without its approvals, and the reviews that follow."""
 
-from typing import Any
-
 from django.conf import settings
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -17,6 +15,7 @@ from deployments.services.emergency import release_emergency
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 from registry.approvals.emergencies import REASON_MAX_CHARS, TICKET_MAX_CHARS
 from registry.approvals.reviews import FINDING_MAX_CHARS, review_close, review_for, reviews_visible_to
 from registry.models import Emergency
@@ -77,11 +76,10 @@ class ReleaseEmergency(APIView):
     @extend_schema(request=EmergencyRequestSerializer, responses={200: ReleaseDetailSerializer})
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
-        body = EmergencyRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(EmergencyRequestSerializer, request)
         actor = actor_of(request._request)
         release = selectors.release_for(actor, pk, action=Action.RELEASE_EMERGENCY)
-        release = release_emergency(actor=actor, release=release, **body.validated_data)
+        release = release_emergency(actor=actor, release=release, **body)
         return Response(ReleaseDetailSerializer(release).data)
 
 
@@ -114,8 +112,7 @@ class ReviewClose(APIView):
     @extend_schema(request=FindingSerializer, responses={200: ReviewSerializer})
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
-        body: Any = FindingSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(FindingSerializer, request)
         actor = actor_of(request._request)
-        used = review_close(actor=actor, used=review_for(actor, pk), finding=body.validated_data["finding"])
+        used = review_close(actor=actor, used=review_for(actor, pk), finding=body["finding"])
         return Response(ReviewSerializer(used).data)

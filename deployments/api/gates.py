@@ -10,14 +10,14 @@ from rest_framework.views import APIView
 
 from deployments import selectors, services
 from deployments.api.serializers import StrictSerializer
+from deployments.api.views import actor
 from deployments.gate_lines import gate_lines
 from deployments.models import Release
 from deployments.services.gates import waiver_for
-from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
-from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib import clock
+from mlorch_site.lib.api import read_body
 
 
 class WaiverSerializer(serializers.Serializer[Any]):
@@ -84,7 +84,7 @@ class ReleaseGates(APIView):
     @extend_schema(responses={200: GateAnswerSerializer(many=True)})
     def get(self, request: Request, pk: str) -> Response:
         """What each gate found, or how far it has come, with waivers and earlier answers."""
-        return _answers(selectors.release_for(_actor(request), pk))
+        return _answers(selectors.release_for(actor(request), pk))
 
 
 class ReleaseGateRun(APIView):
@@ -96,10 +96,9 @@ class ReleaseGateRun(APIView):
     @idempotent
     def post(self, request: Request, pk: str, gate: str) -> Response:
         """What it found before stays in its history."""
-        release = selectors.release_for(_actor(request), pk, action=Action.GATE_RUN)
-        body = GateReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        services.gate_run_again(actor=_actor(request), release=release, gate=gate, **body.validated_data)
+        release = selectors.release_for(actor(request), pk, action=Action.GATE_RUN)
+        body = read_body(GateReasonSerializer, request)
+        services.gate_run_again(actor=actor(request), release=release, gate=gate, **body)
         return _answers(release)
 
 
@@ -112,10 +111,9 @@ class ReleaseGateWaive(APIView):
     @idempotent
     def post(self, request: Request, pk: str, gate: str) -> Response:
         """Covers this very finding, of these files, at this endpoint."""
-        release = selectors.release_for(_actor(request), pk, action=Action.GATE_WAIVE)
-        body = GateWaiveSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        services.gate_waive(actor=_actor(request), release=release, gate=gate, **body.validated_data)
+        release = selectors.release_for(actor(request), pk, action=Action.GATE_WAIVE)
+        body = read_body(GateWaiveSerializer, request)
+        services.gate_waive(actor=actor(request), release=release, gate=gate, **body)
         return _answers(release)
 
 
@@ -128,16 +126,11 @@ class ReleaseWaiverWithdraw(APIView):
     @idempotent
     def post(self, request: Request, pk: str, waiver: str) -> Response:
         """What rests on it and has not begun its rollout ends, or waits again."""
-        release = selectors.release_for(_actor(request), pk, action=Action.GATE_WAIVE)
-        body = GateReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        release = selectors.release_for(actor(request), pk, action=Action.GATE_WAIVE)
+        body = read_body(GateReasonSerializer, request)
         found = waiver_for(release, waiver)
-        services.waiver_take_back(actor=_actor(request), release=release, waiver=found, **body.validated_data)
+        services.waiver_take_back(actor=actor(request), release=release, waiver=found, **body)
         return _answers(release)
-
-
-def _actor(request: Request) -> Actor:
-    return actor_of(request._request)
 
 
 def _answers(release: Release) -> Response:

@@ -12,6 +12,7 @@ from deployments.api.serializers import StrictSerializer
 from deployments.api.views import actor
 from deployments.models import GatewayKey
 from mlorch_site.accounts.roles import Action
+from mlorch_site.lib.api import read_body
 
 
 class KeyRequestSerializer(StrictSerializer):
@@ -42,9 +43,8 @@ class KeyList(generics.ListAPIView[GatewayKey]):
 
     @extend_schema(request=KeyRequestSerializer, responses={201: dict})
     def post(self, request: Request) -> Response:
-        body = KeyRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        key, secret = services.gateway_key_create(actor=actor(request), **body.validated_data)
+        body = read_body(KeyRequestSerializer, request)
+        key, secret = services.gateway_key_create(actor=actor(request), **body)
         return Response({**KeySerializer(key).data, "key": secret}, status=status.HTTP_201_CREATED)
 
 

@@ -30,6 +30,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.readable import whole_number
 from monitoring.selectors import summary
@@ -108,10 +109,9 @@ class ReleaseDecisions(APIView):
     @extend_schema(request=DecisionSerializer, responses={200: ReleaseDetailSerializer})
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
-        body = DecisionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(DecisionSerializer, request)
         release = selectors.release_for(actor(request), pk, action=Action.RELEASE_DECIDE)
-        release = services.release_decide(actor=actor(request), release=release, **body.validated_data)
+        release = services.release_decide(actor=actor(request), release=release, **body)
         return Response(ReleaseDetailSerializer(release).data)
 
 
@@ -124,10 +124,9 @@ class ReleaseControl(APIView):
     @extend_schema(request=ReasonSerializer, responses={200: ReleaseDetailSerializer})
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
-        body = ReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(ReasonSerializer, request)
         release = selectors.release_for(actor(request), pk, action=self.permission)
-        self.service(actor=actor(request), release=release, **body.validated_data)
+        self.service(actor=actor(request), release=release, **body)
         return Response(ReleaseDetailSerializer(selectors.release_for(actor(request), pk)).data)
 
 
@@ -186,9 +185,8 @@ class EndpointRollback(APIView):
     @idempotent
     def post(self, request: Request, environment: str, name: str) -> Response:
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_ROLLBACK)
-        body = RollbackSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        body = read_body(RollbackSerializer, request)
+        release = services.endpoint_rollback(actor=actor(request), endpoint=endpoint, **body)
         return Response(ReleaseDetailSerializer(release).data)
 
 
@@ -201,9 +199,8 @@ class EndpointRetire(APIView):
     @idempotent
     def post(self, request: Request, environment: str, name: str) -> Response:
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
-        body = RetireSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        endpoint = services.endpoint_retire(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        body = read_body(RetireSerializer, request)
+        endpoint = services.endpoint_retire(actor=actor(request), endpoint=endpoint, **body)
         return Response(EndpointDetailSerializer(endpoint).data)
 
 
@@ -216,9 +213,8 @@ class EndpointRestore(APIView):
     @idempotent
     def post(self, request: Request, environment: str, name: str) -> Response:
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
-        body = ReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        services.endpoint_restore(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        body = read_body(ReasonSerializer, request)
+        services.endpoint_restore(actor=actor(request), endpoint=endpoint, **body)
         endpoint = selectors.endpoint_for(actor(request), environment, name)
         return Response(EndpointDetailSerializer(endpoint).data)
 
@@ -236,10 +232,9 @@ class EndpointServing(APIView):
     @extend_schema(request=ServingChangesSerializer, responses={200: ServingConfigSerializer})
     @idempotent
     def patch(self, request: Request, environment: str, name: str) -> Response:
-        body = ServingChangesSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(ServingChangesSerializer, request)
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.ENDPOINT_MANAGE)
-        config = services.serving_config_revise(actor=actor(request), endpoint=endpoint, **body.validated_data)
+        config = services.serving_config_revise(actor=actor(request), endpoint=endpoint, **body)
         return Response(ServingConfigSerializer(config).data)
 
 

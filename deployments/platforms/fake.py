@@ -37,35 +37,38 @@ class FakePlatform:
     refused: dict[str, RefusedTable] = field(default_factory=dict)
 
     def sync(self, now: datetime) -> None:
-        """Let the agent report and obey once, then the gateway acknowledge and fetch twice (so that new tables are
-        acknowledged).
+        """Let the agent report and obey, then the gateway acknowledge and fetch, each once more when it has something
+        else to say after it: at one instant the same report changes nothing.
         """
-        for _ in range(2):
+        if self._agent(now):
             self._agent(now)
-        if self.online:
-            for _ in range(2):
-                self._poll(now)
+        if self.online and self._poll(now):
+            self._poll(now)
 
     def weights(self, environment: str, endpoint: str) -> dict[str, int]:
         """Version → share of traffic, as the gateway obeys it now."""
         entry = self.tables.get(environment, {}).get("endpoints", {}).get(endpoint, {"arms": []})
         return {arm["version"]: arm["weight_pct"] for arm in entry["arms"]}
 
-    def _agent(self, now: datetime) -> None:
-        report = AgentReport(host="fake", replicas=list(self.running.values()))
+    def _agent(self, now: datetime) -> bool:
+        """Report and obey once; return whether the next report is another."""
+        before = self.running
+        report = AgentReport(host="fake", replicas=list(before.values()))
         wanted = agent_report(agent=self.name, report=report, now=now)
-        self.running = {replica.pk: self._replica(replica, now) for replica in wanted}
+        self.running = {replica.pk: self._replica(replica, before.get(replica.pk), now) for replica in wanted}
+        return self.running != before
 
-    def _replica(self, replica: Replica, now: datetime) -> ReplicaObservation:
+    def _replica(self, replica: Replica, before: ReplicaObservation | None, now: datetime) -> ReplicaObservation:
         state = self.broken.get(replica.version.number, "ready")
         is_ready = state == "ready"
+        since = before.ready_at if before is not None and before.generation == replica.generation else None
         return ReplicaObservation(
             id=replica.pk,
             generation=replica.generation,
             state=state,
             message="" if is_ready else "It was told to.",
             address=f"unix:/fake/{replica.pk}.sock" if is_ready else "",
-            ready_at=now.timestamp() if is_ready else None,
+            ready_at=(since or now.timestamp()) if is_ready else None,
         )
 
     def _lanes(self) -> Iterator[LaneStats]:
@@ -76,14 +79,17 @@ class FakePlatform:
                     ejections = {row["id"]: times for row in arm["replicas"]}
                     yield LaneStats(release=arm["release"], ejections=ejections)
 
-    def _poll(self, now: datetime) -> None:
+    def _poll(self, now: datetime) -> bool:
+        """Report and fetch once; return whether the next report is another."""
         have = {name: table["revision"] for name, table in self.tables.items()}
         stats = GatewayStats(lanes=list(self._lanes()))
         report = PollReport(boot="fake", have=have, refused=self.refused, in_flight=self.in_flight, stats=stats)
         gateway_report(gateway=self.gateway, report=report, now=now)
-        self.refused = {}
-        for table in newer_tables(have):
+        said, self.refused = self.refused, {}
+        newer = newer_tables(have)
+        for table in newer:
             if self.refuses:
                 self.refused[table["environment"]] = RefusedTable(table["revision"], self.refuses)
             else:
                 self.tables[table["environment"]] = table
+        return self.refused != said or (bool(newer) and not self.refuses)

@@ -29,8 +29,9 @@ def agent_report(*, agent: str, report: AgentReport, now: datetime) -> list[Repl
     changed = [seen.id for seen in report.replicas if _store(agent, report.host, seen, known.get(seen.id), now)]
     mine = ReplicaState.objects.filter(agent=agent)
     gone = mine.exclude(pk__in=[seen.id for seen in report.replicas])
-    changed += gone.values_list("pk", flat=True)
-    gone.delete()
+    if lost := list(gone.values_list("pk", flat=True)):
+        changed += lost
+        gone.delete()
     mine.update(reported_at=now)
     _store_agent(agent, report)
     for build in report.environments:

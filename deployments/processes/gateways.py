@@ -30,12 +30,15 @@ def gateway_report(*, gateway: str, report: PollReport, now: datetime) -> bool:
         "stats": shapes.plain(report.stats),
     }
     known = GatewayState.objects.select_for_update().filter(gateway=gateway, boot=report.boot).first()
-    GatewayState.objects.update_or_create(
-        gateway=gateway,
-        boot=report.boot,
-        defaults={**values, "last_seen_at": now},
-        create_defaults={**values, "last_seen_at": now, "first_seen_at": now},
-    )
+    if known is not None:
+        GatewayState.objects.filter(pk=known.pk).update(**values, last_seen_at=now)
+    else:
+        GatewayState.objects.update_or_create(
+            gateway=gateway,
+            boot=report.boot,
+            defaults={**values, "last_seen_at": now},
+            create_defaults={**values, "last_seen_at": now, "first_seen_at": now},
+        )
     # Only earlier ones: a report that was made before its successor began does not know of it.
     is_earlier = Q(first_seen_at__lte=known.first_seen_at if known else now)
     is_silent = Q(last_seen_at__lt=now - timedelta(seconds=limits.GATEWAY_LEASE_S))

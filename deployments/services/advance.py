@@ -35,6 +35,10 @@ ENDED_APPROVALS: dict[str, tuple[ReleaseStatus, str]] = {
 
 def release_look(*, release_id: str, now: datetime) -> None:
     """Bring a release as far as it comes without waiting: decisions → start → rollout. Gates run elsewhere."""
+    # Every second for each rollout, which reads for itself what it needs.
+    if Release.objects.filter(pk=release_id, status__in=LIVE_STATUSES).exists():
+        reconcile_now(release_id, now=now)
+        return
     release = _read(release_id)
     if release is None:
         return

@@ -14,6 +14,7 @@ from mlorch_site.accounts.route_permission import SIGNED_IN
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib import clock
+from mlorch_site.lib.api import read_body
 
 
 class AbsenceSerializer(serializers.ModelSerializer[Absence]):
@@ -48,9 +49,8 @@ class AbsenceList(APIView):
     @idempotent
     def post(self, request: Request) -> Response:
         """Say that the caller is away; 409 when another absence covers one of the days."""
-        body = AbsenceRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        absence = absence_say(actor=actor_of(request._request), **body.validated_data)
+        body = read_body(AbsenceRequestSerializer, request)
+        absence = absence_say(actor=actor_of(request._request), **body)
         return Response(AbsenceSerializer(absence).data, status=status.HTTP_201_CREATED)
 
 

@@ -23,6 +23,7 @@ from mlorch_site.accounts.groups import (
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 
 
 class GroupSerializer(serializers.Serializer[Group]):
@@ -61,10 +62,9 @@ class GroupList(generics.ListAPIView[Group]):
     @idempotent
     def post(self, request: Request) -> Response:
         """Make an empty group."""
-        body = GroupRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(GroupRequestSerializer, request)
         actor = actor_of(request._request)
-        made = group_create(actor=actor, name=body.validated_data["name"])
+        made = group_create(actor=actor, name=body["name"])
         return Response(GroupSerializer(group_for(actor, made.name)).data, status=status.HTTP_201_CREATED)
 
 
@@ -77,9 +77,8 @@ class GroupMembers(APIView):
     @extend_schema(request=MemberRequestSerializer, responses={200: GroupSerializer})
     @idempotent
     def post(self, request: Request, name: str) -> Response:
-        body = MemberRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        actor, given = actor_of(request._request), body.validated_data
+        given = read_body(MemberRequestSerializer, request)
+        actor = actor_of(request._request)
         group, user = group_for(actor, name), person_for(actor, given["person"])
         self.service(actor=actor, group=group, user=user, reason=given["reason"])
         return Response(GroupSerializer(group_for(actor, name)).data)

@@ -14,6 +14,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import SIGNED_IN
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 from mlorch_site.notices import deliveries, limits
 from mlorch_site.notices.filters import DeliveryFilter
 from mlorch_site.notices.models import Delivery, DeliveryAttempt, Notice, Subscription
@@ -89,9 +90,8 @@ class NoticeModes(APIView):
     @extend_schema(request=NoticeModesSerializer, responses={200: NoticeModesSerializer})
     @idempotent
     def patch(self, request: Request) -> Response:
-        body = NoticeModesSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        found = notice_settings_set(actor=actor_of(request._request), modes=body.validated_data["modes"])
+        body = read_body(NoticeModesSerializer, request)
+        found = notice_settings_set(actor=actor_of(request._request), modes=body["modes"])
         return Response({"modes": found.modes})
 
 
@@ -198,9 +198,8 @@ class SubscriptionList(generics.ListAPIView[Subscription]):
     @extend_schema(request=SubscriptionRequestSerializer, responses={201: dict})
     def post(self, request: Request) -> Response:
         """Make a subscription; the secret in the answer is shown only now."""
-        body = SubscriptionRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        wish = SubscriptionWish(**body.validated_data)
+        body = read_body(SubscriptionRequestSerializer, request)
+        wish = SubscriptionWish(**body)
         made, secret = subscription_create(actor=actor_of(request._request), wish=wish)
         answer = {**SubscriptionSerializer(made).data, "secret": secret}
         return Response(answer, status=status.HTTP_201_CREATED)
@@ -257,10 +256,9 @@ class SubscriptionDisable(APIView):
     @extend_schema(request=SubscriptionReasonSerializer, responses={200: SubscriptionSerializer})
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
-        body = SubscriptionReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(SubscriptionReasonSerializer, request)
         actor = actor_of(request._request)
-        found = self.service(actor=actor, subscription=subscription_for(actor, pk), **body.validated_data)
+        found = self.service(actor=actor, subscription=subscription_for(actor, pk), **body)
         return Response(SubscriptionSerializer(found).data)
 
 

@@ -32,6 +32,7 @@ from mlorch_site.accounts.scopes import SCOPE_MAX_CHARS
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib import clock
+from mlorch_site.lib.api import read_body
 from mlorch_site.lib.spreadsheet import csv_lines
 
 
@@ -178,9 +179,8 @@ class PersonBindings(APIView):
     @extend_schema(request=BindRequestSerializer, responses={201: BindingSerializer})
     @idempotent
     def post(self, request: Request, name: str) -> Response:
-        body = BindRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        values = {**body.validated_data, "role": Role(body.validated_data["role"])}
+        body = read_body(BindRequestSerializer, request)
+        values = {**body, "role": Role(body["role"])}
         binding = role_bind(actor=actor(request), user=person_for(actor(request), name), **values)
         return _answer(binding, status.HTTP_201_CREATED)
 
@@ -193,10 +193,9 @@ class BindingExtend(APIView):
     @extend_schema(request=ExtendRequestSerializer, responses={200: BindingSerializer})
     @idempotent
     def post(self, request: Request, name: str, number: int) -> Response:
-        body = ExtendRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(ExtendRequestSerializer, request)
         found = binding_for(actor(request), name, number)
-        return _answer(role_extend(actor=actor(request), binding=found, **body.validated_data))
+        return _answer(role_extend(actor=actor(request), binding=found, **body))
 
 
 class BindingEnd(APIView):
@@ -207,10 +206,9 @@ class BindingEnd(APIView):
     @extend_schema(request=EndRequestSerializer, responses={200: BindingSerializer})
     @idempotent
     def post(self, request: Request, name: str, number: int) -> Response:
-        body = EndRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(EndRequestSerializer, request)
         found = binding_for(actor(request), name, number)
-        return _answer(role_unbind(actor=actor(request), binding=found, **body.validated_data))
+        return _answer(role_unbind(actor=actor(request), binding=found, **body))
 
 
 class AccessReview(APIView):

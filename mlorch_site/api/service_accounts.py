@@ -25,6 +25,7 @@ from mlorch_site.accounts.service_accounts import (
 from mlorch_site.accounts.services import OVERLAP_MAX, token_create, token_rotate
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.api.views import TokenRequestSerializer, TokenSerializer
+from mlorch_site.lib.api import read_body
 
 OVERLAP_MAX_HOURS = OVERLAP_MAX // timedelta(hours=1)
 
@@ -81,9 +82,8 @@ class ServiceAccountList(generics.ListAPIView[User]):
     @idempotent
     def post(self, request: Request) -> Response:
         """Make a service account of one's own, without any role or token."""
-        body = ServiceAccountRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        account = service_account_create(actor=actor_of(request._request), **body.validated_data)
+        body = read_body(ServiceAccountRequestSerializer, request)
+        account = service_account_create(actor=actor_of(request._request), **body)
         return Response(ServiceAccountSerializer(account).data, status=status.HTTP_201_CREATED)
 
 
@@ -103,9 +103,8 @@ class ServiceAccountTokens(generics.ListAPIView[ApiToken]):
     def post(self, request: Request, name: str) -> Response:
         """Make a token of it; the secret in the answer is shown only now."""
         actor = actor_of(request._request)
-        body = TokenRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        token, secret = token_create(actor=actor, user=service_account_for(actor, name), **body.validated_data)
+        body = read_body(TokenRequestSerializer, request)
+        token, secret = token_create(actor=actor, user=service_account_for(actor, name), **body)
         return Response({**TokenSerializer(token).data, "token": secret}, status=status.HTTP_201_CREATED)
 
 
@@ -117,9 +116,8 @@ class ServiceAccountSwitch(APIView):
     @extend_schema(request=SwitchSerializer, responses={200: ServiceAccountSerializer})
     def post(self, request: Request, name: str) -> Response:
         actor = actor_of(request._request)
-        body = SwitchSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        account = service_account_switch(actor=actor, account=service_account_for(actor, name), **body.validated_data)
+        body = read_body(SwitchSerializer, request)
+        account = service_account_switch(actor=actor, account=service_account_for(actor, name), **body)
         return Response(ServiceAccountSerializer(account).data)
 
 
@@ -131,9 +129,7 @@ class ServiceAccountOwner(APIView):
     @extend_schema(request=HandOverSerializer, responses={200: ServiceAccountSerializer})
     def post(self, request: Request, name: str) -> Response:
         actor = actor_of(request._request)
-        body = HandOverSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        values = body.validated_data
+        values = read_body(HandOverSerializer, request)
         account = service_account_hand_over(
             actor=actor,
             account=service_account_for(actor, name),
@@ -152,9 +148,8 @@ class TokenRotate(APIView):
     @extend_schema(request=RotationSerializer, responses={201: dict})
     def post(self, request: Request, pk: str) -> Response:
         """Both work for a while; the secret in the answer is shown only now."""
-        body = RotationSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        overlap = timedelta(hours=body.validated_data["overlap_hours"])
+        body = read_body(RotationSerializer, request)
+        overlap = timedelta(hours=body["overlap_hours"])
         token, secret = token_rotate(actor=actor_of(request._request), token_id=pk, overlap=overlap)
         return Response({**TokenSerializer(token).data, "token": secret}, status=status.HTTP_201_CREATED)
 

@@ -19,6 +19,7 @@ from mlorch_site.audit.filters import AuditFilter
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.audit.selectors import audit_visible_to
 from mlorch_site.audit.verification_runs import run_told, verification_ask, verification_run
+from mlorch_site.lib.api import read_body
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
@@ -50,10 +51,9 @@ class TokenList(generics.ListAPIView[ApiToken]):
     def post(self, request: Request) -> Response:
         """Make a token; the secret in the answer is shown only now."""
         actor = actor_of(request._request)
-        body = TokenRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(TokenRequestSerializer, request)
         assert actor.user is not None
-        token, secret = token_create(actor=actor, user=actor.user, **body.validated_data)
+        token, secret = token_create(actor=actor, user=actor.user, **body)
         return Response({**TokenSerializer(token).data, "token": secret}, status=status.HTTP_201_CREATED)
 
 

@@ -1,14 +1,15 @@
-"""What every REST resource shares: pages, and one error shape."""
+"""What every REST resource shares: pages, bodies that were checked, and one error shape."""
 
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from rest_framework import exceptions
+from rest_framework import exceptions, serializers
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 
 from mlorch_site.lib import errors
 from mlorch_site.lib.http import error_body, headers_of, request_id_of, status_of
@@ -31,6 +32,14 @@ class Pages(PageNumberPagination):
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
+
+
+def read_body(shape: type[serializers.BaseSerializer[Any]], request: Request) -> dict[str, Any]:
+    """Return the fields of a request's body. Raises ValidationError with the name of each that is wrong."""
+    body = shape(data=request.data)
+    body.is_valid(raise_exception=True)
+    fields: dict[str, Any] = body.validated_data
+    return fields
 
 
 def _as_domain_error(exc: Exception) -> tuple[str, str, Any, int] | None:

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.readable import whole_number
 from registry.cards.card_content import missing_fields
@@ -105,9 +106,7 @@ class Card(APIView):
     def put(self, request: Request, name: str, number: int) -> Response:
         """Save the next revision; `based_on` is the one that was changed. 409 when somebody else saved meanwhile."""
         actor = actor_of(request._request)
-        body = CardWriteSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
+        given = read_body(CardWriteSerializer, request)
         version = version_for(actor, name, number, action=Action.MODEL_EDIT, gone=True)
         if ("content" in given) == ("document" in given):
             text = "Give either the content or a document."

@@ -12,6 +12,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 from registry.lifecycle import LifecycleAct, VersionLifecycle
 from registry.models import Version
 from registry.selectors import version_for
@@ -94,7 +95,6 @@ class VersionLifecycleView(APIView):
     def post(self, request: Request, name: str, number: int) -> Response:
         """Deprecate, retire, restore, block or unblock. 409 with where it is used when that was not seen."""
         actor = actor_of(request._request)
-        body = LifecycleActSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(LifecycleActSerializer, request)
         version = version_for(actor, name, number, gone=True)
-        return Response(lifecycle_told(actor, version_act(actor=actor, version=version, **body.validated_data)))
+        return Response(lifecycle_told(actor, version_act(actor=actor, version=version, **body)))

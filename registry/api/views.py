@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 from mlorch_site.lib.errors import Conflict
 from registry.api.serializers import (
     EnvironmentSerializer,
@@ -79,9 +80,7 @@ class ModelRenames(APIView):
     def post(self, request: Request, name: str) -> Response:
         """Declare that the missing model is another one; `expects` is what GET said of it. 409 when either changed."""
         actor = actor_of(request._request)
-        body = RenameDeclarationSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
+        given = read_body(RenameDeclarationSerializer, request)
         missing = model_for(actor, name, action=Action.MODEL_EDIT, gone=True)
         found = model_for(actor, given["model"], action=Action.MODEL_EDIT)
         model = rename_declare(

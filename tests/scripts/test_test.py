@@ -83,6 +83,13 @@ def test_leg__temporary_folder__leaves_room_for_the_path_of_a_socket(in_place_of
     assert len((tmp_path / "where").read_text()) - len(tempfile.gettempdir()) < 20
 
 
+def test_leg__shell_that_forbids_compiled_files__has_them_all_the_same(in_place_of_pytest, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    module = in_place_of_pytest(f"echo ${{PYTHONDONTWRITEBYTECODE-kept}} > {tmp_path}/said")
+    module.run(module.LEGS["e2e"], [])
+    assert (tmp_path / "said").read_text().strip() == "kept"
+
+
 TESTS = """
 import pytest
 pytestmark = pytest.mark.e2e

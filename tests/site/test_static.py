@@ -8,6 +8,12 @@ from django.test import Client
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 
+@pytest.fixture(autouse=True)
+def _as_installed(settings):
+    """Files are listed at the start, as everywhere but in tests."""
+    settings.WHITENOISE_AUTOREFRESH = False
+
+
 def test_start__nothing_collected__no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
