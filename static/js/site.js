@@ -52,8 +52,14 @@
 
   // Focus stays where it was when a live fragment is swapped: elements that keep their id get it back.
   let focused = "";
-  document.body.addEventListener("htmx:beforeSwap", function () { focused = document.activeElement ? document.activeElement.id : ""; });
+  let unfolded = [];
+  document.body.addEventListener("htmx:beforeSwap", function () {
+    focused = document.activeElement ? document.activeElement.id : "";
+    unfolded = Array.from(document.querySelectorAll("details[open][id]"), function (fold) { return fold.id; });
+  });
   document.body.addEventListener("htmx:afterSwap", function () {
+    // What was unfolded stays so.
+    unfolded.map(function (id) { return document.getElementById(id); }).forEach(function (fold) { if (fold) fold.open = true; });
     const element = focused && document.getElementById(focused);
     if (element && document.activeElement === document.body) element.focus({ preventScroll: true });
     // So does the row that is selected; it may have moved, and one that is gone is selected no more.
