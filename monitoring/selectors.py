@@ -3,7 +3,7 @@
 Endpoints are named by environment and name; whether somebody may see them is the caller's question.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -99,21 +99,19 @@ def _buckets(windows: list[Window], wanted: list[str]) -> dict[int, BucketCounts
     """The counts of each unit bucket over all gateways. A window that was counted against other objectives than all
     `wanted` ones has nothing to say per unit; its requests are then in no bucket.
     """
-    sums: dict[int, Counter[str]] = defaultdict(Counter)
+    sums: dict[str, list[int]] = {}
     for window in windows:
         counted = window.units or {"slos_ms": [], "buckets": {}}
         names = [*UNIT_OUTCOMES, *(slo_key(slo) for slo in counted["slos_ms"])]
-        if set(wanted) <= set(names):
-            for bucket, counts in counted["buckets"].items():
-                sums[int(bucket)].update(dict(zip(names, counts, strict=True)))
+        if not set(wanted) <= set(names):
+            continue
+        places = [names.index(name) for name in (*UNIT_OUTCOMES, *wanted)]
+        for bucket, counts in counted["buckets"].items():
+            before = sums.get(bucket, [0] * len(places))
+            sums[bucket] = [known + counts[place] for known, place in zip(before, places, strict=True)]
     return {
-        bucket: BucketCounts(
-            requests=counts["requests"],
-            errors=counts["errors"],
-            client_errors=counts["client_errors"],
-            over_slo={key: counts[key] for key in wanted},
-        )
-        for bucket, counts in sorted(sums.items())
+        int(bucket): BucketCounts(requests, errors, client_errors, dict(zip(wanted, over, strict=True)))
+        for bucket, (requests, errors, client_errors, *over) in sums.items()
     }
 
 
