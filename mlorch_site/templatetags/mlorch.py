@@ -104,7 +104,7 @@ def sample(row: dict[str, Any], arm: str) -> str:
     worth when those are fewer by a tenth.
     """
     count, effective = row[f"{arm}_n"], row.get("effective_n" if arm == "candidate" else "effective_baseline_n")
-    worth = f", worth about {effective:,.0f}" if effective is not None and effective < count * 0.9 else ""
+    worth = f", worth about {max(effective, 1):,.0f}" if effective is not None and effective < count * 0.9 else ""
     return f"n = {count:,}{worth}"
 
 
