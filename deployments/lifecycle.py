@@ -37,6 +37,9 @@ class Phase(StrEnum):
     DONE = "done"
 
 
+DECIDED: frozenset[Phase] = frozenset({Phase.PROMOTING, Phase.REVERTING, Phase.DONE})  # its evidence stands
+
+
 class Arm(StrEnum):
     STABLE = "stable"
     CANDIDATE = "candidate"

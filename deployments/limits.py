@@ -1,5 +1,7 @@
 """Every limit of deployments, with its unit in the name."""
 
+from dataplane.wire import shapes
+
 GATEWAY_LEASE_S = 10  # a gateway that has not reported for longer does not hold up a rollout
 GATEWAY_TOUCH_S = 5  # how often a waiting long poll says that its gateway lives
 AGENT_LEASE_S = 30  # replicas of an agent silent for longer may be taken over by another
@@ -8,9 +10,9 @@ REPLICA_GONE_S = 60  # an unwanted replica whose agent is silent for longer is f
 STEPS_MAX = 20
 BAKE_S_MAX = 7 * 24 * 3600
 MIN_REQUESTS_MAX = 10_000_000
-GUARDRAILS_MAX = 10
+GUARDRAILS_MAX = shapes.SLOS_MAX  # each may name a latency objective
 AGREEMENT_PCT_MAX = 99  # that every answer ever will agree cannot be shown
-SLO_MS_MAX = 600_000
+SLO_MS_MAX = shapes.SLO_MS_MAX
 REASON_MAX_CHARS = 2000
 TICKET_MAX_CHARS = 200
 

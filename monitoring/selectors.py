@@ -13,8 +13,9 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 
 from dataplane.wire.histogram import Histogram, merged
+from dataplane.wire.window_batch import UNIT_OUTCOMES
 from mlorch_site.lib import clock
-from monitoring.analysis.judge import ArmCounts, Block, slo_key
+from monitoring.analysis.judge import ArmCounts, Block, BucketCounts, slo_key
 from monitoring.models import KEPT, RollUpCursor, Window
 from monitoring.points import Point
 
@@ -22,6 +23,8 @@ CANDIDATE = "candidate"
 STABLE = "stable"
 SHADOW = "shadow"  # its requests are copies: no client asked them
 BLOCK_WINDOWS_MAX = 20_000
+BLOCK_BUCKETS_MAX = 100_000  # of units, of all windows that one look reads; some tens of megabytes
+BLOCK_READ_ROWS = 500
 SERIES_ROWS_MAX = 5_000
 SPAN_WINDOWS = 100  # a sum over a span is read from roll-ups once the span has that many of them
 ROLLED_UP_FROM = timedelta(minutes=2)  # shorter spans are read from one-second windows alone
@@ -48,22 +51,30 @@ def arm_counts_since(
 ) -> tuple[list[Block], int]:
     """The blocks of windows that arrived after the window `after_id`, and the newest id seen.
 
-    One block per second, over all gateways. The candidate's windows must be of `release` and of `candidate_arm`
-    (`shadow` while it is mirrored only); the stable arm's may be of any. Windows that started before `not_before` are
-    passed over. A late window makes a block of its own, which the e-process allows.
+    One block per second, over all gateways, with the buckets of units that were counted against all of `slos_ms`. The
+    candidate's windows must be of `release` and of `candidate_arm` (`shadow` while it is mirrored only); the stable
+    arm's may be of any. Windows that started before `not_before` are passed over. A late window makes a block of its
+    own, which the e-process allows. What is more than one look takes comes with the next one.
     """
     rows = Window.objects.filter(
         environment=environment, endpoint=endpoint, seconds=1, id__gt=after_id, start__gte=not_before
     )
     seconds: dict[datetime, dict[str, list[Window]]] = defaultdict(lambda: defaultdict(list))
-    newest = after_id
-    for window in rows.order_by("id")[:BLOCK_WINDOWS_MAX]:
-        newest = max(newest, window.pk)
+    newest, buckets = after_id, 0
+    for window in rows.order_by("id")[:BLOCK_WINDOWS_MAX].iterator(BLOCK_READ_ROWS):
+        newest = window.pk
         if window.arm == STABLE or (window.arm == candidate_arm and window.release == release):
             seconds[window.start][window.arm].append(window)
+            buckets += len(window.units["buckets"]) if window.units else 0
+        if buckets > BLOCK_BUCKETS_MAX:
+            break
     blocks = [
-        Block(_arm_counts(arms.get(candidate_arm, []), slos_ms), _arm_counts(arms.get(STABLE, []), slos_ms))
-        for _, arms in sorted(seconds.items())
+        Block(
+            start=int(start.timestamp()),
+            candidate=_arm_counts(arms.get(candidate_arm, []), slos_ms),
+            baseline=_arm_counts(arms.get(STABLE, []), slos_ms),
+        )
+        for start, arms in sorted(seconds.items())
     ]
     return blocks, newest
 
@@ -80,7 +91,28 @@ def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
         errors=sum(errors_of(window) for window in windows),
         client_errors=sum(window.client_errors for window in windows),
         over_slo=over,
+        buckets=_buckets(windows, [slo_key(slo) for slo in slos_ms]),
     )
+
+
+def _buckets(windows: list[Window], wanted: list[str]) -> dict[int, BucketCounts]:
+    """The counts of each unit bucket over all gateways. A window that was counted against other objectives than all
+    `wanted` ones has nothing to say per unit; its requests are then in no bucket.
+    """
+    sums: dict[str, list[int]] = {}
+    for window in windows:
+        counted = window.units or {"slos_ms": [], "buckets": {}}
+        names = [*UNIT_OUTCOMES, *(slo_key(slo) for slo in counted["slos_ms"])]
+        if not set(wanted) <= set(names):
+            continue
+        places = [names.index(name) for name in (*UNIT_OUTCOMES, *wanted)]
+        for bucket, counts in counted["buckets"].items():
+            before = sums.get(bucket, [0] * len(places))
+            sums[bucket] = [known + counts[place] for known, place in zip(before, places, strict=True)]
+    return {
+        int(bucket): BucketCounts(requests, errors, client_errors, dict(zip(wanted, over, strict=True)))
+        for bucket, (requests, errors, client_errors, *over) in sums.items()
+    }
 
 
 def drawn_since(*, environment: str, endpoint: str, release: str, since: datetime, now: datetime) -> tuple[int, int]:
@@ -181,10 +213,10 @@ def _rolled_up(width: int, start: datetime) -> "QuerySet[Window]":
     One statement, so that a roll-up that ends meanwhile counts nothing twice.
     """
     if width == 1:
-        return Window.objects.filter(seconds=1, start__gte=start)
+        return Window.objects.filter(seconds=1, start__gte=start).defer("units")
     either = Q(seconds=width) | Q(seconds=1, id__gt=_rolled_up_to())
     # That it is one of both widths follows, but only said outright it lets the index be used.
-    return Window.objects.filter(either, seconds__in=(1, width), start__gte=start)
+    return Window.objects.filter(either, seconds__in=(1, width), start__gte=start).defer("units")
 
 
 def series(
@@ -225,7 +257,7 @@ def series_after(environment: str, endpoint: str, *, after_id: int, not_before: 
     shown = own.filter(id__lte=newest, start__gte=not_before)
     fresh = shown.filter(id__gt=after_id).values("start")
     last = shown.order_by().values("arm").annotate(last=Max("start")).values("last")
-    rows = shown.filter(Q(start__in=fresh) | Q(start__in=last)).order_by("-start", "-id")
+    rows = shown.filter(Q(start__in=fresh) | Q(start__in=last)).defer("units").order_by("-start", "-id")
     return points_of(rows[:SERIES_ROWS_MAX], 1), newest
 
 

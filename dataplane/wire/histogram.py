@@ -29,6 +29,17 @@ def bucket_of(latency_ms: float) -> int:
     return min(math.ceil(math.log(latency_ms) / _LOG_GAMMA), BUCKET_MAX)
 
 
+def place_of(latency_ms: float) -> int:
+    """Where a latency stands among the buckets; those up to `ZERO_MS` are below all of them."""
+    return bucket_of(latency_ms) if latency_ms > ZERO_MS else BUCKET_MIN - 1
+
+
+def count_over(buckets: dict[int, int], threshold_ms: float) -> int:
+    """How many of the counted latencies were above `threshold_ms`, up to the width of its bucket (2 %)."""
+    limit = place_of(threshold_ms)
+    return sum(count for bucket, count in buckets.items() if bucket > limit)
+
+
 def value_of(bucket: int) -> float:
     """The latency in ms that stands for a bucket."""
     return float(2 * GAMMA**bucket / (GAMMA + 1))
@@ -91,10 +102,7 @@ class Histogram:
 
     def count_over(self, threshold_ms: float) -> int:
         """How many latencies were above `threshold_ms`, up to the width of its bucket (2 %)."""
-        if threshold_ms <= ZERO_MS:
-            return sum(self.buckets.values())
-        limit = bucket_of(threshold_ms)
-        return sum(count for bucket, count in self.buckets.items() if bucket > limit)
+        return count_over(self.buckets, threshold_ms)
 
     def to_dict(self) -> dict[str, Any]:
         """The histogram as JSON-able values."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from dataplane.wire.shapes import REVISION_MAX, HeaderText, Name, Percent, Positive, UnixAddress
+from dataplane.wire.shapes import REVISION_MAX, HeaderText, Name, Percent, Positive, Slos, UnixAddress
 
 FORMAT = 1
 STABLE = "stable"
@@ -57,7 +57,11 @@ class RequestLogging(Struct, frozen=True):
 
 
 class Endpoint(Struct, frozen=True):
-    """An endpoint with its limits, as its serving config froze them."""
+    """An endpoint with its limits, as its serving config froze them.
+
+    `slos_ms` are the latency objectives of the release that rolls out, none while none does: slow requests are counted
+    against them per unit bucket.
+    """
 
     release: HeaderText
     salt: HeaderText
@@ -69,6 +73,7 @@ class Endpoint(Struct, frozen=True):
     max_batch_delay_ms: Positive = 5
     retry_on_stable: bool = False
     log: RequestLogging = RequestLogging()
+    slos_ms: Slos = []
 
     def problem(self) -> str:
         """Why the arms cannot serve together, an empty text when they can."""

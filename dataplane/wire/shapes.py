@@ -18,6 +18,8 @@ TEXT_MAX_CHARS = 500
 BOOT_MAX_CHARS = 36
 ENTRIES_MAX = 10_000
 WAIT_MAX_S = 25.0  # of a long poll
+SLOS_MAX = 10  # latency objectives that an endpoint is watched for at once
+SLO_MS_MAX = 600_000
 
 # `\Z`, because `$` would let a newline follow.
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9\-]{0,62}\Z")]
@@ -31,6 +33,8 @@ Positive = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
 Revision = Annotated[int, Meta(ge=0, le=REVISION_MAX)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Number = Annotated[float, Meta(ge=0, le=COUNT_MAX)]
+SloMs = Annotated[float, Meta(gt=0, le=SLO_MS_MAX)]
+Slos = Annotated[list[SloMs], Meta(max_length=SLOS_MAX)]
 UnixTime = Annotated[float, Meta(ge=0, lt=UNIX_TIME_MAX_S)]
 
 # Control, format (which turns the direction of text), surrogate and unassigned characters, separators of lines.

@@ -185,6 +185,8 @@ def _enter_phase(
     swap(rollout, phase=phase, **values)
     Release.objects.filter(pk=release.pk).update(due_at=now)
     place = {name: getattr(rollout, name) for name in ("step", "weight_pct", "route_revision")} | (data or {})
+    if phase in (Phase.PROMOTING, Phase.REVERTING):
+        place["evidence"] = observed.watch.evidence
     entry = journal.AuditEntry("rollout.weights_set", place) if "route_revision" in values else None
     journal.write(
         release, "rollout.step", sentence, actor=ROLLOUT, now=now, old=old, new=phase.value, data=place, audit=entry

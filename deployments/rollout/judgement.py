@@ -31,6 +31,12 @@ REFERENCE_SENTENCE = (
     "before the switch stand for it."
 )
 COUNTING = (Phase.BAKING, Phase.JUDGING)
+BAKE_IS_OVER = (Phase.JUDGING, Phase.HOLDING, Phase.PROMOTING)
+# Of a guardrail's result, what history and the audit record keep with a decision.
+EVIDENCE = (
+    *("metric", "slo_ms", "margin", "verdict", "candidate_n", "candidate_k", "baseline_n", "baseline_k"),
+    *("effective_n", "effective_baseline_n", "interval_low", "interval_high", "e_value", "threshold"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,14 @@ class Watch:
     def was_split_off(self) -> bool:
         return bool(_split_off(self.before))
 
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What a decision that is taken on this rests on: the verdict, its sentence, and the numbers."""
+        results = self.assessment.get("guardrails", [])
+        numbers = [{name: row[name] for name in EVIDENCE if name in row} for row in results]
+        said = {name: self.assessment[name] for name in ("verdict", "sentence") if name in self.assessment}
+        return said | ({"guardrails": numbers} if numbers else {})
+
 
 def _split_off(assessment: dict[str, Any]) -> str:
     split = assessment.get("split") or {}
@@ -74,11 +88,13 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     """The counts and the verdict of a rollout now.
 
     Before the first weight is acknowledged nothing is looked at, and nothing any more once it is on its way back: what
-    was known when it was decided is the evidence, on every page and in the report.
+    was known when it was decided is the evidence, on every page and in the report. On its way to all traffic it is
+    looked at for harm alone.
     """
     before = rollout.assessment
+    decided = _decided(rollout)
     if rollout.watched_at is None or Phase(rollout.phase) in (Phase.REVERTING, Phase.DONE):
-        return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before)
+        return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before, decided)
     guardrails = guardrails_of(release)
     arm = Arm.SHADOW if mirror_in_force(release, rollout) else Arm.CANDIDATE
     blocks, cursor = _blocks(release, rollout, guardrails, arm)
@@ -96,7 +112,9 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     state = JudgeState.from_dict(rollout.judge) if rollout.judge else initial_state(guardrails)
     for block in blocks:
         state = fold(state, block)
-    assessment = assess(state, bake_done=rollout.phase in (Phase.JUDGING, Phase.PROMOTING))
+    assessment = assess(state, bake_done=Phase(rollout.phase) in BAKE_IS_OVER)
+    if decided is not None and assessment.verdict is not Verdict.HARMFUL:
+        return Watch(state.to_dict(), cursor, candidate, stable, before, before, decided)
     assessment, needed = _under(split, assessment, _still_needed(assessment))
     if not _is_concurrent(release):
         assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
@@ -104,6 +122,14 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     judged = Judged(assessment.verdict.value, assessment.sentence, needed)
     now_known = {**assessment.to_dict(), **shown}
     return Watch(state.to_dict(), cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
+
+
+def _decided(rollout: Rollout) -> Judged | None:
+    """The word on which all traffic was given to the new version, while it is on its way there."""
+    known = rollout.assessment
+    if Phase(rollout.phase) is not Phase.PROMOTING or not known.get("verdict"):
+        return None
+    return Judged(known["verdict"], known["sentence"])
 
 
 def _against(agreement: dict[str, Any]) -> tuple[str, str]:

@@ -234,7 +234,12 @@ def _success_sentence(snapshot: Snapshot) -> str:
         return f"Version {snapshot.version} serves again."
     if not snapshot.has_stable:
         return "Promoted. It is the first release of this endpoint: there is no version to roll back to."
-    return "Promoted."
+    return _with_evidence(snapshot, "Promoted.")
+
+
+def _with_evidence(snapshot: Snapshot, sentence: str) -> str:
+    """The sentence, with the judge's word on which it is so."""
+    return f"{sentence} {snapshot.judged.sentence}" if snapshot.judged is not None else sentence
 
 
 def _overdue(snapshot: Snapshot, reason: str) -> Decision:
@@ -267,7 +272,8 @@ def _enter(snapshot: Snapshot, index: int, now: datetime) -> Enter:
             return Enter(index, Phase.HOLDING, "A person must promote.", deadline)
         case StepKind.PROMOTE:
             goes = f"goes back to version {snapshot.version}" if snapshot.restores else "goes to the new version"
-            return Enter(index, Phase.PROMOTING, f"All traffic {goes}.", deadline, weight_pct=100)
+            sentence = _with_evidence(snapshot, f"All traffic {goes}.")
+            return Enter(index, Phase.PROMOTING, sentence, deadline, weight_pct=100)
         case _:
             assert_never(step.kind)
 

@@ -39,7 +39,7 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
         return None
     leading = rows[0]
     config = leading.release.serving_config
-    return {
+    entry = {
         "release": str(leading.release_id),
         "salt": str(leading.release_id),
         "timeout_ms": config.timeout_ms,
@@ -51,6 +51,15 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
         "log": {"share_pct": float(config.log_share_pct), "redacted": list(config.log_redacted)},
         "arms": sorted(arms, key=lambda arm: arm["arm"] != Arm.STABLE),
     }
+    slos_ms = _slos_ms(leading)
+    return entry | ({"slos_ms": slos_ms} if slos_ms else {})
+
+
+def _slos_ms(leading: EndpointArm) -> list[float]:
+    """The latency objectives that the guardrails of a release name, while it rolls out."""
+    if leading.arm == Arm.STABLE:
+        return []
+    return sorted({float(row["slo_ms"]) for row in leading.release.guardrails if "slo_ms" in row})
 
 
 def _arm(row: EndpointArm) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from deployments import selectors
 from deployments.earlier_release import can_be_asked_again
 from deployments.gate_lines import gate_lines
-from deployments.lifecycle import LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
+from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
 from deployments.models import Endpoint, EnvironmentBuild, Release, Rollout
 from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import sentence_of
@@ -62,6 +62,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "is_live": is_live,
         "ladder": ladder(release, rollout),
         "assessment": rollout.assessment if rollout else {},
+        "is_decided": rollout is not None and Phase(rollout.phase) in DECIDED,
         "guardrails": [sentence_of(row) for row in release.guardrails],
         "waiting_for": (rollout.waiting_for if rollout and is_live else "") or release.status_reason,
         "controls": controls(actor, release, rollout),
@@ -130,7 +131,7 @@ def controls(actor: Actor, release: Release, rollout: Rollout | None) -> list[Co
     """
     status = ReleaseStatus(release.status)
     live = status in LIVE_STATUSES
-    leaving = rollout is not None and rollout.phase in (Phase.REVERTING, Phase.PROMOTING, Phase.DONE)
+    leaving = rollout is not None and Phase(rollout.phase) in DECIDED
     not_live = "" if live else "Nothing is rolling out yet."
     busy = "It is on its way already." if leaving else ""
     held = why_held(release, clock.now()) if live else ""

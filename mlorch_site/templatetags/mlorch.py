@@ -100,6 +100,16 @@ def points(share: float | None) -> str:
 
 
 @register.filter
+def sample(row: dict[str, Any], arm: str) -> str:
+    """How many requests a share of `arm` (candidate, baseline) is of, and about how many independent ones they are
+    worth when those are fewer by a tenth.
+    """
+    count, effective = row[f"{arm}_n"], row.get("effective_n" if arm == "candidate" else "effective_baseline_n")
+    worth = f", worth about {max(effective, 1):,.0f}" if effective is not None and effective < count * 0.9 else ""
+    return f"n = {count:,}{worth}"
+
+
+@register.filter
 def short(digest: str) -> str:
     """The first characters of a digest."""
     return digest.removeprefix("sha256:")[:12] if digest else "–"

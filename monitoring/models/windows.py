@@ -21,7 +21,8 @@ class Window(models.Model):
     Ids rise in order of arrival, and of commit, so a reader with a cursor misses none, late ones neither. Roll-ups (all
     wider ones of `KEPT`) have an empty `gateway` and hold exactly the one-second windows up to the `RollUpCursor`.
     `compared` answers of a shadow arm were held against those that clients got, `agreed` of them said the same; the
-    differences are absolute ones of their numbers.
+    differences are absolute ones of their numbers. `units` has the counts per unit bucket as in docs/wire.md section 4;
+    None in roll-ups, and where no release rolled out.
     """
 
     environment = models.CharField(max_length=40)
@@ -44,6 +45,7 @@ class Window(models.Model):
     agreed = models.PositiveIntegerField(default=0, db_default=0)
     difference_sum = models.FloatField(default=0, db_default=0)
     difference_max = models.FloatField(default=0, db_default=0)
+    units = models.JSONField(null=True, blank=True, default=None)
 
     class Meta:
         indexes = [

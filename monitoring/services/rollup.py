@@ -56,7 +56,8 @@ def windows_roll_up() -> int:
 @transaction.atomic
 def _roll_up_some() -> int:
     cursor, _ = RollUpCursor.objects.select_for_update().get_or_create(pk=1)
-    fresh = list(Window.objects.filter(seconds=1, id__gt=cursor.window_id).order_by("id")[:ROLL_UP_BATCH])
+    rows = Window.objects.filter(seconds=1, id__gt=cursor.window_id).defer("units")
+    fresh = list(rows.order_by("id")[:ROLL_UP_BATCH])
     if not fresh:
         return 0
     for width in WIDTHS:

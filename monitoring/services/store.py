@@ -35,6 +35,7 @@ def _row(gateway: str, window: window_batch.Window) -> Window:
         "start": clock.from_unix(window.start),
         "version": int(window.version),
         "latency": shapes.plain(window.latency),
+        "units": shapes.plain(window.units) if window.units is not None else None,
     }
     return Window(gateway=gateway, **values)
 

@@ -58,13 +58,16 @@
   });
 
   // Focus stays where it was when a live fragment is swapped: elements that keep their id get it back.
-  let focused = "", inRow = false;
+  let focused = "", inRow = false, unfolded = [];
   document.body.addEventListener("htmx:beforeSwap", function () {
     const active = document.activeElement;
     focused = active ? active.id : "";
     inRow = active !== null && active.closest("tr.selected") !== null;
+    unfolded = Array.from(document.querySelectorAll("details[open][id]"), function (fold) { return fold.id; });
   });
   document.body.addEventListener("htmx:afterSwap", function () {
+    // What was unfolded stays so.
+    unfolded.map(function (id) { return document.getElementById(id); }).forEach(function (fold) { if (fold) fold.open = true; });
     const element = focused && document.getElementById(focused);
     if (element && document.activeElement === document.body) element.focus({ preventScroll: true });
     // So does the row that is selected; it may have moved, and one that is gone is selected no more.

@@ -5,12 +5,16 @@ is gone.
 import json
 import os
 import signal
+import sqlite3
+from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from dataplane.gateway.core.router import buckets_of
 from dataplane.gateway.site.kept_tables import load
-from tests.e2e.client import Load, Rest
+from tests.e2e.client import ROWS, Load, Rest, infer
 from tests.support.product import Product
 from tests.support.waiting import PATIENCE_S, until
 
@@ -88,3 +92,51 @@ def test_candidate__one_of_two_replicas_killed__rollout_goes_back_and_says_why(p
 
     told = ended["status_reason"]
     assert "could not use replica r-" in told or "1 of 2 replicas of the new version are still ready" in told, told
+
+
+def unit_counts(product: Product, endpoint: str) -> Counter[tuple[str, int, str]]:
+    """What the site has of each arm and evidence bucket."""
+    (path,) = product.data_dir.glob("*.sqlite3")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        rows = database.execute(
+            "SELECT arm, units FROM monitoring_window WHERE endpoint = ? AND units IS NOT NULL", [endpoint]
+        ).fetchall()
+    sums: Counter[tuple[str, int, str]] = Counter()
+    for arm, units in rows:
+        for bucket, (requests, errors, client_errors, *_) in json.loads(units)["buckets"].items():
+            sums[arm, int(bucket), "requests"] += requests
+            sums[arm, int(bucket), "errors"] += errors
+            sums[arm, int(bucket), "client errors"] += client_errors
+    return +sums
+
+
+def test_units__some_fail_every_time__their_failures_are_in_their_buckets_and_nowhere_else(
+    product: Product, rest: Rest
+) -> None:
+    served(rest, "sticky")
+    answer = rest.request(
+        2, WATCHED, endpoint="sticky", guardrails=[{"metric": "latency_over_slo", "slo_ms": 140, "margin": 0.9}]
+    )
+    release = answer.body["id"]
+    rest.approve(release)
+
+    def watched() -> bool:
+        rollout = rest.get(f"/releases/{release}")["rollout"]
+        return rollout is not None and rollout["phase"] == "baking"
+
+    until(watched, "every gateway obeys the weights", within_s=2 * PATIENCE_S)
+    good, bad = {"dataframe_records": ROWS.head(1).to_dict(orient="records")}, {"dataframe_records": "nothing"}
+    wanted: Counter[tuple[str, int, str]] = Counter()
+    for number in range(60):
+        unit = f"person-{number % 12}"
+        fails = number % 12 < 4
+        path, body = "/production/endpoints/sticky/invocations", bad if fails else good
+        told = infer(product, path, body, **{"X-Mlorch-Unit": unit})
+        assert told.status == (400 if fails else 200), told
+        place = told.headers["x-mlorch-arm"], buckets_of(release, unit)[1]
+        wanted[*place, "requests"] += 1
+        wanted[*place, "client errors"] += fails
+
+    seen = lambda: unit_counts(product, "sticky")  # noqa: E731
+    until(lambda: seen() == +wanted, "the site has every request in its bucket", seen=lambda: (seen(), wanted))
+    assert {arm for arm, *_ in wanted} == {"stable", "candidate"}

@@ -9,8 +9,10 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dataplane.gateway.core.compiled_table import UnitBasis
 from dataplane.gateway.site.windows import WindowKey, Windows
 from dataplane.wire import shapes
+from dataplane.wire.histogram import place_of
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.models import Event
 from monitoring.models import GatewayCursor, Window
@@ -122,6 +124,7 @@ BAD_WINDOWS = {
     "environment is a number": row(environment=1),
     "version is a word": row(version="two"),
     "version is a superscript": row(version="²"),
+    "units beyond its requests": row(units={"slos_ms": [], "buckets": {"3": [2, 0, 0]}}),
 }
 
 
@@ -202,10 +205,12 @@ def test_push__gateways_own_windows__are_what_the_site_stores(db):
     key = WindowKey("production", "clinic", "candidate", "2", "r2")
     for outcome, latency_ms in [("ok", 3.0), ("ok", 0.0), ("timeouts", 10_000.0), ("client_errors", 1.0)]:
         windows.record(key, outcome, latency_ms, drawn=True)
+    windows.record(key, "timeouts", 20.0, False, 7, UnitBasis("salt", (10.0,), (place_of(10.0),)))
     windows.reject(key)
     moment[0] += 1
 
     assert push(batch(1, *map(shapes.plain, windows.take()))).status_code == 200
     stored = Window.objects.get()
-    assert (stored.requests, stored.ok, stored.timeouts, stored.client_errors) == (4, 2, 1, 1)
+    assert (stored.requests, stored.ok, stored.timeouts, stored.client_errors) == (5, 2, 2, 1)
+    assert stored.units == {"slos_ms": [10.0], "buckets": {"7": [1, 1, 0, 1]}}
     assert (stored.rejected, stored.drawn, stored.latency["max_ms"]) == (1, 4, 10_000.0)

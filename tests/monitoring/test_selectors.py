@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from monitoring import selectors
-from monitoring.analysis.judge import ArmCounts, slo_key
+from monitoring.analysis.judge import ArmCounts, BucketCounts, slo_key
 from monitoring.models import Window
 from monitoring.services import windows_roll_up
 from tests.monitoring.windows import NOW, PLACE, at, row, store
@@ -60,6 +60,55 @@ def test_arm_counts__rolled_up_meanwhile__counted_once(db):
     windows_roll_up()
 
     assert sum(block.baseline.requests for block in blocks()[0]) == 1
+
+
+def units(slos_ms=(SLO,), **buckets):
+    return {"slos_ms": list(slos_ms), "buckets": {name.removeprefix("b"): counts for name, counts in buckets.items()}}
+
+
+def test_arm_counts__units__buckets_are_summed_over_gateways_and_named_by_their_second(db):
+    slow = {"latencies": [1, 500, 500], "errors": 1}
+    store(1, row(-2, **slow, units=units(b3=[2, 1, 0, 1])), row(-2, **CANDIDATE, units=units(b9=[1, 0, 0, 0])))
+    store(1, row(-2, **slow, units=units(b3=[1, 0, 0, 1], b9=[1, 0, 0, 0])), gateway="g2")
+    store(1, row(-2), gateway="of the version before")
+    (found,), _ = blocks()
+
+    assert found.start == int(NOW.timestamp()) - 2
+    assert found.baseline.requests == 7
+    assert found.baseline.buckets == {
+        3: BucketCounts(3, 1, 0, {slo_key(SLO): 2}),
+        9: BucketCounts(1, 0, 0, {slo_key(SLO): 0}),
+    }
+    assert found.candidate.buckets == {9: BucketCounts(1, 0, 0, {slo_key(SLO): 0})}
+
+
+def test_arm_counts__units_of_other_objectives__are_in_no_bucket(db):
+    store(1, row(-2, units=units((50.0,), b3=[1, 0, 0, 0])), row(-1, units=units((50.0, SLO), b3=[1, 0, 0, 0, 0])))
+    found, _ = blocks()
+
+    assert [block.baseline.buckets for block in found] == [{}, {3: BucketCounts(1, 0, 0, {slo_key(SLO): 0})}]
+    assert [block.baseline.requests for block in found] == [1, 1]
+
+
+def test_arm_counts__more_than_one_look_takes__the_rest_comes_with_the_next(db, monkeypatch):
+    monkeypatch.setattr(selectors, "BLOCK_BUCKETS_MAX", 1)
+    store(1, *(row(-second, units=units(b3=[1, 0, 0, 0])) for second in range(5, 0, -1)))
+    cursor, looks = 0, []
+    while True:
+        found, newest = blocks(after_id=cursor)
+        if newest == cursor:
+            break
+        cursor, looks = newest, [*looks, [block.start - int(NOW.timestamp()) for block in found]]
+
+    assert looks == [[-5, -4], [-3, -2], [-1]]
+
+
+def test_units__rolled_up__are_not_kept(db):
+    store(1, row(-30, units=units(b3=[1, 0, 0, 0])))
+    windows_roll_up()
+
+    assert set(Window.objects.exclude(seconds=1).values_list("units", flat=True)) == {None}
+    assert Window.objects.get(seconds=1).units == units(b3=[1, 0, 0, 0])
 
 
 def test_traffic_rate__over_the_last_full_seconds(db):

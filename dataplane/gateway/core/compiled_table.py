@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dataplane.wire import route_table
+from dataplane.wire.histogram import place_of
 from dataplane.wire.route_table import ClientKey, ReplicaAddress, RouteTable
 
 
@@ -43,10 +44,22 @@ class ArmRoute:
 
 
 @dataclass(frozen=True)
+class UnitBasis:
+    """What the counts of unit buckets rest on: the salt of the buckets, and the latencies above which a request is
+    slow, also as places among the histogram's buckets.
+    """
+
+    salt: str
+    slos_ms: tuple[float, ...]
+    limits: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class EndpointRoute:
     """One endpoint with its limits.
 
-    `shadow` is the arm that requests are mirrored to, `log_share` (0–1) how many are logged.
+    `shadow` is the arm that requests are mirrored to, `log_share` (0–1) how many are logged. `units` is None while no
+    version is compared with the stable one: then nothing is counted per unit.
     """
 
     name: str
@@ -61,6 +74,7 @@ class EndpointRoute:
     log_share: float
     log_redacted: frozenset[str]
     shadow: ArmRoute | None
+    units: UnitBasis | None
     arms: tuple[ArmRoute, ...]
 
 
@@ -101,8 +115,15 @@ def _endpoint(name: str, endpoint: route_table.Endpoint) -> EndpointRoute:
         log_share=endpoint.log.share_pct / 100,
         log_redacted=frozenset(endpoint.log.redacted),
         shadow=next((arm for arm in arms if arm.mirror_pct and arm.replicas), None),
+        units=_units(endpoint),
         arms=arms,
     )
+
+
+def _units(endpoint: route_table.Endpoint) -> UnitBasis | None:
+    if all(arm.arm == route_table.STABLE for arm in endpoint.arms):
+        return None
+    return UnitBasis(endpoint.salt, tuple(endpoint.slos_ms), tuple(place_of(slo_ms) for slo_ms in endpoint.slos_ms))
 
 
 def _arm(arm: route_table.Arm) -> ArmRoute:

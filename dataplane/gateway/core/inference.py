@@ -58,8 +58,8 @@ class Outcome(NamedTuple):
 
 
 type_End = Callable[[Outcome | None, Exception | None], None]
-# The arm, whether the request counts in windows, whether its bucket was drawn.
-type_Choice = tuple[ArmRoute, bool, bool]
+# The arm, whether the request counts in windows, the evidence bucket of its unit; None when it has none.
+type_Choice = tuple[ArmRoute, bool, int | None]
 
 
 def start(state: State, route: EndpointRoute, call: Call, end: type_End) -> "Inference":
@@ -114,10 +114,10 @@ class Inference:
     __slots__ = (
         "_arm",
         "_began",
+        "_bucket",
         "_call",
         "_end",
         "_is_counted",
-        "_is_drawn",
         "_is_second",
         "_lane",
         "_moves",
@@ -133,7 +133,7 @@ class Inference:
         self._route = route
         self._call = call
         self._end = end
-        self._arm, self._is_counted, self._is_drawn = choice
+        self._arm, self._is_counted, self._bucket = choice
         self._began = time.perf_counter()
         self._moves = 0
         self._is_second = False
@@ -228,7 +228,8 @@ class Inference:
         seconds = time.perf_counter() - self._began
         self._lane.counts.answered(outcome, seconds)
         if self._is_counted:
-            self._state.windows.record(self._lane.key, outcome, seconds * 1000, self._is_drawn)
+            bucket, basis = self._bucket, self._route.units
+            self._state.windows.record(self._lane.key, outcome, seconds * 1000, bucket is None, bucket, basis)
 
     def _move(self) -> None:
         """Choose again: the arm was withdrawn before any worker had the request."""
@@ -240,7 +241,7 @@ class Inference:
             return
         self._route = route
         try:
-            self._arm, is_counted, self._is_drawn = _choose(route, self._call)
+            self._arm, is_counted, self._bucket = _choose(route, self._call)
         except Refusal as refusal:
             self._finish(None, refusal)
             return
@@ -281,10 +282,11 @@ def _choose(route: EndpointRoute, call: Call) -> type_Choice:
         named = router.arm_of_version(route, call.version)
         if named is None:
             raise errors.unknown_version(route.name, call.version)
-        return named, False, False
+        return named, False, None
     if call.unit:
-        return router.arm_for(route, router.bucket_of(route.salt, call.unit)), True, False
-    return router.arm_for(route, router.drawn_bucket()), True, True
+        bucket, evidence = router.buckets_of(route.salt, call.unit)
+        return router.arm_for(route, bucket), True, evidence
+    return router.arm_for(route, router.drawn_bucket()), True, None
 
 
 def _content_type(call: Call) -> str:

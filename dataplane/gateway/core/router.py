@@ -1,7 +1,8 @@
 """Which arm and which replica answers. Pure: same table, same unit, same arm.
 
 bucket = first 8 bytes of SHA-256(salt ":" unit), big-endian, mod 10000. The arms other than stable take the lowest
-buckets in table order, stable the rest, so that raising a candidate's weight only adds units to it.
+buckets in table order, stable the rest, so that raising a candidate's weight only adds units to it. The ninth byte
+gives the evidence bucket of the unit: what fails together is counted together, and it says nothing of the arm.
 """
 
 import hashlib
@@ -10,14 +11,16 @@ from collections.abc import Callable
 
 from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
 from dataplane.wire.route_table import STABLE
+from dataplane.wire.window_batch import UNIT_BUCKETS
 
 BUCKETS = 10_000
 BUCKETS_PER_PCT = 100
 
 
-def bucket_of(salt: str, unit: str) -> int:
-    """The bucket of a unit for the life of a release."""
-    return int.from_bytes(hashlib.sha256(f"{salt}:{unit}".encode()).digest()[:8], "big") % BUCKETS
+def buckets_of(salt: str, unit: str) -> tuple[int, int]:
+    """The bucket that decides the arm of a unit, and its evidence bucket, both for the life of a release."""
+    digest = hashlib.sha256(f"{salt}:{unit}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % BUCKETS, digest[8] % UNIT_BUCKETS
 
 
 def drawn_bucket(draw: Callable[[int], int] = random.randrange) -> int:

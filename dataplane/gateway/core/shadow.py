@@ -80,7 +80,10 @@ class Shadow:
     def mirror(self, request: Mirrored) -> None:
         """Ask the shadow arm in a later turn of the event loop, when the request is in its share."""
         arm = request.route.shadow
-        if arm is None or request.header.op == "stream" or not _is_in_share(request, arm.mirror_pct):
+        if arm is None or request.header.op == "stream":
+            return
+        bucket, evidence = _buckets(request)
+        if not _is_in_share(bucket, arm.mirror_pct):
             return
         place = request.place
         is_full = self.open_requests.get(place, 0) >= OPEN_MAX or self._open_bytes + request.size > OPEN_MAX_BYTES
@@ -90,12 +93,12 @@ class Shadow:
             return
         self.open_requests[place] = self.open_requests.get(place, 0) + 1
         self._open_bytes += request.size
-        asyncio.get_running_loop().call_soon(self._submit, request, arm, lane)
+        asyncio.get_running_loop().call_soon(self._submit, request, arm, lane, evidence)
 
     def _drop(self, place: type_Place) -> None:
         self.dropped[place] = self.dropped.get(place, 0) + 1
 
-    def _submit(self, request: Mirrored, arm: ArmRoute, lane: Lane) -> None:
+    def _submit(self, request: Mirrored, arm: ArmRoute, lane: Lane, evidence: int | None) -> None:
         key = WindowKey(*request.place, SHADOW, arm.version, arm.release)
         since = time.perf_counter()
 
@@ -107,7 +110,7 @@ class Shadow:
                 return
             outcome = outcome_of(answer) if answer else "timeouts" if isinstance(error, TimedOut) else "server_errors"
             seconds = time.perf_counter() - since
-            self._windows.record(key, outcome, seconds * 1000, False)
+            self._windows.record(key, outcome, seconds * 1000, False, evidence, request.route.units)
             if answer is not None:
                 self._remember(key, request, answer)
 
@@ -139,10 +142,14 @@ def _diffs(pairs: list[Pair]) -> list[AnswerDiff]:
     return [answer_diff.diff(pair.primary, pair.shadow) for pair in pairs]
 
 
-def _is_in_share(request: Mirrored, mirror_pct: int) -> bool:
+def _buckets(request: Mirrored) -> tuple[int, int | None]:
+    """The bucket that decides whether a request is mirrored, and the evidence bucket of its unit, if it has one."""
+    return router.buckets_of(request.route.salt, request.unit) if request.unit else (router.drawn_bucket(), None)
+
+
+def _is_in_share(bucket: int, mirror_pct: int) -> bool:
     """Whether a request is mirrored.
 
     Units keep to it; theirs are the highest buckets, those a candidate gets last.
     """
-    bucket = router.bucket_of(request.route.salt, request.unit) if request.unit else router.drawn_bucket()
     return bucket >= router.BUCKETS - mirror_pct * router.BUCKETS_PER_PCT

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dataplane.wire.histogram import Histogram
-from dataplane.wire.window_batch import DIFFERENCE_MAX, OUTCOMES, Window
+from dataplane.gateway.core.compiled_table import UnitBasis
+from dataplane.wire.histogram import Histogram, place_of
+from dataplane.wire.window_batch import DIFFERENCE_MAX, OUTCOMES, UNIT_OUTCOMES, UnitCounts, Window
+
+UNIT_PLACE = {"client_errors": 2, "server_errors": 1, "timeouts": 1}  # of an outcome among a bucket's counts
 
 
 class WindowKey(NamedTuple):
@@ -20,7 +23,18 @@ class WindowKey(NamedTuple):
 class OpenWindow:
     """Counts of one arm in one second."""
 
-    __slots__ = ("agreed", "compared", "counts", "difference_max", "difference_sum", "drawn", "latency", "rejected")
+    __slots__ = (
+        "_basis",
+        "_units",
+        "agreed",
+        "compared",
+        "counts",
+        "difference_max",
+        "difference_sum",
+        "drawn",
+        "latency",
+        "rejected",
+    )
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(OUTCOMES, 0)
@@ -29,6 +43,30 @@ class OpenWindow:
         self.latency = Histogram()
         self.compared = self.agreed = 0
         self.difference_sum = self.difference_max = 0.0
+        self._basis: UnitBasis | None = None
+        self._units: dict[int, list[int]] = {}
+
+    def add_unit(self, bucket: int, basis: UnitBasis, outcome: str, latency_ms: float) -> None:
+        """Count a request in the bucket of its unit. Of a second in which the basis changes, what is counted on the
+        newer one stays: buckets of two salts are not the same units.
+        """
+        if basis is not self._basis:
+            if basis != self._basis:
+                self._units = {}
+            self._basis = basis
+        counts = self._units.get(bucket)
+        if counts is None:
+            counts = self._units[bucket] = [0] * (len(UNIT_OUTCOMES) + len(basis.limits))
+        counts[0] += 1
+        if outcome != "ok":
+            counts[UNIT_PLACE[outcome]] += 1
+        if basis.limits:
+            place = place_of(latency_ms)
+            for index, limit in enumerate(basis.limits, len(UNIT_OUTCOMES)):
+                counts[index] += place > limit
+
+    def _unit_counts(self) -> UnitCounts | None:
+        return UnitCounts(list(self._basis.slos_ms), self._units) if self._basis is not None else None
 
     def closed(self, key: WindowKey, start: int) -> Window:
         """The window as it is sent; `start` is the Unix time of its second."""
@@ -47,6 +85,7 @@ class OpenWindow:
             agreed=self.agreed,
             difference_sum=min(self.difference_sum, DIFFERENCE_MAX),
             difference_max=self.difference_max,
+            units=self._unit_counts(),
         )
 
 
@@ -64,12 +103,22 @@ class Windows:
             window = self._open[place] = OpenWindow()
         return window
 
-    def record(self, key: WindowKey, outcome: str, latency_ms: float, drawn: bool) -> None:
-        """Count one answered request; `outcome` is one of `OUTCOMES`."""
+    def record(
+        self,
+        key: WindowKey,
+        outcome: str,
+        latency_ms: float,
+        drawn: bool,
+        bucket: int | None = None,
+        basis: UnitBasis | None = None,
+    ) -> None:
+        """Count one answered request; `outcome` is one of `OUTCOMES`, `bucket` the evidence bucket of its unit."""
         window = self._window(key)
         window.counts[outcome] += 1
         window.drawn += drawn
         window.latency.add(latency_ms)
+        if basis is not None and bucket is not None:
+            window.add_unit(bucket, basis, outcome, latency_ms)
 
     def compare(self, key: WindowKey, is_agreed: bool, difference_sum: float, difference_max: float) -> None:
         """Count one answer of a shadow arm that was compared with the client's, in the second in which that was
