@@ -18,7 +18,7 @@ TICKET_MAX_CHARS = 200
 
 LOOK_S = 1.0  # a moving rollout is looked at this often
 LOOK_IDLE_S = 5.0  # and one that waits for people
-CHECK_LEASE_S = 120  # gates that have not answered by then are run again
+CHECK_LEASE_S = 60  # gates that have not answered by then are run again
 START_SLACK_S = 30
 SHIFT_DEADLINE_S = 900  # a weight that gateways do not acknowledge by then is taken back
 REVERT_DEADLINE_S = 120  # a live gateway that does not obey the old weights by then does not hold the end up longer

@@ -1,9 +1,11 @@
 """Who is told of a release: a rollout that waits for a person, one that was taken back, and one that failed."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from deployments.lifecycle import Phase, ReleaseStatus
 from deployments.models import Release, ReleaseEvent, Rollout
+from deployments.rollout.blocked_return import why_blocked_serves
 from deployments.selectors import releases_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
@@ -18,7 +20,7 @@ from registry.approvals.selectors import approving_decisions
 HELD, TAKEN_BACK, FAILED = "rollout_held", "taken_back", "release_failed"
 OWN_TOPIC = "release."  # each change is published on the list's topic too
 ROWS = (
-    *("endpoint__environment", "endpoint__model", "version__model", "requester"),
+    *("endpoint__environment", "endpoint__model", "endpoint__stable_release__version", "version__model", "requester"),
     *("replaces__endpoint__environment", "replaces__endpoint__model", "replaces__version__model"),
     *("replaces__requester", "replaces__approval"),
 )
@@ -38,7 +40,7 @@ def on_release_changed(event: Event) -> None:
     else:
         notices_settle(kinds=[HELD], thing=str(release.pk))
     if rollout is not None and release.status == ReleaseStatus.ROLLED_BACK:
-        _tell_concerned(release, TAKEN_BACK, release.status_reason)
+        _tell_concerned(release, TAKEN_BACK, release.status_reason, also=_may_end_blocked(release))
     elif release.status == ReleaseStatus.FAILED:
         _tell_concerned(release, FAILED, release.status_reason)
     elif _is_step_back(release):
@@ -78,13 +80,20 @@ def _pausing(release: Release) -> set[int]:
     return set(User.objects.filter(username=newest.actor).values_list("pk", flat=True))
 
 
-def _tell_concerned(release: Release, kind: str, sentence: str, occasion: str = "") -> None:
-    """Tell who asked for it, who approved it, and the model's owner."""
+def _may_end_blocked(release: Release) -> set[int]:
+    """Who can do something about it when a blocked version serves again; nobody when none does."""
+    if not why_blocked_serves(release.endpoint):
+        return set()
+    return ids_holding([role.value for role in roles_that_allow(Action.VERSION_BLOCK)], release.scopes)
+
+
+def _tell_concerned(release: Release, kind: str, sentence: str, occasion: str = "", also: Collection[int] = ()) -> None:
+    """Tell who asked for it, who approved it, the model's owner, and those who are named."""
     names = {release.requester.username, release.endpoint.model.owner}
     if release.approval is not None:
         names |= {decision.person.username for decision in approving_decisions(release.approval)}
     people = set(User.objects.filter(username__in=names - {""}).values_list("pk", flat=True))
-    notices_raise(news=_news(release, kind, sentence, occasion), people=people)
+    notices_raise(news=_news(release, kind, sentence, occasion), people=people | set(also))
 
 
 def _news(release: Release, kind: str, sentence: str, occasion: str = "") -> News:

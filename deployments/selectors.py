@@ -1,10 +1,13 @@
 """What is shown of endpoints, releases and replicas, to whom. Everything here reads the database."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q, QuerySet
@@ -20,6 +23,7 @@ from mlorch_site.lib.errors import NotFound
 from registry.approvals import selectors as approvals
 from registry.models import ApprovalRequest, Environment, Model, Version
 from registry.operators import is_left_to
+from registry.version_lifecycle import is_blocked, why_out_of_use
 
 INCIDENT_HOURS = 24
 OVERVIEW_ROWS = 10
@@ -91,15 +95,32 @@ def original_of(release: Release) -> Release:
 
 
 def rollback_target(endpoint: Endpoint) -> Release | None:
-    """The release that a rollback of the stable version returns to, or None when there is none.
-
-    After a rollback the target is what the restored release itself had replaced: rolling back twice goes further back,
-    never up again.
+    """The release that a rollback of the stable version returns to: the newest earlier one whose version is not
+    blocked; None when there is none.
     """
-    if endpoint.stable_release is None:
-        return None
-    replaced = original_of(endpoint.stable_release).replaces
-    return original_of(replaced) if replaced is not None else None
+    earlier = islice(earlier_releases(endpoint), settings.ROLLBACKS_KEPT)
+    return next((release for release in earlier if not is_blocked(release.version, release.digest)), None)
+
+
+def why_no_rollback_target(endpoint: Endpoint) -> str:
+    """Why a rollback would have nothing to return to, empty when it has something."""
+    newest = next(earlier_releases(endpoint), None)
+    if newest is None:
+        return "There is no earlier version to roll back to."
+    if rollback_target(endpoint) is not None:
+        return ""
+    return f"A rollback would go back to it: {why_out_of_use(newest.version)}"
+
+
+def earlier_releases(endpoint: Endpoint) -> Iterator[Release]:
+    """What rolling the endpoint back again and again would return to, newest first.
+
+    After a rollback that is what the restored release itself had replaced: it goes further back, never up again.
+    """
+    release = endpoint.stable_release
+    while release is not None and (replaced := original_of(release).replaces) is not None:
+        release = original_of(replaced)
+        yield release
 
 
 def plan_editors(endpoint: Endpoint, config: ServingConfig) -> set[int]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from registry.lifecycle import LIFECYCLE_MOVES, OUT_OF_USE, LifecycleAct, VersionLifecycle
@@ -76,6 +78,15 @@ def why_out_of_use(version: Version) -> str:
     blocked = Version.objects.filter(model=version.model_id, digest=version.digest, lifecycle=VersionLifecycle.BLOCKED)
     same = blocked.exclude(pk=version.pk).select_related("model").first()
     return f"{version} has the files of version {same.number}. {_decided(same)}" if same else ""
+
+
+def is_blocked(version: Version, digest: str) -> bool:
+    """Whether a version, or another one of the model whose files are those of `digest`, is blocked (reads the
+    database).
+    """
+    blocked = Version.objects.filter(model=version.model_id, lifecycle=VersionLifecycle.BLOCKED)
+    same = Q(pk=version.pk) | Q(digest=digest) if digest else Q(pk=version.pk)
+    return blocked.filter(same).exists()
 
 
 def why_not_served(version: Version, digest: str) -> str:

@@ -2,15 +2,16 @@
 
 from datetime import datetime, timedelta
 from functools import singledispatch
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import ROLLOUT
-from deployments.lifecycle import Arm, Phase, check_phase_move
+from deployments.lifecycle import Arm, Phase, ReleaseStatus, check_phase_move
 from deployments.models import EndpointArm, Release, Rollout, RouteTable
 from deployments.rollout.agreement import mirror_in_force
+from deployments.rollout.blocked_return import why_blocked_serves
 from deployments.rollout.closing import settled
 from deployments.rollout.finish import rollout_finish
 from deployments.rollout.observe import Observation
@@ -19,6 +20,17 @@ from deployments.routes.publish import publish_if_changed
 from deployments.routes.revisions import newest_revision
 from mlorch_site.lib.swap import swap
 from registry.services import finding_add
+
+
+class EndWarning(NamedTuple):
+    """What is wrong although a release ends: the kinds of its line in the history, and of its finding."""
+
+    line: str
+    finding: str
+
+
+NOT_OBEYED = EndWarning("rollout.not_obeyed", "gateway_does_not_obey")
+BLOCKED_SERVES = EndWarning("rollout.blocked_serves", "blocked_serves")
 
 
 @transaction.atomic
@@ -149,22 +161,24 @@ def _finish(decision: Finish, observed: Observation, now: datetime) -> bool:
     ordered_by = rollout.wish_by if rollout.wish in ("abort", "rollback") else ""
     check_phase_move(rollout.phase, Phase.DONE)
     swap(rollout, phase=Phase.DONE, waiting_for="", deadline_at=None)
-    if decision.warning:
-        _warn(observed, decision.warning, now)
-        room = limits.STATUS_REASON_MAX_CHARS - len(decision.warning) - 1
-        reason = f"{reason[:room]} {decision.warning}".strip()
+    blocked = "" if decision.status is ReleaseStatus.SUCCEEDED else why_blocked_serves(observed.release.endpoint)
+    for kind, warning in ((NOT_OBEYED, decision.warning), (BLOCKED_SERVES, blocked)):
+        if warning:
+            _warn(observed, kind, warning, now)
+            room = limits.STATUS_REASON_MAX_CHARS - len(warning) - 1
+            reason = f"{reason[:room]} {warning}".strip()
     return rollout_finish(observed.release, decision.status, reason=reason, ordered_by=ordered_by, now=now)
 
 
-def _warn(observed: Observation, warning: str, now: datetime) -> None:
-    """The release ends although a gateway does not obey: a line of its history, and a finding until a person has
-    looked.
+def _warn(observed: Observation, kind: EndWarning, warning: str, now: datetime) -> None:
+    """The release ends although something is not as it should be: a line of its history, and a finding until a person
+    has looked.
     """
     release, revision = observed.release, {"revision": observed.rollout.route_revision}
-    journal.write(release, "rollout.not_obeyed", warning, actor=ROLLOUT, now=now, data=revision)
+    journal.write(release, kind.line, warning, actor=ROLLOUT, now=now, data=revision)
     finding_add(
         model=release.endpoint.model,
-        kind="gateway_does_not_obey",
+        kind=kind.finding,
         summary=f"{release.endpoint}: {warning}",
         data={"release": str(release.pk), **revision},
         now=now,

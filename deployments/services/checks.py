@@ -6,6 +6,7 @@ Slow (gates read artifacts), so the `work` queue calls it; twice is harmless.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 
@@ -20,7 +21,7 @@ from deployments.services.answering import answered_request
 from deployments.services.approval_content import approval_content, covered_content
 from mlorch_site.accounts.roles import Role
 from mlorch_site.lib import clock
-from mlorch_site.lib.enqueue import TaskName, enqueue_on_commit
+from mlorch_site.lib.enqueue import TaskName, enqueue, enqueue_on_commit
 from mlorch_site.lib.hashing import content_hash
 from mlorch_site.lib.swap import swap
 from registry.approvals.authors import claims_of
@@ -66,7 +67,7 @@ def release_check(*, release_id: str, now: datetime) -> None:
         return
     subject, given = subject_of(release), gate_input(release)
     gates_ask(subject=subject, gates=release.policy.gates, content_hash=content_hash(approval_content(release)))
-    gates_run(subject=subject, given=given)
+    gates_run(subject=subject, given=given, call=partial(enqueue, CHECK_RELEASE, release_id))
     again = _read(release_id)  # gates may have taken long
     if again is not None and again.status == ReleaseStatus.CHECKING:
         _go_on(again, clock.now())
@@ -154,7 +155,8 @@ def gates_verdict(release: Release, given: GateInput, now: datetime) -> GateVerd
     Belongs into a transaction.
     """
     subject, case = subject_of(release), case_of(release)
-    results = list(current_results(subject))
+    order = {name: number for number, name in enumerate(release.policy.gates)}  # whichever answered first
+    results = sorted(current_results(subject), key=lambda row: order.get(row.gate, len(order)))
     missing = sorted(set(release.policy.gates) - {row.gate for row in results})
     stale = {row.gate: changed for row in results if (changed := stale_inputs(row, given))}
     for gate, changed in stale.items():

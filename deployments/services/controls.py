@@ -16,7 +16,7 @@ from deployments.models import Endpoint, Release, Rollout
 from deployments.moves import release_move
 from deployments.rollout.closing import settled, why_held
 from deployments.rollout.reconcile import reconcile_now
-from deployments.services.restoring import RestoringAct, restoring_release
+from deployments.services.restoring import RestoringAct, restoring_release, why_not_restored
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
@@ -182,6 +182,9 @@ def _revert_by_hand(actor: Actor, live: Release, reason: str) -> Release:
 def _rollback_release(actor: Actor, endpoint: Endpoint, reason: str) -> Release:
     target, stable = selectors.rollback_target(endpoint), endpoint.stable_release
     if target is None or stable is None:
+        blocked = next(selectors.earlier_releases(endpoint), None)
+        if blocked is not None:
+            raise why_not_restored(blocked)
         raise Conflict(f"{endpoint} has no version to go back to.", code="no_rollback_target")
     sentence = f"{actor.name} rolled {endpoint} back from version {stable.version.number} to {target.version.number}."
     data = {"from": stable.version.number, "to": target.version.number}

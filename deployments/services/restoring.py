@@ -13,10 +13,9 @@ from mlorch_site.accounts.models import User
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden
 from mlorch_site.lib.hashing import content_hash
-from registry.lifecycle import VersionLifecycle
 from registry.selectors import ruling_policy
 from registry.services import artifact_set_hold
-from registry.version_lifecycle import why_out_of_use
+from registry.version_lifecycle import is_blocked, why_out_of_use
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,8 @@ def restoring_release(*, actor: Actor, endpoint: Endpoint, target: Release, act:
     Nobody approves again what was approved: so the version, the digest and the serving config are those that `target`
     froze. Raises Conflict when its artifacts are gone or its version is blocked, Forbidden for anything but a person.
     """
-    if target.version.lifecycle == VersionLifecycle.BLOCKED:
-        text = f"{why_out_of_use(target.version)} Nothing goes back to it; request a release of another version."
-        raise Conflict(text, code="blocked")
+    if is_blocked(target.version, target.digest):
+        raise why_not_restored(target)
     if not artifact_set_hold(digest=target.digest, now=clock.now()):
         raise Conflict(
             f"The artifacts of {target.version} that were approved ({target.digest[:19]}…) are not in the artifact "
@@ -53,6 +51,12 @@ def restoring_release(*, actor: Actor, endpoint: Endpoint, target: Release, act:
     journal.write(release, act.action, act.sentence, actor=actor, now=now, new=release.status, audit=entry)
     rollout_begin(release, actor=actor, now=now)
     return release
+
+
+def why_not_restored(target: Release) -> Conflict:
+    """The refusal to go back to what is blocked."""
+    text = f"{why_out_of_use(target.version)} Nothing goes back to it; request a release of another version."
+    return Conflict(text, code="blocked")
 
 
 def _create(requester: User, endpoint: Endpoint, target: Release, reason: str) -> Release:

@@ -34,7 +34,6 @@ from mlorch_site.lib.lists import listed
 from monitoring.charts import AGREEMENT, PANELS
 from monitoring.selectors import summary, totals
 from monitoring.shadow_agreement import shadow_agreements
-from registry.lifecycle import VersionLifecycle
 from registry.selectors import open_findings, rulings, why_changed_outside
 from registry.version_lifecycle import why_out_of_use
 
@@ -76,9 +75,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
     gateways = live_gateways(clock.now())
     why_not = why_not_roll_back(actor, endpoint)
     if not why_not and target is None and not (live and live.replaces_id):
-        why_not = "There is no earlier version to roll back to."
-    if not why_not and live is None and target is not None and target.version.lifecycle == VersionLifecycle.BLOCKED:
-        why_not = f"A rollback would go back to it: {why_out_of_use(target.version)}"
+        why_not = selectors.why_no_rollback_target(endpoint)
     stable = endpoint.stable_release
     newest = services.serving_config_of(endpoint)
     example = stable.version.evidence.get("input_example") if stable else None

@@ -184,7 +184,7 @@ def _why_no_rollback(release: Release) -> str:
         return "" if live.replaces_id else "It is the first release of this endpoint; there is nothing to roll back to."
     if release.endpoint.stable_release_id != release.pk:
         return "This release is not what the endpoint serves now."
-    return "" if selectors.rollback_target(release.endpoint) else "There is no earlier version to roll back to."
+    return selectors.why_no_rollback_target(release.endpoint)
 
 
 def rollback_sentence(release: Release) -> str:

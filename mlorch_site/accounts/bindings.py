@@ -6,6 +6,7 @@ from django.db import transaction
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.consequences import consequences, consequences_since
+from mlorch_site.accounts.live import rights_announce
 from mlorch_site.accounts.models import RoleBinding, User
 from mlorch_site.accounts.roles import Action, Role, roles_that_allow
 from mlorch_site.accounts.scopes import missing_scopes, scope_checked, scope_label
@@ -40,6 +41,7 @@ def _changed(actor: Actor, action: str, binding: RoleBinding, reason: str, **mor
         "to_oneself": actor.user is not None and actor.user.pk == binding.user_id,
     }
     audit_record(actor, action, user_subject(binding.user), reason=reason, data=data)
+    rights_announce(binding.user_id)
     publish(f"person.{binding.user_id}", "person.changed", {"person": binding.user_id})
     publish("people", "person.changed", {"person": binding.user_id})
 

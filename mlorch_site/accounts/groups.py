@@ -11,6 +11,7 @@ from django.db.models import Prefetch, QuerySet
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.consequences import consequences, consequences_since
+from mlorch_site.accounts.live import rights_announce
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import administrators
@@ -113,6 +114,7 @@ def _changed(actor: Actor, action: str, group: Group, user: User, reason: str, *
     to_oneself = actor.user is not None and actor.user.pk == user.pk
     data = {**more, "group": group.name, "to_oneself": to_oneself}
     audit_record(actor, action, user_subject(user), reason=reason, data=data)
+    rights_announce(user.pk)
     publish(f"person.{user.pk}", "person.changed", {"person": user.pk})
     publish("people", "person.changed", {"person": user.pk})
 

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.live import rights_announce
 from mlorch_site.accounts.models import PersonSession, User
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import LAST_SEEN, SESSION_BEGAN, address_of, session_marks
@@ -160,4 +161,5 @@ def sessions_ended(actor: Actor, user: User, rows: list[PersonSession], reason: 
             data = {"device": row.device, "began_at": row.began_at.isoformat(), "from": row.address}
             audit_record(actor, "session.closed", user_subject(user), reason=reason, data=data)
     PersonSession.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    rights_announce(user.pk)
     publish(f"person.{user.pk}", "person.changed", {"person": user.pk})

@@ -2,7 +2,7 @@
 
 import hashlib
 import zoneinfo
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from importlib import import_module
 from typing import Any
@@ -81,9 +81,18 @@ def user_of_session(key: str | None) -> User | None:
     return user
 
 
-def session_marks(keys: list[str]) -> dict[str, str]:
-    """Session key → a text that is another one whenever what its person may do could be; sessions that are over are
-    left out.
+@dataclass(frozen=True)
+class SessionMark:
+    """`text` is another one whenever what the person of a session may do could be; `until` is when that may change by
+    itself: an end that is known by now.
+    """
+
+    text: str
+    until: datetime
+
+
+def session_marks(keys: list[str]) -> dict[str, SessionMark]:
+    """The marks of sessions by their keys; those that are over are left out.
 
     It takes the same few queries however many sessions there are. That a mark has not changed proves no right by
     itself.
@@ -94,15 +103,25 @@ def session_marks(keys: list[str]) -> dict[str, str]:
     sessions = {row.session_key: row.get_decoded() for row in rows}
     people = {int(session[SESSION_KEY]) for session in sessions.values() if SESSION_KEY in session}
     active = dict(User.objects.filter(pk__in=people, is_active=True).values_list("pk", "password"))
-    bindings: dict[int, list[str]] = {}
+    bindings: dict[int, list[tuple[str, datetime | None]]] = {}
     held = RoleBinding.objects.in_force(now).filter(user__in=active)
-    for person, role, scope in held.values_list("user", "role", "scope"):
-        bindings.setdefault(person, []).append(f"{role}@{scope}")
-    return {
-        key: f"{person} {session.get(HASH_SESSION_KEY)} {active[person]} {sorted(bindings.get(person, []))}"
-        for key, session in sessions.items()
-        if (person := int(session.get(SESSION_KEY, 0))) in active and not why_over(session, now)
-    }
+    for person, role, scope, expires_at in held.values_list("user", "role", "scope", "expires_at"):
+        bindings.setdefault(person, []).append((f"{role}@{scope}", expires_at))
+    marks = {}
+    for key, session in sessions.items():
+        person = int(session.get(SESSION_KEY, 0))
+        if person in active and not why_over(session, now):
+            names = sorted(name for name, _ in bindings.get(person, []))
+            ends = [expires_at for _, expires_at in bindings.get(person, []) if expires_at is not None]
+            text = f"{person} {session.get(HASH_SESSION_KEY)} {active[person]} {names}"
+            marks[key] = SessionMark(text, min([*ends, session_end_of(session, now)]))
+    return marks
+
+
+def session_end_of(session: SessionBase | dict[str, Any], now: datetime) -> datetime:
+    """When a session ends by itself when it is not used any more."""
+    idle = session.get(LAST_SEEN, now.timestamp()) + settings.SESSION_IDLE_TIMEOUT_S
+    return clock.from_unix(min(idle, session.get(SESSION_BEGAN, now.timestamp()) + settings.SESSION_MAX_S))
 
 
 def administrators(now: datetime) -> BindingSet:

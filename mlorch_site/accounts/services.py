@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.consequences import consequences, consequences_since
+from mlorch_site.accounts.live import rights_announce
 from mlorch_site.accounts.models import THEMES, ApiToken, User
 from mlorch_site.accounts.proof import DECIDE, require_recent_authentication
 from mlorch_site.accounts.roles import Action
@@ -85,6 +86,7 @@ def person_edit(
     if changed or password:
         data = {**changed, "password": bool(password), **consequences_since(did_not_work)}
         audit_record(actor, "person.edited", user_subject(user), data=data)
+        rights_announce(user.pk)
     return user
 
 

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.live import rights_announce
 from mlorch_site.accounts.models import PersonSession, User
 from mlorch_site.accounts.person_sessions import session_forgotten, session_noted
 from mlorch_site.accounts.selectors import PROVEN_AT, PROVEN_BY, SESSION_BEGAN, actor_for_user, address_of
@@ -95,6 +96,7 @@ def session_end(*, request: HttpRequest, actor: Actor) -> None:
     """Sign a person out. Signing out twice is harmless."""
     if actor.user is not None:
         audit_record(actor, "session.ended", user_subject(actor.user))
+        rights_announce(actor.user.pk)
     session_forgotten(request.session.session_key)
     logout(request)
 
@@ -103,6 +105,7 @@ def session_end(*, request: HttpRequest, actor: Actor) -> None:
 def session_expire(*, request: HttpRequest, user: User, reason: str) -> None:
     """End a session that was not used for long, or is too old."""
     audit_record(SESSIONS, "session.expired", user_subject(user), reason=reason)
+    rights_announce(user.pk)
     session_forgotten(request.session.session_key)
     logout(request)
 
@@ -115,6 +118,7 @@ def password_change(*, request: HttpRequest, actor: Actor, password: str) -> Non
     user.set_password(password)
     user.save(update_fields=["password"])
     audit_record(actor, "person.password_changed", user_subject(user))
+    rights_announce(user.pk)
     former = request.session.session_key
     update_session_auth_hash(request, user)
     if request.session.session_key is None:

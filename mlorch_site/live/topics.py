@@ -8,6 +8,7 @@ from collections.abc import Callable
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 
+RIGHTS = "rights"  # for the site itself: what somebody may do has changed
 TOPICS_MAX = 10
 TOPIC_MAX_CHARS = 130
 POSITION_MAX = 2**53  # what a browser counts exactly

@@ -162,6 +162,11 @@ class Gate:
     deadline_s: int
     lease_s: int
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether it may keep a process busy; the others answer at once."""
+        return self.deadline_s > DEADLINE_S
+
     def settings(self, policy: Policy) -> dict[str, Any]:
         """The gate's parameters under a policy, complete."""
         defaults = {name: parameter.default for name, parameter in self.parameters.items()}

@@ -9,7 +9,7 @@ from registry.evidence.scratch_runs import NotRun, scratch_run
 from registry.gates.base import Found, GateInput, erred, failed
 from registry.gates.parameters import GateParameter
 
-LEASE_S = 60  # a run says something every few seconds
+LEASE_S = 30  # a run says something every few seconds
 CLEAR_UP_S = 20  # of the gate's time, for the run to end
 MEMORY_MB = GateParameter("whole", 2048, "Memory that the run may take.", "MB", 128, 65_536)
 

@@ -22,6 +22,9 @@ ALL_GATES = [
     "objectives_exist",
     "plan_concludes",
 ]
+# What tries the version out: it answers within seconds where the platform's own environment will do, and what serves in
+# staging has been tried out by serving there.
+TRYING_GATES = ["requirements_install", "input_example_answers"]
 GUARDRAILS = [{"metric": "error_rate", "margin": 0.01}, {"metric": "latency_over_slo", "slo_ms": 100, "margin": 0.05}]
 REPLICAS_MAX = 20
 DEFAULTS: list[dict[str, Any]] = [
@@ -45,7 +48,7 @@ DEFAULTS: list[dict[str, Any]] = [
         "aliases": True,
         "protected": True,
         "approval_rules": [{"role": "reviewer", "count": 1}, {"role": "risk_officer", "count": 1}],
-        "gates": [*ALL_GATES, "guardrails_present"],
+        "gates": [*ALL_GATES, *TRYING_GATES, "guardrails_present"],
         "replicas_max": REPLICAS_MAX,
         "guardrails_required": True,
         "sandbox_level_min": "partly",

@@ -5,7 +5,7 @@ comes after that, or after somebody asked anew, changes nothing.
 """
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -26,6 +26,11 @@ STEP_MAX_CHARS = 200
 REASON_MAX_CHARS = 300
 INTERRUPTED_MAX = 3  # so many processes may die over one gate before it is an error
 TOLD_EVERY_S = 1.0  # progress is told to people no more often
+FENCE = ("state", "epoch", "is_current")
+
+
+def call_nobody() -> None:
+    """For who runs gates alone."""
 
 
 def current_results(subject: Subject) -> QuerySet[GateResult]:
@@ -109,10 +114,23 @@ def gates_call(*, subject: Subject, now: datetime, again_s: float) -> bool:
     return is_wanted
 
 
-def gates_run(*, subject: Subject, given: GateInput) -> None:
-    """Run every gate of a subject that nobody runs, one after the other. Twice at once, each runs once."""
-    for row in gates_due(subject, clock.now()):
+def gates_run(*, subject: Subject, given: GateInput, call: Callable[[], None] = call_nobody) -> None:
+    """Run every gate of a subject that nobody runs, each once by this call; twice at once, each runs once.
+
+    The quick ones come first. Before one that may take long, `call` asks for one more process when others have not
+    begun: so as many run at the same time as processes are free.
+    """
+    tried: set[int] = set()
+    while due := [row for row in gates_due(subject, clock.now()) if row.pk not in tried]:
+        row = min(due, key=lambda each: (_takes_long(each.gate), each.pk))
+        tried.add(row.pk)
+        if _takes_long(row.gate) and any(each.epoch == 0 for each in due if each is not row):
+            call()
         gate_run(row=row, given=given)
+
+
+def _takes_long(gate: str) -> bool:
+    return gate in GATES and GATES[gate].takes_long
 
 
 def gate_run(*, row: GateResult, given: GateInput) -> None:
@@ -162,9 +180,6 @@ class _Progress:
             if is_told:
                 self.told_at = time.perf_counter()
                 _announce(self.row.subject_kind, self.row.subject_id)
-
-
-FENCE = ("state", "epoch", "is_current")
 
 
 def _seconds(gate: str, given: GateInput) -> float:

@@ -18,6 +18,7 @@ from deployments.models import Release, ReleaseEvent, Rollout
 from deployments.services import ReleaseCommand, release_abort, release_decide, release_request, release_withdraw
 from deployments.services.advance import release_look
 from deployments.services.checks import release_check
+from deployments.services.emergency import release_emergency
 from mlorch_site.accounts.roles import Role
 from mlorch_site.accounts.selectors import actor_for_user
 from mlorch_site.audit.models import AuditRecord
@@ -26,14 +27,15 @@ from mlorch_site.lib.errors import DomainError
 from registry.approvals.comments import comment_add
 from registry.approvals.delegations import delegation_give
 from registry.approvals.selectors import approval_progress
-from registry.models import ApprovalRequest, Comment, Decision
+from registry.models import ApprovalRequest, Comment, Decision, Emergency, Policy
 from tests.deployments.world import World, make_model
 from tests.factories import make_person
 from tests.support.own_database import own_database
 
 ATTEMPTS, THREADS = 34, 10
 RULES = [{"role": "reviewer", "count": 2}, {"role": "risk_officer", "count": 1}]
-ENDINGS = ("approval.granted", "approval.withdrawn", "approval.rejected", "approval.voided")
+BEGINNINGS = {"approval.granted", "approval.bypassed"}
+ENDINGS = {*BEGINNINGS, "approval.withdrawn", "approval.voided"}
 WORDS = count()
 
 
@@ -130,6 +132,46 @@ def test_race__a_hundred_attempts__rows_and_record_agree(crew: Any, own_ending: 
     assert_agree(release)
 
 
+@pytest.mark.parametrize("first", ["approve", "emergency", "reject", "withdraw"])
+def test_race__emergency_against_the_last_approval__one_way_ends_the_request(crew: Any, first: str) -> None:
+    Policy.objects.update(emergency_allowed=True)
+    release = ask(crew, f"last-{first}")
+    rita, bob, oscar = (people.actor for people in (crew.rita, crew.bob, crew.oscar))
+    for actor in (rita, bob):
+        release_decide(actor=actor, release=fresh(release), decision="approve")
+    expects = fresh(release).approval.content_hash  # type: ignore[union-attr]
+    emergency = {"expects": expects, "reason": "fire", "ticket": "T-1"}
+    ways: dict[str, Callable[[], object]] = {
+        "approve": lambda: release_decide(actor=oscar, release=fresh(release), decision="approve"),
+        "emergency": lambda: release_emergency(actor=crew.mona.actor, release=fresh(release), **emergency),
+        "reject": lambda: release_decide(actor=oscar, release=fresh(release), decision="reject", comment="no"),
+        "withdraw": lambda: release_withdraw(actor=crew.emma.actor, release=fresh(release), reason="no"),
+    }
+    looks = [lambda: release_look(release_id=str(release.pk), now=clock.now())] * 3
+    chosen = [*ways.values(), *[ways[first]] * 3, *looks]
+    random.Random(first).shuffle(chosen)
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(attempt, [ways[first], *chosen]))
+    release_look(release_id=str(release.pk), now=clock.now())
+    assert_agree(release)
+    assert_ended_once(release)
+
+
+def assert_ended_once(release: Release) -> None:
+    """One act ended the request; an emergency is there exactly when it was that one, and nobody's word is beside it."""
+    request = ApprovalRequest.objects.get(pk=fresh(release).approval_id)
+    records = AuditRecord.objects.filter(subject_kind="approval", subject_id=str(request.pk))
+    ends = list(records.filter(action__in=ENDINGS).values_list("action", flat=True))
+    (end,) = ends + ["rejected" for record in records if record.data.get("kind") == "reject"]
+    used, words = Emergency.objects.filter(request=request), request.decisions.filter(person__username="oscar")
+    assert (end == "approval.bypassed") == used.exists() == (request.status == "bypassed")
+    assert words.count() == (end in ("approval.granted", "rejected"))
+    assert used.count() <= 1
+    assert not used or used[0].skipped["rules"] == ["1 Risk officer: nobody so far"]
+    begun = ReleaseEvent.objects.filter(release=release, kind__in=["release.approved", "release.in_emergency"])
+    assert begun.count() == (end in BEGINNINGS)
+
+
 def assert_agree(release: Release) -> None:
     release = fresh(release)
     request = ApprovalRequest.objects.get(pk=release.approval_id)
@@ -144,6 +186,8 @@ def assert_agree(release: Release) -> None:
     expected = {
         "open": {"awaiting_approval"},
         "approved": {"approved", "rolling_out", "succeeded", "aborted"},
+        "bypassed": {"in_emergency", "rolling_out", "succeeded"},
+        "rejected": {"rejected"},
         "withdrawn": {"aborted"},
         "void": {"rejected"},
     }
@@ -153,5 +197,5 @@ def assert_agree(release: Release) -> None:
     started = Rollout.objects.filter(release=release).count()
     assert started <= 1
     assert ReleaseEvent.objects.filter(release=release, kind="release.rolling_out").count() == started
-    assert not started or "approval.granted" in actions
+    assert not started or BEGINNINGS & set(actions)
     assert not Decision.objects.filter(request=request).exclude(content_hash=F("request__content_hash")).exists()

@@ -17,7 +17,9 @@ from deployments.services import (
 )
 from mlorch_site.lib.errors import Conflict, Forbidden, IllegalTransition, Invalid
 from mlorch_site.live.models import Event
-from registry.models import CardRevision, Fact, LifecycleChange, Version
+from mlorch_site.live.outbox import relay
+from mlorch_site.notices.models import Notice
+from registry.models import CardRevision, Fact, Finding, LifecycleChange, Version
 from registry.services import VersionInUse, card_save, version_act
 from registry.version_lifecycle import why_out_of_use
 from registry.version_uses import uses_of, uses_seen
@@ -181,6 +183,51 @@ def test_rollback__to_a_blocked_version__refused_and_the_button_says_why(world):
     page = signed_in("mona").get(reverse("endpoint", args=["production", "clinic"])).content.decode()
 
     assert "A rollback would go back to it: tumours version 1 is blocked" in page
+
+
+def test_rollback__version_before_is_blocked__goes_to_the_newest_earlier_one_that_is_not(world):
+    world.serve(1)
+    for number in (2, 3):
+        newest = world.until(world.request(number, strategy={"kind": "immediate"}), "succeeded")
+    block(world, 2)
+    with world.at():
+        back = endpoint_rollback(
+            actor=people_of(world, "mona"), endpoint=world.endpoint, expects=str(newest.pk), reason="it drifts"
+        )
+    world.until(back, "succeeded")
+
+    assert back.version.number == 1
+    assert world.weights == {"1": 100}
+
+
+def test_rollback__files_are_blocked_under_another_number__passed_over_too(world):
+    Version.objects.filter(number=3).update(digest=version(1).digest)
+    world.serve(1)
+    second = world.until(world.request(2, strategy={"kind": "immediate"}), "succeeded")
+    block(world, 3)
+    with world.at(), pytest.raises(Conflict, match="has the files of version 3"):
+        endpoint_rollback(actor=people_of(world, "mona"), endpoint=world.endpoint, expects=str(second.pk), reason="")
+
+
+@pytest.mark.parametrize(("serves", "way_out"), [(1, "No earlier version may serve"), (2, "it goes to version 1.")])
+def test_automatic_rollback__stable_was_blocked_meanwhile__goes_back_at_once_and_says_so(world, serves, way_out):
+    """Whatever serves was seen by whoever blocked it; harm that is measured is ended first."""
+    for number in range(1, serves + 1):
+        world.until(world.request(number, strategy={"kind": "immediate"}), "succeeded")
+    release = world.request(3)
+    world.tick(6)
+    block(world, serves)
+    world.errors = {"3": 0.9}
+    world.until(release, "rolled_back")
+    with world.at():
+        relay()
+
+    assert world.weights == {str(serves): 100}
+    assert f"Version {serves} serves again and is blocked" in release.status_reason
+    assert way_out in release.status_reason
+    assert Finding.objects.get(kind="blocked_serves").summary.startswith("production/clinic: ")
+    told = Notice.objects.filter(kind="taken_back", thing=str(release.pk))
+    assert set(told.values_list("person__username", flat=True)) == {"ada", "emma", "mona", "oscar"}
 
 
 def people_of(world: World, name: str):

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -213,3 +214,30 @@ def test_call__again_only_after_a_while__and_for_a_process_that_died(monkeypatch
     assert not gates_call(subject=SUBJECT, now=later - timedelta(seconds=1), again_s=100)
     assert gates_call(subject=SUBJECT, now=later, again_s=100)
     assert (the_row().state, the_row().interrupted, the_row().deadline_at) == ("pending", 1, None)
+
+
+LONG = ["load_test", "artifact_signed"]
+
+
+def test_run__the_quick_ones_first__calls_others_only_while_a_long_one_has_not_begun(monkeypatch):
+    done = []
+    for name in (*LONG, GATE):
+        finds = partial(lambda name, _what: done.append(name) or passed("Looked."), name)
+        monkeypatch.setitem(GATES, name, replace(GATES[name], check=finds, looked_at=None))
+    asked(*LONG, GATE)
+    gates_run(subject=SUBJECT, given=given(), call=lambda: done.append("called"))
+    assert done == [GATE, "called", *LONG]
+
+
+def test_run__what_waited_for_another__is_asked_once_by_each_call(monkeypatch):
+    times = []
+
+    def waits(_what):
+        times.append(1)
+        raise NotYet("Waits for somebody.")
+
+    monkeypatch.setitem(GATES, LONG[0], replace(GATES[LONG[0]], check=waits))
+    asked(LONG[0])
+    for _ in range(2):
+        gates_run(subject=SUBJECT, given=given(), call=lambda: times.append("called"))
+    assert times == [1, 1]

@@ -1,18 +1,15 @@
 """Signed artifacts: a signature made by the standard's own tool, and what else may lie in its place."""
 
 import base64
-import hashlib
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from dataplane.wire.digest import digest, manifest
+from dataplane.wire.digest import digest
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from registry import artifacts
@@ -20,15 +17,11 @@ from registry.evidence.services import signing_key_add, signing_key_end
 from registry.gates import GATES, GateInput, run
 from registry.models import Policy, SigningKey
 from tests.registry.test_gates import given
+from tests.support.model_signing import PAYLOAD_TYPE, pem_of, sign, statement
 
 HERE = Path(__file__).parent
 # Made by `model_signing sign key` 1.1.1 over tests/registry/signed_model; the private key is gone.
 SIGNED, PUBLIC = HERE / "signed_model", (HERE / "signed_model_key.pem").read_text()
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-
-
-def pem_of(key) -> str:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 @pytest.fixture
@@ -56,34 +49,6 @@ def taken(store, tmp_path):
 def found(what: GateInput) -> tuple[str, str]:
     (row,) = run(["artifact_signed"], what)
     return row.outcome.value, row.sentence
-
-
-def statement(root: Path, **changes) -> dict:
-    """What the standard's tool would sign of a folder."""
-    entries = [entry for entry in manifest(root) if entry.path != "model.sig"]
-    whole = hashlib.sha256(b"".join(bytes.fromhex(entry.sha256) for entry in entries)).hexdigest()
-    resources = [{"name": entry.path, "algorithm": "sha256", "digest": entry.sha256} for entry in entries]
-    return {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": "m", "digest": {"sha256": whole}}],
-        "predicateType": "https://model_signing/signature/v1.0",
-        "predicate": {"serialization": {"method": "files", "hash_type": "sha256"}, "resources": resources},
-        **changes,
-    }
-
-
-def sign(root: Path, private, value: dict, *, payload_type: str = PAYLOAD_TYPE, said_type: str = "") -> None:
-    payload = json.dumps(value).encode()
-    signed = b"DSSEv1 %d %b %d %b" % (len(payload_type), payload_type.encode(), len(payload), payload)
-    signature = private.sign(signed, ec.ECDSA(hashes.SHA256()))
-    envelope = {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": said_type or payload_type,
-        "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": ""}],
-    }
-    hint = hashlib.sha256(pem_of(private).encode()).hexdigest()
-    bundle = {"verificationMaterial": {"publicKey": {"hint": hint}}, "dsseEnvelope": envelope}
-    (root / "model.sig").write_text(json.dumps(bundle))
 
 
 def test_signed__by_the_standards_tool_with_a_known_key__passes(key, taken):

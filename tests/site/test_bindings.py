@@ -17,6 +17,7 @@ from mlorch_site.audit.verification import verify
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
 from mlorch_site.live.models import Event
+from mlorch_site.live.topics import RIGHTS
 from registry.models import Environment, Model
 
 DAY = timedelta(days=1)
@@ -62,6 +63,7 @@ def test_role__given__holds_at_once_and_says_by_whom_since_when_and_why(people):
     assert record.data["to_oneself"] is False
     assert record.data["expires_at"] == binding.expires_at.isoformat()
     assert list(Event.objects.order_by("sequence").values_list("topic", flat=True)) == [
+        RIGHTS,
         f"person.{people.noa.user.pk}",
         "people",
     ]
