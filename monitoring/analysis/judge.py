@@ -87,16 +87,28 @@ def slo_key(slo_ms: float) -> str:
 
 
 @dataclass(frozen=True)
+class BucketCounts:
+    """Counts of one unit bucket of one arm in one block; `over_slo` has the keys of the arm's."""
+
+    requests: int
+    errors: int
+    client_errors: int
+    over_slo: dict[str, int]
+
+
+@dataclass(frozen=True)
 class ArmCounts:
     """Counts of one arm in one block.
 
-    `errors` are failures of the version; `client_errors` (4xx) are not among them.
+    `errors` are failures of the version; `client_errors` (4xx) are not among them. `buckets` has, by unit bucket
+    (0 … UNIT_BUCKETS - 1), the requests that named a unit; the others are in no bucket and count one by one.
     """
 
     requests: int = 0
     errors: int = 0
     client_errors: int = 0
     over_slo: dict[str, int] = field(default_factory=dict)
+    buckets: dict[int, BucketCounts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = (self.requests, self.errors, self.client_errors, *self.over_slo.values())
@@ -117,10 +129,14 @@ class ArmCounts:
 
 @dataclass(frozen=True)
 class Block:
-    """The counts of both arms over the same span of time."""
+    """The counts of both arms over the same second, which began at the Unix time `start`.
+
+    A late window makes another block of the same second.
+    """
 
     candidate: ArmCounts
     baseline: ArmCounts
+    start: int = 0
 
 
 @dataclass(frozen=True)
