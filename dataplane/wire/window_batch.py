@@ -12,6 +12,7 @@ WINDOWS_MAX = 5000
 WINDOW_COUNT_MAX = 1_000_000  # of one arm in one second and gateway; keeps every roll-up within 31 bits
 RELEASE_MAX_CHARS = 36
 DIFFERENCE_MAX = 1e24  # of a window; keeps sums finite
+UNIT_BUCKETS = 64  # over which the units of an endpoint are spread for the judge
 
 OUTCOMES = ("ok", "client_errors", "server_errors", "timeouts")
 
