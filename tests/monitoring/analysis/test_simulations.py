@@ -1,6 +1,7 @@
 """False alarms and speed of the judge, measured on many simulated rollouts."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,19 @@ def test_simulation__equal_arms__at_most_alpha_are_rolled_back(traffic: Traffic)
     _, found_at = harm_found(traffic, drawn(traffic, 400, np.random.default_rng(5)), ONE_GUARDRAIL)
 
     assert highest_rate(int(np.isfinite(found_at).sum()), 400) <= 1.2 * DEFAULT_ALPHA
+
+
+@pytest.mark.slow
+def test_simulation__two_guardrails_that_move_together__at_most_alpha_are_rolled_back() -> None:
+    """Units whose requests are slow when they fail: both guardrails see the same events."""
+    failing = EQUAL_ARMS[1]
+    counts = drawn(failing, 400, np.random.default_rng(6))
+    found_at = [
+        harm_found(replace(failing, is_latency=is_latency), counts, 2 * ONE_GUARDRAIL)[1]
+        for is_latency in (True, False)
+    ]
+
+    assert highest_rate(int(np.isfinite(np.minimum(*found_at)).sum()), 400) <= 1.2 * DEFAULT_ALPHA
 
 
 @pytest.mark.slow
