@@ -7,16 +7,23 @@ from monitoring.analysis.verdicts import Verdict
 
 CLIENT_ERRORS = "client_error_rate"
 _ONE_POINT = 0.01
+_SHARE_FROM = 20  # requests; of fewer, the two numbers say it better
+_WORTH_LESS = 0.9
 
 
 @dataclass(frozen=True)
 class SafetyLimits:
     """An error share of `error_share` among at least `min_requests` candidate requests is harmful without being
-    compared.
+    compared, and so is a share of slow ones of `slow_share` among `slow_min_requests` in `slow_seconds` seconds. What
+    begins late is so when nearly all requests of the last `lasting_seconds` seconds fail or are slow.
     """
 
     error_share: float = 0.5
     min_requests: int = 20
+    slow_share: float = 0.9
+    slow_min_requests: int = 25
+    slow_seconds: int = 3
+    lasting_seconds: int = 10
 
 
 class Ground(StrEnum):
@@ -32,8 +39,11 @@ class Ground(StrEnum):
 class GuardrailResult:
     """What one guardrail says, with every number it rests on.
 
-    `is_worse` tells that the e-process has rejected "the candidate's share is not larger" and that it is observed
-    larger: `interval_low` is 0 at least, and 0 itself is excluded. `ground` says why it is harmful.
+    `is_worse` tells that "the candidate's share is not larger" is rejected and that it is observed larger:
+    `interval_low` is 0 at least, and 0 itself is excluded. `ground` says why it is harmful. `effective_n` and
+    `effective_baseline_n` are how many independent requests those of each arm are worth; `left_out_s` are the
+    seconds of the candidate's warm-up, which are in no number; `run_s` are the newest seconds in which nearly all of
+    its requests are events and the stable arm's are not.
     """
 
     metric: str
@@ -52,6 +62,10 @@ class GuardrailResult:
     e_value: float
     threshold: float
     is_worse: bool
+    effective_n: float
+    effective_baseline_n: float
+    left_out_s: int = 0
+    run_s: int = 0
     verdict: Verdict = Verdict.INCONCLUSIVE
     ground: Ground = Ground.NONE
     sentence: str = ""
@@ -67,18 +81,20 @@ def sentence_of(result: GuardrailResult, safety: SafetyLimits | None = None) -> 
         return f"{result.label}: the stable arm has answered no request yet, so there is nothing to compare with."
     low = "above 0" if result.is_worse and result.interval_low == 0 else f"{result.interval_low * 100:+.1f}"
     text = (
-        f"{_counted(result)} against {_pct(result.baseline_share)} of {result.baseline_n:,}: "
-        f"{_points(result.difference)}, interval {low} to {result.interval_high * 100:+.1f} points"
+        f"{_compared(result)}{_worth(result)}: {_points(result.difference)}, interval {low} to "
+        f"{result.interval_high * 100:+.1f} points"
     )
-    return f"{text}{_conclusion(result)}"
+    return f"{text}{_conclusion(result)}{_left_out(result)}"
 
 
 def _limit_sentence(result: GuardrailResult, safety: SafetyLimits) -> str:
-    beside = "" if result.baseline_share is None else f" (the stable arm has {_pct(result.baseline_share)})"
-    return (
-        f"{_counted(result)}{beside}: so many that nothing needs to be compared. The safety limit is "
-        f"{safety.error_share * 100:g} % of at least {safety.min_requests:,}."
-    )
+    beside = "" if result.baseline_share is None else f"; stable {_of(result.baseline_k, result.baseline_n)}"
+    if result.run_s >= safety.lasting_seconds:
+        return f"{_counted(result)}{beside}: nearly all of the last {result.run_s} s, which is no stall."
+    limit = f"{safety.error_share * 100:g} % of at least {safety.min_requests:,}"
+    if result.slo_ms is not None:
+        limit = f"{safety.slow_share * 100:g} % of at least {safety.slow_min_requests:,} in {safety.slow_seconds} s"
+    return f"{_counted(result)}{beside}: so many that nothing needs to be compared. The safety limit is {limit}."
 
 
 def _conclusion(result: GuardrailResult) -> str:
@@ -95,12 +111,38 @@ def _conclusion(result: GuardrailResult) -> str:
     return f"; {margin} is not yet decided."
 
 
+def _compared(result: GuardrailResult) -> str:
+    return f"{_counted(result)}; stable {_of(result.baseline_k, result.baseline_n)}"
+
+
 def _counted(result: GuardrailResult) -> str:
-    return f"{result.label} {_pct(result.candidate_share or 0.0)} of {result.candidate_n:,} requests"
+    happened = {"error_rate": "failed", CLIENT_ERRORS: "were refused as bad input"}.get(
+        result.metric, f"took longer than {result.slo_ms or 0:g} ms"
+    )
+    counted = f"{result.candidate_k:,} of {result.candidate_n:,} requests {happened}"
+    return f"{counted}{_share(result.candidate_k, result.candidate_n)}"
 
 
-def _pct(share: float) -> str:
-    return f"{share * 100:.1f} %"
+def _of(events: int, requests: int) -> str:
+    return f"{events:,} of {requests:,}{_share(events, requests)}"
+
+
+def _share(events: int, requests: int) -> str:
+    """The share in brackets, where it says more than the two numbers."""
+    if not events or events == requests or requests < _SHARE_FROM:
+        return ""
+    return f" ({events / requests * 100:.1f} %)"
+
+
+def _worth(result: GuardrailResult) -> str:
+    """What the requests are worth, where it differs from their number by more than a tenth."""
+    if result.effective_n >= _WORTH_LESS * result.candidate_n:
+        return ""
+    return f"; {result.candidate_n:,} requests worth about {max(result.effective_n, 1):,.0f} independent ones"
+
+
+def _left_out(result: GuardrailResult) -> str:
+    return f" Its first {result.left_out_s} s are left out: it was warming up." if result.left_out_s else ""
 
 
 def _points(difference: float) -> str:

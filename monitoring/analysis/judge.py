@@ -1,37 +1,39 @@
 """The judge: folds blocks of counts into a state, and says what the evidence is worth.
 
+Requests are not independent: those of one client stay with one arm and fail together, those of a stalled process are
+slow together. So counts are first divided by their design effect (`design_effect`), and what they are worth is judged.
+
 Harmful, at any look, in one of three ways:
 
-* the 2×2 e-process against "the candidate's share is not larger" reaches its threshold and the observed difference is
-  beyond the margin. The null is the plain
-  one, because it finds 1 % → 5 % on a tenth of the traffic in a median of about 115 candidate requests; the null
-  "larger by the margin at most"
-  (`block_log_e` knows it) needs more than twice as many and never finds an excess as large as the margin. The price:
-  a real difference inside the margin
-  can be called harmful when noise lifts the observed one beyond it (1 % → 1.5 % with a margin of 1 point: about one
-  rollout in five).
+* the evidence against "the candidate's share is not larger" (`Tally.log_e`) reaches its threshold and the observed
+  difference is beyond the margin. The null is the plain one because it finds 1 % → 5 % on a tenth of the traffic in
+  about 150 candidate requests; the null "larger by the margin at most" needs more than twice as many. The price: a real
+  difference inside the margin can be called harmful when noise lifts the observed one beyond it.
 * the interval of the difference lies above the margin. It needs no concurrent baseline, so it also watches a candidate
   that has all the traffic.
-* an absolute safety stop.
+* a safety stop (`safety_stop`).
 
-The probability to call a candidate harmful that is not worse, over all looks and guardrails, is at most α: the
-e-processes of the K guardrails share 0.8 α, the check on client errors has 0.1 α, the intervals share 0.1 α.
+The probability to call a candidate harmful that is not worse, over all looks and guardrails, is to be at most α: the
+evidence of the K guardrails shares 0.8 α, the check on client errors has 0.1 α, the intervals share 0.1 α. For
+independent requests whose design effect is 1 that is Ville's inequality; else it rests on an estimated variance and is
+shown by simulation (docs/benchmarks.md, ADR 0014).
 
 Healthy only when the bake is done, the minimum of requests is reached and the upper end of the anytime-valid interval
 of the difference (1 − α over all guardrails) lies below the margin for every guardrail. An empty arm is no data.
 Everything else is inconclusive.
 
 The interval that is shown is made of the ends that decide. Its lower end is that of the interval that can prove harm,
-and not below 0 once the e-process has rejected "not larger": the differences that it does not exclude are then the
-positive ones. Its upper end is the one that has to be below the margin to be healthy. So a candidate called harmful by
-comparison has an interval without 0 that reaches beyond the margin, a healthy one an interval below the margin. It
-covers the true difference at all times with probability 1 − 2α over all guardrails (α for each end).
+and not below 0 once "not larger" is rejected: the differences that are not excluded are then the positive ones. Its
+upper end is the one that has to be below the margin to be healthy. So a candidate called harmful by comparison has an
+interval without 0 that reaches beyond the margin, a healthy one an interval below the margin. Each end may miss the
+true difference with probability α over all looks and guardrails.
 """
 
 import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from monitoring.analysis.design_effect import DesignEffect
 from monitoring.analysis.guardrail_result import (
     CLIENT_ERRORS,
     Ground,
@@ -39,14 +41,16 @@ from monitoring.analysis.guardrail_result import (
     SafetyLimits,
     sentence_of,
 )
-from monitoring.analysis.sequential import Interval, bet, block_log_e, difference_interval
+from monitoring.analysis.safety_stop import is_stopped
+from monitoring.analysis.sequential import Interval, difference_interval
+from monitoring.analysis.tally import ArmEvents, Tally
 from monitoring.analysis.verdicts import Verdict, worst_of
+from monitoring.analysis.warm_up import WarmUp
 
-METHOD = "2x2 e-process with beta-binomial confidence sequences"
-METHOD_VERSION = "3"
+METHOD = "conditional e-process and beta-binomial confidence sequences on effective counts"
+METHOD_VERSION = "4"
 DEFAULT_ALPHA = 0.05
 GUARDRAILS_ALPHA, CLIENT_ERRORS_ALPHA, INTERVALS_ALPHA = 0.8, 0.1, 0.1  # how the three ways to harmful share α
-OPEN_MAX = 20  # candidate requests that wait for a block with a baseline; more are too old to be compared
 LOG_E_MAX = 700.0  # exp of more is not a float
 
 
@@ -119,12 +123,20 @@ class ArmCounts:
 
     def events(self, guardrail: Guardrail) -> int:
         """The count that a guardrail looks at. Raises ValueError when its SLO was not counted: unknown is not zero."""
-        if guardrail.slo_ms is not None:
-            key = slo_key(guardrail.slo_ms)
-            if self.requests and key not in self.over_slo:
-                raise ValueError(f"nothing was counted for an SLO of {key} ms")
-            return self.over_slo.get(key, 0)
-        return self.client_errors if guardrail.metric == CLIENT_ERRORS else self.errors
+        return _events_of(self, guardrail)
+
+    def bucket_events(self, guardrail: Guardrail) -> dict[int, tuple[int, int]]:
+        """The requests, and the events that a guardrail looks at, by unit bucket."""
+        return {bucket: (counts.requests, _events_of(counts, guardrail)) for bucket, counts in self.buckets.items()}
+
+
+def _events_of(counts: "ArmCounts | BucketCounts", guardrail: Guardrail) -> int:
+    if guardrail.slo_ms is not None:
+        key = slo_key(guardrail.slo_ms)
+        if counts.requests and key not in counts.over_slo:
+            raise ValueError(f"nothing was counted for an SLO of {key} ms")
+        return counts.over_slo.get(key, 0)
+    return counts.client_errors if guardrail.metric == CLIENT_ERRORS else counts.errors
 
 
 @dataclass(frozen=True)
@@ -140,46 +152,6 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What is folded for one guardrail: totals, and the e-process as its log with its running maximum.
-
-    `open_n` and `open_k` are candidate counts of the newest blocks without a baseline: they are in the totals, and join
-    the next block that has one, so that thin traffic loses no evidence.
-    """
-
-    candidate_n: int = 0
-    candidate_k: int = 0
-    baseline_n: int = 0
-    baseline_k: int = 0
-    log_e: float = 0.0
-    log_e_max: float = 0.0
-    open_n: int = 0
-    open_k: int = 0
-
-    def folded(self, candidate: tuple[int, int], baseline: tuple[int, int], margin: float) -> "Tally":
-        """The tally after one more block of (requests, events); the bet is made only from what was compared before
-        it.
-        """
-        log_e, waiting = self.log_e, (self.open_n + candidate[0], self.open_k + candidate[1])
-        if baseline[0]:
-            past = (self.candidate_n - self.open_n, self.candidate_k - self.open_k)
-            shares = bet(past, (self.baseline_n, self.baseline_k), margin)
-            if shares is not None:
-                log_e += block_log_e(waiting, baseline, *shares)
-        is_kept = not baseline[0] and waiting[0] <= OPEN_MAX
-        return Tally(
-            candidate_n=self.candidate_n + candidate[0],
-            candidate_k=self.candidate_k + candidate[1],
-            baseline_n=self.baseline_n + baseline[0],
-            baseline_k=self.baseline_k + baseline[1],
-            log_e=log_e,
-            log_e_max=max(self.log_e_max, log_e),
-            open_n=waiting[0] if is_kept else 0,
-            open_k=waiting[1] if is_kept else 0,
-        )
-
-
-@dataclass(frozen=True)
 class JudgeState:
     """One tally per guardrail key.
 
@@ -192,15 +164,20 @@ class JudgeState:
     def to_dict(self) -> dict[str, Any]:
         """The state as JSON-able values."""
         return {
+            "method_version": METHOD_VERSION,
             "guardrails": [asdict(guardrail) for guardrail in self.guardrails],
-            "tallies": {key: asdict(tally) for key, tally in self.tallies.items()},
+            "tallies": {key: tally.to_dict() for key, tally in self.tallies.items()},
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "JudgeState":
-        """The state of `to_dict`."""
+        """The state of `to_dict`. What another version of the method summed does not say how events cluster, so a
+        rollout that was begun by it is counted from the beginning.
+        """
         guardrails = tuple(Guardrail(**guardrail) for guardrail in data["guardrails"])
-        return cls(guardrails, {key: Tally(**tally) for key, tally in data["tallies"].items()})
+        if data.get("method_version") != METHOD_VERSION:
+            return cls(guardrails, {guardrail.key: _empty_tally(guardrail) for guardrail in guardrails})
+        return cls(guardrails, {key: Tally.from_dict(tally) for key, tally in data["tallies"].items()})
 
 
 @dataclass(frozen=True)
@@ -232,20 +209,28 @@ def initial_state(guardrails: list[Guardrail]) -> JudgeState:
     keys = [guardrail.key for guardrail in judged]
     if len(set(keys)) != len(keys):
         raise ValueError("two guardrails look at the same thing")
-    return JudgeState(tuple(judged), {key: Tally() for key in keys})
+    return JudgeState(tuple(judged), {guardrail.key: _empty_tally(guardrail) for guardrail in judged})
+
+
+def _empty_tally(guardrail: Guardrail) -> Tally:
+    return Tally(warm_up=WarmUp() if guardrail.slo_ms is not None else None)
 
 
 def fold(state: JudgeState, block: Block) -> JudgeState:
-    """The state after one more block."""
+    """The state after one more block. One that does not say its second is of the second after the newest."""
+    newest = max((tally.time.second for tally in state.tallies.values()), default=0)
+    second = block.start or newest + 1
     tallies = {
         guardrail.key: state.tallies[guardrail.key].folded(
-            (block.candidate.requests, block.candidate.events(guardrail)),
-            (block.baseline.requests, block.baseline.events(guardrail)),
-            guardrail.margin,
+            second, _events(block.candidate, guardrail), _events(block.baseline, guardrail)
         )
         for guardrail in state.guardrails
     }
     return JudgeState(state.guardrails, tallies)
+
+
+def _events(arm: ArmCounts, guardrail: Guardrail) -> ArmEvents:
+    return ArmEvents(arm.requests, arm.events(guardrail), arm.bucket_events(guardrail))
 
 
 def assess(
@@ -300,11 +285,11 @@ def _level(state: JudgeState, guardrail: Guardrail, alpha: float) -> _Level:
 def _assess_one(tally: Tally, guardrail: Guardrail, level: _Level, safety: SafetyLimits) -> GuardrailResult:
     share_c = tally.candidate_k / tally.candidate_n if tally.candidate_n else None
     share_b = tally.baseline_k / tally.baseline_n if tally.baseline_n else None
-    e_value = math.exp(min(tally.log_e_max, LOG_E_MAX))
+    effect = tally.effect
+    e_value = math.exp(min(tally.log_e(effect), LOG_E_MAX))
     difference = share_c - share_b if share_c is not None and share_b is not None else None
-    # An observed difference that is not positive after "not larger" was rejected tells of a truth that has moved.
     is_worse = e_value >= level.threshold and difference is not None and difference > 0
-    interval = _deciding_interval(tally, level, is_worse)
+    interval = _deciding_interval(tally, effect, level, is_worse)
     result = GuardrailResult(
         metric=guardrail.metric,
         label=guardrail.label,
@@ -322,21 +307,31 @@ def _assess_one(tally: Tally, guardrail: Guardrail, level: _Level, safety: Safet
         e_value=e_value,
         threshold=level.threshold,
         is_worse=is_worse,
+        effective_n=tally.candidate_n / effect.candidate,
+        effective_baseline_n=tally.baseline_n / effect.baseline,
+        left_out_s=tally.warm_up.left_out_s or 0 if tally.warm_up else 0,
+        run_s=tally.run.seconds,
     )
-    verdict, ground = _verdict_of(result, _is_unsafe(tally, guardrail, safety))
+    verdict, ground = _verdict_of(result, is_stopped(tally, guardrail.metric, safety))
     result = replace(result, verdict=verdict, ground=ground)
     return replace(result, sentence=sentence_of(result, safety))
 
 
-def _deciding_interval(tally: Tally, level: _Level, is_worse: bool) -> Interval:
-    """The lower end that can prove harm, and the upper end that has to be below the margin to be healthy."""
-    arms = (tally.candidate_n, tally.candidate_k), (tally.baseline_n, tally.baseline_k)
-    low = difference_interval(*arms, level.harm_alpha).low
-    return Interval(max(low, 0.0) if is_worse else low, difference_interval(*arms, level.promote_alpha).high)
+def _deciding_interval(tally: Tally, effect: DesignEffect, level: _Level, is_worse: bool) -> Interval:
+    """The lower end that can prove harm, and the upper end that has to be below the margin to be healthy.
+
+    Until the tally is steady nothing is known of the candidate's share from below.
+    """
+    candidate = (tally.candidate_n / effect.candidate, tally.candidate_k / effect.candidate)
+    baseline = (tally.baseline_n / effect.baseline, tally.baseline_k / effect.baseline)
+    high = difference_interval(candidate, baseline, level.promote_alpha).high
+    known = candidate if tally.is_steady else (0.0, 0.0)
+    low = difference_interval(known, baseline, level.harm_alpha).low
+    return Interval(max(low, 0.0) if is_worse else low, high)
 
 
-def _verdict_of(result: GuardrailResult, is_unsafe: bool) -> tuple[Verdict, Ground]:
-    if is_unsafe:
+def _verdict_of(result: GuardrailResult, is_out: bool) -> tuple[Verdict, Ground]:
+    if is_out:
         return Verdict.HARMFUL, Ground.LIMIT
     if result.difference is None:
         return Verdict.NO_DATA, Ground.NONE
@@ -347,9 +342,3 @@ def _verdict_of(result: GuardrailResult, is_unsafe: bool) -> tuple[Verdict, Grou
     if result.interval_high < result.margin or result.metric == CLIENT_ERRORS:
         return Verdict.HEALTHY, Ground.NONE
     return Verdict.INCONCLUSIVE, Ground.NONE
-
-
-def _is_unsafe(tally: Tally, guardrail: Guardrail, safety: SafetyLimits) -> bool:
-    if guardrail.metric != "error_rate" or tally.candidate_n < safety.min_requests:
-        return False
-    return tally.candidate_k >= safety.error_share * tally.candidate_n

@@ -10,6 +10,8 @@ from monitoring.analysis.sequential import difference_interval
 
 POWER = 0.8
 REQUESTS_MAX = 100_000_000
+WORTH_SAYING = 1.1  # a design effect above it is said
+EVEN_PCT = 50  # the weight that needs the fewest requests in all
 BASE_MIN = 0.001  # a share of exactly 0 would promise a detection from nothing
 
 
@@ -109,18 +111,22 @@ def forecast(
     *,
     earlier_baseline: int = 0,
     is_mirrored: bool = False,
+    design_effect: float = 1.0,
 ) -> Forecast:
     """What a plan of (weight in percent, seconds) steps can conclude at `request_rate_per_s`, both arms at share
     `base`.
 
     `earlier_baseline` are the stable arm's requests from before the first step that the judge will know; without them a
     plan that begins at 100 % has nothing to compare with. With `is_mirrored` the candidate gets copies, and the stable
-    arm keeps all requests. Raises ValueError for weights outside 1–100 and negative or unknown numbers.
+    arm keeps all requests. `design_effect` is how many requests are worth one independent one, as the last rollout of
+    the endpoint measured it. Raises ValueError for weights outside 1–100 and negative or unknown numbers.
     """
     if any(not 0 < weight <= 100 or not 0 <= seconds < math.inf for weight, seconds in steps):
         raise ValueError("a step has a weight of 1 to 100 percent and a duration")
     if not 0 <= request_rate_per_s < math.inf or not 0 <= base <= 1:
         raise ValueError("a rate is not negative and a share lies between 0 and 1")
+    if not 1 <= design_effect < math.inf:
+        raise ValueError("a design effect is at least 1")
     if not guardrails or not steps:
         return Forecast([], 0, 0.0, True, "The plan has no guardrail, so nothing is compared.")
     margin = min(guardrail.margin for guardrail in guardrails)
@@ -130,11 +136,13 @@ def forecast(
         stable_weight = 100 if is_mirrored else 100 - weight
         candidate += request_rate_per_s * seconds * weight / 100
         baseline += request_rate_per_s * seconds * stable_weight / 100
-        rows.append(_step(weight, stable_weight, seconds, margin, request_rate_per_s, base, baseline))
+        rows.append(
+            _step(weight, stable_weight, seconds, margin, request_rate_per_s, _Seen(base, baseline, design_effect))
+        )
     if request_rate_per_s == 0:
         return Forecast(rows, 0, None, False, "The endpoint has no traffic now, so the plan cannot conclude anything.")
     weight, seconds = steps[-1]
-    needed = _needed_to_promote(guardrails, base, stable_weight / weight, seen_before)
+    needed = _needed_to_promote(guardrails, base, stable_weight / weight, seen_before, design_effect)
     if needed is None:
         return Forecast(rows, 0, None, False, _never(baseline))
     wait_s = max(seconds, (needed - seen_before[0]) / (request_rate_per_s * weight / 100))
@@ -152,7 +160,7 @@ def forecast(
 
 
 def _needed_to_promote(
-    guardrails: list[Guardrail], base: float, ratio: float, seen_before: tuple[float, float]
+    guardrails: list[Guardrail], base: float, ratio: float, seen_before: tuple[float, float], design_effect: float
 ) -> int | None:
     """The candidate requests, over all steps, that put every guardrail's interval below its margin; None when no number
     does.
@@ -162,7 +170,8 @@ def _needed_to_promote(
     def holds(requests: int) -> bool:
         others = round(baseline + max(0.0, requests - candidate) * ratio)
         level = DEFAULT_ALPHA / len(guardrails)
-        return all(_is_inside(requests, others, guardrail.margin, base, level) for guardrail in guardrails)
+        worth = round(requests / design_effect), round(others / design_effect)
+        return all(_is_inside(*worth, guardrail.margin, base, level) for guardrail in guardrails)
 
     return _smallest(holds)
 
@@ -179,17 +188,34 @@ def _never(baseline: float) -> str:
     )
 
 
-def _step(
-    weight: int, stable_weight: int, seconds: float, margin: float, rate: float, base: float, baseline: float
-) -> StepForecast:
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of the traffic of a step: shares and counts of the stable arm, and what requests are worth."""
+
+    base: float
+    baseline: float
+    design_effect: float
+
+
+def _step(weight: int, stable_weight: int, seconds: float, margin: float, rate: float, known: _Seen) -> StepForecast:
     seen = int(rate * seconds * weight / 100)
     text = f"{weight} % for {duration(seconds)} sees about {seen:,} requests"
-    ratio = stable_weight / weight if stable_weight else baseline / max(seen, 1)
+    ratio = stable_weight / weight if stable_weight else known.baseline / max(seen, 1)
     if ratio == 0:
         return StepForecast(weight, seconds, seen, 0, f"{text}, and nothing beside them to compare with.")
-    base = min(max(base, BASE_MIN), 1 - BASE_MIN)
-    needed = math.ceil(candidate_requests_to_detect(base, min(margin, 1 - base), ratio))
-    return StepForecast(weight, seconds, seen, needed, f"{text}; detecting +{margin * 100:g} pp needs {needed:,}.")
+    if known.design_effect > WORTH_SAYING:
+        text += f" worth {max(seen / known.design_effect, 1):,.0f}"
+    base = min(max(known.base, BASE_MIN), 1 - BASE_MIN)
+    alone = candidate_requests_to_detect(base, min(margin, 1 - base), ratio)
+    needed = math.ceil(alone * known.design_effect)
+    text = f"{text}; detecting +{margin * 100:g} pp needs {needed:,}"
+    if known.design_effect <= WORTH_SAYING or needed <= seen or not rate:
+        return StepForecast(weight, seconds, seen, needed, f"{text}.")
+    advice = f"{duration(needed / (rate * weight / 100))} at this weight"
+    evenly = math.ceil(candidate_requests_to_detect(base, min(margin, 1 - base)) * known.design_effect)
+    if weight < EVEN_PCT:
+        advice = f"{EVEN_PCT} % for {duration(evenly / (rate * EVEN_PCT / 100))}, or {advice}"
+    return StepForecast(weight, seconds, seen, needed, f"{text}: take {advice}.")
 
 
 def duration(seconds: float) -> str:

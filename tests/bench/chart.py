@@ -33,32 +33,44 @@ def table(results: list[Any]) -> str:
 
 
 def picture(results: list[Any]) -> str:
-    """Bars of requests per second as SVG, one panel per load, legible on light and dark pages."""
+    """Bars of requests per second as SVG, one panel per load."""
+    panels = [
+        (f"{title}: requests per second", [(one.name, run.rate) for one in results if (run := one.of(*load))])
+        for load, title in PANELS
+    ]
+    return bars(panels, "Requests per second of mlorch and other servers on one core")
+
+
+def bars(panels: list[tuple[str, list[tuple[str, float]]]], label: str) -> str:
+    """Panels of a title and named values as SVG, legible on light and dark pages."""
     parts: list[str] = []
     top = 0
-    for load, title in PANELS:
-        shown = [(result.name, run.rate) for result in results if (run := result.of(*load))]
-        most = max((rate for _, rate in shown), default=1.0)
-        parts.append(f'<text class="title" x="0" y="{top + 14}">{title}: requests per second</text>')
+    for title, shown in panels:
+        most = max((value for _, value in shown), default=1.0) or 1.0
+        parts.append(f'<text class="title" x="0" y="{top + 14}">{title}</text>')
         top += 24
-        for name, rate in shown:
-            width = max(1.0, rate / most * (WIDTH - LEFT - RIGHT))
+        for name, value in shown:
+            width = max(1.0, value / most * (WIDTH - LEFT - RIGHT))
             kind = "bar ours" if name.startswith("mlorch") else "bar"
             parts.append(f'<text x="{LEFT - 8}" y="{top + 12}" text-anchor="end">{name}</text>')
             parts.append(f'<rect class="{kind}" x="{LEFT}" y="{top}" width="{width:.1f}" height="{BAR}" rx="2"/>')
-            parts.append(f'<text x="{LEFT + width + 6:.1f}" y="{top + 12}">{rate:,.0f}</text>')
+            shows = f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+            parts.append(f'<text x="{LEFT + width + 6:.1f}" y="{top + 12}">{shows}</text>')
             top += BAR + GAP
         top += 14
-    label = "Requests per second of mlorch and other servers on one core"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" role="img" aria-label="{label}">'
     return "\n".join([head, f"<style>{STYLE}</style>", *parts, "</svg>"]) + "\n"
+
+
+def between(page: Path, marker: str, text: str) -> None:
+    """Write a text into a page of the docs, between its markers."""
+    before, _, rest = page.read_text().partition(f"<!-- {marker} -->\n")
+    _, _, after = rest.partition(f"<!-- end of {marker} -->")
+    page.write_text(f"{before}<!-- {marker} -->\n{text}\n<!-- end of {marker} -->{after}")
 
 
 def write(results: list[Any], docs: Path) -> None:
     """Write the picture and the table into the docs, between the page's markers."""
     (docs / "img").mkdir(exist_ok=True)
     (docs / "img" / "bench-serving.svg").write_text(picture(results))
-    page = docs / "benchmarks.md"
-    before, _, rest = page.read_text().partition("<!-- serving -->\n")
-    _, _, after = rest.partition("<!-- end of serving -->")
-    page.write_text(f"{before}<!-- serving -->\n{table(results)}\n<!-- end of serving -->{after}")
+    between(docs / "benchmarks.md", "serving", table(results))

@@ -1,7 +1,6 @@
 """The judge's rules: what counts as harm, what keeps a release from being healthy, and what its sentences say."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,12 +13,10 @@ from monitoring.analysis.judge import (
     Block,
     Guardrail,
     JudgeState,
-    Tally,
     assess,
     fold,
     initial_state,
 )
-from monitoring.analysis.sequential import bet, block_log_e
 from monitoring.analysis.verdicts import Verdict
 
 ERRORS = Guardrail("error_rate", 0.01)
@@ -49,22 +46,6 @@ def arms(draw: st.DrawFn) -> ArmCounts:
 
 
 blocks_of_any_size = st.lists(st.builds(Block, arms(), arms()), max_size=25)
-
-
-@given(blocks_of_any_size)
-def test_fold__any_blocks__log_e_is_the_sum_of_bets_made_before_each_block(blocks: list[Block]) -> None:
-    tally, expected = Tally(), 0.0
-    for block in (block for block in blocks if block.baseline.requests):
-        shares = bet((tally.candidate_n, tally.candidate_k), (tally.baseline_n, tally.baseline_k), 0.01)
-        candidate, baseline = (
-            (block.candidate.requests, block.candidate.errors),
-            (block.baseline.requests, block.baseline.errors),
-        )
-        expected += block_log_e(candidate, baseline, *shares) if shares else 0.0
-        tally = tally.folded(candidate, baseline, 0.01)
-
-    assert tally.log_e == pytest.approx(expected, abs=1e-9)
-    assert tally.log_e_max >= max(0.0, tally.log_e)
 
 
 @given(blocks_of_any_size, st.integers(0, 25))
@@ -118,23 +99,15 @@ def test_fold__same_state_twice__changes_nothing_in_it() -> None:
 
 
 def test_fold__candidate_and_baseline_in_alternating_blocks__evidence_is_not_lost() -> None:
-    apart, together = Tally(), Tally()
-    for _ in range(40):
-        apart = apart.folded((1, 1), (0, 0), 0.01).folded((0, 0), (3, 0), 0.01)
-        together = together.folded((1, 1), (3, 0), 0.01)
+    apart = [Block(arm(1, int(index % 3 == 0)), NONE) if index % 2 else Block(NONE, arm(3)) for index in range(120)]
 
-    assert apart.log_e == pytest.approx(together.log_e)
-    assert apart.log_e > 3
+    assert judged(*apart).guardrails[0].e_value > 25
 
 
 def test_fold__candidate_alone_for_long__is_not_compared_with_a_late_baseline() -> None:
-    tally = Tally().folded((0, 0), (500, 0), 0.01).folded((5, 0), (50, 0), 0.01)
-    before = tally.log_e
-    for _ in range(30):
-        tally = tally.folded((1, 1), (0, 0), 0.01)
+    together, alone = [Block(arm(5), arm(50))] * 32, [Block(arm(3, 1), NONE)] * 64
 
-    assert tally.open_n <= 20
-    assert replace(tally, open_n=0, open_k=0).folded((0, 0), (50, 0), 0.01).log_e == before
+    assert judged(*together, *alone, *[Block(NONE, arm(50))] * 16).guardrails[0].e_value < 2
 
 
 def test_fold__slo_was_not_counted__is_refused_because_unknown_is_not_zero() -> None:
@@ -152,16 +125,18 @@ def test_assess__high_client_errors_alike_in_both_arms__do_not_keep_it_from_heal
 
 def test_assess__late_harm_with_all_traffic_on_the_candidate__is_found() -> None:
     good = [Block(arm(10), arm(90)) for _ in range(40)]
-    alone_and_bad = [Block(arm(100, errors=15), NONE) for _ in range(6)]
+    alone_and_bad = [Block(arm(100, errors=15), NONE) for _ in range(40)]
 
     assert judged(*good, bake_done=True).verdict is not Verdict.HARMFUL
     assert judged(*good, *alone_and_bad, bake_done=True).verdict is Verdict.HARMFUL
 
 
-def test_assess__late_harm_after_a_long_good_time__is_found_soon() -> None:
+@pytest.mark.parametrize(("errors", "seconds"), [(3, 100), (10, 10)])
+def test_assess__late_harm_after_a_long_good_time__is_found(errors: int, seconds: int) -> None:
     good = [Block(arm(10), arm(90)) for _ in range(200)]
-    bad = [Block(arm(10, errors=3), arm(90)) for _ in range(12)]
+    bad = [Block(arm(10, errors=errors), arm(90)) for _ in range(seconds)]
 
+    assert judged(*good, *bad[:3]).verdict is not Verdict.HARMFUL, "a stall of three seconds looks like this"
     assert judged(*good, *bad).verdict is Verdict.HARMFUL
 
 
@@ -186,7 +161,7 @@ def test_assess__all_errors_in_both_arms__is_a_safety_stop_that_says_so() -> Non
     assert result.verdict is Verdict.HARMFUL
     assert result.guardrails[0].ground is Ground.LIMIT
     assert result.sentence == (
-        "Error share 100.0 % of 100 requests (the stable arm has 100.0 %): so many that nothing needs to be compared. "
+        "100 of 100 requests failed; stable 100 of 100: so many that nothing needs to be compared. "
         "The safety limit is 50 % of at least 20."
     )
 
@@ -204,29 +179,26 @@ def test_assess__harmful__sentence_has_the_numbers() -> None:
     result = judged(*blocks)
 
     assert result.sentence.startswith(
-        "Error share 8.3 % of 120 requests against 0.0 % of 1,080: 8.3 points more, interval +"
+        "10 of 120 requests failed (8.3 %); stable 0 of 1,080: 8.3 points more, interval "
     )
-    assert result.sentence.endswith(
-        "worse by evidence of over 1,000,000 to 1 (25 to 1 proves it), "
-        "and the difference is beyond the margin of 1 point."
-    )
+    assert " to 1 (25 to 1 proves it), and the difference is beyond the margin of 1 point." in result.sentence
 
 
 def test_assess__few_requests_prove_harm__the_interval_that_is_shown_holds_no_equality() -> None:
-    """Ten requests with five errors: the interval of the counts alone goes down to less than nothing."""
-    result = judged(*[Block(arm(2, errors=1), arm(26)) for _ in range(5)]).guardrails[0]
+    """Sixteen requests with six errors: the interval of the counts alone goes down to less than nothing."""
+    result = judged(*[Block(arm(2, errors=index % 3 % 2), arm(26)) for index in range(9)]).guardrails[0]
 
     assert (result.verdict, result.ground) == (Verdict.HARMFUL, Ground.EVIDENCE)
     assert result.interval_low == 0.0
     assert ", interval above 0 to +" in result.sentence
 
 
-def test_assess__proven_once_and_equal_since__no_harm_and_no_interval_that_says_so() -> None:
-    bad = [Block(arm(5, errors=3), arm(45)) for _ in range(6)]
+def test_assess__proven_once_and_better_since__no_harm_and_no_interval_that_says_so() -> None:
+    bad = [Block(arm(5, errors=index % 2), arm(45)) for index in range(12)]
     better = [Block(arm(50), arm(450, errors=60)) for _ in range(40)]
-    result = judged(*bad, *better).guardrails[0]
 
-    assert result.e_value > result.threshold
+    assert judged(*bad).verdict is Verdict.HARMFUL
+    result = judged(*bad, *better).guardrails[0]
     assert (result.is_worse, result.verdict) == (False, Verdict.HEALTHY)
     assert result.interval_low < 0
 

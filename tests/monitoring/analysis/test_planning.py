@@ -92,6 +92,23 @@ def test_forecast__no_traffic_or_no_guardrail__says_so() -> None:
     assert planning.forecast([(10, 60)], [], 0, 0.01, 600).sentence.startswith("The plan has no guardrail")
 
 
+def test_forecast__dependent_requests__says_what_they_are_worth_and_what_to_take() -> None:
+    alone = planning.forecast([(10, 300)], [ERRORS], 2, 0.01, 900)
+    result = planning.forecast([(10, 300)], [ERRORS], 2, 0.01, 900, design_effect=3.0)
+
+    assert result.steps[0].sentence == (
+        "10 % for 5 min sees about 60 requests worth 20; detecting +1 pp needs 3,399: "
+        "take 50 % for 1.9 h, or 4.7 h at this weight."
+    )
+    assert result.needed_to_promote == pytest.approx(3 * alone.needed_to_promote, rel=0.03)
+
+
+@pytest.mark.parametrize("design_effect", [0.5, float("nan"), float("inf")])
+def test_forecast__senseless_design_effect__is_refused(design_effect: float) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        planning.forecast([(10, 60)], [ERRORS], 10, 0.01, 600, design_effect=design_effect)
+
+
 @pytest.mark.parametrize(
     ("steps", "rate", "base"),
     [

@@ -8,14 +8,12 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from monitoring.analysis.sequential import (
-    bet,
-    block_log_e,
+    RATIOS,
     difference_interval,
+    excess_log_e,
     share_interval,
     share_log_e,
 )
-
-shares = st.floats(0.01, 0.99)
 
 
 def density(successes: int, trials: int, share: float) -> float:
@@ -23,71 +21,27 @@ def density(successes: int, trials: int, share: float) -> float:
     return math.comb(trials, successes) * share**successes * (1 - share) ** (trials - successes)
 
 
-def mean_factor(sizes: tuple[int, int], true: tuple[float, float], bets: tuple[float, float], margin: float) -> float:
-    """The mean of a block's factor over all outcomes."""
-    (n_c, n_b), (p_c, p_b) = sizes, true
-    return sum(
-        density(k_c, n_c, p_c) * density(k_b, n_b, p_b) * math.exp(block_log_e((n_c, k_c), (n_b, k_b), *bets, margin))
-        for k_c in range(n_c + 1)
-        for k_b in range(n_b + 1)
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 60), st.floats(0.01, 0.99))
+def test_excess__any_number_of_events_of_equal_arms__mean_is_one_whatever_the_split(events: int, part: float) -> None:
+    mean = sum(density(k, events, part) * math.exp(excess_log_e(k, events - k, part)) for k in range(events + 1))
+
+    assert mean == pytest.approx(1)
+
+
+def test_excess__known_events__is_the_mixture_of_ratios_of_likelihoods() -> None:
+    theirs = sum(
+        stake * stats.binom.pmf(6, 16, 0.1 * ratio / (1 + 0.1 * (ratio - 1))) / stats.binom.pmf(6, 16, 0.1)
+        for ratio, stake in RATIOS
     )
 
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(1, 4),
-    st.integers(1, 5),
-    shares,
-    shares,
-    st.floats(0, 1),
-    st.floats(0, 1),
-    st.sampled_from([0, 0.01, 0.2]),
-)
-def test_block__any_bet_and_any_truth_in_the_null__mean_is_at_most_one(
-    n_c: int, n_b: int, bet_c: float, bet_b: float, p_b: float, part: float, margin: float
-) -> None:
-    p_c = part * min(1.0, p_b + margin)
-
-    assert mean_factor((n_c, n_b), (p_c, p_b), (bet_c, bet_b), margin) <= 1 + 1e-9
+    assert sum(stake for _, stake in RATIOS) == pytest.approx(1)
+    assert excess_log_e(6, 10, 0.1) == pytest.approx(math.log(theirs))
 
 
-def test_block__truth_is_the_bet__mean_is_above_one() -> None:
-    assert mean_factor((3, 5), (0.4, 0.1), (0.4, 0.1), 0.0) > 1.2
-    assert 1.01 < mean_factor((3, 5), (0.4, 0.1), (0.4, 0.1), 0.1) < mean_factor((3, 5), (0.4, 0.1), (0.4, 0.1), 0.0)
-
-
-def test_block__known_counts__is_the_ratio_of_likelihoods() -> None:
-    pooled = (10 * 0.05 + 90 * 0.01) / 100
-    theirs = stats.binom.pmf(2, 10, 0.05) * stats.binom.pmf(1, 90, 0.01)
-    theirs /= stats.binom.pmf(2, 10, pooled) * stats.binom.pmf(1, 90, pooled)
-
-    assert block_log_e((10, 2), (90, 1), 0.05, 0.01) == pytest.approx(math.log(theirs))
-
-
-@pytest.mark.parametrize(("candidate", "baseline"), [((0, 0), (9, 1)), ((5, 1), (0, 0)), ((0, 0), (0, 0))])
-def test_block__an_arm_is_empty__says_nothing(candidate: tuple[int, int], baseline: tuple[int, int]) -> None:
-    assert block_log_e(candidate, baseline, 0.1, 0.01) == 0
-
-
-def test_block__bet_on_less_harm_than_the_null_allows__says_nothing() -> None:
-    assert block_log_e((5, 5), (5, 0), 0.01, 0.1) == 0
-    assert block_log_e((5, 5), (5, 0), 0.15, 0.1, 0.06) == 0
-
-
-def test_bet__baseline_hardly_seen__is_none() -> None:
-    assert bet((5, 5), (9, 0), 0.01) is None
-    assert bet((5, 5), (10, 0), 0.01) is not None
-
-
-def test_bet__candidate_clearly_better__is_none() -> None:
-    assert bet((1000, 0), (1000, 500), 0.01) is None
-
-
-@given(st.integers(0, 500), st.integers(0, 500), st.integers(10, 500), st.integers(0, 500))
-def test_bet__any_past__stays_strictly_between_zero_and_one(n_c: int, k_c: int, n_b: int, k_b: int) -> None:
-    shares_of_bet = bet((n_c, min(k_c, n_c)), (n_b, min(k_b, n_b)), 0.01)
-
-    assert shares_of_bet is None or all(0 < share < 1 for share in shares_of_bet)
+def test_excess__no_event_or_all_of_the_stable_arm__says_nothing_against_the_candidate() -> None:
+    assert excess_log_e(0, 0, 0.3) == pytest.approx(0)
+    assert excess_log_e(0, 500, 0.3) < -10
 
 
 @pytest.mark.parametrize(("trials", "events", "share"), [(20, 3, 0.1), (50, 0, 0.02), (7, 7, 0.6)])

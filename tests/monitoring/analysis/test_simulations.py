@@ -1,18 +1,39 @@
 """False alarms and speed of the judge, measured on many simulated rollouts."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from monitoring.analysis.judge import DEFAULT_ALPHA, ArmCounts, Block, Guardrail, Tally, assess, fold, initial_state
+from monitoring.analysis.guardrail_result import Ground
+from monitoring.analysis.judge import (
+    DEFAULT_ALPHA,
+    GUARDRAILS_ALPHA,
+    ArmCounts,
+    Block,
+    Guardrail,
+    assess,
+    fold,
+    initial_state,
+)
 from monitoring.analysis.sample_ratio import is_sample_ratio_off
 from monitoring.analysis.sequential import share_interval, share_log_e
 from monitoring.analysis.verdicts import Verdict
-from tests.monitoring.analysis.simulation import Setting, factor, harm_found_at
+from tests.support.judge_twin import JudgeTwin, block_of, guardrail_of, harm_found
+from tests.support.simulated_traffic import Traffic, drawn
+from tests.support.traffic_lines import EQUAL_ARMS, WORSE
 
-ONE_GUARDRAIL, TWO_GUARDRAILS = 1 / (0.8 * DEFAULT_ALPHA), 2 / (0.8 * DEFAULT_ALPHA)
+ONE_GUARDRAIL = 1 / (GUARDRAILS_ALPHA * DEFAULT_ALPHA)
+TWINS = (
+    Traffic("failing units", 0.3, 0.02, 0.05, unit_requests=20, correlation=0.3, unit_span_s=30, seconds=100),
+    Traffic("stalls", 0.02, 0.02, 0.05, rate_per_s=5, stall_s=3, seconds=150, is_latency=True),
+    Traffic("cold caches", 0.02, 0.02, 0.05, cold_s=30, cold_share=0.6, seconds=90, is_latency=True),
+    Traffic("thin and worse", 0.3, 0.01, 0.01, rate_per_s=10, weight=0.02),
+    Traffic("failing", 1.0, 0.01, 0.01, rate_per_s=10, seconds=20),
+    Traffic("slow", 1.0, 0.01, 0.01, seconds=20, is_latency=True),
+)
 
 
 def highest_rate(alarms: int, runs: int) -> float:
@@ -20,54 +41,64 @@ def highest_rate(alarms: int, runs: int) -> float:
     return float(stats.binomtest(alarms, runs, alternative="less").proportion_ci(0.99).high)
 
 
-def test_simulation__one_rollout__is_what_the_judge_folds() -> None:
-    setting, rng, tally, log_e = Setting(0.2, 0.05, 0.02, 2, 7), np.random.default_rng(3), Tally(), 0.0
-    for _ in range(60):
-        k_c, k_b = int(rng.binomial(2, 0.2)), int(rng.binomial(7, 0.05))
-        past = tuple(
-            np.array([float(x)]) for x in (tally.candidate_n, tally.candidate_k, tally.baseline_n, tally.baseline_k)
-        )
-        log_e += float(factor(setting, past, np.array([float(k_c)]), np.array([float(k_b)]))[0])
-        tally = tally.folded((2, k_c), (7, k_b), 0.02)
+@pytest.mark.parametrize("traffic", TWINS, ids=lambda traffic: traffic.name)
+def test_simulation__one_rollout__is_what_the_judge_folds(traffic: Traffic) -> None:
+    counts, twin = drawn(traffic, 1, np.random.default_rng(3)), JudgeTwin(1, traffic.is_latency)
+    state = initial_state([guardrail_of(traffic)])
+    key, began = state.guardrails[0].key, False
+    for second in range(traffic.seconds):
+        state = fold(state, block_of(traffic, counts, second))
+        buckets = [None if one is None else one[:, second].astype(float) for one in (counts.bucket_n, counts.bucket_k)]
+        twin.fold(second, counts.n[:, second], counts.k[:, second], *buckets)
+        effect, effects = state.tallies[key].effect, twin.effects()
 
-    assert tally.log_e == pytest.approx(log_e, abs=1e-9)
-    assert log_e != 0
+        assert (effect.candidate, effect.baseline) == pytest.approx(tuple(effects[0]), rel=1e-7)
+        assert state.tallies[key].log_e(effect) == pytest.approx(float(twin.log_e(effects)[0]), rel=1e-7, abs=1e-7)
+        ground = assess(state).guardrails[0].ground
+        if ground is not Ground.INTERVAL:
+            found = bool(twin.is_harmful(ONE_GUARDRAIL, traffic.margin)[0])
+            assert found == (ground is not Ground.NONE)
+            began |= found
+    assert began == (traffic.share_c > traffic.share_b)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5])
-@pytest.mark.parametrize(("block_c", "block_b"), [(1, 9), (5, 5)])
-def test_simulation__ten_thousand_equal_arms__at_most_alpha_are_rolled_back(
-    share: float, block_c: int, block_b: int
-) -> None:
-    """A look every 10 requests, 1,000 looks.
+@pytest.mark.parametrize("traffic", EQUAL_ARMS, ids=lambda traffic: traffic.name)
+def test_simulation__equal_arms__at_most_alpha_are_rolled_back(traffic: Traffic) -> None:
+    """A look a second; the upper 99 % bound of the share of false rollbacks counts."""
+    _, found_at = harm_found(traffic, drawn(traffic, 400, np.random.default_rng(5)), ONE_GUARDRAIL)
 
-    The threshold is that of all of α, so the bound is the one of Ville's inequality itself.
-    """
-    setting = Setting(share, share, block_c=block_c, block_b=block_b)
-    by_e, _ = harm_found_at(setting, 1 / DEFAULT_ALPHA, 1000, 10_000, seed=5)
+    assert highest_rate(int(np.isfinite(found_at).sum()), 400) <= 1.2 * DEFAULT_ALPHA
 
-    assert highest_rate(int(np.isfinite(by_e).sum()), 10_000) <= 1.2 * DEFAULT_ALPHA
+
+@pytest.mark.slow
+def test_simulation__two_guardrails_that_move_together__at_most_alpha_are_rolled_back() -> None:
+    """Units whose requests are slow when they fail: both guardrails see the same events."""
+    failing = EQUAL_ARMS[1]
+    counts = drawn(failing, 400, np.random.default_rng(6))
+    found_at = [
+        harm_found(replace(failing, is_latency=is_latency), counts, 2 * ONE_GUARDRAIL)[1]
+        for is_latency in (True, False)
+    ]
+
+    assert highest_rate(int(np.isfinite(np.minimum(*found_at)).sum()), 400) <= 1.2 * DEFAULT_ALPHA
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("share", "threshold", "median"),
-    [(0.05, ONE_GUARDRAIL, 150), (0.05, TWO_GUARDRAILS, 150), (0.02, ONE_GUARDRAIL, 1100)],
+    ("traffic", "requests", "seconds"),
+    [(WORSE[0], 200, np.inf), (WORSE[1], 1500, np.inf), (WORSE[2], 25, 3), (WORSE[3], 25, 3), (WORSE[5], 200, np.inf)],
+    ids=lambda value: value.name if isinstance(value, Traffic) else "",
 )
-def test_simulation__one_percent_grows__is_found_in_time(share: float, threshold: float, median: int) -> None:
-    """The candidate has a tenth of the traffic, the margin is one point; the judge's whole rule counts."""
-    _, by_rule = harm_found_at(Setting(share, 0.01), threshold, 8 * median, 4000, seed=2024)
+def test_simulation__worse_candidate_of_independent_requests__is_found_in_time(
+    traffic: Traffic, requests: int, seconds: float
+) -> None:
+    """Of the requests and the seconds that are allowed the later counts; a second is the step of the looks."""
+    counts = drawn(traffic, 400, np.random.default_rng(2024))
+    by_requests, by_time = harm_found(traffic, counts, ONE_GUARDRAIL)
+    a_look = counts.n[:, :, 0].mean()
 
-    assert np.median(by_rule) <= median
-
-
-@pytest.mark.slow
-def test_simulation__real_excess_of_half_the_margin__is_mostly_left_alone() -> None:
-    by_e, by_rule = harm_found_at(Setting(0.015, 0.01), ONE_GUARDRAIL, 8000, 1000, seed=7)
-
-    assert np.isfinite(by_rule).mean() <= 0.3
-    assert np.isfinite(by_e).mean() >= 2 * np.isfinite(by_rule).mean()
+    assert np.median(by_requests) <= requests + a_look or np.median(by_time) <= seconds
 
 
 @pytest.mark.slow

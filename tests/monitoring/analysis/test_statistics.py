@@ -95,8 +95,7 @@ def test_assess__all_errors_in_twenty__stops_at_once_with_a_sentence() -> None:
 
     assert result.verdict is Verdict.HARMFUL
     assert result.sentence == (
-        "Error share 100.0 % of 20 requests: so many that nothing needs to be compared. "
-        "The safety limit is 50 % of at least 20."
+        "20 of 20 requests failed: so many that nothing needs to be compared. The safety limit is 50 % of at least 20."
     )
 
 
@@ -110,8 +109,10 @@ def test_assess__slow_candidate__is_harmful_by_latency() -> None:
     blocks = [Block(counts(3, slow=2), counts(27)) for _ in range(20)]
     result = assess(state_after(*blocks, guardrails=[ERRORS, SLOW]))
 
+    assert result.verdict is Verdict.INCONCLUSIVE, "it may be warming up"
+    result = assess(state_after(*blocks * 3, guardrails=[ERRORS, SLOW]))
     assert result.verdict is Verdict.HARMFUL
-    assert "slower than 100 ms" in result.sentence
+    assert "120 of 180 requests took longer than 100 ms (66.7 %); stable 0 of 1,620" in result.sentence
 
 
 def test_assess__bad_stable_good_candidate__is_not_harmful() -> None:
@@ -142,10 +143,11 @@ def test_assess__proven_but_inside_the_margin__is_not_harmful() -> None:
 
 
 def test_assess__all_traffic_on_the_candidate__earlier_baseline_decides() -> None:
-    before = Block(counts(0), counts(2000))
+    before = [Block(counts(0), counts(100)) for _ in range(20)]
+    bad, good = ([Block(counts(90, errors=errors), counts(0)) for _ in range(10)] for errors in (9, 0))
 
-    assert assess(state_after(before, Block(counts(900, errors=90), counts(0)))).verdict is Verdict.HARMFUL
-    assert assess(state_after(before, Block(counts(900), counts(0))), bake_done=True).verdict is Verdict.HEALTHY
+    assert assess(state_after(*before, *bad)).verdict is Verdict.HARMFUL
+    assert assess(state_after(*before, *good), bake_done=True).verdict is Verdict.HEALTHY
 
 
 @pytest.mark.parametrize("bad", [(-1, 0), (1, 2), (float("nan"), 0)])
