@@ -62,7 +62,7 @@ class Histogram:
     def count(self) -> int:
         return self.zero + sum(self.buckets.values())
 
-    def merge(self, other: "Histogram") -> None:
+    def merge(self, other: "Histogram | Latency") -> None:
         """Add the counts of `other` to this one."""
         self.zero += other.zero
         self.sum_ms += other.sum_ms
