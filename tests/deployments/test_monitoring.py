@@ -184,6 +184,7 @@ def test_rest__what_makes_no_sense__is_refused(served, route, args, query):
 def test_rest__a_rollback_by_hand__is_marked_as_the_way_back(served):
     served.errors = {}
     served.until(served.request(3, strategy={"kind": "immediate"}), "succeeded")
+    served.tick()
     with served.at():
         back = services.endpoint_rollback(
             actor=served.people.mona.actor,
