@@ -60,7 +60,7 @@ class Durations:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class DeliveryFigures:
     """How the releases that ended in a span went."""
 
     promotion: Share
@@ -119,7 +119,7 @@ def ended_after_approval() -> Q:
     return Q(kind="release") & (Q(started_at__isnull=False) | Q(Exists(READY_EVENTS)))
 
 
-def delivery(releases: QuerySet[Release], spans: list[Span]) -> list[Delivery]:
+def delivery(releases: QuerySet[Release], spans: list[Span]) -> list[DeliveryFigures]:
     """How those of `releases` went that ended in each span, in one query for all of them."""
     first, last = min(span.since for span in spans), max(span.until for span in spans)
     rows = releases.select_related(None).filter(ended_at__gte=first, ended_at__lt=last).order_by()
@@ -140,10 +140,10 @@ def delivery(releases: QuerySet[Release], spans: list[Span]) -> list[Delivery]:
     return [_delivery([row for row in ended if span.since <= row.ended_at < span.until]) for span in spans]
 
 
-def _delivery(ended: list[_Ended]) -> Delivery:
+def _delivery(ended: list[_Ended]) -> DeliveryFigures:
     promoted = [row for row in ended if row.is_promoted]
     changes = [row for row in ended if row.is_change]
-    return Delivery(
+    return DeliveryFigures(
         promotion=Share(len(promoted), _count(row.is_cleared for row in ended)),
         change_failure=Share(_count(row.is_failure for row in changes), len(changes)),
         lead_time=Durations.of([(row.ended_at - row.created_at).total_seconds() for row in promoted]),

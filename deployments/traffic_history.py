@@ -12,11 +12,11 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from deployments.delivery import Delivery, delivery
+from deployments.delivery import DeliveryFigures, delivery
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Endpoint, Release
 from monitoring.charts import Marker
-from monitoring.history import Life, Traffic, counted_traffic, span_traffic
+from monitoring.history import Life, TrafficFigures, counted_traffic, span_traffic
 from monitoring.selectors import Summary
 from monitoring.spans import Span
 
@@ -30,7 +30,7 @@ class EndpointRow:
     """An endpoint over a span; `last` is its newest release that began, whenever that was."""
 
     endpoint: Endpoint
-    traffic: Traffic
+    traffic: TrafficFigures
     last: Release | None
 
     @property
@@ -68,7 +68,7 @@ class Monitored:
     page: Page[Any]
     rows: list[EndpointRow]
     together: Together
-    delivery: Delivery
+    delivery: DeliveryFigures
     sortable: bool
 
 
@@ -91,7 +91,7 @@ def monitored(endpoints: QuerySet[Endpoint], span: Span, now: datetime, *, order
     return Monitored(found.span, found.width_s, shown, made, together, went, total <= MERGED_MAX)
 
 
-def before(endpoints: QuerySet[Endpoint], span: Span, now: datetime) -> tuple[Together, Delivery]:
+def before(endpoints: QuerySet[Endpoint], span: Span, now: datetime) -> tuple[Together, DeliveryFigures]:
     """All endpoints over the span before: what the figures of this one are held against."""
     total = endpoints.count()
     if total > MERGED_MAX:
@@ -130,7 +130,7 @@ def _lives(endpoints: list[Endpoint]) -> dict[tuple[str, str], Life]:
     }
 
 
-def _rows(endpoints: list[Endpoint], traffic: dict[tuple[str, str], Traffic]) -> list[EndpointRow]:
+def _rows(endpoints: list[Endpoint], traffic: dict[tuple[str, str], TrafficFigures]) -> list[EndpointRow]:
     keys = [endpoint.last_release for endpoint in endpoints if endpoint.last_release]  # type: ignore[attr-defined]
     known = Release.objects.select_related("version").defer("version__manifest", "version__evidence").in_bulk(keys)
     return [

@@ -184,7 +184,7 @@ def finished(
     `to` where they end when that is not the newest point.
     """
     sentences = {panel.kind: panel.sentence(points) for panel in panels} if points else {}
-    told: dict[str, Any] = {"from": since.timestamp(), "points": [placed(point) for point in points]}
+    told: dict[str, Any] = {"type": "points", "from": since.timestamp(), "points": [placed(point) for point in points]}
     return told | {"sentences": sentences} | ({"to": until.timestamp()} if until else {})
 
 

@@ -73,7 +73,7 @@ class _Tally:
 
 
 @dataclass(frozen=True)
-class Traffic:
+class TrafficFigures:
     """What clients asked over a span, without copies. `observed_s` is what the rate is divided by.
 
     `rates` are requests per second by window, in order: 0 where nobody asked, None where it was not there.
@@ -91,7 +91,7 @@ class SpanTraffic:
 
     span: Span
     width_s: int
-    places: dict[type_Place, Traffic]
+    places: dict[type_Place, TrafficFigures]
     together: Summary
 
 
@@ -113,7 +113,7 @@ def span_traffic(lives: Mapping[type_Place, Life], span: Span, now: datetime) ->
         together.histogram.merge(tally.histogram)
     observed = {place: life.seconds_in(covered, now) for place, life in lives.items()}
     places = {
-        place: Traffic(
+        place: TrafficFigures(
             tally.summary("all", observed[place]),
             observed[place],
             sorted(tally.versions),
@@ -125,14 +125,14 @@ def span_traffic(lives: Mapping[type_Place, Life], span: Span, now: datetime) ->
     return SpanTraffic(covered, width, places, together.summary("all", max(observed.values(), default=1.0)))
 
 
-def version_traffic(place: type_Place, span: Span, now: datetime) -> list[Traffic]:
+def version_traffic(place: type_Place, span: Span, now: datetime) -> list[TrafficFigures]:
     """The traffic of each version of an endpoint over a span, the newest first. A version's rate is over the windows in
     which it was asked: it is not there all the time.
     """
     width = total_width(span, now)
     tallies = _tallied(_rows([place], span.aligned(width), width), width, lambda row: row.version)
     return [
-        Traffic(tally.summary(version_name(version), seconds), seconds, [version], [])
+        TrafficFigures(tally.summary(version_name(version), seconds), seconds, [version], [])
         for version, tally in sorted(tallies.items(), reverse=True)
         for seconds in [float(width * len(tally.by_start))]
     ]

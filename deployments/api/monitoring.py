@@ -16,7 +16,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of, zone_of
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
-from monitoring.history import Traffic, version_traffic
+from monitoring.history import TrafficFigures, version_traffic
 from monitoring.spans import RANGES, Span, read_span
 
 SPAN = [
@@ -64,7 +64,7 @@ class DurationsSerializer(serializers.Serializer[Any]):
     p90_s = serializers.FloatField(allow_null=True)
 
 
-class DeliverySerializer(serializers.Serializer[Any]):
+class DeliveryFiguresSerializer(serializers.Serializer[Any]):
     promotion = ShareSerializer()
     change_failure = ShareSerializer()
     lead_time = DurationsSerializer()
@@ -89,7 +89,7 @@ class MonitoringSerializer(serializers.Serializer[Any]):
     span = SpanSerializer()
     together = SummarySerializer(source="together.summary")
     why_no_latency = serializers.CharField(source="together.why_no_latency")
-    delivery = DeliverySerializer()
+    delivery = DeliveryFiguresSerializer()
     endpoints = EndpointTrafficSerializer(source="rows", many=True)
     count = serializers.IntegerField(source="page.paginator.count")
     pages = serializers.IntegerField(source="page.paginator.num_pages")
@@ -112,7 +112,7 @@ class VersionTrafficSerializer(serializers.Serializer[Any]):
     observed_s = serializers.FloatField()
     traffic = SummarySerializer(source="summary")
 
-    def get_version(self, one: Traffic) -> int:
+    def get_version(self, one: TrafficFigures) -> int:
         (version,) = one.versions
         return version
 

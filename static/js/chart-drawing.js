@@ -91,7 +91,7 @@
     const labels = spread(lines.filter(function (line) { return line.named; }).flatMap(endLabel), top, heightOf(box));
     const axis = { gridcolor: grid, linecolor: grid, type: "date", tickangle: 0, nticks: TICKS, showspikes: true, spikemode: "across", spikethickness: MARKER_WIDTH, spikecolor: ink };
     return frame(box, {
-      hoverlabel: { bgcolor: colour("--tblr-bg-surface"), font: { color: ink } },
+      hoverlabel: { bgcolor: colour("--mlorch-chart-ground"), font: { color: ink } },
       xaxis: marks.range ? Object.assign(axis, { range: marks.range }) : axis,
       yaxis: { gridcolor: grid, rangemode: "tozero", zeroline: false, fixedrange: true },
       shapes: marks.markers.map(function (marker) { return markerLine(marker, ink); })
@@ -110,6 +110,12 @@
 
   // The crosshair of one chart is that of all: each shows its own values at the same moment.
   let following = false;
+
+  // Plotly's axes count what a clock of the page shows as if it were UTC.
+  function millisecond(moment) {
+    return typeof moment === "number" ? moment : Date.parse(moment.replace(" ", "T") + "Z");
+  }
+
   function share(box, moment) {
     if (following) return;
     following = true;
@@ -124,7 +130,7 @@
   function listen(box) {
     if (box.dataset.shares) return;
     box.dataset.shares = "yes";
-    box.on("plotly_hover", function (event) { share(box, event.xvals && event.xvals[0]); });
+    box.on("plotly_hover", function (event) { share(box, event.xvals && millisecond(event.xvals[0])); });
     box.on("plotly_unhover", function () { share(box, null); });
   }
 
@@ -136,7 +142,7 @@
   };
 
   window.mlorch.saveChart = function (box, name) {
-    const ground = colour("--tblr-bg-surface");
+    const ground = colour("--mlorch-chart-ground");
     const layout = Object.assign({}, box.layout, { paper_bgcolor: ground, plot_bgcolor: ground });
     const size = { width: box.clientWidth, height: heightOf(box), scale: SHARP };
     return window.Plotly.downloadImage({ data: box.data, layout: layout }, Object.assign({ format: "png", filename: name }, size));

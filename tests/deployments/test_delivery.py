@@ -7,12 +7,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments import services
-from deployments.delivery import DEFINITIONS, Delivery, Durations, Share, delivery
+from deployments.delivery import DEFINITIONS, DeliveryFigures, Durations, Share, delivery
 from deployments.models import Release
 from monitoring.spans import Span
 
 
-def seen(world, **between: timedelta) -> Delivery:
+def seen(world, **between: timedelta) -> DeliveryFigures:
     since = world.now - between.get("back", timedelta(days=1))
     return delivery(Release.objects.all(), [Span(since, world.now + timedelta(seconds=1))])[0]
 
@@ -105,4 +105,4 @@ def test_durations__median_and_p90(seconds, found):
 
 
 def test_definitions__one_sentence_for_each_figure():
-    assert set(DEFINITIONS) == set(Delivery.__dataclass_fields__)
+    assert set(DEFINITIONS) == set(DeliveryFigures.__dataclass_fields__)
