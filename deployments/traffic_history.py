@@ -47,7 +47,10 @@ ORDERS: dict[str, tuple[str, "type_Order"]] = {
     "p50": ("P50", lambda row: -(row.traffic.summary.p50 or 0)),
     "p95": ("P95", lambda row: -(row.traffic.summary.p95 or 0)),
     "p99": ("P99", lambda row: -(row.traffic.summary.p99 or 0)),
-    "release": ("Last release", lambda row: -row.last.started_at.timestamp() if row.last else 0),
+    "release": (
+        "Last release",
+        lambda row: -row.last.started_at.timestamp() if row.last and row.last.started_at else 0,
+    ),
 }
 
 
@@ -77,7 +80,7 @@ def monitored(endpoints: QuerySet[Endpoint], span: Span, now: datetime, *, order
     rows = with_last(endpoints)
     total = endpoints.count()
     if total > MERGED_MAX:
-        shown = Paginator(rows, PAGE_SIZE).get_page(page)
+        shown: Any = Paginator(rows, PAGE_SIZE).get_page(page)
         found = span_traffic(_lives(list(shown.object_list)), span, now)
         made = _rows(list(shown.object_list), found.places)
         together = Together(_counted(endpoints, span, now), why_many(total))

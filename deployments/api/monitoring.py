@@ -44,7 +44,7 @@ class SummarySerializer(serializers.Serializer[Any]):
     """Counts of what clients asked; quantiles in ms, null without requests or where they are not put together."""
 
     requests = serializers.IntegerField()
-    errors = serializers.IntegerField()
+    failed = serializers.IntegerField(source="errors")
     error_share = serializers.FloatField(allow_null=True)
     rate = serializers.FloatField()
     p50 = serializers.FloatField(allow_null=True)
@@ -101,7 +101,7 @@ class PointSerializer(serializers.Serializer[Any]):
     arm = serializers.CharField()
     version = serializers.IntegerField()
     requests = serializers.IntegerField()
-    errors = serializers.IntegerField()
+    failed = serializers.IntegerField(source="errors")
     p50_ms = serializers.FloatField(allow_null=True)
     p95_ms = serializers.FloatField(allow_null=True)
     p99_ms = serializers.FloatField(allow_null=True)
