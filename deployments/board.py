@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.lifecycle import RELEASE_LOOKS, Look, Phase, ReleaseStatus
 from deployments.models import Endpoint, EndpointArm, Release, Replica, ReplicaState
-from deployments.selectors import INCIDENT_HOURS, LIVE, OPEN, endpoints_visible_to
+from deployments.selectors import INCIDENT_HOURS, LIVE, NOT_LISTED, OPEN, endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
@@ -24,10 +24,8 @@ MINUTES = 10  # the span of the figures
 PAGE_SIZE = 20  # models
 
 GOING_BACK = Look("Going back", "red", "arrow-back-up")
-EMERGENCIES = (
-    "stable_release__approval__emergency__used_by",
-    "stable_release__restores__approval__emergency__used_by",
-)
+OWN_EMERGENCIES = ("approval__emergency__used_by", "restores__approval__emergency__used_by")
+EMERGENCIES = tuple(f"stable_release__{path}" for path in OWN_EMERGENCIES)
 SERVES_NOTHING = Look("Serves nothing yet", "secondary", "ban")
 NOT_READY = Look("No replica is ready", "red", "alert-triangle")
 FAILING = Look("Failing", "red", "alert-triangle")
@@ -88,9 +86,10 @@ class _Facts:
 def models_on_board(actor: Actor) -> QuerySet[Model]:
     """The models with an endpoint in use that the actor may see; those with a release under way come first."""
     endpoints = endpoints_visible_to(actor).filter(model=OuterRef("pk"), retired_at=None)
-    moving = Release.objects.filter(endpoint__model=OuterRef("pk"), status__in=LIVE)
+    # A set that is made once, not a question of each model: SQLite would look through all that move for every one.
+    moving = Release.objects.filter(status__in=LIVE).order_by().values("endpoint__model")
     on_board = models_visible_to(actor).filter(Exists(endpoints))
-    return on_board.annotate(is_moving=Exists(moving)).order_by("-is_moving", "name")
+    return on_board.annotate(is_moving=Q(pk__in=moving)).order_by("-is_moving", "name")
 
 
 def rows_of(actor: Actor, models: Iterable[Model], environments: list[Environment]) -> list[Row]:
@@ -119,13 +118,16 @@ def _facts_of(endpoints: list[Endpoint]) -> _Facts:
         (endpoint.environment.name, endpoint.name): endpoint.created_at for endpoint in endpoints
     }
     facts = _Facts(totals(born, minutes=MINUTES), _ready(endpoints))
-    releases = Release.objects.filter(endpoint__in=endpoints).select_related("version", "rollout")
-    # Later ones win: of the open ones that which moves traffic, of those taken back the newest.
-    for release in sorted(releases.filter(status__in=OPEN), key=lambda release: release.status in LIVE):
-        facts.open[release.endpoint_id] = release
     since = clock.now() - timedelta(hours=INCIDENT_HOURS)
-    for release in releases.filter(status=ReleaseStatus.ROLLED_BACK, ended_at__gte=since).order_by("ended_at"):
-        facts.taken_back[release.endpoint_id] = release
+    went_back = Q(status=ReleaseStatus.ROLLED_BACK, ended_at__gte=since)
+    releases = Release.objects.filter(Q(status__in=OPEN) | went_back, endpoint__in=endpoints)
+    # Later ones win: of the open ones that which moves traffic, of those taken back the newest.
+    rows = releases.select_related("version", "rollout", *OWN_EMERGENCIES).defer(*NOT_LISTED)
+    for release in rows.order_by("ended_at"):
+        if release.status == ReleaseStatus.ROLLED_BACK:
+            facts.taken_back[release.endpoint_id] = release
+        elif release.endpoint_id not in facts.open or release.status in LIVE:
+            facts.open[release.endpoint_id] = release
     return facts
 
 

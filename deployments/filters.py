@@ -13,7 +13,9 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, search_box
 from registry.models import Model
-from registry.selectors import environments_visible_to
+from registry.selectors import environments_visible_to, models_visible_to
+
+KEPT_IN_ADDRESS = ("range", "from", "to", "order")  # `from` is no name of Python's
 
 
 def statuses() -> Choices:
@@ -27,6 +29,11 @@ def environments(actor: Actor) -> Choices:
 
 def states() -> Choices:
     return [("", "In use and retired"), ("in_use", "In use"), ("retired", "Retired")]
+
+
+def owners(actor: Actor) -> Choices:
+    names = models_visible_to(actor).exclude(owner="").order_by("owner").values_list("owner", flat=True).distinct()
+    return [("", "Any owner"), *((name, name) for name in names)]
 
 
 class FiltersByPlace(Filters):
@@ -75,3 +82,24 @@ class BoardFilter(Filters):
     def search(self, models: QuerySet[Model], name: str, text: str) -> QuerySet[Model]:
         in_use = Endpoint.objects.filter(model=OuterRef("pk"), name__icontains=text, retired_at=None)
         return models.filter(Q(name__icontains=text) | Q(Exists(in_use)))
+
+
+class MonitoringFilter(EndpointFilter):
+    """Endpoints by place, model and owner of the model; the span is in the address beside them."""
+
+    model = CharFilter("model__name", max_length=TEXT_MAX_CHARS, widget=HiddenInput)
+    owner = CharFilter("model__owner", max_length=TEXT_MAX_CHARS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.request is not None:
+            choices = partial(owners, actor_of(self.request))
+            self.filters["owner"].extra["widget"] = choice_box("Owner", choices)
+        for name in KEPT_IN_ADDRESS:
+            kept = CharFilter(name, method="kept", widget=HiddenInput)
+            kept.parent, kept.model = self, Endpoint
+            self.filters[name] = kept
+
+    def kept(self, endpoints: QuerySet[Endpoint], name: str, text: str) -> QuerySet[Endpoint]:
+        """All of them: what is kept in the address by a form of filters, and says nothing about endpoints."""
+        return endpoints

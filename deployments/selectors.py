@@ -10,23 +10,25 @@ from uuid import UUID
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, GatewayKey, Release, Replica, ReplicaState, ServingConfig
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
-from mlorch_site.accounts.roles import EVERYWHERE, Action
+from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
 from mlorch_site.accounts.selectors import in_scopes
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from registry.approvals import selectors as approvals
-from registry.models import ApprovalRequest, Environment, Model, Version
+from registry.models import ApprovalRequest, Environment, Model, Policy, Version
 from registry.operators import is_left_to
 from registry.version_lifecycle import is_blocked, why_out_of_use
 
 INCIDENT_HOURS = 24
 OVERVIEW_ROWS = 10
+# What may be large and no list shows.
+NOT_LISTED = ("version__manifest", "version__evidence", "version__signature", "rollout__judge")
 OPEN = sorted(status.value for status in OPEN_STATUSES)
 LIVE = sorted(status.value for status in LIVE_STATUSES)
 
@@ -228,7 +230,7 @@ def gateway_keys_visible_to(actor: Actor) -> QuerySet[GatewayKey]:
 
 
 def _may_manage_keys(actor: Actor, environment: str) -> bool:
-    return environment != EVERYWHERE and actor.may(Action.KEY_MANAGE, [Environment(name=environment).scope])
+    return environment != EVERYWHERE and actor.may(Action.KEY_MANAGE, [Environment.scope_of(environment)])
 
 
 def replica_states_visible_to(actor: Actor) -> QuerySet[ReplicaState]:
@@ -249,9 +251,9 @@ class Shortened(Generic[T]):
         return self.total - len(self.rows)
 
 
-def shortened(rows: QuerySet[M], total: int | None = None) -> "Shortened[M]":
+def shortened(rows: QuerySet[M]) -> "Shortened[M]":
     """The first `OVERVIEW_ROWS` of a query, and how many there are (reads the database)."""
-    return Shortened(list(rows[:OVERVIEW_ROWS]), rows.count() if total is None else total)
+    return Shortened(list(rows[:OVERVIEW_ROWS]), rows.count())
 
 
 @dataclass(frozen=True)
@@ -268,21 +270,30 @@ class Waiting:
         return self.approvals.total + self.releases.total
 
 
-def waiting_for_me(actor: Actor) -> Waiting:
-    """What waits for this actor."""
+def held_for(actor: Actor) -> list[UUID]:
+    """The keys of the rollouts that wait for somebody to resume or promote them and that the actor may, by roles and by
+    the policy's operators; newest first.
+
+    It is the same for all of one policy in which the actor holds the same roles, so it is asked once for those.
+    """
     held = releases_visible_to(actor).filter(
         Q(status=ReleaseStatus.PAUSED) | Q(status=ReleaseStatus.ROLLING_OUT, rollout__phase="holding")
     )
-    fields = ("pk", "endpoint__environment__name", "endpoint__model__name", "policy__operators")
-    rows = held.values_list(*fields)
-    mine = [pk for pk, place, model, operators in rows if _may_go_on(actor, place, model, operators)]
-    first = list(held.filter(pk__in=mine[:OVERVIEW_ROWS]))
-    return Waiting(approvals=shortened(approvals.waiting_for(actor)), releases=Shortened(first, len(mine)))
+    rows = list(held.values_list("pk", "endpoint__environment__name", "endpoint__model__name", "policy"))
+    operators = dict(Policy.objects.filter(pk__in={row[-1] for row in rows}).values_list("pk", "operators"))
+    answers: dict[tuple[int, frozenset[Role]], bool] = {}
+    mine = []
+    for pk, environment, model, policy in rows:
+        scopes = [Environment.scope_of(environment), Model.scope_of(model)]
+        key = policy, frozenset(actor.roles_in(scopes))
+        if key not in answers:
+            answers[key] = _may_go_on(actor, scopes, operators[policy])
+        if answers[key]:
+            mine.append(pk)
+    return mine
 
 
-def _may_go_on(actor: Actor, environment: str, model: str, operators: dict[str, list[str]]) -> bool:
-    """Whether the actor can resume or promote there, by roles and by the policy's operators."""
-    scopes = [Environment(name=environment).scope, Model(name=model).scope]
+def _may_go_on(actor: Actor, scopes: list[str], operators: dict[str, list[str]]) -> bool:
     acts = {"pause": Action.RELEASE_PAUSE, "promote": Action.RELEASE_PROMOTE}
     roles = actor.roles_in(scopes)
     return any(actor.may(act, scopes) and is_left_to(operators, name, roles) for name, act in acts.items())
@@ -300,20 +311,36 @@ class Overview:
 
 
 def overview(actor: Actor) -> Overview:
-    """The first page's content: what waits, what moves, what went wrong in the last 24 hours."""
+    """The first page's content: what waits, what moves, what went wrong in the last 24 hours.
+
+    Each list is read as keys, and the rows of all of them at once: what a row shows is joined from ten tables, and many
+    releases are in several lists.
+    """
     releases = releases_visible_to(actor)
     since = clock.now() - timedelta(hours=INCIDENT_HOURS)
-    bad = [ReleaseStatus.ROLLED_BACK, ReleaseStatus.FAILED]
-    incidents = releases.filter(Q(status__in=bad) | Q(kind="rollback"), ended_at__gte=since)
-    ended = releases.filter(ended_at__gte=since)
-    return Overview(
-        waiting=waiting_for_me(actor),
-        active=shortened(releases.filter(status__in=LIVE)),
-        pending=shortened(releases.filter(status__in=set(OPEN) - set(LIVE))),
-        incidents=shortened(incidents),
-        counts={
-            "succeeded": ended.filter(status=ReleaseStatus.SUCCEEDED, kind="release").count(),
-            "rolled_back": ended.filter(status=ReleaseStatus.ROLLED_BACK).count(),
-            "rollbacks": ended.filter(kind="rollback").count(),
-        },
+    ended = Q(ended_at__gte=since)
+    bad = Q(status__in=[ReleaseStatus.ROLLED_BACK, ReleaseStatus.FAILED]) | Q(kind="rollback")
+    parts = {
+        "active": Q(status__in=LIVE),
+        "pending": Q(status__in=sorted(set(OPEN) - set(LIVE))),
+        "incidents": ended & bad,
+    }
+    keys = {
+        name: list(releases.filter(part).values_list("pk", flat=True)[:OVERVIEW_ROWS]) for name, part in parts.items()
+    }
+    mine = held_for(actor)
+    known = releases.defer(*NOT_LISTED).in_bulk({*mine[:OVERVIEW_ROWS], *(pk for own in keys.values() for pk in own)})
+    counts = releases.filter(Q(status__in=OPEN) | ended).aggregate(
+        **{name: Count("pk", filter=part) for name, part in parts.items()},
+        succeeded=Count("pk", filter=ended & Q(status=ReleaseStatus.SUCCEEDED, kind="release")),
+        rolled_back=Count("pk", filter=ended & Q(status=ReleaseStatus.ROLLED_BACK)),
+        rollbacks=Count("pk", filter=ended & Q(kind="rollback")),
     )
+    lists = {name: Shortened(_found(known, own), counts.pop(name)) for name, own in keys.items()}
+    held = Shortened(_found(known, mine[:OVERVIEW_ROWS]), len(mine))
+    waiting = Waiting(approvals=shortened(approvals.waiting_for(actor)), releases=held)
+    return Overview(waiting=waiting, counts=counts, **lists)
+
+
+def _found(known: dict[UUID, Release], keys: list[UUID]) -> list[Release]:
+    return [known[pk] for pk in keys if pk in known]

@@ -8,6 +8,7 @@ from deployments.views import (
     emergencies,
     endpoints,
     gates,
+    monitoring,
     overview,
     past,
     releases,
@@ -56,6 +57,15 @@ urlpatterns = [
     path("endpoints/<str:environment>/<str:name>/past/", past.endpoint_then, name="endpoint-past"),
     path("models/<str:name>/past/", past.model_then, name="model-past"),
     path("environments/<str:name>/past/", past.environment_then, name="environment-past"),
+    path("monitoring/", monitoring.monitoring, name="monitoring"),
+    path("monitoring/before/", monitoring.monitoring_before, name="monitoring-before"),
+    path("monitoring/endpoints.csv", monitoring.monitoring_csv, name="monitoring-csv"),
+    path("endpoints/<str:environment>/<str:name>/history/", monitoring.endpoint_history, name="endpoint-history"),
+    path(
+        "endpoints/<str:environment>/<str:name>/history.csv",
+        monitoring.endpoint_history_csv,
+        name="endpoint-history-csv",
+    ),
     path("system/", system.system, name="system"),
     path("gateways/", system.gateways, name="gateways"),
 ]

@@ -308,7 +308,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": ["'none'"],
         "script-src": ["'self'"],
         "style-src": ["'self'", PLOTLY_EMPTY_STYLE],
-        "img-src": ["'self'", "data:"],
+        "img-src": ["'self'", "data:", "blob:"],  # a chart is saved as PNG by way of a blob
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
         "form-action": ["'self'"],

@@ -7,8 +7,9 @@ tables and sentences.
 """
 
 import json
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from monitoring.points import Point
@@ -37,12 +38,16 @@ ARMS = {  # in the order in which they are shown
 
 @dataclass(frozen=True)
 class Line:
-    """One line per arm: the value `key` of a point times `factor`. Without a `dash` of its own it has the arm's."""
+    """One line per arm: the value `key` of a point times `factor`. Without a `dash` of its own it has the arm's.
+
+    One `on_request` is in the legend, and drawn once somebody asks for it there.
+    """
 
     label: str
     key: str
     factor: float = 1
     dash: str = ""
+    on_request: bool = False
 
     def value(self, point: Point) -> float | None:
         raw = getattr(point, self.key)
@@ -59,7 +64,7 @@ class Panel:
 
     `spoken` is the line that the one sentence reads out; `limit_text` names the line of the guardrail.
 
-    Only `arms` are shown.
+    Only `arms` are shown, as `looks` says. A `tall` one has the width of the page.
     """
 
     kind: str
@@ -68,6 +73,8 @@ class Panel:
     spoken: int = 0
     limit_text: str = ""
     arms: tuple[str, ...] = tuple(ARMS)
+    looks: Mapping[str, ArmLook] = field(default_factory=lambda: ARMS)
+    tall: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -90,9 +97,10 @@ class Panel:
                     "arm": arm,
                     "at": at,
                     "name": f"{arm} {line.label}".strip(),
-                    "dash": line.dash or ARMS[arm].dash,
-                    "colour": ARMS[arm].colour,
+                    "dash": line.dash or self.looks[arm].dash,
+                    "colour": self.looks[arm].colour,
                     "named": at == self.spoken,
+                    "onRequest": line.on_request,
                 }
                 for arm in self.arms
                 for at, line in enumerate(self.lines)
@@ -114,7 +122,11 @@ PANELS = (
     Panel(
         "latency",
         "Latency in ms",
-        (Line("p50", "p50", dash="dot"), Line("p95", "p95", dash="solid"), Line("p99", "p99", dash="dash")),
+        (
+            Line("p50", "p50", dash="dot", on_request=True),
+            Line("p95", "p95"),
+            Line("p99", "p99", dash="longdash", on_request=True),
+        ),
         spoken=1,
         limit_text="SLO",
     ),
@@ -124,6 +136,25 @@ AGREEMENT = Panel(
     "agreement", "Agreeing answers in %", (Line("", "agreement_share", 100),), limit_text="wanted", arms=("shadow",)
 )
 EVERY_PANEL = (*PANELS, AGREEMENT)
+COMPARED_MAX = 4  # versions of which lines can still be told apart
+VERSION_LOOKS = (
+    ArmLook("solid", "--mlorch-stable"),
+    ArmLook("dash", "--mlorch-candidate"),
+    ArmLook("dot", "--mlorch-limit"),
+    ArmLook("dashdot", "--mlorch-chart-text"),
+)
+
+
+def history_panels(names: list[str] | None = None) -> tuple[Panel, ...]:
+    """The charts of a span: the latency first and tall, errors and rate below; of the arms, or of these `names` of
+    versions instead.
+    """
+    rate, latency, errors = PANELS
+    panels = (replace(latency, tall=True, limit_text=""), replace(errors, limit_text=""), rate)
+    if names is None:
+        return panels
+    looks = dict(zip(names[:COMPARED_MAX], VERSION_LOOKS, strict=False))
+    return tuple(replace(panel, arms=tuple(looks), looks=looks) for panel in panels)
 
 
 def placed(point: Point) -> dict[str, Any]:
@@ -133,7 +164,8 @@ def placed(point: Point) -> dict[str, Any]:
     rows in tables.
     """
     t = int(point.start.timestamp())
-    panels = [panel for panel in EVERY_PANEL if point.arm in panel.arms]
+    # What is no arm is a version, of which all is shown that does not need a shadow.
+    panels = [panel for panel in EVERY_PANEL if point.arm in panel.arms or (point.arm not in ARMS and panel in PANELS)]
     return {
         "id": f"{t} {point.arm} {point.version}",
         "t": t,
@@ -145,10 +177,15 @@ def placed(point: Point) -> dict[str, Any]:
     }
 
 
-def finished(points: list[Point], since: datetime) -> dict[str, Any]:
-    """Points with the sentences that say how things stand at the newest of each arm; `from` is where charts begin."""
-    sentences = {panel.kind: panel.sentence(points) for panel in EVERY_PANEL} if points else {}
-    return {"from": since.timestamp(), "points": [placed(point) for point in points], "sentences": sentences}
+def finished(
+    points: list[Point], since: datetime, until: datetime | None = None, panels: tuple[Panel, ...] = EVERY_PANEL
+) -> dict[str, Any]:
+    """Points with the sentences that say how things stand at the newest of each arm; `from` is where charts begin, and
+    `to` where they end when that is not the newest point.
+    """
+    sentences = {panel.kind: panel.sentence(points) for panel in panels} if points else {}
+    told: dict[str, Any] = {"type": "points", "from": since.timestamp(), "points": [placed(point) for point in points]}
+    return told | {"sentences": sentences} | ({"to": until.timestamp()} if until else {})
 
 
 @dataclass(frozen=True)
@@ -157,6 +194,10 @@ class Marker:
 
     t: float
     text: str
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromtimestamp(self.t, UTC)
 
 
 @dataclass(frozen=True)
@@ -172,3 +213,17 @@ class Marks:
         texts = {panel.kind: panel.limit_text for panel in EVERY_PANEL}
         limits = {kind: {"value": value, "text": texts[kind]} for kind, value in self.limits.items()}
         return json.dumps({"markers": [vars(marker) for marker in self.markers], "limits": limits})
+
+
+CLUSTER_SHARE = 0.03  # moments nearer to each other than this share of a chart's width are one mark
+
+
+def clustered(markers: list[Marker], span_s: float) -> list[Marker]:
+    """Markers of a span of `span_s` seconds, in order, with those together that would cover each other."""
+    groups: list[list[Marker]] = []
+    for marker in sorted(markers, key=lambda marker: marker.t):
+        if groups and marker.t - groups[-1][0].t < span_s * CLUSTER_SHARE:
+            groups[-1].append(marker)
+        else:
+            groups.append([marker])
+    return [group[0] if len(group) == 1 else Marker(group[0].t, f"{len(group)} events") for group in groups]

@@ -11,4 +11,4 @@ def points_since(environment: str, endpoint: str, after_id: int) -> dict[str, An
     """The message with the points that windows after `after_id` touched; its `sequence` is the newest window's id."""
     since = clock.now() - CHART_SPAN
     points, newest = series_after(environment, endpoint, after_id=after_id, not_before=since)
-    return {"type": "points", "sequence": newest, **charts.finished(points, since)}
+    return {"sequence": newest, **charts.finished(points, since)}

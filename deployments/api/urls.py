@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.api import approvals, delegations, emergencies, gates, keys, past, views
+from deployments.api import approvals, delegations, emergencies, gates, keys, monitoring, past, views
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
@@ -48,6 +48,12 @@ urlpatterns = [
     path("endpoints/<str:environment>/<str:name>/past", past.EndpointPastDetail.as_view(), name="api-endpoint-past"),
     path("models/<str:name>/past", past.ModelPastDetail.as_view(), name="api-model-past"),
     path("environments/<str:name>/past", past.EnvironmentPastDetail.as_view(), name="api-environment-past"),
+    path("monitoring", monitoring.MonitoringDetail.as_view(), name="api-monitoring"),
+    path(
+        "endpoints/<str:environment>/<str:name>/history",
+        monitoring.EndpointHistoryDetail.as_view(),
+        name="api-endpoint-history",
+    ),
     path("approvals", approvals.ApprovalList.as_view(), name="api-approvals"),
     path("approvals/decisions", approvals.ApprovalDecisions.as_view(), name="api-approvals-decisions"),
     path("approvals/<uuid:pk>", approvals.ApprovalDetail.as_view(), name="api-approval"),

@@ -66,7 +66,10 @@ class Release(models.Model):
                 name="one_live_rollout_per_endpoint",
             ),
         ]
-        indexes = [models.Index(fields=["due_at"], name="release_due", condition=models.Q(due_at__isnull=False))]
+        indexes = [
+            models.Index(fields=["due_at"], name="release_due", condition=models.Q(due_at__isnull=False)),
+            models.Index(fields=["ended_at"], name="release_by_end"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.version} to {self.endpoint}"

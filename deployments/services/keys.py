@@ -98,7 +98,7 @@ def keys_of(endpoint: Endpoint, now: datetime) -> list[GatewayKey]:
 
 def key_subject(key: GatewayKey) -> Subject:
     """How the audit record names a key."""
-    scopes = tuple(Environment(name=name).scope for name in key.environments if name != "*")
+    scopes = tuple(Environment.scope_of(name) for name in key.environments if name != "*")
     return Subject("gateway_key", str(key.pk), f"{key.prefix} {key.name}", scopes)
 
 

@@ -20,6 +20,7 @@ from mlorch_site.lib.reasons import Reason
 register = template.Library()
 
 CELL = re.compile(r"<(tr|td|th)\b(?![^>]*\bcolspan=)(?=[^>]*>(\s*</td>)?)")
+SPARK_WIDTH, SPARK_HEIGHT = 120, 24
 MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC\b")
 
 
@@ -91,6 +92,43 @@ def pct(share: float | None) -> str:
 def ms(value: float | None) -> str:
     """A latency in ms."""
     return "–" if value is None else f"{value:.1f} ms"
+
+
+@register.filter
+def lasting(seconds: float | None) -> str:
+    """How long something lasts, in the two largest units that it fills."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    parts, rest = [], round(seconds)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+@register.simple_tag
+def sparkline(values: list[float | None]) -> SafeString:
+    """A line of numbers as a small picture, broken where there is none; its sentence says the least and the most."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return SafeString("–")
+    top, step = max(known) or 1.0, SPARK_WIDTH / max(1, len(values) - 1)
+    path, pen = [], "M"
+    for place, value in enumerate(values):
+        if value is not None:
+            path.append(f"{pen}{place * step:.1f} {SPARK_HEIGHT - 1 - value / top * (SPARK_HEIGHT - 2):.1f}")
+        pen = "M" if value is None else "L"
+    said = f"from {min(known):.2f} to {max(known):.2f} requests per second"
+    return format_html(
+        '<svg class="sparkline" viewBox="0 0 {} {}" role="img" aria-label="{}"><path d="{}"/></svg>',
+        SPARK_WIDTH,
+        SPARK_HEIGHT,
+        said,
+        "".join(path),
+    )
 
 
 @register.filter

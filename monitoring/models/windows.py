@@ -11,6 +11,7 @@ KEPT = {
     60: timedelta(days=30),
     600: timedelta(days=400),
     14_400: timedelta(days=400),
+    86_400: timedelta(days=400),
 }
 
 

@@ -30,7 +30,12 @@ class Environment(models.Model):
     @property
     def scope(self) -> str:
         """The permission scope this environment forms."""
-        return f"environment:{self.name}"
+        return self.scope_of(self.name)
+
+    @staticmethod
+    def scope_of(name: str) -> str:
+        """The scope of the environment with that name."""
+        return f"environment:{name}"
 
 
 class PolicyQuerySet(models.QuerySet["Policy"]):

@@ -32,7 +32,12 @@ class Model(models.Model):
     @property
     def scope(self) -> str:
         """The permission scope this model forms."""
-        return f"model:{self.name}"
+        return self.scope_of(self.name)
+
+    @staticmethod
+    def scope_of(name: str) -> str:
+        """The scope of the model with that name."""
+        return f"model:{name}"
 
 
 class ArtifactSet(models.Model):

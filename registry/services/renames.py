@@ -42,7 +42,7 @@ def _identities(model: Model) -> "type_Identities":
 
 def unbind_name(name: str) -> None:
     """End the roles that were given for another model of this name: they say nothing about the one that has it now."""
-    scope_unbind(actor=MIRROR, scope=Model(name=name).scope, reason="Another model has this name in MLflow now.")
+    scope_unbind(actor=MIRROR, scope=Model.scope_of(name), reason="Another model has this name in MLflow now.")
 
 
 def model_renamed(*, model: Model, name: str, now: datetime) -> None:

@@ -1,12 +1,16 @@
 // Draws a chart with Plotly in the colours of the page: mlorch.drawChart(box, lines, marks). Sizes and colours only; what is drawn,
-// in which order and with which dashes and names comes finished (charts.js).
+// in which order and with which dashes and names comes finished (charts.js). mlorch.saveChart(box, name) gives its picture as PNG.
 (function () {
   "use strict";
   const CONFIG = { displayModeBar: false, responsive: true, displaylogo: false };
   const TRANSPARENT = "rgba(0,0,0,0)";
-  const HEIGHT = 260, MARGIN = { l: 44, r: 84, t: 22, b: 46 };
+  const HEIGHT = 260, TALL = 420, SHARP = 2, MARGIN = { l: 44, r: 84, t: 22, b: 46 };
   const TEXT_SIZE = 11, NOTE_SIZE = 10, END_LABEL_SIZE = 9, LINE_WIDTH = 2, LIMIT_WIDTH = 1.5, MARKER_WIDTH = 1, DOT_SIZE = 3, TICKS = 5;
   const NOTE_ROWS = 2, NOTE_ROOM = 0.12;  // notes nearer to each other than this share of the width stand in the next row
+
+  function heightOf(box) {
+    return box.classList.contains("chart-tall") ? TALL : HEIGHT;
+  }
 
   function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -16,6 +20,7 @@
     const own = colour(line.colour);
     return {
       type: "scatter", mode: "lines+markers", name: line.name, x: line.x, y: line.y, hoverinfo: "x+y+name",
+      visible: line.onRequest ? "legendonly" : true,
       line: { color: own, width: LINE_WIDTH, dash: line.dash }, marker: { color: own, size: DOT_SIZE }
     };
   }
@@ -32,8 +37,8 @@
   }
 
   // Labels whose lines end at the same height stand above each other: each is moved up until it is clear of the one below.
-  function spread(labels, top) {
-    const perUnit = (HEIGHT - MARGIN.t - MARGIN.b) / (top || 1);
+  function spread(labels, top, height) {
+    const perUnit = (height - MARGIN.t - MARGIN.b) / (top || 1);
     let free = -Infinity;
     labels.slice().sort(function (a, b) { return a.y - b.y; }).forEach(function (label) {
       const at = Math.max(label.y * perUnit, free);
@@ -71,20 +76,23 @@
   }
 
   // What every picture shares, also the silent one: Plotly places a legend by the margins that it drew with before.
-  function frame(parts) {
+  // What somebody chose in the legend stays with new points.
+  function frame(box, parts) {
     return Object.assign({
-      autosize: true, height: HEIGHT, margin: MARGIN, paper_bgcolor: TRANSPARENT, plot_bgcolor: TRANSPARENT,
+      autosize: true, uirevision: "kept", hovermode: "x unified", height: heightOf(box), margin: MARGIN, paper_bgcolor: TRANSPARENT, plot_bgcolor: TRANSPARENT,
       font: { color: colour("--mlorch-chart-text"), size: TEXT_SIZE }, showlegend: true, legend: { orientation: "h", y: -0.25, x: 0 }
     }, parts);
   }
 
-  function layoutOf(lines, marks) {
+  function layoutOf(box, lines, marks) {
     const ink = colour("--mlorch-chart-text"), grid = colour("--mlorch-chart-grid"), warning = colour("--mlorch-limit");
     const limits = marks.limit ? [marks.limit] : [];
-    const top = Math.max(0, ...limits.map(function (limit) { return limit.value; }), ...lines.flatMap(function (line) { return line.y; }));
-    const labels = spread(lines.filter(function (line) { return line.named; }).flatMap(endLabel), top);
-    return frame({
-      xaxis: { gridcolor: grid, linecolor: grid, type: "date", tickangle: 0, nticks: TICKS },
+    const top = Math.max(0, ...limits.map(function (limit) { return limit.value; }), ...lines.filter(function (line) { return !line.onRequest; }).flatMap(function (line) { return line.y; }));
+    const labels = spread(lines.filter(function (line) { return line.named; }).flatMap(endLabel), top, heightOf(box));
+    const axis = { gridcolor: grid, linecolor: grid, type: "date", tickangle: 0, nticks: TICKS, showspikes: true, spikemode: "across", spikethickness: MARKER_WIDTH, spikecolor: ink };
+    return frame(box, {
+      hoverlabel: { bgcolor: colour("--mlorch-chart-ground"), font: { color: ink } },
+      xaxis: marks.range ? Object.assign(axis, { range: marks.range }) : axis,
       yaxis: { gridcolor: grid, rangemode: "tozero", zeroline: false, fixedrange: true },
       shapes: marks.markers.map(function (marker) { return markerLine(marker, ink); })
         .concat(limits.map(function (limit) { return limitLine(limit, warning); })),
@@ -95,13 +103,48 @@
   }
 
   // Without a point there is no picture, only the sentence: axes would be of a time and a height that mean nothing.
-  function silence(text) {
+  function silence(box, text) {
     const where = { xref: "paper", yref: "paper", x: 0.5, y: 0.5 }, hidden = { visible: false, fixedrange: true };
-    return frame({ xaxis: hidden, yaxis: hidden, annotations: [note(text, TEXT_SIZE, colour("--mlorch-chart-text"), where)] });
+    return frame(box, { xaxis: hidden, yaxis: hidden, annotations: [note(text, TEXT_SIZE, colour("--mlorch-chart-text"), where)] });
+  }
+
+  // The crosshair of one chart is that of all: each shows its own values at the same moment.
+  let following = false;
+
+  // Plotly's axes count what a clock of the page shows as if it were UTC.
+  function millisecond(moment) {
+    return typeof moment === "number" ? moment : Date.parse(moment.replace(" ", "T") + "Z");
+  }
+
+  function share(box, moment) {
+    if (following) return;
+    following = true;
+    document.querySelectorAll("[data-chart]").forEach(function (other) {
+      if (other === box || !other.layout || !other.data.length) return;
+      if (moment) window.Plotly.Fx.hover(other, { xval: moment });
+      else window.Plotly.Fx.unhover(other);
+    });
+    following = false;
+  }
+
+  function listen(box) {
+    if (box.dataset.shares) return;
+    box.dataset.shares = "yes";
+    box.on("plotly_hover", function (event) { share(box, event.xvals && millisecond(event.xvals[0])); });
+    box.on("plotly_unhover", function () { share(box, null); });
   }
 
   window.mlorch.drawChart = function (box, lines, marks) {
-    const layout = lines.length ? layoutOf(lines, marks) : silence(box.getAttribute("aria-label"));
-    if (window.Plotly) window.Plotly.react(box, lines.map(traceOf), layout, CONFIG);
+    const layout = lines.length ? layoutOf(box, lines, marks) : silence(box, box.getAttribute("aria-label"));
+    if (!window.Plotly) return;
+    window.Plotly.react(box, lines.map(traceOf), layout, CONFIG);
+    listen(box);
+  };
+
+  window.mlorch.saveChart = function (box, name) {
+    const ground = colour("--mlorch-chart-ground");
+    const layout = Object.assign({}, box.layout, { paper_bgcolor: ground, plot_bgcolor: ground });
+    const size = { width: box.clientWidth, height: heightOf(box), scale: SHARP };
+    return window.Plotly.downloadImage({ data: box.data, layout: layout }, Object.assign({ format: "png", filename: name }, size));
   };
 })();

@@ -1,6 +1,7 @@
 // The charts of a page: puts the points that the server finished (monitoring/charts.py) in place and has them drawn and told.
 // [data-chart]: a box, with its lines in data-lines. #chart-points: the points of a span that is over, as JSON; without it the
 // endpoint in data-environment and data-endpoint of #charts is followed. #chart-marks: marks in data-marks; may be swapped any time.
+// #chart-markers: a box that says whether moments are marked. [data-chart-image]: a button that saves a chart as PNG.
 (function () {
   "use strict";
   const DRAW_MS = 500, POLL_MS = 2000;
@@ -12,9 +13,10 @@
   const inZone = new Intl.DateTimeFormat("sv-SE", {
     timeZone: document.documentElement.dataset.timeZone, dateStyle: "short", timeStyle: "medium"
   });
+  const markers = document.getElementById("chart-markers");
   const points = new Map();
   const sentences = {};
-  let from = 0, dirty = false;
+  let from = 0, to = 0, dirty = false;
 
   // A moment in the person's time zone, "2026-11-25 13:30:00": what Plotly reads as it stands.
   function timeOf(t) {
@@ -24,6 +26,7 @@
   function take(message) {
     if (message.type !== "points") return;
     from = message.from;
+    to = message.to || 0;
     Object.assign(sentences, message.sentences);
     message.points.forEach(function (point) { points.set(point.id, Object.assign({ time: timeOf(point.t) }, point)); });
     points.forEach(function (point, id) { if (point.t < from) points.delete(id); });
@@ -46,8 +49,10 @@
   function marksOf(kind) {
     const source = document.getElementById("chart-marks");
     const known = source ? JSON.parse(source.dataset.marks) : { markers: [], limits: {} };
-    const shown = known.markers.filter(function (marker) { return marker.t >= from; });
+    const wanted = !markers || markers.checked;
+    const shown = known.markers.filter(function (marker) { return wanted && marker.t >= from; });
     return {
+      range: to ? [timeOf(from), timeOf(to)] : null,
       markers: shown.map(function (marker) { return { x: timeOf(marker.t), text: marker.text }; }),
       limit: known.limits[kind] || null
     };
@@ -82,6 +87,13 @@
   new MutationObserver(redraw).observe(document.documentElement, { attributes: true, attributeFilter: ["data-bs-theme"] });
   page.querySelectorAll("details").forEach(function (fold) { fold.addEventListener("toggle", redraw); });
   document.body.addEventListener("htmx:afterSettle", redraw);
+  if (markers) markers.addEventListener("change", redraw);
+  page.querySelectorAll("[data-chart-image]").forEach(function (button) {
+    button.addEventListener("click", function () {
+      const box = page.querySelector("[data-chart='" + button.dataset.chartImage + "']");
+      window.mlorch.saveChart(box, document.title + " " + button.dataset.chartImage);
+    });
+  });
   redraw();
   const finished = document.getElementById("chart-points");
   if (finished) take(JSON.parse(finished.textContent));

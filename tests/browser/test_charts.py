@@ -56,7 +56,7 @@ def serve(route: Route) -> None:
 
 
 def message(points: list[Point], sequence: int = 1) -> dict[str, Any]:
-    return {"type": "points", "sequence": sequence, **finished(points, NOW - timedelta(minutes=10))}
+    return {"sequence": sequence, **finished(points, NOW - timedelta(minutes=10))}
 
 
 def show(page: Page, points: dict[str, Any] | None, zone: str = "UTC", marks: Marks = MARKS) -> None:

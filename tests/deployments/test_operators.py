@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from deployments.models import Release
-from deployments.selectors import waiting_for_me
+from deployments.selectors import held_for
 from deployments.services import (
     endpoint_rollback,
     release_abort,
@@ -155,9 +155,9 @@ def test_rest__refused__is_403_and_names_the_policy(world: World, rolling: Relea
     assert answer.json()["error"]["code"] == "not_operator"
 
 
-def test_waiting_for_me__paused__only_of_those_who_may_go_on(world: World, rolling: Release) -> None:
+def test_held_for__paused__only_of_those_who_may_go_on(world: World, rolling: Release) -> None:
     with world.at():
         release_pause(actor=world.people.mona.actor, release=rolling)
 
-    assert waiting_for_me(world.people.mona.actor).releases.total == 1
-    assert waiting_for_me(world.people.emma.actor).releases.total == 0
+    assert len(held_for(world.people.mona.actor)) == 1
+    assert held_for(world.people.emma.actor) == []

@@ -93,7 +93,7 @@ def test_told__points__json_with_a_sentence_for_each_kind():
 
 
 def test_told__nothing_new__no_sentence_that_says_there_is_nothing():
-    assert finished([], NOW) == {"from": T, "points": [], "sentences": {}}
+    assert finished([], NOW) == {"type": "points", "from": T, "points": [], "sentences": {}}
 
 
 def test_marks__limits_and_markers__with_a_text_each():

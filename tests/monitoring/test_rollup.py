@@ -16,7 +16,7 @@ from monitoring.models import GatewayCursor, RollUpCursor, Window
 from monitoring.services import retention_apply, windows_roll_up
 from tests.monitoring.windows import NOW, at, latency, row, store, totals
 
-WIDTHS = (10, 60, 600, 14_400)
+WIDTHS = (10, 60, 600, 14_400, 86_400)
 SECONDS = st.tuples(
     st.integers(-1500, 0), st.sampled_from(["stable", "candidate"]), st.lists(st.floats(0, 1e4), max_size=5)
 )
@@ -57,15 +57,18 @@ def test_roll_up__two_gateways__one_row_per_arm_and_span(db):
     assert window.latency == latency([1, 2, 3])
 
 
-def test_migration__of_an_older_site__fills_four_hours_from_ten_minutes(db):
+@pytest.mark.parametrize(
+    ("migration", "width"), [("0004_roll_ups_of_four_hours", 14_400), ("0007_roll_ups_of_a_day", 86_400)]
+)
+def test_migration__of_an_older_site__fills_wide_ones_from_those_before(db, migration, width):
     store(1, row(-1400, latencies=[1, 2], errors=1), row(0, latencies=[3]), row(-10, arm="candidate", version="2"))
     windows_roll_up()
-    before = rolled(14_400)
-    Window.objects.filter(seconds=14_400).delete()
-    import_module("monitoring.migrations.0004_roll_ups_of_four_hours").fill(apps, None)
+    before = rolled(width)
+    Window.objects.filter(seconds=width).delete()
+    import_module(f"monitoring.migrations.{migration}").fill(apps, None)
 
-    assert rolled(14_400) == before
-    assert len(before) == 3
+    assert rolled(width) == before
+    assert len(before) == (3 if width == 14_400 else 2)
 
 
 def test_roll_up__twice__the_same(db):

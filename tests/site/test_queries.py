@@ -10,7 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from deployments.models import Endpoint, TrafficChange
+from deployments.board import models_on_board
+from deployments.models import Endpoint, Release, TrafficChange
 from mlorch_site.lib import clock
 from registry.models import Environment
 from tests.deployments.world import World
@@ -158,6 +159,28 @@ def test_overview__many_rows__short_lists_say_how_many_are_left_out(people: Any,
 
     for things in ("rollouts", "releases"):
         assert f"and {MORE - 10} more {things}" in page
+
+
+def test_overview__more_than_a_page_moves__no_more_queries_and_no_more_releases_read(
+    people: Any, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    from_db = Release.from_db
+    monkeypatch.setattr(Release, "from_db", lambda *values: made.append(values) or from_db(*values))
+    browser, address, counts = signed_in("mona"), reverse("overview"), []
+    for more in (FEW, 2 * MORE, MORE):
+        crowd.add(people, environment, more)
+        crowd.approve_moving(people)
+        browser.get(address)
+        made.clear()
+        counts.append((len(queries_of(browser, address)), len(made)))
+
+    assert len({queries for queries, _ in counts}) == 1
+    assert counts[1] == counts[2]
+
+
+def test_board__models_in_order__what_moves_is_read_once_not_for_each_model(people: Any) -> None:
+    assert str(models_on_board(people.mona.actor).query).count("EXISTS") == 1
 
 
 def test_endpoints__more_than_a_page__paged_and_searched(people: Any, environment: Environment) -> None:
