@@ -106,7 +106,7 @@ def spanning(since: datetime, now: datetime) -> "QuerySet[Window]":
     most.
     """
     span_s = (now - since).total_seconds()
-    return _rolled_up(max(width for width in KEPT if width == 1 or width * SPAN_WINDOWS <= span_s), since)
+    return rolled_up(max(width for width in KEPT if width == 1 or width * SPAN_WINDOWS <= span_s), since)
 
 
 def newest_window_age_s() -> float:
@@ -175,7 +175,7 @@ def points_of(windows: Iterable[Window], seconds: int) -> list[Point]:
     return points
 
 
-def _rolled_up(width: int, start: datetime) -> "QuerySet[Window]":
+def rolled_up(width: int, start: datetime) -> "QuerySet[Window]":
     """The windows from `start` on as roll-ups of `width` seconds, and as themselves those not rolled up yet.
 
     One statement, so that a roll-up that ends meanwhile counts nothing twice.
@@ -192,7 +192,7 @@ def series(
 ) -> list[Point]:
     """The points of all arms in a span; wider points are read from the roll-up that fits."""
     width = max(width for width in KEPT if width <= seconds)
-    rows = _rolled_up(width, since).filter(environment=environment, endpoint=endpoint)
+    rows = rolled_up(width, since).filter(environment=environment, endpoint=endpoint)
     if until is not None:
         rows = rows.filter(start__lt=until)
     newest_first = rows.order_by("-start", "-id")[:SERIES_ROWS_MAX]
@@ -283,7 +283,7 @@ def _last(minutes: int) -> "tuple[QuerySet[Window], float]":
     width = 1 if span <= ROLLED_UP_FROM else 10 if span < KEPT[10] else 60 if span < KEPT[60] else 600
     now = clock.now()
     since = clock.from_unix(int((now - span).timestamp()) // width * width)
-    return _rolled_up(width, since), (now - since).total_seconds()
+    return rolled_up(width, since), (now - since).total_seconds()
 
 
 def _summary(arm: str, rows: list[Window], seconds: float) -> Summary:
