@@ -16,6 +16,7 @@ NAVIGATION = (
     ("approvals", "Approvals", "user-check"),
     ("releases", "Releases", "rocket"),
     ("endpoints", "Endpoints", "server"),
+    ("alerts", "Alerts", "alert-triangle"),
     ("audit", "Audit", "shield"),
 )
 
