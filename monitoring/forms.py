@@ -83,7 +83,9 @@ class AlertRuleForm(WithProblems):
         help_text="Not asked for absence.",
     )
     direction = forms.ChoiceField(
-        label="Is", choices=[(way.value, way.value.capitalize()) for way in BoundSide], widget=forms.Select(SELECT)
+        label="Is above or below",
+        choices=[(way.value, way.value.capitalize()) for way in BoundSide],
+        widget=forms.Select(SELECT),
     )
     bound = forms.FloatField(
         initial=0, widget=number_box(step="any", min=0), help_text="In the figure's unit; for a change in percent."
@@ -99,13 +101,15 @@ class AlertRuleForm(WithProblems):
         label="From so many requests on", initial=20, widget=number_box(min=0), help_text="With fewer it says no data."
     )
     severity = forms.ChoiceField(
-        label="Is", choices=[(one.value, label) for one, label in SEVERITY_LABELS.items()], widget=forms.Select(SELECT)
+        label="Severity",
+        choices=[(one.value, label) for one, label in SEVERITY_LABELS.items()],
+        widget=forms.Select(SELECT),
     )
     escalate_after_min = forms.IntegerField(
         label="Escalate after minutes", required=False, widget=number_box(min=1), help_text="That nobody acknowledged."
     )
     escalate_to = forms.ChoiceField(
-        label="To",
+        label="Escalate to",
         required=False,
         choices=[("", "Nobody"), *((role, Role(role).label) for role in ESCALATE_ROLES)],
         widget=forms.Select(SELECT),

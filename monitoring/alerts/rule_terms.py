@@ -60,10 +60,10 @@ class RuleTerms:
         """The rule as people read it."""
         if self.kind in BURN_KINDS:
             pairs = " or ".join(
-                f"{pair.rate:g} times too fast in {span_words(pair.long_s)} and still in {span_words(pair.short_s)}"
+                f"{_rate_words(pair.rate)} in {span_words(pair.long_s)} and in its last {span_words(pair.short_s)}"
                 for pair in BURN_PAIRS[self.kind]
             )
-            return f"The error budget burns {pairs}, with at least {self.minimum} bad requests."
+            return f"The error budget burns at {pairs}, with at least {self.minimum} bad requests."
         if self.kind is RuleKind.ABSENCE:
             return f"No request in {span_words(self.over_min * MINUTE)}."
         over = f"over {span_words(self.over_min * MINUTE)}"
@@ -76,6 +76,10 @@ class RuleTerms:
 
 NAMES = {RuleMetric.ERROR_SHARE: "Errors", RuleMetric.P95: "P95 latency", RuleMetric.RATE: "Requests", None: "Nothing"}
 UNITS = {RuleMetric.ERROR_SHARE: " %", RuleMetric.P95: " ms", RuleMetric.RATE: " per second", None: ""}
+
+
+def _rate_words(rate: float) -> str:
+    return "the allowed rate" if rate == 1 else f"{rate:g} times the allowed rate"
 
 
 def span_words(seconds: int) -> str:

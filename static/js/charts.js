@@ -22,7 +22,6 @@
   }
 
   function take(message) {
-    if (message.type !== "points") return;
     from = message.from;
     Object.assign(sentences, message.sentences);
     message.points.forEach(function (point) { points.set(point.id, Object.assign({ time: timeOf(point.t) }, point)); });
@@ -75,7 +74,7 @@
     const place = encodeURIComponent(page.dataset.environment) + "/" + encodeURIComponent(page.dataset.endpoint);
     window.mlorch.follow({
       socket: "/ws/charts/" + place + "/?since=", poll: "/live/charts/" + place + ".json?since=", pollMs: POLL_MS,
-      since: 0, hear: take, show: function () {}
+      since: 0, hear: function (message) { if (message.type === "points") take(message); }, show: function () {}
     });
   }
 

@@ -27,6 +27,8 @@ PAGES = (
     "/releases/new/?kind=shadow",
     "/endpoints/",
     "/endpoints/?q=nothing",
+    "/alerts/",
+    "/alerts/rules/",
     "/audit/",
     "/tokens/",
     "/access/",
@@ -63,6 +65,7 @@ def test_screens__theme_and_width__are_accessible_and_fit(
         f"{served}gates/digest_known/",
         "/endpoints/development/followed/",
         "/endpoints/development/followed/serving/",
+        "/endpoints/development/followed/objectives/",
         "/endpoints/development/followed/retire/",
     )
     problems = []
