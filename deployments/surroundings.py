@@ -7,6 +7,7 @@ from deployments.biography import taken_back_sentences
 from deployments.models import Endpoint, Release
 from deployments.outlook import outlook
 from deployments.proofs import proofs
+from deployments.services.watching import watched
 from registry.gates.base import Cost, Surroundings
 
 HOURS = 24
@@ -28,9 +29,9 @@ def surroundings(release: Release) -> Surroundings:
     return Surroundings(**found)
 
 
-def objectives(_release: Release) -> tuple[str, ...]:
-    """What watches the endpoint whether or not something rolls out: nothing does yet but the guardrails of releases."""
-    return ()
+def objectives(release: Release) -> tuple[str, ...]:
+    """What watches the endpoint whether or not something rolls out: the kinds of its objectives."""
+    return tuple(watched(release.endpoint).objectives().values_list("kind", flat=True))
 
 
 def cost(release: Release) -> Cost:

@@ -11,13 +11,16 @@ from celery import shared_task
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
+from deployments.processes.telemetry_reach import told_until
 from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services.advance import release_look
 from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.replicas import replicas_leave, replicas_reap
 from deployments.services.retention import artifacts_sweep
+from deployments.services.watching import retired_watch_end
 from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import enqueue
+from monitoring.services import alerts_escalate, objectives_measure, rules_look, silences_expire
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +59,17 @@ def check_release(release_id: str) -> None:
     """Run the gates of one release and go on as far as it goes."""
     release_check(release_id=release_id, now=clock.now())
     release_look(release_id=release_id, now=clock.now())
+
+
+@shared_task(name="deployments.watch", queue="control", expires=30)
+def watch() -> None:
+    """Look at alert rules, count how objectives stand, escalate, and end silences whose time is over."""
+    now = clock.now()
+    retired_watch_end()
+    rules_look(now=now, told_until=told_until(now))
+    objectives_measure(now=now)
+    silences_expire(now=now)
+    alerts_escalate(now=now)
 
 
 @shared_task(name="deployments.retention", queue="work")

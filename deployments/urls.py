@@ -9,12 +9,15 @@ from deployments.views import (
     endpoints,
     gates,
     monitoring,
+    objectives,
     overview,
     past,
     releases,
     renames,
     system,
 )
+
+ENDPOINT = "endpoints/<str:environment>/<str:name>"
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -53,6 +56,9 @@ urlpatterns = [
     path("endpoints/<str:environment>/<str:name>/restore/", endpoints.endpoint_restore, name="endpoint-restore"),
     path("endpoints/<str:environment>/<str:name>/serving/", endpoints.endpoint_serving, name="endpoint-serving"),
     path("endpoints/<str:environment>/<str:name>/try/", endpoints.endpoint_try, name="endpoint-try"),
+    path(f"{ENDPOINT}/objectives/", objectives.objectives, name="endpoint-objectives"),
+    path(f"{ENDPOINT}/objectives/<uuid:pk>/end/", objectives.objective_stop, name="objective-end"),
+    path(f"{ENDPOINT}/alert-rules/<uuid:pk>/end/", objectives.alert_rule_stop, name="alert-rule-end"),
     path("models/<str:name>/is/<str:other>/", renames.model_rename, name="model-rename"),
     path("endpoints/<str:environment>/<str:name>/past/", past.endpoint_then, name="endpoint-past"),
     path("models/<str:name>/past/", past.model_then, name="model-past"),

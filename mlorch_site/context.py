@@ -17,6 +17,7 @@ NAVIGATION = (
     ("releases", "Releases", "rocket"),
     ("endpoints", "Endpoints", "server"),
     ("monitoring", "Monitoring", "activity"),
+    ("alerts", "Alerts", "alert-triangle"),
     ("audit", "Audit", "shield"),
 )
 

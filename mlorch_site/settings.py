@@ -225,6 +225,7 @@ SYNC_INTERVAL_S = env.int("MLORCH_SYNC_INTERVAL_S", 5)
 CELERY_BEAT_SCHEDULE = {
     "relay-events": {"task": "live.relay_events", "schedule": 1.0, "options": {"expires": 2}},
     "deployments-tick": {"task": "deployments.tick", "schedule": 1.0, "options": {"expires": 2}},
+    "deployments-watch": {"task": "deployments.watch", "schedule": 15.0, "options": {"expires": 15}},
     "registry-sync": {"task": "registry.sync", "schedule": SYNC_INTERVAL_S, "options": {"expires": SYNC_INTERVAL_S}},
     "registry-tick": {"task": "registry.tick", "schedule": 2.0, "options": {"expires": 3}},
     "monitoring-rollup": {"task": "monitoring.rollup", "schedule": 30.0, "options": {"expires": 30}},
@@ -242,6 +243,7 @@ CELERY_BEAT_SCHEDULER = "mlorch_site.beat:AskingScheduler"
 CELERY_BEAT_QUESTIONS = {
     "live.relay_events": "mlorch_site.live.outbox.is_waiting",
     "deployments.tick": "deployments.tasks.tick_is_due",
+    "deployments.watch": "monitoring.tasks.watch_is_due",
     "registry.tick": "registry.tasks.tick_is_due",
     "monitoring.rollup": "monitoring.services.has_windows_to_roll_up",
     "audit.checkpoint": "mlorch_site.audit.checkpointing.is_due",

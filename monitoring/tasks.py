@@ -1,9 +1,10 @@
-"""Roll-up and retention. Running them twice or together is harmless."""
+"""Roll-up, retention, and whether anything is watched. Running them twice or together is harmless."""
 
 from celery import shared_task
 
 from mlorch_site.lib import clock
-from monitoring.services import retention_apply, windows_roll_up
+from monitoring.models import AlertRule, Objective, Silence
+from monitoring.services import alerts_forget, retention_apply, windows_roll_up
 
 
 @shared_task(name="monitoring.rollup", queue="control")
@@ -14,5 +15,12 @@ def rollup() -> None:
 
 @shared_task(name="monitoring.retention", queue="work")
 def retention() -> None:
-    """Let old windows and events go."""
+    """Let old windows, events and alerts go."""
     retention_apply(now=clock.now())
+    alerts_forget(now=clock.now())
+
+
+def watch_is_due() -> bool:
+    """Whether anything is watched at all. Cheap: asked every 15 seconds."""
+    held = (rows.filter(ended_at=None).exists() for rows in (AlertRule.objects, Objective.objects, Silence.objects))
+    return any(held)

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from deployments.api import approvals, delegations, emergencies, gates, keys, monitoring, past, views
+from deployments.api import (
+    approvals,
+    delegations,
+    emergencies,
+    gates,
+    keys,
+    monitoring,
+    objectives,
+    past,
+    views,
+)
+
+ENDPOINT = "endpoints/<str:environment>/<str:name>"
 
 urlpatterns = [
     path("releases", views.ReleaseList.as_view(), name="api-releases"),
@@ -26,6 +38,10 @@ urlpatterns = [
         gates.ReleaseWaiverWithdraw.as_view(),
         name="api-release-waiver-withdraw",
     ),
+    path(f"{ENDPOINT}/objectives", objectives.ObjectiveList.as_view(), name="api-objectives"),
+    path(f"{ENDPOINT}/objectives/<uuid:pk>/end", objectives.ObjectiveEnd.as_view(), name="api-objective-end"),
+    path(f"{ENDPOINT}/alert-rules", objectives.EndpointRules.as_view(), name="api-endpoint-alert-rules"),
+    path(f"{ENDPOINT}/alert-rules/<uuid:pk>/end", objectives.AlertRuleEnd.as_view(), name="api-alert-rule-end"),
     path("endpoints", views.EndpointList.as_view(), name="api-endpoints"),
     path("endpoints/<str:environment>/<str:name>", views.EndpointDetail.as_view(), name="api-endpoint"),
     path(

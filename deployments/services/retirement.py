@@ -13,11 +13,13 @@ from deployments.rollout.reconcile import reconcile_now
 from deployments.services.endpoints import ServingWish
 from deployments.services.keys import keys_of
 from deployments.services.restoring import RestoringAct, restoring_release
+from deployments.services.watching import watched
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from monitoring.selectors import last_request_at, requests_total
+from monitoring.services import watch_end
 
 USED_MINUTES = 30 * 24 * 60
 
@@ -45,7 +47,8 @@ def retirement_impact(endpoint: Endpoint) -> RetirementImpact:
 
 @transaction.atomic
 def endpoint_retire(*, actor: Actor, endpoint: Endpoint, expects: str | None, reason: str) -> Endpoint:
-    """Take an endpoint out of service: its address answers 404, its replicas stop, its quota is free.
+    """Take an endpoint out of service: its address answers 404, its replicas stop, its quota is free, and what watched
+    it ends.
 
     `expects` is the id of the release that it serves, nothing when it serves none. What it was stays, so that
     `endpoint_restore` can bring it back. Retiring twice is harmless. Raises Conflict while a release is open or when it
@@ -63,6 +66,7 @@ def endpoint_retire(*, actor: Actor, endpoint: Endpoint, expects: str | None, re
         raise Conflict(f"{endpoint} serves another version than you saw; look again.", code="changed_meanwhile")
     now = clock.now()
     impact = retirement_impact(endpoint)
+    watch_end(actor=actor, place=watched(endpoint), reason="The endpoint was retired.")
     endpoint.retired_at = now
     endpoint.save(update_fields=["retired_at"])
     endpoint_empty(endpoint, actor=actor, now=now)

@@ -22,6 +22,7 @@ from deployments.processes.gateway_status import arms_traffic
 from deployments.routes.acknowledgement import live_gateways
 from deployments.routes.revisions import newest_revision
 from deployments.services.keys import site_key
+from deployments.views.objectives import watch_context
 from deployments.views.rollout_page import why_not_roll_back
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
@@ -80,6 +81,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
     newest = services.serving_config_of(endpoint)
     example = stable.version.evidence.get("input_example") if stable else None
     return {
+        **watch_context(endpoint),
         "endpoint": endpoint,
         "ruling": next(iter(rulings([endpoint.environment], endpoint.model)), None),
         "arms": arms,

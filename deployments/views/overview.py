@@ -17,6 +17,7 @@ from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib import setup_progress
 from mlorch_site.lib.htmx import render_page
 from mlorch_site.lib.lists import listed
+from monitoring.alert_selectors import alerts_waiting_for
 from registry.approvals.reviews import reviews_waiting_for
 from registry.selectors import (
     backend_state,
@@ -79,5 +80,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         "ended": ended,
         "now": now(),
         "reviews_waiting": reviews_waiting_for(actor),
+        "alerts_waiting": selectors.shortened(alerts_waiting_for(actor)),
     }
     return render_page(request, "deployments/overview.html", "deployments/_overview.html", context)

@@ -36,6 +36,8 @@ class Action(StrEnum):
     GATE_WAIVE = "gate.waive"  # where the policy names one's role
     ENDPOINT_MANAGE = "endpoint.manage"  # create, serving configuration
     ENDPOINT_TRY = "endpoint.try"
+    OBJECTIVE_EDIT = "objective.edit"  # objectives and alert rules of an endpoint
+    ALERT_ANSWER = "alert.answer"  # acknowledge and silence; who may is told when one fires
     KEY_MANAGE = "key.manage"
     MODEL_EDIT = "model.edit"  # risk tier, owner, cards, findings; deprecate, retire and restore versions
     VERSION_BLOCK = "version.block"  # block and unblock
@@ -63,6 +65,8 @@ WORDS = {
     Action.GATE_WAIVE: "Waive what a gate found, where the policy names the role",
     Action.ENDPOINT_MANAGE: "Manage endpoints: serving config, retirement",
     Action.ENDPOINT_TRY: "Try an endpoint",
+    Action.OBJECTIVE_EDIT: "Set the objectives and alert rules of an endpoint",
+    Action.ALERT_ANSWER: "Acknowledge and silence alerts, and be told of them",
     Action.KEY_MANAGE: "Manage gateway keys",
     Action.MODEL_EDIT: "Set a model's owner and risk tier, write cards, retire versions, resolve findings",
     Action.VERSION_BLOCK: "Block and unblock a version",
@@ -73,7 +77,10 @@ WORDS = {
     Action.RELEASE_EMERGENCY: "Start a release without its approvals, in an emergency",
 }
 
-_OPERATE = {Action.RELEASE_PAUSE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK, Action.ENDPOINT_TRY}
+_OPERATE = {
+    *(Action.RELEASE_PAUSE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK, Action.ENDPOINT_TRY),
+    *(Action.OBJECTIVE_EDIT, Action.ALERT_ANSWER),
+}
 _GATES = {Action.GATE_RUN, Action.GATE_WAIVE}
 
 ALLOWED: dict[Role, frozenset[Action]] = {
@@ -84,7 +91,7 @@ ALLOWED: dict[Role, frozenset[Action]] = {
     Role.REVIEWER: frozenset({Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT} | _GATES),
     Role.RISK_OFFICER: frozenset(
         {Action.VIEW, Action.AUDIT_VIEW, Action.RELEASE_DECIDE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK}
-        | {Action.RELEASE_EMERGENCY, Action.VERSION_BLOCK}
+        | {Action.RELEASE_EMERGENCY, Action.VERSION_BLOCK, Action.ALERT_ANSWER}
         | _GATES
     ),
     Role.RELEASE_MANAGER: frozenset(

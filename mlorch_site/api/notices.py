@@ -17,6 +17,7 @@ from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib.api import read_body
 from mlorch_site.notices import deliveries, limits
 from mlorch_site.notices.filters import DeliveryFilter
+from mlorch_site.notices.lifecycle import MessageFormat
 from mlorch_site.notices.models import Delivery, DeliveryAttempt, Notice, Subscription
 from mlorch_site.notices.selectors import (
     deliveries_visible_to,
@@ -156,6 +157,7 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
     """A subscription without its secret."""
 
     created_by = serializers.CharField(source="created_by.username")
+    url = serializers.CharField(source="shown_url", read_only=True)
 
     class Meta:
         model = Subscription
@@ -163,6 +165,7 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
             "id",
             "name",
             "url",
+            "format",
             "kinds",
             "environments",
             "created_by",
@@ -182,6 +185,7 @@ class SubscriptionRequestSerializer(serializers.Serializer[Any]):
     url = serializers.CharField(max_length=limits.URL_MAX_CHARS)
     kinds = serializers.ListField(child=serializers.CharField(max_length=40), max_length=50)
     environments = serializers.ListField(child=serializers.CharField(max_length=40), max_length=200)
+    format = serializers.ChoiceField(choices=list(MessageFormat), default=MessageFormat.STANDARD.value)
 
 
 class SubscriptionList(generics.ListAPIView[Subscription]):

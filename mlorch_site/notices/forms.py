@@ -10,7 +10,7 @@ from mlorch_site.accounts.scopes import scope_choices
 from mlorch_site.lib.lists import Choices
 from mlorch_site.notices import limits
 from mlorch_site.notices.kinds import kind_choices, notice_kinds
-from mlorch_site.notices.lifecycle import MODE_LABELS, NoticeMode
+from mlorch_site.notices.lifecycle import FORMAT_LABELS, MODE_LABELS, NoticeMode
 from mlorch_site.notices.selectors import may_manage
 from mlorch_site.notices.subscriptions import SubscriptionWish
 
@@ -50,6 +50,11 @@ class SubscriptionForm(forms.Form):
         max_length=limits.URL_MAX_CHARS,
         help_text="https. An address that is not public is called only where a setting allows it.",
         widget=forms.TextInput(attrs={"class": "form-control", "inputmode": "url", "autocomplete": "off"}),
+    )
+    format = forms.ChoiceField(
+        label="As",
+        choices=[(one.value, label) for one, label in FORMAT_LABELS.items()],
+        widget=forms.Select(attrs={"class": "form-select"}),
     )
     kinds = forms.MultipleChoiceField(label="Told of", widget=forms.CheckboxSelectMultiple)
     environments = forms.MultipleChoiceField(label="In", widget=forms.CheckboxSelectMultiple)

@@ -9,6 +9,16 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
 
 
+class MessageFormat(StrEnum):
+    """How a webhook says it."""
+
+    STANDARD = "standard"  # Standard Webhooks: type, timestamp, data
+    SLACK = "slack"  # what Slack's incoming webhooks take
+
+
+FORMAT_LABELS = {MessageFormat.STANDARD: "Standard Webhooks", MessageFormat.SLACK: "Slack, and what reads its format"}
+
+
 class DeliveryStatus(StrEnum):
     WAITING = "waiting"
     SENT = "sent"

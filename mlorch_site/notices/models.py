@@ -2,11 +2,12 @@
 
 import uuid
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import models
 
-from mlorch_site.notices.lifecycle import Channel, DeliveryStatus
+from mlorch_site.notices.lifecycle import Channel, DeliveryStatus, MessageFormat
 
 
 class Notice(models.Model):
@@ -76,6 +77,9 @@ class Subscription(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=80)
     url = models.CharField(max_length=500)
+    format = models.CharField(
+        max_length=10, choices=[(f.value, f.value) for f in MessageFormat], default=MessageFormat.STANDARD
+    )
     kinds = models.JSONField(default=list)
     environments = models.JSONField(default=list)
     sealed_secret = models.TextField()
@@ -94,6 +98,14 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as people and records have it: who knows a whole one of Slack's may post to its channel."""
+        if self.format != MessageFormat.SLACK:
+            return self.url
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}/…"
 
     @property
     def places(self) -> str:

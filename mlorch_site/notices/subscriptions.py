@@ -20,11 +20,12 @@ from mlorch_site.lib.sealing import seal
 from mlorch_site.live.outbox import publish
 from mlorch_site.notices import limits
 from mlorch_site.notices.actors import NOTICES
-from mlorch_site.notices.kinds import TEST, News, notice_kind
-from mlorch_site.notices.lifecycle import Channel, DeliveryStatus
+from mlorch_site.notices.kinds import TEST, News, kind_label, notice_kind
+from mlorch_site.notices.lifecycle import Channel, DeliveryStatus, MessageFormat
 from mlorch_site.notices.mail import address_of
 from mlorch_site.notices.models import Delivery, Subscription
 from mlorch_site.notices.selectors import may_manage
+from mlorch_site.notices.slack_message import slack_message
 
 TOPIC = "deliveries"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks begins every secret
@@ -38,6 +39,7 @@ class SubscriptionWish:
     url: str
     kinds: list[str]
     environments: list[str]
+    format: str = MessageFormat.STANDARD.value
 
 
 def subscription_create(*, actor: Actor, wish: SubscriptionWish) -> tuple[Subscription, str]:
@@ -55,13 +57,14 @@ def subscription_create(*, actor: Actor, wish: SubscriptionWish) -> tuple[Subscr
         made = Subscription.objects.create(
             name=wish.name.strip(),
             url=wish.url.strip(),
+            format=wish.format,
             kinds=sorted(set(wish.kinds)),
             environments=_tidy(wish.environments),
             sealed_secret=seal(secret),
             created_by=actor.user,
             created_at=clock.now(),
         )
-        data = {"url": made.url, "kinds": made.kinds, "environments": made.environments}
+        data = {"url": made.shown_url, "format": made.format, "kinds": made.kinds, "environments": made.environments}
         _tell(actor, "subscription.created", made, data=data)
     return made, secret
 
@@ -81,6 +84,8 @@ def _check(actor: Actor, wish: SubscriptionWish) -> None:
         problems["name"] = f"1 to {limits.NAME_MAX_CHARS} characters."
     if not wish.kinds or any(notice_kind(kind) is None for kind in wish.kinds):
         problems["kinds"] = "Choose at least one kind, of those that are offered."
+    if wish.format not in [str(known) for known in MessageFormat]:
+        problems["format"] = "Choose how it is told: standard or slack."
     named = [f"environment:{name}" for name in wish.environments if name != EVERYWHERE]
     if not wish.environments or missing_scopes(named):
         problems["environments"] = "Choose environments that exist, or everything."
@@ -192,7 +197,7 @@ def _delivery_add(subscription: Subscription, news: News, now: datetime) -> Deli
         "title": news.title[: limits.TITLE_MAX_CHARS],
         "environment": news.place("environment"),
         "model": news.place("model"),
-        "body": _body(news, now),
+        "body": _slack_body(news) if subscription.format == MessageFormat.SLACK else _body(news, now),
         "created_at": now,
         "due_at": now,
     }
@@ -215,6 +220,14 @@ def _body(news: News, now: datetime) -> str:
         **news.data,
     }
     return json.dumps({"type": news.kind, "timestamp": now.isoformat(), "data": data}, separators=(",", ":"))
+
+
+def _slack_body(news: News) -> str:
+    place = " · ".join(name for name in (news.place("environment"), news.place("model")) if name)
+    message = slack_message(
+        label=kind_label(news.kind), title=news.title, sentence=news.sentence, place=place, path=news.path
+    )
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
 
 
 def subscription_succeeded(subscription_id: UUID, *, now: datetime) -> None:

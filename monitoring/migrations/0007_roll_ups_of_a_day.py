@@ -69,5 +69,5 @@ def merged(latencies):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("monitoring", "0004_roll_ups_of_four_hours")]
+    dependencies = [("monitoring", "0006_objectives_and_alerts")]
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]

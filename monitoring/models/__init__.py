@@ -1,7 +1,21 @@
-"""How it behaves: windows of counts and latency per arm, where each gateway's telemetry stands, and how far it is
-rolled up.
+"""How it behaves: windows of counts and latency per arm, where each gateway's telemetry stands, how far it is rolled
+up; objectives and alerts.
 """
 
+from monitoring.models.alerts import Alert, AlertEvent, AlertRule, RuleStanding, Silence
+from monitoring.models.objectives import Objective, ObjectiveStanding
 from monitoring.models.windows import KEPT, GatewayCursor, RollUpCursor, Window
 
-__all__ = ["KEPT", "GatewayCursor", "RollUpCursor", "Window"]
+__all__ = [
+    "KEPT",
+    "Alert",
+    "AlertEvent",
+    "AlertRule",
+    "GatewayCursor",
+    "Objective",
+    "ObjectiveStanding",
+    "RollUpCursor",
+    "RuleStanding",
+    "Silence",
+    "Window",
+]

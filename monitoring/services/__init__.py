@@ -1,6 +1,48 @@
-"""Every change to telemetry."""
+"""Every change to telemetry, objectives, rules and alerts."""
 
+from monitoring.services.alert_looks import rules_look
+from monitoring.services.alert_rules import RuleWish, alert_rule_add, alert_rule_end
+from monitoring.services.alerts import (
+    alert_acknowledge,
+    alert_silence,
+    alerts_escalate,
+    alerts_forget,
+    silence_end,
+    silences_expire,
+)
+from monitoring.services.objectives import (
+    ObjectiveWish,
+    UsualSet,
+    objective_end,
+    objective_set,
+    objectives_measure,
+    usual_set_make,
+    watch_end,
+)
 from monitoring.services.rollup import has_windows_to_roll_up, retention_apply, windows_roll_up
 from monitoring.services.store import BatchGap, windows_store
 
-__all__ = ["BatchGap", "has_windows_to_roll_up", "retention_apply", "windows_roll_up", "windows_store"]
+__all__ = [
+    "BatchGap",
+    "ObjectiveWish",
+    "RuleWish",
+    "UsualSet",
+    "alert_acknowledge",
+    "alert_rule_add",
+    "alert_rule_end",
+    "alert_silence",
+    "alerts_escalate",
+    "alerts_forget",
+    "has_windows_to_roll_up",
+    "objective_end",
+    "objective_set",
+    "objectives_measure",
+    "retention_apply",
+    "rules_look",
+    "silence_end",
+    "silences_expire",
+    "usual_set_make",
+    "watch_end",
+    "windows_roll_up",
+    "windows_store",
+]

@@ -24,7 +24,6 @@
   }
 
   function take(message) {
-    if (message.type !== "points") return;
     from = message.from;
     to = message.to || 0;
     Object.assign(sentences, message.sentences);
@@ -80,7 +79,7 @@
     const place = encodeURIComponent(page.dataset.environment) + "/" + encodeURIComponent(page.dataset.endpoint);
     window.mlorch.follow({
       socket: "/ws/charts/" + place + "/?since=", poll: "/live/charts/" + place + ".json?since=", pollMs: POLL_MS,
-      since: 0, hear: take, show: function () {}
+      since: 0, hear: function (message) { if (message.type === "points") take(message); }, show: function () {}
     });
   }
 

@@ -29,6 +29,7 @@ PURE = [
     "deployments/rollout/steps.py",
     "deployments/rollout/guardrails.py",
     "deployments/rollout/strategies",
+    "monitoring/alerts",
     "monitoring/analysis",
     "monitoring/charts.py",
     "monitoring/points.py",

@@ -246,15 +246,18 @@ def test_plan(outlook, outcome, words):
 
 
 @pytest.mark.parametrize(
-    ("metrics", "outcome", "words"),
+    ("metrics", "objectives", "outcome", "words"),
     [
-        ([], "fail", "Nothing watches the release"),
-        (["error_rate"], "warn", "latency"),
-        (["error_rate", "latency_over_slo"], "pass", "are watched"),
+        ([], (), "fail", "Nothing watches the release"),
+        (["error_rate"], (), "warn", "Nothing watches its latency"),
+        ([], ("availability",), "warn", "Nothing watches its latency"),
+        (["error_rate", "latency_over_slo"], (), "pass", "only while it rolls out"),
+        (["error_rate"], ("latency",), "pass", "; errors only while it rolls out"),
+        ([], ("availability", "latency"), "pass", "also after the rollout"),
     ],
 )
-def test_objectives(metrics, outcome, words):
-    what = given(guardrails=[{"metric": name} for name in metrics], around=Surroundings(objectives=()))
+def test_objectives(metrics, objectives, outcome, words):
+    what = given(guardrails=[{"metric": name} for name in metrics], around=Surroundings(objectives=objectives))
     asserts("objectives_exist", what, outcome, words)
 
 

@@ -27,13 +27,24 @@ PAGES = (
     "approvals",
     "releases",
     "endpoints",
+    "alerts",
+    "alert-rules",
     "audit",
     "tokens",
     "system",
     "gateways",
     "environments",
 )
-API_LISTS = ("api-models", "api-releases", "api-endpoints", "api-gateway-keys", "api-tokens", "api-audit")
+API_LISTS = (
+    "api-models",
+    "api-releases",
+    "api-endpoints",
+    "api-gateway-keys",
+    "api-tokens",
+    "api-audit",
+    "api-alerts",
+    "api-alert-rules",
+)
 QUERIES_MAX = 40
 
 

@@ -42,6 +42,7 @@ def address(path: str, tenant: Tenant) -> str | None:
     """The address of a route for the objects of a tenant; None when it takes what no tenant has."""
     kind = path.partition("/")[0] if not path.startswith("api/") else path.split("/")[2]
     things = {"approvals": tenant.approval.pk, "releases": tenant.release.pk, "gateway-keys": tenant.key.pk}
+    things["alerts"] = tenant.alert.pk
     names = {"models": tenant.model.name, "environments": tenant.environment.name}
     name = names.get(kind, tenant.endpoint.name)
     filled = path

@@ -197,7 +197,14 @@ def test_subscription__that_cannot_be__names_the_field_and_loses_nothing(people,
     with pytest.raises(Invalid) as refused:
         subscribe(people, hook, **change)
     assert list(refused.value.details) == [field]
-    form = {"name": "pager", "url": hook.url, "kinds": ["thing"], "environments": ["production"], **change}
+    form = {
+        "name": "pager",
+        "url": hook.url,
+        "format": "standard",
+        "kinds": ["thing"],
+        "environments": ["production"],
+        **change,
+    }
     page = signed_in("ada").post(reverse("subscriptions"), form)
     assert page.status_code == 400
     assert Subscription.objects.count() == 0
@@ -241,7 +248,7 @@ def test_others__reach_no_door(people, who):
 
 def test_pages_and_rest__make_test_rotate_replay_and_end(people, hook):
     browser = signed_in("ada")
-    form = {"name": "pager", "url": hook.url, "kinds": ["thing"], "environments": ["production"]}
+    form = {"name": "pager", "url": hook.url, "format": "standard", "kinds": ["thing"], "environments": ["production"]}
     page = browser.post(reverse("subscriptions"), form).content.decode()
     subscription = Subscription.objects.get()
     secret = page[page.index("whsec_") :].partition("<")[0]

@@ -10,7 +10,7 @@ from mlorch_site.accounts.models import ApiToken, RoleBinding, User
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.hashing import content_hash
-from monitoring.models import Window
+from monitoring.models import Alert, AlertRule, Objective, ObjectiveStanding, RuleStanding, Window
 from registry.lifecycle import FactKind
 from registry.models import Alias, ApprovalRequest, Decision, Environment, Finding, Model, Policy, Version
 from registry.services.facts import facts_note
@@ -69,9 +69,24 @@ def _add_one(people: Any, environment: Environment, number: int) -> None:
     journal.write_traffic(endpoint, "90 % and 10 %", actor=people.mona.actor, now=now, release=paused)
     for version in (old, new):
         facts_note(model, {FactKind.STATUS: "READY", FactKind.DIGEST: "sha256:1"}, version=version)
+    add_alert(endpoint, "Slow.")
     GatewayKey.objects.create(name="app", prefix="mlk_", digest=f"k{number}", created_at=now)
     ApiToken.objects.create(user=people.mona.user, name="ci", prefix="mlo_", digest=f"t{number}", created_at=now)
     audit_record(people.mona.actor, "release.requested", Subject("release", str(waiting.pk), str(waiting)))
+
+
+def add_alert(endpoint: Endpoint, sentence: str) -> Alert:
+    """An objective of the endpoint, and a rule of it that fires."""
+    now = clock.now()
+    place = {"environment": endpoint.environment, "model": endpoint.model, "endpoint": endpoint.name}
+    objective = Objective.objects.create(
+        **place, kind="latency", slo_ms=100, target_pct=95, created_at=now, created_by="emma"
+    )
+    ObjectiveStanding.objects.create(objective=objective, at=now)
+    rule = AlertRule.objects.create(**place, objective=objective, kind="burn_fast", created_at=now, created_by="emma")
+    alert = Alert.objects.create(rule=rule, fired_at=now, sentence=sentence)
+    RuleStanding.objects.create(rule=rule, state="firing", since=now, alert=alert, sentence=sentence, due_at=now)
+    return alert
 
 
 def add_changes(endpoint: Endpoint, how_many: int) -> None:

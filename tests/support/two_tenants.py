@@ -16,10 +16,12 @@ from mlorch_site.accounts.roles import Role
 from mlorch_site.audit.services import audit_record
 from mlorch_site.lib import clock
 from mlorch_site.lib.hashing import content_hash
+from monitoring.models import Alert
 from registry import audit_subjects
 from registry.models import ApprovalRequest, Environment, Finding, GateResult, Model, Policy, Version
 from registry.services import environment_create
 from tests.factories import make_person
+from tests.support.crowd import add_alert
 
 MINE, FOREIGN = "zebra", "quagga"
 ONLY_ELSEWHERE = "okapi"  # the model that is mine, in the environment that is not
@@ -38,6 +40,7 @@ class Tenant:
     approval: ApprovalRequest = field(init=False)
     key: GatewayKey = field(init=False)
     finding: Finding = field(init=False)
+    alert: Alert = field(init=False)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def make_tenant(word: str, requester: Any) -> Tenant:
     tenant.key = GatewayKey.objects.create(
         name=f"{word}-key", prefix="mlk_", digest=word, environments=[environment.name], created_at=now
     )
+    tenant.alert = add_alert(tenant.endpoint, f"{word}-alert")
     _records(tenant, actor)
     return tenant
 
@@ -175,4 +179,4 @@ def scoped_people(mine: Tenant) -> list[ScopedPerson]:
     return people
 
 
-_EVERYWHERE = ("endpoint", "reason", "approval", "key", "gate", "worker", "said", "because")
+_EVERYWHERE = ("endpoint", "reason", "approval", "key", "gate", "worker", "said", "because", "alert")

@@ -1,0 +1,134 @@
+"""Reading what people fill in about objectives, rules and silences. What it means is for the services to judge."""
+
+from typing import Any
+
+from django import forms
+
+from mlorch_site.accounts.roles import Role
+from monitoring import limits
+from monitoring.alerts.lifecycle import (
+    BURN_KINDS,
+    METRIC_LABELS,
+    OBJECTIVE_LABELS,
+    RULE_LABELS,
+    SEVERITY_LABELS,
+    WINDOW_DAYS,
+    BoundSide,
+)
+from monitoring.services import ObjectiveWish, RuleWish
+from monitoring.services.alert_rules import ESCALATE_ROLES
+from monitoring.services.objectives import BAD_MIN
+
+INPUT, SELECT = {"class": "form-control"}, {"class": "form-select"}
+HOURS = {"1": "1 hour", "4": "4 hours", "24": "1 day", "168": "7 days"}
+
+
+def number_box(**attributes: Any) -> forms.NumberInput:
+    return forms.NumberInput(attrs={**INPUT, **attributes})
+
+
+class WithProblems(forms.Form):
+    def add_problems(self, problems: dict[str, str]) -> None:
+        """Show what the service found at its fields."""
+        for name, sentence in problems.items():
+            self.add_error(name if name in self.fields else None, sentence)
+
+
+class ObjectiveForm(WithProblems):
+    """One objective. One of the same kind that the endpoint has ends with it."""
+
+    kind = forms.ChoiceField(
+        label="Of",
+        choices=[(kind.value, label) for kind, label in OBJECTIVE_LABELS.items()],
+        widget=forms.Select(SELECT),
+    )
+    target_pct = forms.FloatField(
+        label="Percent of requests that are good", initial=99.5, widget=number_box(step="any", min=50, max=99.999)
+    )
+    slo_ms = forms.FloatField(
+        label="Answered within (ms)", required=False, widget=number_box(step="any", min=0), help_text="Latency only."
+    )
+    window_days = forms.TypedChoiceField(
+        label="Over",
+        choices=[(days, f"{days} days") for days in WINDOW_DAYS],
+        initial=28,
+        coerce=int,
+        widget=forms.Select(SELECT),
+    )
+    bad_min = forms.IntegerField(
+        label="Alert from so many bad requests on",
+        initial=BAD_MIN,
+        widget=number_box(min=1),
+        help_text="Keeps a handful of requests at night from waking somebody.",
+    )
+
+    def wish(self) -> ObjectiveWish:
+        """What was filled in, for the service."""
+        return ObjectiveWish(**self.cleaned_data)
+
+
+class AlertRuleForm(WithProblems):
+    """One alert rule. A change makes another rule: rules are added and ended."""
+
+    kind = forms.ChoiceField(
+        label="When",
+        choices=[(kind.value, label) for kind, label in RULE_LABELS.items() if kind not in BURN_KINDS],
+        widget=forms.Select(SELECT),
+    )
+    metric = forms.ChoiceField(
+        label="Figure",
+        required=False,
+        choices=[(one.value, label.capitalize()) for one, label in METRIC_LABELS.items()],
+        widget=forms.Select(SELECT),
+        help_text="Not asked for absence.",
+    )
+    direction = forms.ChoiceField(
+        label="Is above or below",
+        choices=[(way.value, way.value.capitalize()) for way in BoundSide],
+        widget=forms.Select(SELECT),
+    )
+    bound = forms.FloatField(
+        initial=0, widget=number_box(step="any", min=0), help_text="In the figure's unit; for a change in percent."
+    )
+    over_min = forms.IntegerField(label="Over minutes", initial=5, widget=number_box(min=1, max=limits.OVER_MIN_MAX))
+    for_min = forms.IntegerField(
+        label="For minutes", initial=0, widget=number_box(min=0), help_text="Broken at every look for so long."
+    )
+    clear_min = forms.IntegerField(
+        label="Resolved after minutes", initial=5, widget=number_box(min=0), help_text="Kept at every look for so long."
+    )
+    minimum = forms.IntegerField(
+        label="From so many requests on", initial=20, widget=number_box(min=0), help_text="With fewer it says no data."
+    )
+    severity = forms.ChoiceField(
+        label="Severity",
+        choices=[(one.value, label) for one, label in SEVERITY_LABELS.items()],
+        widget=forms.Select(SELECT),
+    )
+    escalate_after_min = forms.IntegerField(
+        label="Escalate after minutes", required=False, widget=number_box(min=1), help_text="That nobody acknowledged."
+    )
+    escalate_to = forms.ChoiceField(
+        label="Escalate to",
+        required=False,
+        choices=[("", "Nobody"), *((role, Role(role).label) for role in ESCALATE_ROLES)],
+        widget=forms.Select(SELECT),
+    )
+
+    def wish(self) -> RuleWish:
+        """What was filled in, for the service. Absence has no figure and no bound."""
+        values = dict(self.cleaned_data)
+        if values["kind"] == "absence":
+            values |= {"metric": "", "bound": 0.0, "minimum": 0, "direction": BoundSide.ABOVE.value}
+        return RuleWish(**values)
+
+
+class SilenceForm(forms.Form):
+    """For how long nobody is told, and why."""
+
+    hours = forms.TypedChoiceField(
+        label="For", choices=list(HOURS.items()), coerce=int, initial=4, widget=forms.Select(SELECT)
+    )
+    reason = forms.CharField(
+        label="Reason", max_length=limits.REASON_MAX_CHARS, widget=forms.Textarea({**INPUT, "rows": 2})
+    )
