@@ -121,12 +121,7 @@ def forecast(
     arm keeps all requests. `design_effect` is how many requests are worth one independent one, as the last rollout of
     the endpoint measured it. Raises ValueError for weights outside 1–100 and negative or unknown numbers.
     """
-    if any(not 0 < weight <= 100 or not 0 <= seconds < math.inf for weight, seconds in steps):
-        raise ValueError("a step has a weight of 1 to 100 percent and a duration")
-    if not 0 <= request_rate_per_s < math.inf or not 0 <= base <= 1:
-        raise ValueError("a rate is not negative and a share lies between 0 and 1")
-    if not 1 <= design_effect < math.inf:
-        raise ValueError("a design effect is at least 1")
+    _refuse_senseless(steps, request_rate_per_s, base, design_effect)
     if not guardrails or not steps:
         return Forecast([], 0, 0.0, True, "The plan has no guardrail, so nothing is compared.")
     margin = min(guardrail.margin for guardrail in guardrails)
@@ -157,6 +152,15 @@ def forecast(
             "margin, or the traffic."
         )
     return Forecast(rows, needed, wait_s, can, sentence)
+
+
+def _refuse_senseless(steps: list[tuple[int, float]], rate_per_s: float, base: float, design_effect: float) -> None:
+    if any(not 0 < weight <= 100 or not 0 <= seconds < math.inf for weight, seconds in steps):
+        raise ValueError("a step has a weight of 1 to 100 percent and a duration")
+    if not 0 <= rate_per_s < math.inf or not 0 <= base <= 1:
+        raise ValueError("a rate is not negative and a share lies between 0 and 1")
+    if not 1 <= design_effect < math.inf:
+        raise ValueError("a design effect is at least 1")
 
 
 def _needed_to_promote(
