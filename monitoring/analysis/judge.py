@@ -16,7 +16,7 @@ Harmful, at any look, in one of three ways:
 The probability to call a candidate harmful that is not worse, over all looks and guardrails, is to be at most α: the
 evidence of the K guardrails shares 0.8 α, the check on client errors has 0.1 α, the intervals share 0.1 α. For
 independent requests whose design effect is 1 that is Ville's inequality; else it rests on an estimated variance and is
-shown by simulation (docs/benchmarks.md, ADR 0014).
+shown by simulation (docs/benchmarks.md, ADR 0015).
 
 Healthy only when the bake is done, the minimum of requests is reached and the upper end of the anytime-valid interval
 of the difference (1 − α over all guardrails) lies below the margin for every guardrail. An empty arm is no data.

@@ -169,12 +169,13 @@ def test_screens_with_charts__themes_and_widths__are_accessible_and_fit(
         "/models/breast-cancer/",
         "/models/breast-cancer/versions/2/",
         "/monitoring/",
-        "/endpoints/production/breast-cancer/history/",
+        "/endpoints/development/followed/history/",
         "/system/",
         "/gateways/",
         served,
         f"{served}report/",
         "/endpoints/development/followed/",
+        "/endpoints/development/followed/objectives/",
     ):
         person.page.goto(f"{product.web}{path}")
         person.page.wait_for_timeout(SETTLE_MS)

@@ -23,8 +23,8 @@ class Command(BaseCommand):
             stored = one.stored
             last = f"{stored.needed_at:%Y-%m-%d %H:%M}"
             self.stdout.write(f"{stored.digest} {verb}: {stored.size_bytes // MIB} MiB, last needed {last}, {one.why}")
-        for one in ArtifactSet.objects.filter(kept_until__gt=clock.now(), let_go_at=None).select_related("kept_by"):
-            self.stdout.write(f"{one.digest} stays until {one.kept_until:%Y-%m-%d %H:%M}, by {one.kept_by}")
+        for kept in ArtifactSet.objects.filter(kept_until__gt=clock.now(), let_go_at=None).select_related("kept_by"):
+            self.stdout.write(f"{kept.digest} stays until {kept.kept_until:%Y-%m-%d %H:%M}, by {kept.kept_by}")
         for problem in swept.problems:
             self.stdout.write(f"left alone: {problem}")
         self.stdout.write(f"{len(swept.gone)} sets {verb}; {swept.kept} stay ({swept.kept_bytes // MIB} MiB).")
