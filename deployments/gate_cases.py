@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from deployments.models import Release
+from deployments.selectors import plan_editors
 from deployments.services.approval_content import SUBJECT_KIND, approval_content
 from deployments.surroundings import surroundings
 from mlorch_site.audit.services import Subject
 from mlorch_site.lib.hashing import content_hash
+from registry.approvals.authors import authorship_of, claims_of
 from registry.gates.base import GateInput
 from registry.lifecycle import GateOutcome
 from registry.models import GateResult
@@ -29,7 +31,14 @@ def case_of(release: Release) -> WaivedCase:
         scopes=tuple(release.scopes),
         requester_id=release.requester_id,
         policy=release.policy,
+        maker_ids=frozenset(_makers(release)),
     )
+
+
+def _makers(release: Release) -> set[int]:
+    """The ids of the people who wrote the serving config that it would bring, or made its version by MLflow's word."""
+    claims = release.plan["authors"] if "authors" in release.plan else claims_of(release.version)
+    return plan_editors(release.endpoint, release.serving_config) | authorship_of(claims).excluded
 
 
 def gate_input(release: Release) -> GateInput:

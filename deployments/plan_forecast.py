@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from deployments.models import Rollout
 from deployments.rollout.steps import Step, StepKind
 from monitoring.analysis.judge import Guardrail
 from monitoring.analysis.planning import Forecast, forecast
@@ -12,6 +13,8 @@ from monitoring.selectors import summary, traffic_rate
 
 BASE_MINUTES = 10  # the error share of the endpoint's last minutes is what both arms are assumed to have
 BASE_MAX = 0.9
+ROLLOUTS_LOOKED_AT = 5
+REQUESTS_MIN = 20  # of fewer it cannot be told what they are worth
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,32 @@ def plan_forecast(
         return None
     rate, share = traffic_rate(*place), summary(*place, minutes=BASE_MINUTES)[0].error_share or 0.0
     judged = [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in guardrails]
-    found = forecast(shares, judged, rate, min(share, BASE_MAX), deadline_s, is_mirrored=is_mirrored)
+    found = forecast(
+        shares,
+        judged,
+        rate,
+        min(share, BASE_MAX),
+        deadline_s,
+        is_mirrored=is_mirrored,
+        design_effect=_design_effect(place),
+    )
     return PlanForecast(found, rate, is_mirrored)
+
+
+def _design_effect(place: tuple[str, str]) -> float:
+    """How many candidate requests were worth one independent one in the newest rollout of the endpoint that was judged;
+    1 where none was.
+    """
+    rows = Rollout.objects.filter(release__endpoint__environment__name=place[0], release__endpoint__name=place[1])
+    for assessment in rows.order_by("-release__created_at").values_list("assessment", flat=True)[:ROLLOUTS_LOOKED_AT]:
+        found = [
+            row["candidate_n"] / row["effective_n"]
+            for row in assessment.get("guardrails", [])
+            if row.get("effective_n") and row["candidate_n"] >= REQUESTS_MIN
+        ]
+        if found:
+            return max(1.0, *found)
+    return 1.0
 
 
 def _watched(steps: Sequence[Step], kind: StepKind) -> list[tuple[int, float]]:

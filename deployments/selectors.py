@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Count, Q, QuerySet
 
+from deployments.delivery import ended_after_approval
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, GatewayKey, Release, Replica, ReplicaState, ServingConfig
 from mlorch_site.accounts.actor import Actor
@@ -333,6 +334,7 @@ def overview(actor: Actor) -> Overview:
     counts = releases.filter(Q(status__in=OPEN) | ended).aggregate(
         **{name: Count("pk", filter=part) for name, part in parts.items()},
         succeeded=Count("pk", filter=ended & Q(status=ReleaseStatus.SUCCEEDED, kind="release")),
+        cleared=Count("pk", filter=ended & ended_after_approval()),
         rolled_back=Count("pk", filter=ended & Q(status=ReleaseStatus.ROLLED_BACK)),
         rollbacks=Count("pk", filter=ended & Q(kind="rollback")),
     )

@@ -16,8 +16,9 @@ from deployments.delivery import DeliveryFigures, delivery
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Endpoint, Release
 from monitoring.charts import Marker
-from monitoring.history import Life, TrafficFigures, counted_traffic, span_traffic
-from monitoring.selectors import Summary
+from monitoring.history import Life, TrafficFigures, counted_traffic, span_traffic, version_points
+from monitoring.points import Point
+from monitoring.selectors import Summary, series_of_span
 from monitoring.spans import Span
 
 MERGED_MAX = 100
@@ -169,3 +170,24 @@ def release_markers(endpoint: Endpoint, span: Span) -> list[tuple[Marker, Releas
             if at is not None and span.since <= at < span.until:
                 found.append((Marker(at.timestamp(), text), release))
     return sorted(found, key=lambda one: one[0].t)
+
+
+def points_of_history(endpoint: Endpoint, span: Span, *, by_version: bool) -> list[Point]:
+    """The points of an endpoint over a span."""
+    read = version_points if by_version else series_of_span
+    return read(endpoint.environment.name, endpoint.name, since=span.since, until=span.until)
+
+
+def point_row(point: Point) -> dict[str, Any]:
+    """A point as a row of CSV or an object of REST; times are in UTC."""
+    return {
+        "start": point.start.isoformat(),
+        "seconds": point.seconds,
+        "arm": point.arm,
+        "version": point.version,
+        "requests": point.requests,
+        "errors": point.errors,
+        "p50_ms": point.p50,
+        "p95_ms": point.p95,
+        "p99_ms": point.p99,
+    }

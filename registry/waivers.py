@@ -2,7 +2,7 @@
 
 A waiver covers one finding of one gate, of these files at this place. It holds while it is neither withdrawn nor over,
 while whoever gave it is active and holds the role that the policy of the subject names, and never for a subject that
-the giver asked for.
+the giver asked for or made a part of.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from registry.models import GateResult, Policy, Waiver
 @dataclass(frozen=True)
 class WaivedCase:
     """What gates found is waived for: these files, at this place, in these scopes, asked for by somebody, under a
-    policy.
+    policy. `maker_ids` are who made what would be released: the serving config, or by MLflow's word the version.
     """
 
     digest: str
@@ -27,6 +27,7 @@ class WaivedCase:
     scopes: tuple[str, ...]
     requester_id: int
     policy: Policy
+    maker_ids: frozenset[int] = frozenset()
 
 
 def is_waivable(gate: str) -> bool:
@@ -57,6 +58,8 @@ def why_not_holding(waiver: Waiver, case: WaivedCase, now: datetime) -> str:
         return f"{case.policy} lets a waiver last {case.policy.waiver_days_max} days at most."
     if by.pk == case.requester_id:
         return f"{by.username} gave it and asked for this release too."
+    if by.pk in case.maker_ids:
+        return f"{by.username} gave it and made a part of what would be released."
     if not by.is_active:
         return f"{by.username}, who gave it, is not active any more."
     if case.policy.waiver_role not in roles_now(by, list(case.scopes)):
@@ -81,6 +84,11 @@ def why_cannot_waive(actor: Actor, case: WaivedCase) -> str:
         return reason
     if actor.user.pk == case.requester_id:
         return "You asked for this release, so somebody else has to waive what its gates find."
+    if actor.user.pk in case.maker_ids:
+        return (
+            "You made a part of what would be released (the serving config, or by MLflow's word the version), so "
+            "somebody else has to waive what its gates find."
+        )
     role = Role(case.policy.waiver_role)
     if role not in actor.roles_in(case.scopes):
         return MissingRole(f"The policy lets {role.label} waive a gate, which you are not.", Action.GATE_WAIVE)

@@ -10,8 +10,7 @@ from rest_framework.views import APIView
 
 from deployments import selectors
 from deployments.filters import MonitoringFilter
-from deployments.traffic_history import ORDERS, monitored, release_markers
-from deployments.views.monitoring import point_row, points_of_history
+from deployments.traffic_history import ORDERS, monitored, point_row, points_of_history, release_markers
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of, zone_of
 from mlorch_site.lib import clock

@@ -191,5 +191,7 @@ def _still_needed(assessment: Assessment) -> str:
 
 
 def _needed(result: GuardrailResult, count: int) -> int:
-    ratio = max(result.baseline_n, 1) / max(result.candidate_n, 1)
-    return candidate_requests_to_promote(result.margin, result.baseline_share or 0.0, ratio, count)
+    """About how many candidate requests promotion takes, each worth what they were so far."""
+    worth, baseline_worth = max(result.effective_n, 1.0), max(result.effective_baseline_n, 1.0)
+    needed = candidate_requests_to_promote(result.margin, result.baseline_share or 0.0, baseline_worth / worth, count)
+    return round(needed * max(result.candidate_n, 1) / worth)

@@ -13,7 +13,15 @@ from deployments import selectors
 from deployments.delivery import DEFINITIONS
 from deployments.filters import MonitoringFilter
 from deployments.models import Endpoint
-from deployments.traffic_history import ORDERS, before, every_row, monitored, release_markers
+from deployments.traffic_history import (
+    ORDERS,
+    before,
+    every_row,
+    monitored,
+    point_row,
+    points_of_history,
+    release_markers,
+)
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
@@ -21,9 +29,9 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.lib.spreadsheet import csv_lines
 from monitoring.charts import COMPARED_MAX, Marks, clustered, finished, history_panels
-from monitoring.history import version_name, version_points, version_traffic
+from monitoring.history import version_name, version_traffic
 from monitoring.points import Point
-from monitoring.selectors import last_request_at, series_of_span
+from monitoring.selectors import last_request_at
 from monitoring.spans import DEFAULT_RANGE, RANGES, Span, read_span
 
 COLUMNS = [
@@ -136,27 +144,6 @@ def endpoint_history_csv(request: HttpRequest, environment: str, name: str) -> S
     span = read_span(request.GET, zone=timezone.get_current_timezone(), now=clock.now())
     points = points_of_history(found, span, by_version=request.GET.get("by") == "version")
     return _csv(csv_lines(POINT_COLUMNS, map(point_row, points)), f"{environment}-{name}.csv")
-
-
-def points_of_history(endpoint: Endpoint, span: Span, *, by_version: bool) -> list[Point]:
-    """The points of an endpoint over a span."""
-    read = version_points if by_version else series_of_span
-    return read(endpoint.environment.name, endpoint.name, since=span.since, until=span.until)
-
-
-def point_row(point: Point) -> dict[str, Any]:
-    """A point as a row of CSV or an object of REST; times are in UTC."""
-    return {
-        "start": point.start.isoformat(),
-        "seconds": point.seconds,
-        "arm": point.arm,
-        "version": point.version,
-        "requests": point.requests,
-        "errors": point.errors,
-        "p50_ms": point.p50,
-        "p95_ms": point.p95,
-        "p99_ms": point.p99,
-    }
 
 
 def silent_since(endpoint: Endpoint, points: list[Point], span: Span) -> Any:

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 
 from deployments import board, selectors
+from deployments.delivery import Share
 from deployments.filters import BoardFilter
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
@@ -60,7 +61,6 @@ def overview(request: HttpRequest) -> HttpResponse:
     """Show what waits, what went wrong, what serves where, what moves."""
     actor = actor_of(request)
     seen, environments = selectors.overview(actor), list(environments_visible_to(actor))
-    ended = seen.counts["succeeded"] + seen.counts["rolled_back"]
     context = listed(request, board.models_on_board(actor), BoardFilter, page_size=board.PAGE_SIZE)
     context |= {
         "board": board.rows_of(actor, context["page"], environments),
@@ -76,8 +76,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "findings": list(findings_visible_to(actor)[:5]),
         "demo": setup_progress.read(settings.DATA_DIR),
         "has_models": models_visible_to(actor).exists(),
-        "promotion_rate": seen.counts["succeeded"] / ended if ended else None,
-        "ended": ended,
+        "promotion": Share(seen.counts["succeeded"], seen.counts["cleared"]),
         "now": now(),
         "reviews_waiting": reviews_waiting_for(actor),
         "alerts_waiting": selectors.shortened(alerts_waiting_for(actor)),

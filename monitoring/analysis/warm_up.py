@@ -1,8 +1,8 @@
 """Does a candidate warm up? Measured from its first seconds: its share of slow requests stands high and then falls.
 
 Nothing can tell cold caches from a slow version while they are cold. So slowness that is not total proves nothing
-before `LOOKED_AT_S`; then the fall, if there was one, is found as the change point of the series, and all that was counted
-before `LOOKED_AT_S` is left out, neither for nor against the candidate.
+before `LOOKED_AT_S`; then the fall, if there was one, is found as the change point of the series, and all that was
+counted before `LOOKED_AT_S` is left out, neither for nor against the candidate.
 """
 
 import math

@@ -109,8 +109,8 @@ def test_promoted__counted_on_after_the_decision__every_place_shows_what_decided
 def test_promoted__harmful_before_every_gateway_obeys__goes_back_on_its_own_evidence(world):
     release = shifted(world, 50)
     decided = until_phase(world, release, "promoting")
-    world.errors = {"2": 0.9}
-    world.tick(2)
+    world.errors = {"2": 0.95}
+    world.tick(15)
     world.platform.refuses = ""
     world.until(release, "rolled_back")
     harmful = Release.objects.get(pk=release.pk).rollout.assessment

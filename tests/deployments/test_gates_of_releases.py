@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deployments import services
-from deployments.gate_cases import gate_input
+from deployments.gate_cases import case_of, gate_input
 from deployments.gate_lines import gate_lines
 from deployments.models import Release
 from deployments.services.checks import release_check
@@ -15,6 +15,7 @@ from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.models import GateResult, Policy, Version, Waiver
 from registry.policy_fields import check_policy
+from registry.waivers import why_not_holding
 from tests.deployments.world import World
 
 RULES = [{"role": "reviewer", "count": 1}]
@@ -115,6 +116,19 @@ def test_waive__requester_with_the_role__is_refused(gated):
     Release.objects.filter(pk=release.pk).update(requester=gated.people.oscar.user)
     release.refresh_from_db()
     with pytest.raises(Forbidden, match="asked for this release"):
+        waive(gated, release)
+
+
+def test_waive__who_made_what_would_be_released__is_refused_and_what_they_gave_does_not_hold(gated):
+    release = gated.request(1)
+    waiver, case = waive(gated, release), case_of(release)
+    plan = {**release.plan, "authors": ["oscar"]}
+    Release.objects.filter(pk=release.pk).update(plan=plan)
+    release.refresh_from_db()
+
+    assert why_not_holding(waiver, case, gated.now) == ""
+    assert "made a part of what would be released" in why_not_holding(waiver, case_of(release), gated.now)
+    with pytest.raises(Forbidden, match="You made a part"):
         waive(gated, release)
 
 
