@@ -27,6 +27,7 @@ from tests.factories import make_person
 from tests.support.own_database import own_database
 
 ATTEMPTS, THREADS = 100, 8
+ROUNDS_MAX = 5  # in which something has to come into force; what threads do first is nobody's choice
 ACTS = (
     "create",
     "edit",
@@ -93,9 +94,11 @@ def test_drafts__a_hundred_attempts_at_once__revisions_and_record_agree(people: 
         line = PolicyLine(place, tier=tier)
         draft = services.draft_create(actor=people.ada.actor, line=line, values={"approval_days": 5}, note="shorter")
         services.draft_submit(actor=people.ada.actor, draft=draft, seen=1)
-    with ThreadPoolExecutor(THREADS) as threads:
-        outcomes = list(threads.map(attempt, range(ATTEMPTS)))
-    assert len(outcomes) == ATTEMPTS
+    outcomes = []
+    while len(outcomes) < ATTEMPTS * ROUNDS_MAX and not PolicyDraft.objects.filter(stage="in_force").exists():
+        with ThreadPoolExecutor(THREADS) as threads:
+            outcomes += threads.map(attempt, range(len(outcomes), len(outcomes) + ATTEMPTS))
+    assert len(outcomes) >= ATTEMPTS
 
     rows = list(Policy.objects.order_by("revision"))
     assert [policy.revision for policy in rows] == list(range(1, len(rows) + 1))
