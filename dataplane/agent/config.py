@@ -60,8 +60,17 @@ class AgentConfig:
         folder = self.data_dir / "run" / "workers"
         if len(os.fsencode(folder)) + 30 <= SOCKET_PATH_MAX_BYTES:
             return folder
+        return self.short_folder("mlorch", 30)
+
+    def short_folder(self, name: str, room_bytes: int) -> Path:
+        """A folder of this user and this installation for sockets whose names take `room_bytes`: in the temporary
+        folder, or in the system's own where that one is too long as well.
+        """
         short = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"mlorch-{os.getuid()}-{short}"
+        folder = Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}-{short}"
+        if len(os.fsencode(folder)) + room_bytes <= SOCKET_PATH_MAX_BYTES:
+            return folder
+        return Path("/tmp") / folder.name  # noqa: S108 - whoever makes it looks whose it is
 
 
 def from_environment() -> AgentConfig:

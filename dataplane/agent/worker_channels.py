@@ -41,8 +41,14 @@ def open_log(path: Path) -> int:
 
 
 def make_folder(sockets: Path, group: int) -> None:
-    """Make the folder of sockets: ours alone, or with a group passed through by gateways that are somebody else."""
+    """Make the folder of sockets: ours alone, or with a group passed through by gateways that are somebody else.
+
+    Raises PermissionError when it is there and somebody else's: it may lie where everybody can make one.
+    """
     sockets.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    seen = sockets.lstat()
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid():
+        raise PermissionError(f"{sockets} belongs to somebody else; remove it")
     if group:
         os.chown(sockets, -1, group, follow_symlinks=False)
         sockets.chmod(FOLDER_MODE | stat.S_IXGRP)

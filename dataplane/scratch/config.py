@@ -1,9 +1,7 @@
 """The configuration of a scratch run, read from the environment in this one place."""
 
-import hashlib
 import os
 import socket
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +29,7 @@ class ScratchConfig(AgentConfig):
         folder = self.root / "runs"
         if len(os.fsencode(folder / self.run)) + SOCKET_ROOM_BYTES <= SOCKET_PATH_MAX_BYTES:
             return folder
-        short = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]  # each installation clears its own
-        return Path(tempfile.gettempdir()) / f"mlorch-scratch-{os.getuid()}-{short}"
+        return self.short_folder("mlorch-scratch", len(self.run) + 1 + SOCKET_ROOM_BYTES)  # each clears its own
 
     @property
     def folder(self) -> Path:

@@ -1,6 +1,7 @@
 """Where a run lives: one installation never clears what another one runs, wherever both lie."""
 
 import os
+import socket
 import tempfile
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def test_run_folder__two_installations_with_long_paths__leave_each_other_alone(t
         assert one.is_dir()
         assert other.is_dir()
         assert one.parent != other.parent
+    assert not one.parent.exists()
+
+
+def test_run_folder__temporary_folder_too_long_as_well__sockets_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(deep(tmp_path, "temporary")))
+    with run_folder(config(deep(tmp_path, "one"))) as one, socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(one / "w.sock"))
     assert not one.parent.exists()
 
 
