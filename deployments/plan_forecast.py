@@ -63,7 +63,7 @@ def _design_effect(place: tuple[str, str]) -> float:
             if row.get("effective_n") and row["candidate_n"] >= REQUESTS_MIN
         ]
         if found:
-            return max(1.0, *found)
+            return float(max(1.0, *found))
     return 1.0
 
 
