@@ -12,6 +12,7 @@ from deployments.api.views import actor
 from deployments.services.watching import alert_rule_of, objective_of, watched, watched_in_use
 from mlorch_site.accounts.roles import Action
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib.api import read_body
 from monitoring.alerts.lifecycle import AlertSeverity, BoundSide, RuleMetric
 from monitoring.api.serializers import AlertRuleSerializer, ObjectiveSerializer
 from monitoring.services import (
@@ -68,9 +69,8 @@ class ObjectiveList(APIView):
     @idempotent
     def post(self, request: Request, environment: str, name: str) -> Response:
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.OBJECTIVE_EDIT)
-        body = ObjectiveWishSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        wish = ObjectiveWish(**body.validated_data)
+        body = read_body(ObjectiveWishSerializer, request)
+        wish = ObjectiveWish(**body)
         made = objective_set(actor=actor(request), place=watched_in_use(endpoint), wish=wish)
         return Response(ObjectiveSerializer(made).data, status=status.HTTP_201_CREATED)
 
@@ -84,12 +84,9 @@ class ObjectiveEnd(APIView):
     @idempotent
     def post(self, request: Request, environment: str, name: str, pk: str) -> Response:
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.OBJECTIVE_EDIT)
-        body = ReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(ReasonSerializer, request)
         found = objective_of(endpoint, pk)
-        return Response(
-            ObjectiveSerializer(objective_end(actor=actor(request), objective=found, **body.validated_data)).data
-        )
+        return Response(ObjectiveSerializer(objective_end(actor=actor(request), objective=found, **body)).data)
 
 
 class EndpointRules(APIView):
@@ -106,9 +103,8 @@ class EndpointRules(APIView):
     @idempotent
     def post(self, request: Request, environment: str, name: str) -> Response:
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.OBJECTIVE_EDIT)
-        body = RuleWishSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        wish = RuleWish(**body.validated_data)
+        body = read_body(RuleWishSerializer, request)
+        wish = RuleWish(**body)
         made = alert_rule_add(actor=actor(request), place=watched_in_use(endpoint), wish=wish)
         return Response(AlertRuleSerializer(made).data, status=status.HTTP_201_CREATED)
 
@@ -122,7 +118,6 @@ class AlertRuleEnd(APIView):
     @idempotent
     def post(self, request: Request, environment: str, name: str, pk: str) -> Response:
         endpoint = selectors.endpoint_for(actor(request), environment, name, action=Action.OBJECTIVE_EDIT)
-        body = ReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        found = alert_rule_end(actor=actor(request), rule=alert_rule_of(endpoint, pk), **body.validated_data)
+        body = read_body(ReasonSerializer, request)
+        found = alert_rule_end(actor=actor(request), rule=alert_rule_of(endpoint, pk), **body)
         return Response(AlertRuleSerializer(found).data)

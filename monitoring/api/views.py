@@ -11,6 +11,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib import clock
+from mlorch_site.lib.api import read_body
 from monitoring.alert_selectors import alert_for, alerts_visible_to, rules_visible_to, silence_for, silence_of
 from monitoring.api.serializers import (
     AcknowledgeSerializer,
@@ -55,10 +56,9 @@ class AlertAcknowledge(APIView):
     @extend_schema(request=AcknowledgeSerializer, responses={200: AlertDetailSerializer})
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
-        body = AcknowledgeSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(AcknowledgeSerializer, request)
         actor = actor_of(request._request)
-        alert_acknowledge(actor=actor, alert=alert_for(actor, pk, action=Action.ALERT_ANSWER), **body.validated_data)
+        alert_acknowledge(actor=actor, alert=alert_for(actor, pk, action=Action.ALERT_ANSWER), **body)
         return Response(AlertDetailSerializer(alert_for(actor, pk)).data)
 
 
@@ -70,11 +70,10 @@ class AlertSilence(APIView):
     @extend_schema(request=SilenceWishSerializer, responses={201: SilenceSerializer})
     @idempotent
     def post(self, request: Request, pk: str) -> Response:
-        body = SilenceWishSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = read_body(SilenceWishSerializer, request)
         actor = actor_of(request._request)
         found = alert_for(actor, pk, action=Action.ALERT_ANSWER)
-        made = alert_silence(actor=actor, rule=found.rule, **body.validated_data)
+        made = alert_silence(actor=actor, rule=found.rule, **body)
         return Response(SilenceSerializer(made).data, status=status.HTTP_201_CREATED)
 
 
