@@ -191,6 +191,7 @@ DEFAULT_FROM_EMAIL = env.str("MLORCH_MAIL_FROM", "") or f"mlorch@{urlsplit(WEB_U
 MAIL_TIMEOUT_S = 10
 
 CONTROL_TOKEN = env.str("MLORCH_CONTROL_TOKEN", "")
+METRICS_TOKEN = env.str("MLORCH_METRICS_TOKEN", "")
 MLFLOW_WEBHOOK_SECRET = env.str("MLORCH_MLFLOW_WEBHOOK_SECRET", "")
 SOURCE_SCHEMES = env.list(
     "MLORCH_SOURCE_SCHEMES", default=["mlflow-artifacts", "models", "runs", "http", "https", "file"]

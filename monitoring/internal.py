@@ -1,16 +1,14 @@
-"""What gateways push, and what Prometheus fetches."""
+"""What gateways push."""
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
-from prometheus_client import CONTENT_TYPE_LATEST
+from django.views.decorators.http import require_POST
 
 from dataplane.wire.window_batch import BATCH_BODY_MAX_BYTES, Accepted, Expected, WindowBatch
 from mlorch_site.accounts.route_permission import control_only
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
 from mlorch_site.lib.wire import answer_shape, read_shape
-from monitoring import prometheus
 from monitoring.services import BatchGap, windows_store
 
 GATEWAY_MAX_CHARS = 80
@@ -29,10 +27,3 @@ def windows(request: HttpRequest, gateway: str) -> HttpResponse:
     except BatchGap as gap:
         return answer_shape(Expected(gap.details["expected"]), status=409)
     return answer_shape(Accepted(accepted))
-
-
-@control_only
-@require_GET
-def metrics(request: HttpRequest) -> HttpResponse:
-    """The site's own metrics."""
-    return HttpResponse(prometheus.metrics(), content_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Addresses for gateways and Prometheus, under /internal/v1/."""
+"""Addresses for gateways, under /internal/v1/."""
 
 from django.urls import path
 
@@ -6,5 +6,4 @@ from monitoring import internal
 
 urlpatterns = [
     path("gateways/<str:gateway>/windows", internal.windows, name="internal-windows"),
-    path("metrics", internal.metrics, name="internal-metrics"),
 ]

@@ -27,6 +27,7 @@ class Component:
 POSTGRESQL = Component("PostgreSQL", "postgresql", lambda: postgres.program("initdb") is not None)
 PROMTOOL = Component("promtool", "prometheus", lambda: shutil.which("promtool") is not None)
 PANGO = Component("Pango", "libpangoft2-1.0-0", lambda: ctypes.util.find_library("pangoft2-1.0") is not None)
+PROMETHEUS = Component("Prometheus", "prometheus", lambda: shutil.which("prometheus") is not None)
 CHROMIUM = Component("Chromium", "chromium", lambda: any(shutil.which(name) for name in BROWSERS))
 
 

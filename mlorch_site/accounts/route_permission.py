@@ -21,6 +21,7 @@ from mlorch_site.lib.http import error_response
 PUBLIC = "public"
 SIGNED_IN = "signed in"
 CONTROL = "control token"
+METRICS = "metrics token"
 SIGNED = "signed delivery"
 
 type_View = Callable[..., Any]
@@ -84,8 +85,12 @@ def requires(action: Action) -> Callable[[type_View], type_View]:
 
 def has_control_token(request: HttpRequest) -> bool:
     """Whether the request carries the control token of gateway and agent."""
+    return _carries(request, settings.CONTROL_TOKEN)
+
+
+def _carries(request: HttpRequest, wanted: str) -> bool:
+    """Whether the request's bearer token is `wanted`; nothing carries an empty one."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    wanted = settings.CONTROL_TOKEN
     return bool(wanted) and kind == "Bearer" and hmac.compare_digest(token.encode(), wanted.encode())
 
 
@@ -113,6 +118,19 @@ def control_only(view: type_View) -> type_View:
         checked = checked_sync
     checked.permission = CONTROL  # type: ignore[attr-defined]
     checked.csrf_exempt = True  # type: ignore[attr-defined]
+    return checked
+
+
+def metrics_only(view: type_View) -> type_View:
+    """Declare a route for Prometheus: it needs the metrics token, which opens nothing else, or the control token."""
+
+    @functools.wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not (_carries(request, settings.METRICS_TOKEN) or has_control_token(request)):
+            return error_response(Unauthenticated("The metrics token is missing or wrong."), request)
+        return view(request, *args, **kwargs)
+
+    checked.permission = METRICS  # type: ignore[attr-defined]
     return checked
 
 

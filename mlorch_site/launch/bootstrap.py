@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from deployments.services import gateway_key_create
@@ -36,10 +37,13 @@ FIRST_PEOPLE: dict[str, tuple[str, Role]] = {
 def bootstrap(data_dir: Path, *, web: str, gateway: str, mlflow: str, gateway_grpc: str = "") -> dict[str, Any] | None:
     """Create environments, first people and a gateway key when nobody is there yet, and write the credentials file.
 
-    Returns the credentials when they were made now, else None; a later call only refreshes the addresses in the file.
+    Returns the credentials when they were made now, else None; a later call only refreshes the addresses and the
+    metrics token in the file.
     The file is written inside the transaction: when that fails, nobody was created.
     """
     addresses = {"web": web, "gateway": gateway, "gateway_grpc": gateway_grpc, "mlflow": mlflow}
+    if settings.METRICS_TOKEN:
+        addresses["metrics_token"] = settings.METRICS_TOKEN
     actor = Actor.controller("bootstrap")
     with transaction.atomic():
         defaults_create(actor=actor)

@@ -6,7 +6,7 @@ from mlorch_site.accounts.permission_matrix import permissions_of, routes
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import RoutePermission
 
-DECLARED = {"public", "signed in", "control token", "signed delivery"}
+DECLARED = {"public", "signed in", "control token", "metrics token", "signed delivery"}
 
 
 def test_routes__each_declares_its_permission():

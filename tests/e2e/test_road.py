@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import mlflow
@@ -15,12 +16,18 @@ import pytest
 
 from tests.e2e.client import ROWS, Answer, Load, Rest, infer, send
 from tests.support.product import ROOT, Product
-from tests.support.waiting import PATIENCE_S, until
+from tests.support.prometheus import Prometheus, names_in, scraping, shipped_queries
+from tests.support.waiting import PATIENCE_S, patience, until
 
 pytestmark = pytest.mark.e2e
 
 RATE_PER_S = 60
 CANARY = {"kind": "canary", "steps": [{"weight": 20, "bake_s": 5, "min_requests": 30}, {"weight": 50, "bake_s": 5}]}
+# What there is only when something was late, lost, refused or asked for: its families have no sample here.
+SELDOM = {
+    *("mlorch_monitoring_alerts", "mlorch_monitoring_budget_left_ratio", "mlorch:promotion:ratio30d"),
+    *("mlorch_gateway_refusals_total", "mlorch_gateway_route_tables_refused_total", "ALERTS"),
+}
 SAMPLE = ROWS.iloc[:20]
 
 
@@ -122,7 +129,16 @@ def test_3_canary__good_version__weights_are_seen_and_aliases_move(product: Prod
     assert rest.get(f"/releases/{release}/report")["document"]["outcome"]["status"] == "succeeded"
 
 
-def test_4_bad_version__rolled_back_by_itself_with_its_verdict(product: Product, rest: Rest) -> None:
+@pytest.fixture(scope="module")
+def prometheus(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Scrapes the product every second with the shipped configuration."""
+    with scraping(product, tmp_path_factory.mktemp("prometheus")) as prometheus:
+        yield prometheus
+
+
+def test_4_bad_version__rolled_back_by_itself_with_its_verdict(
+    product: Product, rest: Rest, prometheus: Prometheus
+) -> None:
     with Load(product, RATE_PER_S) as load:
         release = rest.release(3, CANARY)
         done = rest.reach(release, {"rolled_back"})
@@ -136,7 +152,21 @@ def test_4_bad_version__rolled_back_by_itself_with_its_verdict(product: Product,
     assert alias(product, "champion") == 2
 
 
-def test_5_rollback_by_hand__returns_to_the_version_before(product: Product, rest: Rest) -> None:
+def test_5_prometheus__saw_all_of_it__the_shipped_rule_fires_and_every_panel_has_a_query_that_it_answers(
+    prometheus: Prometheus,
+) -> None:
+    taken_back = 'ALERTS{alertname="MlorchVersionTakenBack",alertstate="firing",environment="production"}'
+    until(lambda: prometheus.ask(taken_back), "the alert fires", within_s=patience())
+    assert prometheus.ask('max_over_time(mlorch_gateway_requests_total{endpoint="cancer",version="3"}[5m]) > 0')
+    assert {target["health"] for target in prometheus.get("targets")["activeTargets"]} == {"up"}
+
+    known = set(prometheus.get("label/__name__/values"))
+    for place, query in shipped_queries():
+        assert prometheus.get("query", query=query)["resultType"] == "vector", place
+        assert names_in(query) - known <= SELDOM, place
+
+
+def test_6_rollback_by_hand__returns_to_the_version_before(product: Product, rest: Rest) -> None:
     answer = take_back(rest, "the clinic asks for it")
     assert (answer.status, answer.body["kind"]) == (200, "rollback")
     rest.reach(answer.body["id"], {"succeeded"})
@@ -147,7 +177,7 @@ def test_5_rollback_by_hand__returns_to_the_version_before(product: Product, res
     until(lambda: alias(product, "champion") == 1, "champion is version 1 again")
 
 
-def test_6_audit__after_all_of_it__the_chain_holds(rest: Rest) -> None:
+def test_7_audit__after_all_of_it__the_chain_holds(rest: Rest) -> None:
     rest.call("admin", "POST", "/audit/verify")
     until(lambda: rest.get("/audit/verify", "admin")["state"] == "ended", "the record is verified")
     result = rest.get("/audit/verify", "admin")

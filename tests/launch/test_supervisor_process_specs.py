@@ -15,14 +15,16 @@ from mlorch_site.launch.supervisor.ordinary_user import NOBODY_ELSE
 from mlorch_site.launch.supervisor.process_specs import SOCKET_PATH_MAX_BYTES, Plan, made_run_dir, run_dir
 from mlorch_site.lib.connection_limits import LimitedConnection
 
-SECRETS = {name: f"the-{name}-secret" for name in ("django", "control", "mlflow_webhook", "mlflow_encryption")}
+SECRETS = {
+    name: f"the-{name}-secret" for name in ("django", "control", "metrics", "mlflow_webhook", "mlflow_encryption")
+}
 # Which secrets may be in the environment of which process.
 NEEDED = {
     "broker": set(),
     "mlflow": {"mlflow_encryption"},
-    "web": {"django", "control", "mlflow_webhook"},
-    "control": {"django", "control", "mlflow_webhook"},
-    "beat": {"django", "control", "mlflow_webhook"},
+    "web": {"django", "control", "metrics", "mlflow_webhook"},
+    "control": {"django", "control", "metrics", "mlflow_webhook"},
+    "beat": {"django", "control", "metrics", "mlflow_webhook"},
     "gateway": {"control"},
     "agent": {"control"},
     "demo": set(),

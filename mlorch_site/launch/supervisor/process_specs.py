@@ -126,6 +126,7 @@ class Plan:
             "MLORCH_ENV": "development",
             "DJANGO_SECRET_KEY": self._secrets["django"],
             "MLORCH_CONTROL_TOKEN": self._secrets["control"],
+            "MLORCH_METRICS_TOKEN": self._secrets["metrics"],
             "MLORCH_MLFLOW_WEBHOOK_SECRET": self._secrets["mlflow_webhook"],
             **_given(SITE_PREFIXES, SITE_NAMES),
             **_for_copies(),

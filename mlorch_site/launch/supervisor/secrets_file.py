@@ -22,6 +22,7 @@ def load_or_make(data_dir: Path) -> dict[str, str]:
     fresh = {
         "django": secrets.token_urlsafe(48),
         "control": secrets.token_urlsafe(32),
+        "metrics": secrets.token_urlsafe(32),
         "mlflow_webhook": secrets.token_urlsafe(32),
         "mlflow_encryption": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
