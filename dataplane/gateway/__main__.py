@@ -30,19 +30,19 @@ async def start_grpc(state: State, listener: socket.socket) -> type_Drain:
 
 @contextlib.asynccontextmanager
 async def loops(state: State) -> AsyncIterator[None]:
-    """Speak with the site and write the request log until the end; what is left then is spooled."""
+    """Speak with the site, write the request log and send traces until the end; windows that are left are spooled."""
     headers = {"Authorization": f"Bearer {state.config.control_token}"}
     # The sink is somebody else: the control token of the other session is not for it.
     async with aiohttp.ClientSession(headers=headers) as session, aiohttp.ClientSession() as sink:
-        running = [
-            asyncio.create_task(kept_up(state, name, loop))
-            for name, loop in (
-                ("poll", partial(poll.poll_forever, state, session)),
-                ("windows", partial(push.windows_forever, state)),
-                ("push", partial(push.push_forever, state, session)),
-                ("request_log", partial(state.request_log.drain_forever, sink)),
-            )
+        wanted = [
+            ("poll", partial(poll.poll_forever, state, session)),
+            ("windows", partial(push.windows_forever, state)),
+            ("push", partial(push.push_forever, state, session)),
+            ("request_log", partial(state.request_log.drain_forever, sink)),
         ]
+        if state.traces is not None:
+            wanted.append(("traces", partial(state.traces.send_forever, sink)))
+        running = [asyncio.create_task(kept_up(state, name, loop)) for name, loop in wanted]
         try:
             yield
         finally:
@@ -52,6 +52,8 @@ async def loops(state: State) -> AsyncIterator[None]:
                 await asyncio.gather(*running)
             push.spool_windows(state, everything=True)
             await state.request_log.drain(None)
+            if state.traces is not None:
+                await state.traces.send_last(sink)
 
 
 async def main() -> None:

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 108, with the terminating zero
@@ -50,6 +51,18 @@ METRICS_FOR_LOOPBACK, METRICS_FOR_ALL = "loopback", "all"
 
 
 @dataclass(frozen=True)
+class TraceConfig:
+    """Where traces are posted with which headers, which share (0–1) of ordinary requests is kept, and from how many
+    seconds on a request is slow.
+    """
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    share: float = 0.01
+    slow_s: float = 0.5
+
+
+@dataclass(frozen=True)
 class GatewayConfig:
     """Where the gateway listens, whom it obeys, and where it keeps its last good route tables."""
 
@@ -64,6 +77,7 @@ class GatewayConfig:
     listen_fds: tuple[int, ...] = ()  # listening sockets for HTTP and gRPC, when the process was started with some
     ready_fd: int = -1  # a socket on which to say that it is ready and to hand its own sockets over; -1: nobody asks
     log_sink: str = ""  # where request log entries are posted as CloudEvents
+    traces: TraceConfig | None = None  # None: none are sent
     metrics_readers: str = METRICS_FOR_LOOPBACK  # who reads /metrics besides who has a key that opens everything
 
     @property
@@ -94,8 +108,27 @@ def from_environment() -> GatewayConfig:
         data_dir=Path(env.get("MLORCH_DATA_DIR", "var")).resolve(),
         grpc_port=int(env.get("MLORCH_GATEWAY_GRPC_PORT", "0")),
         log_sink=env.get("MLORCH_GATEWAY_LOG_SINK", ""),
+        traces=traces_from(env),
         metrics_readers=env.get("MLORCH_GATEWAY_METRICS", METRICS_FOR_LOOPBACK),
         shares_port=env.get("MLORCH_GATEWAY_SHARES_PORT", "0") == "1",
         listen_fds=tuple(int(number) for number in env.get("MLORCH_GATEWAY_LISTEN_FDS", "").split(",") if number),
         ready_fd=int(env.get("MLORCH_GATEWAY_READY_FD", "-1")),
     )
+
+
+def traces_from(env: Mapping[str, str]) -> TraceConfig | None:
+    """Where traces are to be posted, None when nobody wants them. Raises ValueError for what cannot be meant."""
+    base = env.get("MLORCH_GATEWAY_OTLP_URL", "").rstrip("/")
+    if not base:
+        return None
+    if not base.startswith(("http://", "https://")):
+        raise ValueError("MLORCH_GATEWAY_OTLP_URL is the http(s) address of an OTLP receiver")
+    share_pct = float(env.get("MLORCH_GATEWAY_TRACE_SHARE_PCT", "1"))
+    slow_ms = float(env.get("MLORCH_GATEWAY_TRACE_SLOW_MS", "500"))
+    if not 0 <= share_pct <= 100 or not slow_ms > 0:
+        raise ValueError("MLORCH_GATEWAY_TRACE_SHARE_PCT is 0 to 100, MLORCH_GATEWAY_TRACE_SLOW_MS above 0")
+    pairs = [pair.partition("=") for pair in env.get("MLORCH_GATEWAY_OTLP_HEADERS", "").split(",") if pair.strip()]
+    if any(not name.strip() or not value for name, _, value in pairs):
+        raise ValueError("MLORCH_GATEWAY_OTLP_HEADERS is name=value,name=value")
+    url = base if base.endswith("/v1/traces") else f"{base}/v1/traces"
+    return TraceConfig(url, {name.strip(): value.strip() for name, _, value in pairs}, share_pct / 100, slow_ms / 1000)

@@ -23,6 +23,7 @@ class Refusal(Exception):
 
 
 RETRY_AFTER = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
+TIMED_OUT = 504
 CHALLENGE = ((b"www-authenticate", b"Bearer"),)
 
 
@@ -92,4 +93,4 @@ def worker_lost() -> Refusal:
 
 
 def timed_out(timeout_ms: int) -> Refusal:
-    return Refusal(504, "DEADLINE_EXCEEDED", f"The model did not answer within {timeout_ms} ms.")
+    return Refusal(TIMED_OUT, "DEADLINE_EXCEEDED", f"The model did not answer within {timeout_ms} ms.")

@@ -15,6 +15,7 @@ from dataplane.gateway.core.lanes import LATENCY_BOUNDS_S, Lane
 from dataplane.gateway.core.shadow import Shadow
 from dataplane.gateway.site.request_log import RequestLog
 from dataplane.gateway.site.spool import Spool
+from dataplane.gateway.site.traces import Traces
 
 GATEWAY = "gateway"
 ENDPOINT = ["environment", "endpoint"]
@@ -28,6 +29,7 @@ class Numbers(Protocol):
     shadow: Shadow
     request_log: RequestLog
     spool: Spool
+    traces: Traces | None
 
     @property
     def lanes(self) -> Mapping[tuple[str, str, str, str], Lane]: ...
@@ -107,6 +109,7 @@ class _GatewayCollector(Collector):
         yield from self._lanes()
         yield from self._own()
         yield from self._request_log()
+        yield from self._traces()
         yield self._shadow()
 
     def _shadow(self) -> type_Family:
@@ -122,6 +125,16 @@ class _GatewayCollector(Collector):
         ):
             rows = [(list(place), float(getattr(count, name))) for place, count in counts]
             yield self._counter(f"request_log_{name}", text, ENDPOINT, rows)
+
+    def _traces(self) -> Iterator[type_Family]:
+        traces = self._numbers.traces
+        if traces is None:
+            return
+        kept = [([reason], float(count)) for reason, count in traces.kept.items()]
+        yield self._counter("traces_kept", "Requests of which a trace is sent, by why.", ["reason"], kept)
+        yield self._counter("traces_sent", "Traces that the receiver took.", [], [([], float(traces.sent))])
+        lost = [([why], float(count)) for why, count in traces.lost.items()]
+        yield self._counter("traces_lost", "Traces that were wanted and not sent.", ["why"], lost)
 
     def _gauge(self, name: str, text: str, labels: list[str], rows: Iterable[tuple[list[str], float]]) -> type_Family:
         family = GaugeMetricFamily(f"mlorch_gateway_{name}", text, labels=[GATEWAY, *labels])

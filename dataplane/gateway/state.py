@@ -16,6 +16,7 @@ from dataplane.gateway.peers import Peers
 from dataplane.gateway.site import kept_tables
 from dataplane.gateway.site.request_log import RequestLog
 from dataplane.gateway.site.spool import Spool
+from dataplane.gateway.site.traces import Traces
 from dataplane.gateway.site.windows import WindowKey, Windows
 from dataplane.wire import shapes
 from dataplane.wire.gateway_poll import RefusedTable
@@ -44,6 +45,7 @@ class State:
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.peers.is_alive)
         self.spooled = asyncio.Event()  # windows wait to be sent
         self.request_log = RequestLog(config.folder / "requests", config.log_sink)
+        self.traces = Traces(config.traces, config.gateway_id) if config.traces else None
         self.news = asyncio.Event()  # something the site is to hear before the next poll is due
         self.tables: dict[str, CompiledTable] = {}
         self._unkept: set[str] = set()

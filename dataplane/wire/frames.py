@@ -61,7 +61,7 @@ class AnswerHeader(Struct, frozen=True, omit_defaults=True):
     """An answer: of a batch its `answers` in order, else its own status. With `more` another part of a stream follows.
 
     `outcome` overrides what the status says of whose fault it is; `header_length` is the length of the JSON part of a
-    binary answer.
+    binary answer. `took_us` is for how many microseconds the worker was busy with a batch.
     """
 
     id: Count
@@ -71,6 +71,7 @@ class AnswerHeader(Struct, frozen=True, omit_defaults=True):
     header_length: Count | None = None
     more: bool = False
     answers: list[AnswerRow] | None = None
+    took_us: Count | None = None
 
 
 class Hello(Struct, frozen=True):

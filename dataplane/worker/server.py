@@ -227,7 +227,9 @@ class _Connection:
             return
         bodies = [body] if sizes is None else _cut(body, sizes)
         wanted = [place for place in range(len(bodies)) if not self._is_cancelled(number, place)]
+        began = time.perf_counter()
         answers = self._answers(header, [bodies[place] for place in wanted]) if wanted else []
+        took_us = round((time.perf_counter() - began) * 1_000_000)
         self._cancelled = {entry for entry in self._cancelled if entry[0] != number} if self._cancelled else set()
         if sizes is None:
             if answers:
@@ -236,7 +238,7 @@ class _Connection:
         rows = [CANCELLED] * len(bodies)
         for place, answer in zip(wanted, answers, strict=True):
             rows[place] = answer.row()
-        self._send(AnswerHeader(number, answers=rows), b"".join([answer.body for answer in answers]))
+        self._send(AnswerHeader(number, answers=rows, took_us=took_us), b"".join([answer.body for answer in answers]))
 
     def _is_cancelled(self, number: Any, place: int) -> bool:
         return bool(self._cancelled) and not self._cancelled.isdisjoint({(number, None), (number, place)})

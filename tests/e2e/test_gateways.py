@@ -2,6 +2,7 @@
 REST.
 """
 
+import secrets
 import subprocess
 
 import grpc
@@ -9,6 +10,7 @@ import pytest
 
 from dataplane.gateway.grpc import inference_pb2
 from tests.e2e.client import ROWS, Load, Rest, infer
+from tests.support.otlp import SpanReceiver
 from tests.support.product import Product
 from tests.support.waiting import patience, until
 
@@ -55,6 +57,26 @@ def test_metrics__two_processes__both_have_the_same_routes_and_both_answer(produ
         if line.startswith("mlorch_gateway_route_table_revision{") and 'environment="production"' in line
     }
     assert len(revisions) == 1
+
+
+def test_trace__the_client_asks_for_one__its_spans_reach_a_receiver_that_others_wrote(
+    product: Product, endpoint: str, receiver: SpanReceiver
+) -> None:
+    trace, span = secrets.token_hex(16), secrets.token_hex(8)
+    form = {"dataframe_split": SAMPLE.to_dict(orient="split", index=False)}
+    path = f"/production/endpoints/{endpoint}/invocations"
+    answer = infer(product, path, form, traceparent=f"00-{trace}-{span}-01")
+    until(lambda: len(receiver.of(trace)) == 4, "four spans arrive", seen=lambda: sorted(receiver.of(trace)))
+
+    spans = receiver.of(trace)
+    root, asked, busy = spans[f"invocations production/{endpoint}"], spans["worker"], spans["predict"]
+    assert root.parent_span_id.hex() == span
+    assert (asked.parent_span_id, busy.parent_span_id) == (root.span_id, asked.span_id)
+    assert root.start_time_unix_nano <= asked.start_time_unix_nano <= busy.start_time_unix_nano
+    assert busy.start_time_unix_nano < busy.end_time_unix_nano == root.end_time_unix_nano
+    told = {one.key: one.value.string_value for one in root.attributes}
+    assert told["mlorch.request_id"] == answer.headers["x-request-id"]
+    assert told["mlorch.release"] == answer.headers["x-mlorch-release"]
 
 
 def test_grpc__same_rows__same_predictions_and_who_answered(product: Product, endpoint: str) -> None:

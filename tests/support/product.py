@@ -105,9 +105,9 @@ def train(product: Product) -> None:
 
 
 @contextmanager
-def prepared(data_dir: Path, *arguments: str) -> Iterator[Product]:
+def prepared(data_dir: Path, *arguments: str, variables: Mapping[str, str] = NONE) -> Iterator[Product]:
     """Start the product and register the demo's three versions."""
-    with running(data_dir, *arguments) as product:
+    with running(data_dir, *arguments, variables=variables) as product:
         train(product)
         yield product
 

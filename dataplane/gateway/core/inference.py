@@ -26,6 +26,8 @@ from dataplane.gateway.core.shadow import Mirrored
 from dataplane.gateway.errors import Refusal
 from dataplane.gateway.site import request_log
 from dataplane.gateway.site.log_entry import LogEntry
+from dataplane.gateway.site.traced_request import TracedRequest
+from dataplane.gateway.site.traces import Traces
 from dataplane.gateway.state import State, type_LaneKey
 from dataplane.wire.frames import RequestHeader
 from dataplane.wire.route_table import STABLE
@@ -34,7 +36,10 @@ COUNTED_AS: dict[type, str] = {TimedOut: "timeouts", ClientGone: "client_errors"
 
 
 class Call(NamedTuple):
-    """What a client asks: the operation for the worker with its header, and how its arm is chosen."""
+    """What a client asks: the operation for the worker with its header, and how its arm is chosen.
+
+    `traceparent` is the client's own, as it came.
+    """
 
     environment: str
     endpoint: str
@@ -43,6 +48,7 @@ class Call(NamedTuple):
     unit: str
     version: str  # named in the URL; empty to let the routes decide
     id: bytes = b""
+    traceparent: bytes = b""
 
 
 class Outcome(NamedTuple):
@@ -180,6 +186,8 @@ class Inference:
         share = self._route.log_share
         if share and random.random() < share:  # noqa: S311 - a sample, no secret
             self._log(outcome, error)
+        if self._state.traces is not None:
+            self._trace(self._state.traces, outcome, error)
         if self._route.shadow is not None and self._is_counted and outcome is not None and outcome.parts is None:
             self._mirror(outcome)
 
@@ -199,10 +207,40 @@ class Inference:
             )
         )
 
+    def _trace(self, traces: Traces, outcome: Outcome | None, error: Exception | None) -> None:
+        """Offer the request to the traces, if they want it. Its client has the answer already."""
+        call, arm, batch = self._call, self._arm, self._pending.batch
+        ended = time.perf_counter()
+        counted_as = _counted_as(outcome, error)
+        reason = traces.wants(ended - self._began, counted_as, call.traceparent)
+        if not reason:
+            return
+        traces.offer(
+            TracedRequest(
+                reason=reason,
+                ended_at=time.time(),
+                seconds=ended - self._began,
+                sent_s=batch.sent_at - self._began if batch else None,
+                took_us=batch.took_us if batch else None,
+                batch_size=len(batch.requests) if batch else 0,
+                replica=batch.replica if batch else "",
+                tries=self._pending.tries + 1,
+                id=call.id,
+                traceparent=call.traceparent,
+                environment=call.environment,
+                endpoint=call.endpoint,
+                arm=arm.arm,
+                version=arm.version,
+                release=arm.release,
+                op=call.header.op,
+                status=_status_of(outcome, error),
+                outcome=counted_as,
+            )
+        )
+
     def _log(self, outcome: Outcome | None, error: Exception | None) -> None:
         """Offer the request to the request log. Its client has the answer already."""
         call, arm = self._call, self._arm
-        status = outcome.status if outcome else error.status if isinstance(error, Refusal) else 0
         self._state.request_log.offer(
             LogEntry(
                 at=request_log.now(),
@@ -214,8 +252,8 @@ class Inference:
                 release=arm.release,
                 op=call.header.op,
                 content_type=_content_type(call),
-                status=status,
-                outcome=outcome.outcome if outcome else COUNTED_AS.get(type(error), "server_errors"),
+                status=_status_of(outcome, error),
+                outcome=_counted_as(outcome, error),
                 latency_ms=(time.perf_counter() - self._began) * 1000,
                 request=call.body,
                 answer_type=outcome.content_type if outcome else "application/json",
@@ -271,6 +309,19 @@ class Inference:
         self._is_second, self._is_counted, self._arm = True, False, stable
         self._submit(lane)
         return True
+
+
+def _status_of(outcome: Outcome | None, error: Exception | None) -> int:
+    """The HTTP status that the client gets, 0 when there is nobody any more to get one."""
+    return outcome.status if outcome else error.status if isinstance(error, Refusal) else 0
+
+
+def _counted_as(outcome: Outcome | None, error: Exception | None) -> str:
+    if outcome:
+        return outcome.outcome
+    if isinstance(error, Refusal) and error.status == errors.TIMED_OUT:
+        return "timeouts"
+    return COUNTED_AS.get(type(error), "server_errors")
 
 
 def _of(arm: ArmRoute, refusal: Refusal) -> Refusal:

@@ -81,10 +81,10 @@ class PendingRequest:
     """One request on its way. `kind` is the header that requests of one batch share.
 
     `since` and `deadline` are monotonic seconds. `on_end` is called exactly once, with the answer or with what went
-    wrong.
+    wrong. `batch` is the one it was sent in last.
     """
 
-    __slots__ = ("_on_end", "body", "deadline", "is_ended", "kind", "open_in", "sent_to", "since", "tries")
+    __slots__ = ("_on_end", "batch", "body", "deadline", "is_ended", "kind", "open_in", "sent_to", "since", "tries")
 
     def __init__(
         self,
@@ -99,6 +99,7 @@ class PendingRequest:
         self.since = since
         self.deadline = deadline
         self.is_ended = False
+        self.batch: RequestBatch | None = None
         self.sent_to: tuple[Carrier, int, int] | None = None  # with number of the batch and place in it
         self.open_in = IN_NO_LANE
         self.tries = 0
@@ -129,15 +130,24 @@ IN_NO_LANE: dict[PendingRequest, None] = {}  # stays empty: a lane puts its own 
 
 
 class RequestBatch:
-    """Requests of one kind in one frame."""
+    """Requests of one kind in one frame.
 
-    __slots__ = ("_after_cut", "_is_cut", "_parts", "has_begun", "is_stream", "on_unsent", "requests")
+    `sent_at` is in monotonic seconds, `took_us` what the worker says that it was busy with them, None while unknown.
+    """
+
+    __slots__ = (
+        *("_after_cut", "_is_cut", "_parts", "has_begun", "is_stream", "on_unsent", "replica", "requests"),
+        *("sent_at", "took_us"),
+    )
 
     def __init__(self, requests: list[PendingRequest], on_unsent: Callable[[list[PendingRequest]], None]) -> None:
         self.requests = requests
         self.on_unsent = on_unsent
         self.is_stream = requests[0].kind.op == "stream"
         self.has_begun = False
+        self.replica = ""
+        self.sent_at = 0.0
+        self.took_us: int | None = None
         self._parts: StreamParts | None = None
         self._is_cut = False
         self._after_cut = 0

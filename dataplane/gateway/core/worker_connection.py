@@ -138,8 +138,9 @@ class WorkerConnection:
         self._batches[self._number] = batch
         self.outstanding += 1
         self.in_flight += len(batch.requests)
+        batch.replica, batch.sent_at = self.id, time.perf_counter()
         for place, request in enumerate(batch.requests):
-            request.sent_to = (self, self._number, place)
+            request.sent_to, request.batch = (self, self._number, place), batch
         kind, bodies = batch.requests[0].kind, [request.body for request in batch.requests]
         sizes = None if batch.is_stream else [len(body) for body in bodies]
         header = msgspec.structs.replace(kind, id=self._number, sizes=sizes)
@@ -168,6 +169,7 @@ class WorkerConnection:
         if header.answers is None or len(header.answers) != len(batch.requests):
             raise FrameError("the answer to a batch has not one answer for each request")
         self._done(number, batch)
+        batch.took_us = header.took_us
         batch.answer(header.answers, body)
         self._changed(self)
 

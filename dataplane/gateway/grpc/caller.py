@@ -11,6 +11,7 @@ from dataplane.gateway.grpc.messages import invalid
 ENVIRONMENT = "mlorch-environment"
 UNIT = "x-mlorch-unit"
 REQUEST_ID = "x-request-id"
+TRACEPARENT = "traceparent"
 REQUEST_ID_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 REQUEST_ID_LENGTHS = range(8, 65)
 
@@ -23,6 +24,7 @@ class Caller:
     environment: str
     unit: str
     request_id: str
+    traceparent: str = ""
 
 
 def caller_of(metadata: Any) -> Caller:
@@ -37,6 +39,7 @@ def caller_of(metadata: Any) -> Caller:
         environment=named.get(ENVIRONMENT, ""),
         unit=named.get(UNIT, "")[:UNIT_MAX_CHARS],
         request_id=offered if is_fit else uuid.uuid4().hex,
+        traceparent=named.get(TRACEPARENT, ""),
     )
 
 
