@@ -5,12 +5,18 @@ One verb: a line of the history, an audit record, the announcement.
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
+
+import structlog
+from django.db import transaction
 
 from deployments.models import Endpoint, EndpointArm, Release, ReleaseEvent, TrafficChange
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.services import Subject, audit_record
 from mlorch_site.live import outbox
+
+log = structlog.get_logger(__name__)
 
 GOAL_TOPIC = "agents"
 SENTENCE_MAX_CHARS = 500  # of a change of traffic
@@ -53,6 +59,21 @@ def write(
         reason = sentence if audit.reason is None else audit.reason
         audit_record(actor, audit.action, subject, reason=reason, data=audit.data)
     announce(release)
+    transaction.on_commit(partial(_log, release, kind, sentence, actor), robust=True)
+
+
+def _log(release: Release, kind: str, sentence: str, actor: Actor) -> None:
+    """Say in the log what is history now, with what it is found by; the request or task is bound to every line."""
+    endpoint = release.endpoint
+    log.info(
+        f"release.{kind}",
+        release=str(release.pk),
+        endpoint=f"{endpoint.environment.name}/{endpoint.name}",
+        version=release.version.number,
+        actor=actor.name,
+        sentence=sentence,
+        **({"request_id": actor.request_id} if actor.request_id else {}),
+    )
 
 
 def write_endpoint(

@@ -376,15 +376,13 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {"ReleaseStatusEnum": "deployments.lifecycle.RELEASE_STATUS_CHOICES"},
 }
 
-log_lines.configure()
+LOG_FORMAT = env.str("MLORCH_LOG_FORMAT", log_lines.TEXT)
+log_lines.configure(LOG_FORMAT)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "plain": {
-            "()": "dataplane.wire.log_lines.ShownFormatter",
-            "format": "%(levelname)s %(name)s %(message)s",
-        }
+        "plain": {"()": "dataplane.wire.log_lines.formatter", "style": LOG_FORMAT},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("MLORCH_LOG_LEVEL", "INFO")},

@@ -10,8 +10,9 @@ from dataplane.wire import log_lines
 
 
 async def main() -> None:
-    log_lines.configure()
-    agent = Agent(from_environment())
+    config = from_environment()
+    log_lines.configure(config.log_format)
+    agent = Agent(config)
     task = asyncio.create_task(agent.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)

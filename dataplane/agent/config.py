@@ -35,6 +35,7 @@ class AgentConfig:
     network_ports: tuple[int, ...] = NETWORK_PORTS
     source_builds: tuple[str, ...] = ()
     gateway_group: int = 0
+    log_format: str = "text"
 
     @property
     def records(self) -> Path:
@@ -89,6 +90,7 @@ def from_environment() -> AgentConfig:
         network_ports=tuple(int(port) for port in listed(env.get("MLORCH_AGENT_NETWORK_PORTS", "53,80,443"))),
         source_builds=listed(env.get("MLORCH_SOURCE_BUILDS", "")),
         gateway_group=int(env.get("MLORCH_AGENT_GATEWAY_GROUP", "0")),
+        log_format=env.get("MLORCH_LOG_FORMAT") or "text",
     )
 
 

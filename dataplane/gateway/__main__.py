@@ -58,9 +58,9 @@ async def loops(state: State) -> AsyncIterator[None]:
 
 async def main() -> None:
     config = from_environment()
-    log_lines.configure()
+    log_lines.configure(config.log_format)
     handler = logging.StreamHandler()
-    handler.setFormatter(log_lines.ShownFormatter("%(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(log_lines.formatter(config.log_format))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     state = State(config)
     state.peers.enter()

@@ -78,6 +78,7 @@ class GatewayConfig:
     ready_fd: int = -1  # a socket on which to say that it is ready and to hand its own sockets over; -1: nobody asks
     log_sink: str = ""  # where request log entries are posted as CloudEvents
     traces: TraceConfig | None = None  # None: none are sent
+    log_format: str = "text"
     metrics_readers: str = METRICS_FOR_LOOPBACK  # who reads /metrics besides who has a key that opens everything
 
     @property
@@ -109,6 +110,7 @@ def from_environment() -> GatewayConfig:
         grpc_port=int(env.get("MLORCH_GATEWAY_GRPC_PORT", "0")),
         log_sink=env.get("MLORCH_GATEWAY_LOG_SINK", ""),
         traces=traces_from(env),
+        log_format=env.get("MLORCH_LOG_FORMAT") or "text",
         metrics_readers=env.get("MLORCH_GATEWAY_METRICS", METRICS_FOR_LOOPBACK),
         shares_port=env.get("MLORCH_GATEWAY_SHARES_PORT", "0") == "1",
         listen_fds=tuple(int(number) for number in env.get("MLORCH_GATEWAY_LISTEN_FDS", "").split(",") if number),

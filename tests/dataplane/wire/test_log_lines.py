@@ -1,13 +1,15 @@
 """What others say in a line of a log is shown and never carried out."""
 
+import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dataplane.wire.log_lines import ShownFormatter, shown
+from dataplane.wire.log_lines import ShownFormatter, configure, formatter, shown
 from mlorch_site.launch.supervisor.logs import LogBook
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,3 +79,36 @@ def test_supervisor__line_of_a_child__is_escaped_on_the_screen_and_in_the_file(t
     for text in (capsys.readouterr().out, (tmp_path / "worker.log").read_text()):
         assert not any(act in text for act in ACTS)
         assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("prepare", [SITE, "from dataplane.wire import log_lines; log_lines.configure('json')"])
+def test_process__json_wanted__each_line_is_an_object_with_what_is_bound_to_it(prepare, tmp_path):
+    bound = "\nimport structlog; structlog.contextvars.bind_contextvars(request_id='r-1')"
+    program = PROGRAM.format(prepare=prepare + bound, hostile=HOSTILE)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "MLORCH_LOG_FORMAT": "json", "MLORCH_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    refused, broken = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert (refused["event"], refused["level"], refused["request_id"]) == ("request.refused", "info", "r-1")
+    assert refused["path"] == HOSTILE
+    assert "Traceback" in broken["exception"]
+    assert not any(act in done.stdout for act in ACTS)
+
+
+def test_record__json_wanted__is_an_object_too():
+    record = logging.LogRecord("x", logging.ERROR, "f", 1, "said %s", (HOSTILE,), None)
+    told = json.loads(formatter("json").format(record))
+
+    assert (told["event"], told["logger"], told["level"]) == (f"said {HOSTILE}", "x", "error")
+
+
+@pytest.mark.parametrize("act", [formatter, configure])
+def test_format__neither__is_refused_with_what_there_is(act):
+    with pytest.raises(ValueError, match="text or json"):
+        act("yaml")
