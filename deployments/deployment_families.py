@@ -91,12 +91,13 @@ def _replicas() -> Iterator[Metric]:
 def _processes(now: datetime) -> Iterator[Metric]:
     published = [((name,), float(revision)) for name, revision in sorted(newest_revisions().items())]
     yield gauges("route_table_revision", "Newest published revision of routes.", ("environment",), published)
-    seen = GatewayState.objects.filter(last_seen_at__gt=now - FORGOTTEN).order_by().values_list("gateway")
-    seen = seen.annotate(newest=Max("last_seen_at"))
+    forgotten = now - FORGOTTEN
+    gateways = GatewayState.objects.filter(last_seen_at__gt=forgotten).order_by()
+    seen = gateways.values_list("gateway", Max("last_seen_at"))
     ages = [((name,), (now - newest).total_seconds()) for name, newest in seen]
     yield gauges("gateway_report_age_seconds", "Since a gateway last asked for routes.", ("gateway",), ages)
-    told = ReplicaState.objects.filter(reported_at__gt=now - FORGOTTEN).order_by().values_list("agent")
-    told = told.annotate(newest=Max("reported_at"))
+    agents = ReplicaState.objects.filter(reported_at__gt=forgotten).order_by()
+    told = agents.values_list("agent", Max("reported_at"))
     ages = [((name,), (now - newest).total_seconds()) for name, newest in told]
     yield gauges("agent_report_age_seconds", "Since an agent with replicas last reported.", ("agent",), ages)
 

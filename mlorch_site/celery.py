@@ -15,7 +15,7 @@ app.autodiscover_tasks()
 
 
 @task_prerun.connect
-def _name_task(task_id: str, task: Task, args: tuple[Any, ...], **_: Any) -> None:
+def _name_task(task_id: str, task: "Task[Any, Any]", args: tuple[Any, ...], **_: Any) -> None:
     """Let every line that a task logs say which task it was, and what it was about."""
     about = {"about": str(args[0])} if args else {}
     structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id, **about)

@@ -38,7 +38,7 @@ def request_of(requests: Sequence[TracedRequest], gateway: str) -> bytes:
             if request.replica not in workers:
                 workers[request.replica] = _resource(message.resource_spans.add(), WORKER, request.replica)
             workers[request.replica].scope_spans[0].spans.append(busy)
-    return message.SerializeToString()
+    return bytes(message.SerializeToString())
 
 
 def refused_of(answer: bytes) -> int:
@@ -95,7 +95,7 @@ class _Spans:
         wait = self._span("queue", _span_id(), self._root, end=sent)
         asked = self._span("worker", self._with_worker, self._root, begin=sent)
         asked.kind = Span.SPAN_KIND_CLIENT
-        told = {"mlorch.replica": request.replica, "mlorch.batch_size": request.batch_size}
+        told: dict[str, type_Attribute] = {"mlorch.replica": request.replica, "mlorch.batch_size": request.batch_size}
         asked.attributes.extend(_attributes(told))
         return [root, wait, asked]
 
