@@ -11,6 +11,7 @@ django_application = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402 - Django must be set up first
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
+from mlorch_site.lib import collector  # noqa: E402
 from mlorch_site.lib.body_limit import BodyLimit  # noqa: E402
 from mlorch_site.live.origin import SameOrigin  # noqa: E402
 from mlorch_site.routing import websocket_routes  # noqa: E402
@@ -21,3 +22,4 @@ application = ProtocolTypeRouter(
         "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_routes))),
     }
 )
+collector.settle()

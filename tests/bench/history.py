@@ -2,7 +2,6 @@
 endpoint, and what is read for them.
 """
 
-import gc
 import math
 import os
 import random
@@ -104,11 +103,11 @@ def read() -> float:
 def measure() -> list[Row]:
     from django.urls import reverse
 
+    from mlorch_site.lib import collector
     from tests.support.live import signed_in
 
     fill()
-    gc.collect()
-    gc.freeze()  # what filling left behind is not the web process's
+    collector.settle()  # as the web process does; what filling left behind is not its own
     browser, history = signed_in("mona"), reverse("endpoint-history", args=["production", "e-001"])
     addresses = {
         "page of 50 endpoints, 90 days": f"{reverse('monitoring')}?range=90d",

@@ -2,7 +2,6 @@
 long the audit chain takes to verify.
 """
 
-import gc
 import os
 import tempfile
 import time
@@ -159,11 +158,11 @@ def visit(browser: Any, address: str) -> float:
 def measure() -> list[Row]:
     """Fill the database and visit every page."""
     from mlorch_site.audit.verification import verify
+    from mlorch_site.lib import collector
     from tests.support.live import signed_in
 
     fill()
-    gc.collect()
-    gc.freeze()  # what filling left behind is not the web process's
+    collector.settle()  # as the web process does; what filling left behind is not its own
     browser = signed_in("mona")
     rows = [Row(f"{name}, p95", visit(browser, address), "ms", BUDGET_P95_MS) for name, address in addresses().items()]
     began = time.perf_counter()
