@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from dateutil.rrule import rrule, rrulestr
 
+from registry.window_rule import rule_in_words
+
 KINDS = ("freeze", "release")
 KEYS = {"kind", "name", "zone", "starts", "minutes"}
 OPTIONAL_KEYS = {"rule", "except"}
@@ -68,7 +70,7 @@ class ChangeWindow:
     def sentence(self) -> str:
         """The window as people read it."""
         what = "No rollout begins" if self.kind == "freeze" else "Rollouts may begin"
-        again = f", again by {self.rule}" if self.rule else ""
+        again = f", again {rule_in_words(self.rule)}" if self.rule else ""
         missing = f", not on {', '.join(str(day) for day in sorted(self.exceptions))}" if self.exceptions else ""
         return (
             f"{self.name}: {what.lower()} from {self.starts:%A %Y-%m-%d %H:%M} for {_length(self.minutes)} "

@@ -29,6 +29,12 @@ class BulkItem:
     why_not: str
     on_behalf_of: str = ""
 
+    @property
+    def from_version(self) -> int | None:
+        """The version that the endpoint serves now, None when it serves nothing yet."""
+        stable = self.release.endpoint.stable_release if self.release else None
+        return stable.version.number if stable else None
+
 
 @dataclass(frozen=True)
 class BulkResult:
@@ -47,7 +53,13 @@ def bulk_items(actor: Actor, ids: Collection[str]) -> list[BulkItem]:
     rows = approvals_visible_to(actor).filter(pk__in=keys).select_related("policy__environment")
     requests = list(rows.order_by("created_at", "pk"))
     known = Release.objects.select_related(
-        "endpoint__environment", "endpoint__model", "version__model", "policy", "serving_config", "approval"
+        "endpoint__environment",
+        "endpoint__model",
+        "endpoint__stable_release__version",
+        "version__model",
+        "policy",
+        "serving_config",
+        "approval",
     )
     releases = {row.approval_id: row for row in known.filter(approval__in=requests)}
     delegated = delegated_voices(actor, clock.now())

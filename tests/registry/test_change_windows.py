@@ -153,8 +153,7 @@ def test_problem__no_list_of_windows__is_said(rows: Any) -> None:
 
 def test_sentence__as_people_read_it() -> None:
     assert read_windows([WEEKEND])[0].sentence == (
-        "Weekend: no rollout begins from Friday 2026-11-06 18:00 for 62 h (Europe/Berlin), "
-        "again by FREQ=WEEKLY;BYDAY=FR"
+        "Weekend: no rollout begins from Friday 2026-11-06 18:00 for 62 h (Europe/Berlin), again every week on Friday"
     )
     assert read_windows([OFFICE])[0].sentence.endswith("not on 2026-12-25")
 
