@@ -9,6 +9,7 @@ from deployments.earlier_release import can_be_asked_again
 from deployments.gate_lines import gate_lines
 from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
 from deployments.models import Endpoint, EnvironmentBuild, Release, Rollout
+from deployments.pace import pace_of
 from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
@@ -61,6 +62,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "look": RELEASE_LOOKS[ReleaseStatus(release.status)],
         "is_live": is_live,
         "ladder": ladder(release, rollout),
+        "pace": pace_of(release, rollout, clock.now()) if is_live else "",
         "assessment": rollout.assessment if rollout else {},
         "is_decided": rollout is not None and Phase(rollout.phase) in DECIDED,
         "guardrails": [sentence_of(row) for row in release.guardrails],
