@@ -16,6 +16,8 @@ from mlorch_site.accounts.access import access_key
 from mlorch_site.accounts.actor import MissingRole
 from mlorch_site.accounts.scopes import scope_label
 from mlorch_site.lib.reasons import Reason
+from monitoring.analysis.guardrail_result import Unit
+from monitoring.analysis.quantities import said, said_difference
 
 register = template.Library()
 
@@ -135,6 +137,19 @@ def sparkline(values: list[float | None]) -> SafeString:
 def points(share: float | None) -> str:
     """A difference of shares in percentage points."""
     return "–" if share is None else f"{share * 100:+.1f}"
+
+
+@register.filter
+def measured(row: dict[str, Any], arm: str) -> str:
+    """What a guardrail found of `arm` (candidate, baseline), in its unit."""
+    unit = row.get("unit", Unit.SHARE)
+    return said(row.get(f"{arm}_share" if unit == Unit.SHARE else f"{arm}_value"), unit)
+
+
+@register.filter
+def apart(row: dict[str, Any], field: str) -> str:
+    """The `difference` that a guardrail found, or its `margin`, in its unit."""
+    return said_difference(row.get(field), row.get("unit", Unit.SHARE))
 
 
 @register.filter
