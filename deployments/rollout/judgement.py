@@ -1,5 +1,6 @@
 """Fold what the gateways counted since the last look into the judge's state, and ask it for its word. Reads only."""
 
+import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +26,7 @@ REFERENCE_SENTENCE = (
     f"The stable version gets no traffic any more: its last {REFERENCE_SPAN.seconds // 60} minutes "
     "before the switch stand for it."
 )
+KEPT = "kept"  # beside the judge's state: what guardrails that are looked at keep from look to look
 COUNTING = (Phase.BAKING, Phase.JUDGING)
 BAKE_IS_OVER = (Phase.JUDGING, Phase.HOLDING, Phase.PROMOTING)
 # Of a guardrail's result, what history and the audit record keep with a decision.
@@ -108,16 +110,18 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     state = JudgeState.from_dict(rollout.judge) if rollout.judge else initial_state(guardrails)
     for block in blocks:
         state = fold(state, block)
-    assessment = assess_all(state, _look(release, rollout, now, arm))
+    kept = copy.deepcopy(rollout.judge.get(KEPT, {}))
+    assessment = assess_all(state, replace(_look(release, rollout, now, arm), blocks=blocks), kept)
+    judge = {**state.to_dict(), **({KEPT: kept} if kept else {})}
     if decided is not None and assessment.verdict is not Verdict.HARMFUL:
-        return Watch(state.to_dict(), cursor, candidate, stable, before, before, decided)
+        return Watch(judge, cursor, candidate, stable, before, before, decided)
     assessment, needed = _under(split, assessment, _still_needed(assessment))
     if not _is_concurrent(release):
         assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
         shown["reference"] = REFERENCE_SENTENCE
     judged = Judged(assessment.verdict.value, assessment.sentence, needed)
     now_known = {**assessment.to_dict(), **shown}
-    return Watch(state.to_dict(), cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
+    return Watch(judge, cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
 
 
 def _decided(rollout: Rollout) -> Judged | None:

@@ -134,12 +134,6 @@ def sparkline(values: list[float | None]) -> SafeString:
 
 
 @register.filter
-def points(share: float | None) -> str:
-    """A difference of shares in percentage points."""
-    return "–" if share is None else f"{share * 100:+.1f}"
-
-
-@register.filter
 def measured(row: dict[str, Any], arm: str) -> str:
     """What a guardrail found of `arm` (candidate, baseline), in its unit."""
     unit = row.get("unit", Unit.SHARE)

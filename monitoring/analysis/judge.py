@@ -106,6 +106,7 @@ class ArmCounts:
 
     `errors` are failures of the version; `client_errors` (4xx) are not among them. `buckets` has, by unit bucket
     (0 … UNIT_BUCKETS - 1), the requests that named a unit; the others are in no bucket and count one by one.
+    `latency` are the requests by bucket of the histogram, where a guardrail asks for it.
     """
 
     requests: int = 0
@@ -113,6 +114,7 @@ class ArmCounts:
     client_errors: int = 0
     over_slo: dict[str, int] = field(default_factory=dict)
     buckets: dict[int, BucketCounts] = field(default_factory=dict)
+    latency: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = (self.requests, self.errors, self.client_errors, *self.over_slo.values())

@@ -1,6 +1,7 @@
 """One assessment of all guardrails of a release: those that are counted and those that are looked at."""
 
 from dataclasses import replace
+from typing import Any
 
 from deployments.rollout.guardrails import guardrail_kinds as kinds
 from deployments.rollout.guardrails.guardrail_kind import GuardrailLook
@@ -9,16 +10,26 @@ from monitoring.analysis.judge import Assessment, JudgeState, assess
 from monitoring.analysis.verdicts import Verdict, worst_of
 
 
-def assess_all(state: JudgeState, look: GuardrailLook) -> Assessment:
-    """What all guardrails of the release say now. `look.alpha` is shared by all of them in equal parts."""
-    looked = kinds.looked_at(look.release.guardrails)
-    part = look.alpha / max(len(look.release.guardrails), 1)
-    results = [kind.looked_at(row, replace(look, alpha=part)) for kind, row in looked]
-    counted_alpha = look.alpha - part * len(looked)
-    counted = assess(state, alpha=counted_alpha, bake_done=look.bake_done) if state.guardrails else None
-    if counted is None or results:
-        return _together(counted, results, bake_done=look.bake_done)
-    return counted
+def assess_all(state: JudgeState, look: GuardrailLook, kept: dict[str, Any]) -> Assessment:
+    """What all guardrails of the release say now. `look.alpha` is shared in equal parts by those that have a bound on
+    false rollbacks. `kept` is what those that are looked at keep, by their place in the release; it is written to.
+    """
+    guardrails = look.release.guardrails
+    part = look.alpha / max(sum(kinds.is_sequential(row) for row in guardrails), 1)
+    look = replace(look, alpha=part, effects=_effects(state))
+    results = [
+        kind.looked_at(row, replace(look, kept=kept.setdefault(str(place), {})))
+        for place, kind, row in kinds.looked_at(guardrails)
+    ]
+    if not state.guardrails:
+        return _together(None, results, bake_done=look.bake_done)
+    counted = assess(state, alpha=part * len(kinds.counted(guardrails)), bake_done=look.bake_done)
+    return _together(counted, results, bake_done=look.bake_done) if results else counted
+
+
+def _effects(state: JudgeState) -> tuple[float, float]:
+    effects = [tally.effect for tally in state.tallies.values()]
+    return max((one.candidate for one in effects), default=1.0), max((one.baseline for one in effects), default=1.0)
 
 
 def _together(counted: Assessment | None, looked: list[GuardrailResult], *, bake_done: bool) -> Assessment:

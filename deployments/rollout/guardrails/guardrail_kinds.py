@@ -1,13 +1,20 @@
 """The kinds of guardrails that there are."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from deployments.rollout.guardrails.error_rate import ErrorRate
 from deployments.rollout.guardrails.guardrail_kind import CountedKind, LookedAtKind, type_Row
 from deployments.rollout.guardrails.latency_over_slo import LatencyOverSlo
+from deployments.rollout.guardrails.latency_quantile import LatencyQuantile
+from monitoring.analysis.guardrail_result import Method
 from monitoring.analysis.judge import Guardrail
 
-KINDS: tuple[CountedKind | LookedAtKind, ...] = (ErrorRate(), LatencyOverSlo())
+KINDS: tuple[CountedKind | LookedAtKind, ...] = (
+    ErrorRate(),
+    LatencyOverSlo(),
+    *(LatencyQuantile(percent) for percent in (50, 95, 99)),
+)
+METHODS: dict[Method, Callable[[CountedKind | LookedAtKind], LookedAtKind]] = {}
 
 
 def kind_of(metric: object) -> CountedKind | LookedAtKind | None:
@@ -23,13 +30,24 @@ def kind_of_row(guardrail: type_Row) -> CountedKind | LookedAtKind:
     return kind
 
 
+def is_sequential(guardrail: type_Row) -> bool:
+    """Whether it is judged by mlorch's own method, which bounds false rollbacks and so takes a part of α."""
+    return bool(guardrail.get("method", Method.SEQUENTIAL) == Method.SEQUENTIAL)
+
+
+def judge_of(guardrail: type_Row) -> CountedKind | LookedAtKind:
+    """What judges a guardrail: its kind, or the method that it names."""
+    kind = kind_of_row(guardrail)
+    return kind if is_sequential(guardrail) else METHODS[Method(guardrail["method"])](kind)
+
+
 def counted(guardrails: Iterable[type_Row]) -> list[Guardrail]:
     """Those that are judged by the folded tallies, as the judge takes them."""
-    found = ((kind_of_row(row), row) for row in guardrails)
+    found = ((judge_of(row), row) for row in guardrails)
     return [kind.counted(row) for kind, row in found if isinstance(kind, CountedKind)]
 
 
-def looked_at(guardrails: Iterable[type_Row]) -> list[tuple[LookedAtKind, type_Row]]:
-    """Those that are read from rows at each look, with their kinds."""
-    found = ((kind_of_row(row), row) for row in guardrails)
-    return [(kind, row) for kind, row in found if isinstance(kind, LookedAtKind)]
+def looked_at(guardrails: Iterable[type_Row]) -> list[tuple[int, LookedAtKind, type_Row]]:
+    """Those that are read at each look, each with its place among all and what judges it."""
+    found = ((place, judge_of(row), row) for place, row in enumerate(guardrails))
+    return [(place, kind, row) for place, kind, row in found if isinstance(kind, LookedAtKind)]
