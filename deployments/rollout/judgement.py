@@ -9,7 +9,7 @@ from deployments.lifecycle import Arm, Phase
 from deployments.models import Release, Rollout
 from deployments.rollout.agreement import mirror_agreement, mirror_in_force
 from deployments.rollout.guardrails import guardrail_kinds as kinds
-from deployments.rollout.guardrails.guardrail_assessment import assess_all
+from deployments.rollout.guardrails.guardrail_assessment import assess_all, for_a_person
 from deployments.rollout.guardrails.guardrail_kind import GuardrailLook
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
@@ -31,7 +31,7 @@ COUNTING = (Phase.BAKING, Phase.JUDGING)
 BAKE_IS_OVER = (Phase.JUDGING, Phase.HOLDING, Phase.PROMOTING)
 # Of a guardrail's result, what history and the audit record keep with a decision.
 EVIDENCE = (
-    *("metric", "slo_ms", "margin", "unit", "method", "verdict"),
+    *("metric", "slo_ms", "margin", "unit", "method", "is_critical", "verdict"),
     *("candidate_n", "candidate_k", "candidate_value", "baseline_n", "baseline_k", "baseline_value"),
     *("effective_n", "effective_baseline_n", "interval_low", "interval_high", "e_value", "threshold"),
 )
@@ -119,7 +119,7 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     if not _is_concurrent(release):
         assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
         shown["reference"] = REFERENCE_SENTENCE
-    judged = Judged(assessment.verdict.value, assessment.sentence, needed)
+    judged = Judged(assessment.verdict.value, assessment.sentence, needed, for_a_person(assessment))
     now_known = {**assessment.to_dict(), **shown}
     return Watch(judge, cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
 

@@ -147,6 +147,12 @@ def apart(row: dict[str, Any], field: str) -> str:
 
 
 @register.filter
+def limit(row: dict[str, Any]) -> str:
+    """The fixed limit that a guardrail's own value has, in its unit."""
+    return said(row["margin"], row["unit"])
+
+
+@register.filter
 def sample(row: dict[str, Any], arm: str) -> str:
     """How many requests a share of `arm` (candidate, baseline) is of, and about how many independent ones they are
     worth when those are fewer by a tenth.

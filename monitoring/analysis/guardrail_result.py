@@ -33,6 +33,7 @@ class Ground(StrEnum):
     LIMIT = "safety limit"
     EVIDENCE = "evidence"
     INTERVAL = "interval"
+    THRESHOLD = "threshold"
 
 
 class Method(StrEnum):
@@ -60,7 +61,8 @@ class GuardrailResult:
     that it is observed larger: `interval_low` is 0 at least, and 0 itself is excluded. `ground` says why it is harmful.
     `effective_n` and `effective_baseline_n` are how many independent requests those of each arm are worth;
     `left_out_s` are the seconds of the candidate's warm-up, which are in no number; `run_s` are the newest seconds in
-    which nearly all of its requests are events and the stable arm's are not.
+    which nearly all of its requests are events and the stable arm's are not. Harm of one that is not critical is for a
+    person to decide on; healthy needs `min_effective` of the candidate's requests in independent ones.
     """
 
     metric: str
@@ -87,6 +89,8 @@ class GuardrailResult:
     effective_baseline_n: float = 0.0
     left_out_s: int = 0
     run_s: int = 0
+    is_critical: bool = True
+    min_effective: int = 0
     verdict: Verdict = Verdict.INCONCLUSIVE
     ground: Ground = Ground.NONE
     sentence: str = ""

@@ -3,6 +3,7 @@
 from deployments.rollout.guardrails.guardrail_kind import CountedKind, type_Row
 from deployments.rollout.strategies.fields import number, only_keys
 from monitoring.analysis.judge import Guardrail
+from monitoring.arm_sums import ArmSum
 
 ERROR_RATE = "error_rate"
 
@@ -23,7 +24,11 @@ class ErrorRate(CountedKind):
 
     def label(self, guardrail: type_Row) -> str:
         """What is looked at, in words."""
-        return self.counted(guardrail).label
+        return "Error share"
+
+    def measured(self, guardrail: type_Row, counted: ArmSum) -> float | None:
+        """The share of errors over a span."""
+        return counted.errors / counted.requests if counted.requests else None
 
     def counted(self, guardrail: type_Row) -> Guardrail:
         """The guardrail as the judge takes it."""

@@ -3,26 +3,33 @@
 from collections.abc import Callable, Iterable
 
 from deployments.rollout.guardrails.error_rate import ErrorRate
-from deployments.rollout.guardrails.guardrail_kind import CountedKind, LookedAtKind, type_Row
+from deployments.rollout.guardrails.guardrail_kind import CountedKind, GuardrailKind, LookedAtKind, type_Row
+from deployments.rollout.guardrails.kayenta_method import KayentaMethod
 from deployments.rollout.guardrails.latency_over_slo import LatencyOverSlo
 from deployments.rollout.guardrails.latency_quantile import LatencyQuantile
+from deployments.rollout.guardrails.saturation import Saturation
+from deployments.rollout.guardrails.threshold_method import ThresholdMethod
 from monitoring.analysis.guardrail_result import Method
 from monitoring.analysis.judge import Guardrail
 
-KINDS: tuple[CountedKind | LookedAtKind, ...] = (
+KINDS: tuple[GuardrailKind, ...] = (
     ErrorRate(),
     LatencyOverSlo(),
     *(LatencyQuantile(percent) for percent in (50, 95, 99)),
+    Saturation(),
 )
-METHODS: dict[Method, Callable[[CountedKind | LookedAtKind], LookedAtKind]] = {}
+METHODS: dict[Method, Callable[[GuardrailKind], LookedAtKind]] = {
+    Method.THRESHOLD: ThresholdMethod,
+    Method.KAYENTA: KayentaMethod,
+}
 
 
-def kind_of(metric: object) -> CountedKind | LookedAtKind | None:
+def kind_of(metric: object) -> GuardrailKind | None:
     """The kind of a row with this metric; None when there is none."""
     return next((kind for kind in KINDS if isinstance(metric, str) and kind.matches(metric)), None)
 
 
-def kind_of_row(guardrail: type_Row) -> CountedKind | LookedAtKind:
+def kind_of_row(guardrail: type_Row) -> GuardrailKind:
     """The kind of a guardrail that was read. Raises ValueError for one that is unknown: it is not left unjudged."""
     kind = kind_of(guardrail.get("metric"))
     if kind is None:
@@ -35,7 +42,7 @@ def is_sequential(guardrail: type_Row) -> bool:
     return bool(guardrail.get("method", Method.SEQUENTIAL) == Method.SEQUENTIAL)
 
 
-def judge_of(guardrail: type_Row) -> CountedKind | LookedAtKind:
+def judge_of(guardrail: type_Row) -> GuardrailKind:
     """What judges a guardrail: its kind, or the method that it names."""
     kind = kind_of_row(guardrail)
     return kind if is_sequential(guardrail) else METHODS[Method(guardrail["method"])](kind)

@@ -3,8 +3,11 @@
 from typing import Any
 
 from deployments import limits
-from deployments.rollout.guardrails.guardrail_kinds import KINDS, kind_of, kind_of_row
+from deployments.rollout.guardrails.guardrail_kinds import KINDS, judge_of, kind_of, kind_of_row
+from deployments.rollout.guardrails.guardrail_options import OPTIONS, read_options, said_options
+from deployments.rollout.guardrails.saturation import SATURATION
 from mlorch_site.lib.errors import Invalid
+from monitoring.analysis.guardrail_result import Method
 
 
 def read_guardrails(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -22,7 +25,7 @@ def read_guardrails(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def sentence_of(guardrail: dict[str, Any]) -> str:
     """The guardrail as people read it."""
-    return kind_of_row(guardrail).sentence(guardrail)
+    return f"{judge_of(guardrail).sentence(guardrail)}{said_options(guardrail)}"
 
 
 def _read(row: dict[str, Any], where: str) -> dict[str, Any]:
@@ -30,9 +33,17 @@ def _read(row: dict[str, Any], where: str) -> dict[str, Any]:
     if kind is None:
         known = ", ".join(kind.metric for kind in KINDS)
         raise Invalid(f"{where}.metric must be one of {known}.", details={f"{where}.metric": f"one of {known}"})
-    return kind.read(row, where)
+    options = read_options(row, where)
+    method = options.get("method")
+    is_alone = kind.metric == SATURATION and method == Method.KAYENTA
+    if method is not None and (is_alone or not kind.is_measured):
+        said = f"not {method}, which cannot judge this"
+        raise Invalid(f"{where}.method must be {said}.", details={f"{where}.method": said})
+    judge = judge_of({"metric": row["metric"], **options})
+    return judge.read({key: value for key, value in row.items() if key not in OPTIONS}, where) | options
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     kind = kind_of_row(one)
-    return kind is kind_of_row(other) and kind.same(one, other)
+    is_same_method = one.get("method") == other.get("method")
+    return is_same_method and kind is kind_of_row(other) and kind.same(one, other)

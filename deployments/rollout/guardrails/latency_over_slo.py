@@ -3,7 +3,8 @@
 from deployments import limits
 from deployments.rollout.guardrails.guardrail_kind import CountedKind, type_Row
 from deployments.rollout.strategies.fields import number, only_keys
-from monitoring.analysis.judge import Guardrail
+from monitoring.analysis.judge import Guardrail, slo_key
+from monitoring.arm_sums import ArmSum
 
 LATENCY_OVER_SLO = "latency_over_slo"
 
@@ -16,9 +17,12 @@ class LatencyOverSlo(CountedKind):
     def read(self, row: type_Row, where: str) -> type_Row:
         """The guardrail. Raises Invalid."""
         only_keys(row, {"metric", "margin", "slo_ms"}, where)
+        return {**self.subject(row, where), "margin": number(row, "margin", where, above=0, below=1)}
+
+    def subject(self, row: type_Row, where: str) -> type_Row:
+        """The objective. Raises Invalid."""
         return {
             "metric": LATENCY_OVER_SLO,
-            "margin": number(row, "margin", where, above=0, below=1),
             "slo_ms": number(row, "slo_ms", where, above=0, below=limits.SLO_MS_MAX),
         }
 
@@ -31,11 +35,16 @@ class LatencyOverSlo(CountedKind):
 
     def label(self, guardrail: type_Row) -> str:
         """What is looked at, in words."""
-        return self.counted(guardrail).label
+        return f"Share slower than {slo_key(guardrail['slo_ms'])} ms"
 
     def same(self, one: type_Row, other: type_Row) -> bool:
         """Two that name different objectives watch different things."""
         return super().same(one, other) and one["slo_ms"] == other["slo_ms"]
+
+    def measured(self, guardrail: type_Row, counted: ArmSum) -> float | None:
+        """The share of slow requests over a span."""
+        total = counted.latency.count
+        return counted.latency.count_over(guardrail["slo_ms"]) / total if total else None
 
     def counted(self, guardrail: type_Row) -> Guardrail:
         """The guardrail as the judge takes it."""
