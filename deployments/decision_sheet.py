@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.timesince import timesince
 
@@ -9,7 +10,9 @@ from deployments.biography import Stay
 from deployments.gate_lines import GateLine
 from deployments.models import Release
 from deployments.rollout.steps import Step, StepKind, steps_from_plan
+from monitoring.analysis.guardrail_result import Unit
 from monitoring.analysis.planning import duration
+from monitoring.analysis.quantities import said
 from monitoring.analysis.verdicts import Verdict
 from monitoring.selectors import traffic_rate
 from registry.version_comparison import Judgement, VersionComparison
@@ -75,9 +78,12 @@ def _harm(stay: Stay) -> str:
     if stay.taken_back is not None or rollout is None:
         return ""
     harmful = [row for row in rollout.assessment.get("guardrails", []) if row.get("verdict") == Verdict.HARMFUL]
-    return ", ".join(
-        f"{row['label'].lower()} {row['candidate_share'] * 100:.1f} %, n {row['candidate_n']}" for row in harmful
-    )
+    return ", ".join(f"{row['label'].lower()} {_measured(row)}, n {row['candidate_n']}" for row in harmful)
+
+
+def _measured(row: dict[str, Any]) -> str:
+    unit = row.get("unit", Unit.SHARE)
+    return said(row.get("candidate_share" if unit == Unit.SHARE else "candidate_value"), unit)
 
 
 def _gates(gates: Sequence[GateLine]) -> str:

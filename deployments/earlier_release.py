@@ -5,7 +5,7 @@ from typing import Any
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
-from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO, sentence_of
+from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO, read_guardrails, sentence_of
 
 TAKEN_AGAIN = (
     ReleaseStatus.ROLLED_BACK,
@@ -15,7 +15,9 @@ TAKEN_AGAIN = (
     ReleaseStatus.FAILED,
 )
 PLAIN = ("step_pct", "mirror", "min_agreement", "bake_s", "min_requests")  # fields of a strategy that the form has too
-GUARDRAIL_FIELDS = {ERROR_RATE: "error_margin", LATENCY_OVER_SLO: "slo_margin"}
+SHARES = {ERROR_RATE: "error_margin", LATENCY_OVER_SLO: "slo_margin"}
+QUANTILE_FIELD, SATURATION_FIELD = "quantile_margin_ms", "saturation_max"
+SATURATION_ASKED = {"metric": "saturation", "method": "threshold", "interval_s": 30}
 
 
 def can_be_asked_again(release: Release) -> bool:
@@ -47,16 +49,30 @@ def _steps(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _guardrails(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = dict.fromkeys(GUARDRAIL_FIELDS.values())
+    values: dict[str, Any] = dict.fromkeys((*SHARES.values(), QUANTILE_FIELD, SATURATION_FIELD))
     for row in _shown(rows):
-        values[GUARDRAIL_FIELDS[row["metric"]]] = float(f"{row['margin'] * 100:g}")
-        values |= {"slo_ms": row["slo_ms"]} if "slo_ms" in row else {}
+        values |= _fields_of(row)
     return values
 
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The guardrails that the form has room for: the first of each metric."""
-    return list({row["metric"]: row for row in reversed(rows)}.values())
+    """The guardrails that the form has room for: the first of each that it has a field for."""
+    return list({"".join(sorted(_fields_of(row))): row for row in reversed(rows) if _fields_of(row)}.values())
+
+
+def _fields_of(row: dict[str, Any]) -> dict[str, Any]:
+    """The form's fields that say exactly this guardrail; empty when it says what the form cannot."""
+    metric, keys = row["metric"], row.keys() - {"metric"}
+    if metric in SHARES and keys in ({"margin"}, {"margin", "slo_ms"}):
+        return {SHARES[metric]: _percent(row["margin"])} | ({"slo_ms": row["slo_ms"]} if "slo_ms" in row else {})
+    if metric.startswith("latency_p") and keys == {"margin_ms"}:
+        return {"quantile": metric, QUANTILE_FIELD: row["margin_ms"]}
+    is_usual = metric == "saturation" and read_guardrails([SATURATION_ASKED | {"max": row["max"]}]) == [row]
+    return {SATURATION_FIELD: _percent(row["max"])} if is_usual else {}
+
+
+def _percent(share: float) -> float:
+    return float(f"{share * 100:g}")
 
 
 def left_out(release: Release) -> list[str]:

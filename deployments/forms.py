@@ -33,7 +33,14 @@ REFILL = {
     "hx-disabled-elt": "#release-form .form-control",
 }
 STEP_FIELDS = {"weight": "weight", "bake_s": "bake", "min_requests": "requests"}
-MARGIN_FIELDS = {"error_rate": "error_margin", "latency_over_slo": "slo_margin"}
+QUANTILES = [("latency_p50", "P50: the middle"), ("latency_p95", "P95: 95 of 100"), ("latency_p99", "P99: 99 of 100")]
+SATURATION_INTERVAL_S = 30
+MARGIN_FIELDS = {
+    "error_rate": "error_margin",
+    "latency_over_slo": "slo_margin",
+    **dict.fromkeys((metric for metric, _ in QUANTILES), "quantile_margin_ms"),
+    "saturation": "saturation_max",
+}
 KINDS = [
     ("canary", "Canary: step by step"),
     ("linear", "Linear: equal steps"),
@@ -87,6 +94,21 @@ class ReleaseForm(forms.Form):
         initial=DEFAULT_SLO_MARGIN,
         label="Slow requests: at most this many points more (%)",
     )
+    quantile = forms.ChoiceField(choices=QUANTILES, required=False, initial="latency_p95", label="Latency is that of")
+    quantile_margin_ms = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=limits.SLO_MS_MAX,
+        label="Latency: at most this much longer (ms)",
+        help_text="Compared with the stable version of the same time. Empty: not watched.",
+    )
+    saturation_max = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=100,
+        label="Refused at a full queue: at most (%)",
+        help_text="A fixed limit on the new version alone, measured every 30 s. Empty: not watched.",
+    )
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
 
@@ -139,7 +161,13 @@ class ReleaseForm(forms.Form):
     @property
     def guards(self) -> list[Any]:
         """The fields of the guardrails."""
-        return [self[name] for name in ("error_margin", "slo_ms", "slo_margin")]
+        return [
+            self[name]
+            for name in (
+                *("error_margin", "slo_ms", "slo_margin"),
+                *("quantile", "quantile_margin_ms", "saturation_max"),
+            )
+        ]
 
     def strategy(self) -> dict[str, Any]:
         """The strategy that was filled in."""
@@ -178,6 +206,12 @@ class ReleaseForm(forms.Form):
             found.append({"metric": "error_rate", "margin": data["error_margin"] / 100})
         if data.get("slo_margin") and data.get("slo_ms"):
             found.append({"metric": "latency_over_slo", "slo_ms": data["slo_ms"], "margin": data["slo_margin"] / 100})
+        if data.get("quantile_margin_ms"):
+            found.append({"metric": data.get("quantile") or "latency_p95", "margin_ms": data["quantile_margin_ms"]})
+        if data.get("saturation_max"):
+            most = data["saturation_max"] / 100
+            fixed = {"method": "threshold", "max": most, "interval_s": SATURATION_INTERVAL_S}
+            found.append({"metric": "saturation", **fixed})
         return found
 
     def command(self) -> ReleaseCommand:
@@ -205,7 +239,7 @@ class ReleaseForm(forms.Form):
         if step := re.fullmatch(r"strategy\.steps\[(\d+)\]\.(\w+)", name):
             rows, number = self._filled_rows(), int(step[1])
             return f"{STEP_FIELDS.get(step[2], '')}_{rows[number]}" if number < len(rows) else name
-        if guardrail := re.fullmatch(r"guardrails(?:\[(\d+)\]\.margin|\.(\w+))", name):
+        if guardrail := re.fullmatch(r"guardrails(?:\[(\d+)\]\.(?:margin|margin_ms|max)|\.(\w+))", name):
             metrics = [row["metric"] for row in self.guardrails()]
             return MARGIN_FIELDS.get(guardrail[2] or metrics[int(guardrail[1])], name)
         return name.removeprefix("strategy.")
@@ -260,6 +294,21 @@ class ServingForm(forms.Form):
     start_timeout_s = forms.IntegerField(label="Longest start (s)")
     max_restarts = forms.IntegerField(label="Restarts before a replica fails")
     cost_per_replica_hour = forms.DecimalField(label="Cost per replica and hour", max_digits=9, decimal_places=4)
+    quantile = forms.ChoiceField(choices=QUANTILES, required=False, initial="latency_p95", label="Latency is that of")
+    quantile_margin_ms = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=limits.SLO_MS_MAX,
+        label="Latency: at most this much longer (ms)",
+        help_text="Compared with the stable version of the same time. Empty: not watched.",
+    )
+    saturation_max = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=100,
+        label="Refused at a full queue: at most (%)",
+        help_text="A fixed limit on the new version alone, measured every 30 s. Empty: not watched.",
+    )
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     expects_revision = forms.IntegerField(widget=forms.HiddenInput, min_value=1)
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from deployments.models import Rollout
+from deployments.rollout.guardrails import guardrail_kinds as kinds
 from deployments.rollout.steps import Step, StepKind
-from monitoring.analysis.judge import Guardrail
 from monitoring.analysis.planning import Forecast, forecast
 from monitoring.selectors import summary, traffic_rate
 
@@ -30,15 +30,17 @@ def plan_forecast(
     steps: Sequence[Step], guardrails: Sequence[dict[str, Any]], place: tuple[str, str], deadline_s: float
 ) -> PlanForecast | None:
     """The forecast of a plan for the endpoint at `place` (environment, name); None when no step gives a share of the
-    traffic, or copies of it, that is watched beside the stable version.
+    traffic, or copies of it, that is watched beside the stable version, and when no guardrail counts requests.
     """
     shares, is_mirrored = _watched(steps, StepKind.WEIGHT), False
     if not shares:
         shares, is_mirrored = _watched(steps, StepKind.MIRROR), True
     if not shares or (not is_mirrored and shares[0][0] == 100):
         return None
+    judged = kinds.counted(guardrails)
+    if not judged:
+        return None
     rate, share = traffic_rate(*place), summary(*place, minutes=BASE_MINUTES)[0].error_share or 0.0
-    judged = [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in guardrails]
     found = forecast(
         shares,
         judged,

@@ -90,11 +90,19 @@ def _is_held(steps: Sequence[Step]) -> bool:
 
 
 def guardrails_problems(guardrails: list[dict[str, Any]], limits: PlanLimits, place: str) -> "type_Problems":
-    """Field of the request → what is wrong with the guardrails."""
+    """Field of the request → what is wrong with the guardrails.
+
+    A bound on margins is met by a critical guardrail of mlorch's own method alone: other methods have no margin, and
+    what is not critical does not take a release back by itself.
+    """
     problems: type_Problems = {}
     for metric, widest in sorted(limits.margins_max.items()):
         asked = f"with a margin of {widest * 100:g} percentage points at most"
-        rows = [(number, row) for number, row in enumerate(guardrails) if row["metric"] == metric]
+        rows = [
+            (number, row)
+            for number, row in enumerate(guardrails)
+            if row["metric"] == metric and "margin" in row and row.get("critical", True)
+        ]
         if not rows:
             problems[f"guardrails.{metric}"] = f"{place} asks for a guardrail on {METRICS[metric]}, {asked}."
         for number, row in rows:

@@ -75,7 +75,8 @@ def _counted(
 
 
 def _why_ill(releases: Iterable[Release], requests: int, errors: int) -> str:
-    margins = [row["margin"] for one in releases for row in one.guardrails if row.get("metric") == "error_rate"]
+    rows = [row for one in releases for row in one.guardrails if row.get("metric") == "error_rate"]
+    margins = [row["margin"] for row in rows if "margin" in row]
     most = min([*margins, *([] if margins else [ERRORS_MAX])])
     if not requests or errors / requests <= most:
         return ""

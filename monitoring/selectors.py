@@ -12,7 +12,7 @@ from django.db.models import FloatField, Max, Q, QuerySet, Subquery, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 
-from dataplane.wire.histogram import Histogram, merged
+from dataplane.wire.histogram import BUCKET_MIN, Histogram, merged
 from dataplane.wire.window_batch import UNIT_OUTCOMES
 from mlorch_site.lib import clock
 from monitoring.analysis.judge import ArmCounts, Block, BucketCounts, slo_key
@@ -82,8 +82,13 @@ def arm_counts_since(
 def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
     windows = list(windows)
     over = dict.fromkeys((slo_key(slo) for slo in slos_ms), 0)
+    latency: dict[int, int] = defaultdict(int)
     for window in windows:
         histogram = Histogram.from_dict(window.latency)
+        for bucket, count in histogram.buckets.items():
+            latency[bucket] += count
+        if histogram.zero:
+            latency[BUCKET_MIN - 1] += histogram.zero
         for slo in slos_ms:
             over[slo_key(slo)] += histogram.count_over(slo)
     return ArmCounts(
@@ -92,6 +97,7 @@ def _arm_counts(windows: Iterable[Window], slos_ms: list[float]) -> ArmCounts:
         client_errors=sum(window.client_errors for window in windows),
         over_slo=over,
         buckets=_buckets(windows, [slo_key(slo) for slo in slos_ms]),
+        latency=dict(latency),
     )
 
 

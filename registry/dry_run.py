@@ -165,7 +165,7 @@ def _plan_against(request: PastRequest, values: type_Values) -> Iterator[str]:
 
 def _margins_against(request: PastRequest, values: type_Values) -> Iterator[str]:
     for metric, most in values["margins_max"].items():
-        margins = [row["margin"] for row in request.guardrails if row["metric"] == metric]
+        margins = [row["margin"] for row in request.guardrails if row["metric"] == metric and "margin" in row]
         if not margins:
             yield f"It had no guardrail on {metric.replace('_', ' ')}."
         elif max(margins) > most:

@@ -37,7 +37,13 @@ class ReleaseRequestSerializer(StrictSerializer):
     endpoint = serializers.RegexField(r"^[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?$")
     reason = serializers.CharField(max_length=2000, allow_blank=True, default="")
     strategy = serializers.DictField()
-    guardrails = serializers.ListField(child=serializers.DictField(), required=False, allow_null=True, default=None)
+    guardrails = serializers.ListField(
+        child=serializers.DictField(),
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Kinds, methods and options are in docs/strategies.md; null takes those of the policy.",
+    )
     ticket = serializers.CharField(max_length=200, allow_blank=True, default="")
 
     def command(self) -> ReleaseCommand:

@@ -1,5 +1,6 @@
 """Fold what the gateways counted since the last look into the judge's state, and ask it for its word. Reads only."""
 
+import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,19 +8,14 @@ from typing import Any
 from deployments.lifecycle import Arm, Phase
 from deployments.models import Release, Rollout
 from deployments.rollout.agreement import mirror_agreement, mirror_in_force
+from deployments.rollout.guardrails import guardrail_kinds as kinds
+from deployments.rollout.guardrails.guardrail_assessment import assess_all, for_a_person
+from deployments.rollout.guardrails.guardrail_kind import GuardrailLook
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, steps_from_plan
-from monitoring.analysis.guardrail_result import CLIENT_ERRORS, GuardrailResult
-from monitoring.analysis.judge import (
-    Assessment,
-    Block,
-    Guardrail,
-    JudgeState,
-    assess,
-    fold,
-    initial_state,
-)
+from monitoring.analysis.guardrail_result import CLIENT_ERRORS, GuardrailResult, Method, Unit
+from monitoring.analysis.judge import DEFAULT_ALPHA, Assessment, Block, Guardrail, JudgeState, fold, initial_state
 from monitoring.analysis.planning import candidate_requests_to_promote
 from monitoring.analysis.verdicts import Verdict, worst_of
 from monitoring.selectors import arm_counts_since
@@ -30,11 +26,13 @@ REFERENCE_SENTENCE = (
     f"The stable version gets no traffic any more: its last {REFERENCE_SPAN.seconds // 60} minutes "
     "before the switch stand for it."
 )
+KEPT = "kept"  # beside the judge's state: what guardrails that are looked at keep from look to look
 COUNTING = (Phase.BAKING, Phase.JUDGING)
 BAKE_IS_OVER = (Phase.JUDGING, Phase.HOLDING, Phase.PROMOTING)
 # Of a guardrail's result, what history and the audit record keep with a decision.
 EVIDENCE = (
-    *("metric", "slo_ms", "margin", "verdict", "candidate_n", "candidate_k", "baseline_n", "baseline_k"),
+    *("metric", "slo_ms", "margin", "unit", "method", "is_critical", "verdict"),
+    *("candidate_n", "candidate_k", "candidate_value", "baseline_n", "baseline_k", "baseline_value"),
     *("effective_n", "effective_baseline_n", "interval_low", "interval_high", "e_value", "threshold"),
 )
 
@@ -95,7 +93,7 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     decided = _decided(rollout)
     if rollout.watched_at is None or Phase(rollout.phase) in (Phase.REVERTING, Phase.DONE):
         return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before, decided)
-    guardrails = guardrails_of(release)
+    guardrails = kinds.counted(release.guardrails)
     arm = Arm.SHADOW if mirror_in_force(release, rollout) else Arm.CANDIDATE
     blocks, cursor = _blocks(release, rollout, guardrails, arm)
     counts = Phase(rollout.phase) in COUNTING
@@ -106,22 +104,24 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     shown: dict[str, Any] = {"split": split.to_dict()} if split else {}
     shown |= {"comparison": agreement} if agreement else {}
     disagrees, unsettled = _against(agreement) if arm is Arm.SHADOW else ("", "")
-    if not guardrails or release.replaces_id is None:
+    if not release.guardrails or release.replaces_id is None:
         now_known = {**before, **shown}
         return Watch(rollout.judge, cursor, candidate, stable, now_known, before, None, disagrees, unsettled)
     state = JudgeState.from_dict(rollout.judge) if rollout.judge else initial_state(guardrails)
     for block in blocks:
         state = fold(state, block)
-    assessment = assess(state, bake_done=Phase(rollout.phase) in BAKE_IS_OVER)
+    kept = copy.deepcopy(rollout.judge.get(KEPT, {}))
+    assessment = assess_all(state, replace(_look(release, rollout, now, arm), blocks=blocks), kept)
+    judge = {**state.to_dict(), **({KEPT: kept} if kept else {})}
     if decided is not None and assessment.verdict is not Verdict.HARMFUL:
-        return Watch(state.to_dict(), cursor, candidate, stable, before, before, decided)
+        return Watch(judge, cursor, candidate, stable, before, before, decided)
     assessment, needed = _under(split, assessment, _still_needed(assessment))
     if not _is_concurrent(release):
         assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
         shown["reference"] = REFERENCE_SENTENCE
-    judged = Judged(assessment.verdict.value, assessment.sentence, needed)
+    judged = Judged(assessment.verdict.value, assessment.sentence, needed, for_a_person(assessment))
     now_known = {**assessment.to_dict(), **shown}
-    return Watch(state.to_dict(), cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
+    return Watch(judge, cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
 
 
 def _decided(rollout: Rollout) -> Judged | None:
@@ -146,9 +146,18 @@ def _under(split: Split | None, assessment: Assessment, needed: str) -> tuple[As
     return replace(assessment, verdict=verdict, sentence=split.sentence), split.sentence
 
 
-def guardrails_of(release: Release) -> list[Guardrail]:
-    """The release's guardrails as the judge takes them."""
-    return [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in release.guardrails]
+def _look(release: Release, rollout: Rollout, now: datetime, arm: Arm) -> GuardrailLook:
+    assert rollout.watched_at is not None
+    return GuardrailLook(
+        release=release,
+        rollout=rollout,
+        now=now,
+        bake_done=Phase(rollout.phase) in BAKE_IS_OVER,
+        since=rollout.watched_at,
+        candidate_arm=arm.value,
+        baseline_arm=Arm.STABLE.value,
+        alpha=DEFAULT_ALPHA,
+    )
 
 
 def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm: Arm) -> tuple[list[Block], int]:
@@ -183,7 +192,8 @@ def _still_needed(assessment: Assessment) -> str:
     if assessment.verdict is not Verdict.INCONCLUSIVE or not undecided:
         return assessment.sentence
     guardrails = sum(result.metric != CLIENT_ERRORS for result in assessment.guardrails)
-    needed = max(_needed(result, guardrails) for result in undecided)
+    shares = [result for result in undecided if result.unit is Unit.SHARE and result.method is Method.SEQUENTIAL]
+    needed = max((_needed(result, guardrails) for result in shares), default=0)
     seen = undecided[0].candidate_n
     if needed <= seen:
         return assessment.sentence

@@ -94,11 +94,14 @@ def _unless_held(snapshot: Snapshot, decision: Decision, now: datetime) -> Decis
 
 
 def _is_overdue(snapshot: Snapshot, now: datetime) -> bool:
-    """Whether the deadline passed; the time during which the rollout was held does not count."""
+    """Whether the deadline passed; the time during which the rollout was held does not count, and a person who is
+    asked has as long as at a step that waits for one.
+    """
     if snapshot.held or snapshot.deadline_at is None:
         return False
     held_for = now - snapshot.held_at if snapshot.held_at else timedelta()
-    return now >= snapshot.deadline_at + held_for
+    asked_for = timedelta(seconds=limits.HOLD_DEADLINE_S if snapshot.for_a_person else 0)
+    return now >= snapshot.deadline_at + held_for + asked_for
 
 
 def _reverting(snapshot: Snapshot, now: datetime) -> Decision:
@@ -178,7 +181,7 @@ def _not_yet(snapshot: Snapshot, now: datetime) -> str:
     is_held = snapshot.when_changed_outside is ChangedOutside.HOLD and snapshot.wish != "promote"
     if snapshot.changed_outside and is_held:
         return f"{snapshot.changed_outside} The policy holds the rollout; a person can promote it or take it back."
-    return _step_left(snapshot, now)
+    return _step_left(snapshot, now) or snapshot.for_a_person
 
 
 def _step_left(snapshot: Snapshot, now: datetime) -> str:
@@ -218,6 +221,8 @@ def _verdict_missing(snapshot: Snapshot) -> str:
         return snapshot.split_off or snapshot.unsettled
     if snapshot.judged is None:
         return "No request has been counted yet."
+    if snapshot.for_a_person:
+        return snapshot.for_a_person
     if snapshot.judged.verdict == HEALTHY:
         return snapshot.unsettled
     return snapshot.judged.waiting or snapshot.judged.sentence

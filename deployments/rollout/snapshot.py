@@ -25,12 +25,14 @@ class ReplicasSnapshot:
 @dataclass(frozen=True)
 class Judged:
     """The judge's newest word: `verdict` is `healthy`, `harmful`, `inconclusive` or `no_data`; `waiting` says what it
-    still needs.
+    still needs. `for_a_person` is empty unless a guardrail that is not critical is harmful: then it is the sentence
+    that says so, and the rollout waits for a person.
     """
 
     verdict: str
     sentence: str
     waiting: str = ""
+    for_a_person: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ class Snapshot:
     def held(self) -> str:
         """Why the next change of the traffic has to wait, and the clock stands still; empty when neither is so."""
         return "" if self.phase in (Phase.PROMOTING, Phase.REVERTING, Phase.DONE) else self.closed
+
+    @property
+    def for_a_person(self) -> str:
+        """What a person has to decide on before the next step; empty when there is nothing."""
+        is_watched = self.phase in (Phase.BAKING, Phase.JUDGING)
+        return self.judged.for_a_person if self.judged is not None and is_watched else ""
 
     @property
     def has_traffic(self) -> bool:

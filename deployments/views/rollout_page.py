@@ -220,9 +220,10 @@ def _limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
     """The guardrails' lines: the stable arm's error share plus the margin (in percent), and the SLO (in ms)."""
     limits: dict[str, float] = {}
     results = (rollout.assessment if rollout else {}).get("guardrails", [])
-    shares = {row["metric"]: row.get("baseline_share") or 0.0 for row in results}
+    judged = [row for row in results if row.get("method", "sequential") == "sequential"]
+    shares = {row["metric"]: row.get("baseline_share") or 0.0 for row in judged}
     for row in release.guardrails:
-        if row["metric"] == "error_rate":
+        if row["metric"] == "error_rate" and "margin" in row:
             limits["errors"] = round((shares.get("error_rate", 0.0) + row["margin"]) * 100, 3)
         elif "slo_ms" in row:
             limits["latency"] = row["slo_ms"]

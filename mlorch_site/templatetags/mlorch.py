@@ -16,6 +16,8 @@ from mlorch_site.accounts.access import access_key
 from mlorch_site.accounts.actor import MissingRole
 from mlorch_site.accounts.scopes import scope_label
 from mlorch_site.lib.reasons import Reason
+from monitoring.analysis.guardrail_result import Unit
+from monitoring.analysis.quantities import said, said_difference
 
 register = template.Library()
 
@@ -132,9 +134,22 @@ def sparkline(values: list[float | None]) -> SafeString:
 
 
 @register.filter
-def points(share: float | None) -> str:
-    """A difference of shares in percentage points."""
-    return "–" if share is None else f"{share * 100:+.1f}"
+def measured(row: dict[str, Any], arm: str) -> str:
+    """What a guardrail found of `arm` (candidate, baseline), in its unit."""
+    unit = row.get("unit", Unit.SHARE)
+    return said(row.get(f"{arm}_share" if unit == Unit.SHARE else f"{arm}_value"), unit)
+
+
+@register.filter
+def apart(row: dict[str, Any], field: str) -> str:
+    """The `difference` that a guardrail found, or its `margin`, in its unit."""
+    return said_difference(row.get(field), row.get("unit", Unit.SHARE))
+
+
+@register.filter
+def limit(row: dict[str, Any]) -> str:
+    """The fixed limit that a guardrail's own value has, in its unit."""
+    return said(row["margin"], row["unit"])
 
 
 @register.filter

@@ -33,39 +33,64 @@ class Ground(StrEnum):
     LIMIT = "safety limit"
     EVIDENCE = "evidence"
     INTERVAL = "interval"
+    THRESHOLD = "threshold"
+
+
+class Method(StrEnum):
+    """By what a guardrail was judged."""
+
+    SEQUENTIAL = "sequential"
+    THRESHOLD = "threshold"
+    KAYENTA = "kayenta"
+
+
+class Unit(StrEnum):
+    """The unit of a guardrail's margin, difference, interval and values."""
+
+    SHARE = "share"
+    MS = "ms"
+    NUMBER = ""
 
 
 @dataclass(frozen=True)
 class GuardrailResult:
-    """What one guardrail says, with every number it rests on.
+    """What one guardrail says, with every number it rests on. What its kind does not have is None, or 0.
 
-    `is_worse` tells that "the candidate's share is not larger" is rejected and that it is observed larger:
-    `interval_low` is 0 at least, and 0 itself is excluded. `ground` says why it is harmful. `effective_n` and
-    `effective_baseline_n` are how many independent requests those of each arm are worth; `left_out_s` are the
-    seconds of the candidate's warm-up, which are in no number; `run_s` are the newest seconds in which nearly all of
-    its requests are events and the stable arm's are not.
+    `candidate_share` and `baseline_share` belong to guardrails that count; `candidate_value` and `baseline_value` are
+    in `unit` and belong to those that measure. `is_worse` tells that "the candidate's is not larger" is rejected and
+    that it is observed larger: `interval_low` is 0 at least, and 0 itself is excluded. `ground` says why it is harmful.
+    `effective_n` and `effective_baseline_n` are how many independent requests those of each arm are worth;
+    `left_out_s` are the seconds of the candidate's warm-up, which are in no number; `run_s` are the newest seconds in
+    which nearly all of its requests are events and the stable arm's are not. Harm of one that is not critical is for a
+    person to decide on; healthy needs `min_effective` of the candidate's requests in independent ones.
     """
 
     metric: str
     label: str
     margin: float
-    slo_ms: float | None
-    candidate_n: int
-    candidate_k: int
-    baseline_n: int
-    baseline_k: int
-    candidate_share: float | None
-    baseline_share: float | None
-    difference: float | None
-    interval_low: float
-    interval_high: float
-    e_value: float
-    threshold: float
-    is_worse: bool
-    effective_n: float
-    effective_baseline_n: float
+    slo_ms: float | None = None
+    unit: Unit = Unit.SHARE
+    method: Method = Method.SEQUENTIAL
+    candidate_n: int = 0
+    candidate_k: int = 0
+    baseline_n: int = 0
+    baseline_k: int = 0
+    candidate_share: float | None = None
+    baseline_share: float | None = None
+    candidate_value: float | None = None
+    baseline_value: float | None = None
+    difference: float | None = None
+    interval_low: float | None = None
+    interval_high: float | None = None
+    e_value: float | None = None
+    threshold: float | None = None
+    is_worse: bool = False
+    effective_n: float = 0.0
+    effective_baseline_n: float = 0.0
     left_out_s: int = 0
     run_s: int = 0
+    is_critical: bool = True
+    min_effective: int = 0
     verdict: Verdict = Verdict.INCONCLUSIVE
     ground: Ground = Ground.NONE
     sentence: str = ""
@@ -77,9 +102,9 @@ def sentence_of(result: GuardrailResult, safety: SafetyLimits | None = None) -> 
         return f"{result.label}: the candidate has answered no request yet."
     if result.ground is Ground.LIMIT:
         return _limit_sentence(result, safety or SafetyLimits())
-    if result.baseline_share is None or result.difference is None:
+    if result.baseline_share is None or result.difference is None or result.interval_high is None:
         return f"{result.label}: the stable arm has answered no request yet, so there is nothing to compare with."
-    low = "above 0" if result.is_worse and result.interval_low == 0 else f"{result.interval_low * 100:+.1f}"
+    low = "above 0" if result.is_worse and result.interval_low == 0 else f"{(result.interval_low or 0) * 100:+.1f}"
     text = (
         f"{_compared(result)}{_worth(result)}: {_points(result.difference)}, interval {low} to "
         f"{result.interval_high * 100:+.1f} points"
@@ -100,11 +125,11 @@ def _limit_sentence(result: GuardrailResult, safety: SafetyLimits) -> str:
 def _conclusion(result: GuardrailResult) -> str:
     margin = f"the margin of {result.margin * 100:g} {'point' if result.margin == _ONE_POINT else 'points'}"
     if result.ground is Ground.EVIDENCE:
-        needed = f"{result.threshold:,.0f} to 1 proves it"
-        return f"; worse by evidence of {_odds(result.e_value)} ({needed}), and the difference is beyond {margin}."
+        needed = f"{result.threshold or 0:,.0f} to 1 proves it"
+        return f"; worse by evidence of {_odds(result.e_value or 0)} ({needed}), and the difference is beyond {margin}."
     if result.ground is Ground.INTERVAL:
         return f"; wholly above {margin}."
-    if result.interval_high < result.margin:
+    if result.interval_high is not None and result.interval_high < result.margin:
         return f", below {margin}."
     if result.metric == CLIENT_ERRORS:
         return "; no proof that the version causes them, so they do not count."

@@ -106,6 +106,7 @@ class ArmCounts:
 
     `errors` are failures of the version; `client_errors` (4xx) are not among them. `buckets` has, by unit bucket
     (0 … UNIT_BUCKETS - 1), the requests that named a unit; the others are in no bucket and count one by one.
+    `latency` are the requests by bucket of the histogram, where a guardrail asks for it.
     """
 
     requests: int = 0
@@ -113,6 +114,7 @@ class ArmCounts:
     client_errors: int = 0
     over_slo: dict[str, int] = field(default_factory=dict)
     buckets: dict[int, BucketCounts] = field(default_factory=dict)
+    latency: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = (self.requests, self.errors, self.client_errors, *self.over_slo.values())
@@ -312,7 +314,7 @@ def _assess_one(tally: Tally, guardrail: Guardrail, level: _Level, safety: Safet
         left_out_s=tally.warm_up.left_out_s or 0 if tally.warm_up else 0,
         run_s=tally.run.seconds,
     )
-    verdict, ground = _verdict_of(result, is_stopped(tally, guardrail.metric, safety))
+    verdict, ground = _verdict_of(result, interval, is_stopped(tally, guardrail.metric, safety))
     result = replace(result, verdict=verdict, ground=ground)
     return replace(result, sentence=sentence_of(result, safety))
 
@@ -330,15 +332,15 @@ def _deciding_interval(tally: Tally, effect: DesignEffect, level: _Level, is_wor
     return Interval(max(low, 0.0) if is_worse else low, high)
 
 
-def _verdict_of(result: GuardrailResult, is_out: bool) -> tuple[Verdict, Ground]:
+def _verdict_of(result: GuardrailResult, interval: Interval, is_out: bool) -> tuple[Verdict, Ground]:
     if is_out:
         return Verdict.HARMFUL, Ground.LIMIT
     if result.difference is None:
         return Verdict.NO_DATA, Ground.NONE
     if result.is_worse and result.difference > result.margin:
         return Verdict.HARMFUL, Ground.EVIDENCE
-    if result.interval_low > result.margin:
+    if interval.low > result.margin:
         return Verdict.HARMFUL, Ground.INTERVAL
-    if result.interval_high < result.margin or result.metric == CLIENT_ERRORS:
+    if interval.high < result.margin or result.metric == CLIENT_ERRORS:
         return Verdict.HEALTHY, Ground.NONE
     return Verdict.INCONCLUSIVE, Ground.NONE

@@ -27,7 +27,6 @@ PURE = [
     "deployments/rollout/plan.py",
     "deployments/rollout/snapshot.py",
     "deployments/rollout/steps.py",
-    "deployments/rollout/guardrails.py",
     "deployments/rollout/strategies",
     "monitoring/alerts",
     "monitoring/analysis",

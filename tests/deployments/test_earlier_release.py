@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from deployments.earlier_release import asked_again, left_out
 from deployments.models import Release
 from deployments.services import release_abort
 from registry.models import Version
@@ -95,3 +96,17 @@ def test_page__ended_without_serving__offers_it_and_others_do_not(world: World) 
     assert f"?like={release.pk}" in page(release, "emma")
     assert "why-request" in page(release, "vik")
     assert "Request again" not in page(served, "emma")
+
+
+def test_form__guardrails_of_every_kind__are_filled_in_or_said_to_be_left_out(world: World) -> None:
+    shown = [
+        {"metric": "latency_p99", "margin_ms": 25.0},
+        {"metric": "saturation", "method": "threshold", "max": 0.02, "interval_s": 30},
+    ]
+    other = [{"metric": "error_rate", "method": "kayenta"}, {"metric": "latency_p50", "margin_ratio": 0.1}]
+    release = world.request(2, guardrails=[*shown, *other])
+
+    values = asked_again(release)
+    assert (values["quantile"], values["quantile_margin_ms"], values["saturation_max"]) == ("latency_p99", 25.0, 2.0)
+    assert values["error_margin"] is None
+    assert len(left_out(release)) == len(other)

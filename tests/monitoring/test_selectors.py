@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from dataplane.wire.histogram import bucket_of
 from monitoring import selectors
 from monitoring.analysis.judge import ArmCounts, BucketCounts, slo_key
 from monitoring.models import Window
@@ -26,8 +27,10 @@ def test_arm_counts__a_second_of_both_arms__one_block_over_all_gateways(db):
     found, newest = blocks()
 
     assert len(found) == 1
-    assert found[0].baseline == ArmCounts(requests=3, errors=2, client_errors=0, over_slo={slo_key(SLO): 2})
-    assert found[0].candidate == ArmCounts(requests=3, errors=0, client_errors=0, over_slo={slo_key(SLO): 3})
+    fast, slow, slower = bucket_of(1), bucket_of(500), bucket_of(300)
+    over = {slo_key(SLO): 2}
+    assert found[0].baseline == ArmCounts(3, errors=2, over_slo=over, latency={fast: 1, slow: 1, slower: 1})
+    assert found[0].candidate == ArmCounts(3, over_slo={slo_key(SLO): 3}, latency={bucket_of(200): 3})
     assert newest == Window.objects.latest("id").pk
 
 
