@@ -7,7 +7,7 @@ Two estimates, of how events cluster by unit and by time, are added as in two-wa
 * By unit. Units are drawn to arms, so how their requests cluster is the same in both and is pooled; but never less than
   what the candidate's own buckets show. Few busy buckets say nothing about their own variance, so the fewer there are
   the more of their distance from the share of both arms counts.
-* By time. For blocks of each length, the variance of the sum of e_t = (k_c − p_c n_c) / N_c − (k_b − p_b n_b) / N_b: a
+* In time. For blocks of each length, the variance of the sum of e_t = (k_c − p_c n_c) / N_c − (k_b − p_b n_b) / N_b: a
   stall of both arms at once cancels in it. The correlation within a block is the one that explains this variance, and
   each arm's effect follows from the size of its own blocks: a stall of the busy stable arm is one stall too, and before
   one of its was seen it is expected to have them as the candidate does. The length with the largest variance counts.
@@ -44,21 +44,42 @@ class ArmSums:
 
 @dataclass(frozen=True)
 class DesignEffect:
-    """By how much each arm's requests are too many; 1 where they are independent. `length_s` are the seconds of the
-    blocks that counted.
-    """
+    """By how much each arm's requests are too many; 1 where they are independent."""
 
     candidate: float = 1.0
     baseline: float = 1.0
+
+    def at_least(self, other: "DesignEffect") -> "DesignEffect":
+        """The larger effect of each arm."""
+        return DesignEffect(max(self.candidate, other.candidate), max(self.baseline, other.baseline))
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """How requests hang together: by unit, as each arm's effect; in time, as the correlation within blocks of
+    `length_s` seconds.
+    """
+
+    unit_candidate: float = 1.0
+    unit_baseline: float = 1.0
+    correlation: float = 0.0
     length_s: int = 1
 
 
-def design_effect(candidate: ArmSums, baseline: ArmSums, time: TimeSums) -> DesignEffect:
-    """The design effect of each arm, at least 1 and at most its requests."""
-    unit_c, unit_b = _by_unit(candidate, baseline)
-    time_c, time_b, length_s = _by_time(candidate, baseline, time)
+def dependence(candidate: ArmSums, baseline: ArmSums, time: TimeSums) -> Dependence:
+    """How the requests of the arms hang together."""
+    return Dependence(*_by_unit(candidate, baseline), *_in_time(candidate, baseline, time))
+
+
+def design_effect(hang: Dependence, candidate: ArmSums, baseline: ArmSums, time: TimeSums) -> DesignEffect:
+    """The design effect of each arm if its requests hang together so, at least 1 and at most its requests; its blocks
+    say how much a correlation in time is worth.
+    """
+    blocks = time.lengths[LENGTHS_S.index(hang.length_s)].closed()
+    time_c, time_b = (1 + more * hang.correlation for more in _beside(candidate, baseline, blocks))
     return DesignEffect(
-        min(unit_c + time_c - 1, max(candidate.n, 1)), min(unit_b + time_b - 1, max(baseline.n, 1)), length_s
+        min(hang.unit_candidate + time_c - 1, max(candidate.n, 1)),
+        min(hang.unit_baseline + time_b - 1, max(baseline.n, 1)),
     )
 
 
@@ -98,16 +119,17 @@ def _unbiased(clusters: int) -> float:
     return clusters / (clusters - 1) if clusters > 1 else 1.0
 
 
-def _by_time(candidate: ArmSums, baseline: ArmSums, time: TimeSums) -> tuple[float, float, int]:
+def _in_time(candidate: ArmSums, baseline: ArmSums, time: TimeSums) -> tuple[float, int]:
+    """The correlation that explains the largest variance, and the length of the blocks that have it."""
     binomial = sum(arm.binomial / arm.n for arm in (candidate, baseline) if arm.n)
-    most, found = 1.0, (1.0, 1.0, 1)
+    most, found = 1.0, (0.0, 1)
     for length_s, length in zip(LENGTHS_S, time.lengths, strict=True):
         sums = length.closed()
         if not binomial or sums.blocks < (2 if length_s == 1 else BLOCKS_MIN):
             break
         ratio = _difference_variance(candidate, baseline, sums) / binomial
         if ratio > most:
-            most, found = ratio, (*_shared_out(candidate, baseline, sums, (ratio - 1) * binomial), length_s)
+            most, found = ratio, (_correlation(candidate, baseline, sums, (ratio - 1) * binomial), length_s)
     return found
 
 
@@ -120,10 +142,16 @@ def _difference_variance(candidate: ArmSums, baseline: ArmSums, sums: LengthSums
     return (own - 2 * common) * _unbiased(sums.blocks)
 
 
-def _shared_out(candidate: ArmSums, baseline: ArmSums, sums: LengthSums, excess: float) -> tuple[float, float]:
-    """Both arms' effects 1 + (m − 1) ρ, m = Σn² / Σn, for the ρ that explains the excess of the variance."""
-    sizes = [sums.products[2] / max(candidate.n, 1), sums.products[5] / max(baseline.n, 1)]
-    more = [max(size - 1, 0.0) for size in sizes]
+def _beside(candidate: ArmSums, baseline: ArmSums, sums: LengthSums) -> tuple[float, float]:
+    """How many others a request of each arm has in its block on average, Σn² / Σn − 1."""
+    return (
+        max(sums.products[2] / max(candidate.n, 1) - 1, 0.0),
+        max(sums.products[5] / max(baseline.n, 1) - 1, 0.0),
+    )
+
+
+def _correlation(candidate: ArmSums, baseline: ArmSums, sums: LengthSums, excess: float) -> float:
+    """The ρ of both arms' effects 1 + (m − 1) ρ, m = Σn² / Σn, that explains the excess of the variance."""
+    more = _beside(candidate, baseline, sums)
     weight = sum(arm.binomial * size / arm.n for arm, size in zip((candidate, baseline), more, strict=True) if arm.n)
-    correlation = excess / weight if weight else 0.0
-    return 1 + more[0] * correlation, 1 + more[1] * correlation
+    return excess / weight if weight else 0.0

@@ -13,16 +13,20 @@ _WORTH_LESS = 0.9
 
 @dataclass(frozen=True)
 class SafetyLimits:
-    """An error share of `error_share` among at least `min_requests` candidate requests is harmful without being
-    compared, and so is a share of slow ones of `slow_share` among `slow_min_requests` in `slow_seconds` seconds. What
-    begins late is so when nearly all requests of the last `lasting_seconds` seconds fail or are slow.
+    """What is harmful without being compared.
+
+    From the beginning: errors that are `total_share` of at least `min_requests` candidate requests in `total_seconds`
+    seconds, or `error_share` in `error_seconds` (a burst of a few seconds is not yet half of them); slow answers that
+    are `total_share` of at least `slow_min_requests` in `total_seconds`. What begins late: nearly all requests of the
+    last `lasting_seconds` seconds fail or are slow.
     """
 
     error_share: float = 0.5
     min_requests: int = 20
-    slow_share: float = 0.9
+    error_seconds: int = 8
+    total_share: float = 0.9
     slow_min_requests: int = 25
-    slow_seconds: int = 3
+    total_seconds: int = 3
     lasting_seconds: int = 10
 
 
@@ -62,7 +66,8 @@ class GuardrailResult:
     `effective_n` and `effective_baseline_n` are how many independent requests those of each arm are worth;
     `left_out_s` are the seconds of the candidate's warm-up, which are in no number; `run_s` are the newest seconds in
     which nearly all of its requests are events and the stable arm's are not. Harm of one that is not critical is for a
-    person to decide on; healthy needs `min_effective` of the candidate's requests in independent ones.
+    person to decide on; healthy needs `min_effective` of the candidate's requests in independent ones. All numbers are
+    those of the newest `recent_s` seconds where these alone decided, else (0) those since the beginning.
     """
 
     metric: str
@@ -91,6 +96,7 @@ class GuardrailResult:
     run_s: int = 0
     is_critical: bool = True
     min_effective: int = 0
+    recent_s: int = 0
     verdict: Verdict = Verdict.INCONCLUSIVE
     ground: Ground = Ground.NONE
     sentence: str = ""
@@ -106,7 +112,7 @@ def sentence_of(result: GuardrailResult, safety: SafetyLimits | None = None) -> 
         return f"{result.label}: the stable arm has answered no request yet, so there is nothing to compare with."
     low = "above 0" if result.is_worse and result.interval_low == 0 else f"{(result.interval_low or 0) * 100:+.1f}"
     text = (
-        f"{_compared(result)}{_worth(result)}: {_points(result.difference)}, interval {low} to "
+        f"{_lately(result)}{_compared(result)}{_worth(result)}: {_points(result.difference)}, interval {low} to "
         f"{result.interval_high * 100:+.1f} points"
     )
     return f"{text}{_conclusion(result)}{_left_out(result)}"
@@ -116,9 +122,11 @@ def _limit_sentence(result: GuardrailResult, safety: SafetyLimits) -> str:
     beside = "" if result.baseline_share is None else f"; stable {_of(result.baseline_k, result.baseline_n)}"
     if result.run_s >= safety.lasting_seconds:
         return f"{_counted(result)}{beside}: nearly all of the last {result.run_s} s, which is no stall."
-    limit = f"{safety.error_share * 100:g} % of at least {safety.min_requests:,}"
-    if result.slo_ms is not None:
-        limit = f"{safety.slow_share * 100:g} % of at least {safety.slow_min_requests:,} in {safety.slow_seconds} s"
+    least = safety.min_requests if result.slo_ms is None else safety.slow_min_requests
+    share, seconds = safety.total_share, safety.total_seconds
+    if result.candidate_k < share * result.candidate_n:
+        share, seconds = safety.error_share, safety.error_seconds
+    limit = f"{share * 100:g} % of at least {least:,} in {seconds} s"
     return f"{_counted(result)}{beside}: so many that nothing needs to be compared. The safety limit is {limit}."
 
 
@@ -134,6 +142,10 @@ def _conclusion(result: GuardrailResult) -> str:
     if result.metric == CLIENT_ERRORS:
         return "; no proof that the version causes them, so they do not count."
     return f"; {margin} is not yet decided."
+
+
+def _lately(result: GuardrailResult) -> str:
+    return f"In the last {result.recent_s} s " if result.recent_s else ""
 
 
 def _compared(result: GuardrailResult) -> str:

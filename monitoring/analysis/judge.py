@@ -14,9 +14,10 @@ Harmful, at any look, in one of three ways:
 * a safety stop (`safety_stop`).
 
 The probability to call a candidate harmful that is not worse, over all looks and guardrails, is to be at most α: the
-evidence of the K guardrails shares 0.8 α, the check on client errors has 0.1 α, the intervals share 0.1 α. For
-independent requests whose design effect is 1 that is Ville's inequality; else it rests on an estimated variance and is
-shown by simulation (docs/benchmarks.md, ADR 0015).
+evidence of the K guardrails shares 0.8 α, the check on client errors has 0.1 α, the intervals share 0.1 α. Of a
+guardrail's evidence, what was counted since the beginning has 0.8, and each span of what was counted lately (`recent`)
+0.1, so that harm that begins late is found too. For independent requests whose design effect is 1 that is Ville's
+inequality; else it rests on an estimated variance and is shown by simulation (docs/benchmarks.md, ADR 0015).
 
 Healthy only when the bake is done, the minimum of requests is reached and the upper end of the anytime-valid interval
 of the difference (1 − α over all guardrails) lies below the margin for every guardrail. An empty arm is no data.
@@ -29,7 +30,11 @@ interval without 0 that reaches beyond the margin, a healthy one an interval bel
 true difference with probability α over all looks and guardrails.
 """
 
+import base64
+import json
 import math
+import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -41,6 +46,7 @@ from monitoring.analysis.guardrail_result import (
     SafetyLimits,
     sentence_of,
 )
+from monitoring.analysis.recent import SPANS_S, Recent
 from monitoring.analysis.safety_stop import is_stopped
 from monitoring.analysis.sequential import Interval, difference_interval
 from monitoring.analysis.tally import ArmEvents, Tally
@@ -48,9 +54,11 @@ from monitoring.analysis.verdicts import Verdict, worst_of
 from monitoring.analysis.warm_up import WarmUp
 
 METHOD = "conditional e-process and beta-binomial confidence sequences on effective counts"
-METHOD_VERSION = "4"
+METHOD_VERSION = "5"
 DEFAULT_ALPHA = 0.05
 GUARDRAILS_ALPHA, CLIENT_ERRORS_ALPHA, INTERVALS_ALPHA = 0.8, 0.1, 0.1  # how the three ways to harmful share α
+RECENT_PART = 0.1  # of the evidence's α, for each span of what was counted lately
+WHOLE_PART = 1 - RECENT_PART * len(SPANS_S)
 LOG_E_MAX = 700.0  # exp of more is not a float
 
 
@@ -155,20 +163,27 @@ class Block:
 
 @dataclass(frozen=True)
 class JudgeState:
-    """One tally per guardrail key.
+    """By guardrail key, what was counted since the beginning, and lately.
 
     `guardrails` are those judged, with the check on client errors added by `initial_state`.
     """
 
     guardrails: tuple[Guardrail, ...]
     tallies: dict[str, Tally]
+    recent: dict[str, Recent]
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as JSON-able values."""
+        """The state as JSON-able values. Its sums are compressed: they are written every second, and each guardrail
+        has those of the same requests.
+        """
+        sums = {
+            "tallies": {key: tally.to_dict() for key, tally in self.tallies.items()},
+            "recent": {key: recent.to_dict() for key, recent in self.recent.items()},
+        }
         return {
             "method_version": METHOD_VERSION,
             "guardrails": [asdict(guardrail) for guardrail in self.guardrails],
-            "tallies": {key: tally.to_dict() for key, tally in self.tallies.items()},
+            "sums": base64.b64encode(zlib.compress(json.dumps(sums).encode())).decode(),
         }
 
     @classmethod
@@ -178,8 +193,13 @@ class JudgeState:
         """
         guardrails = tuple(Guardrail(**guardrail) for guardrail in data["guardrails"])
         if data.get("method_version") != METHOD_VERSION:
-            return cls(guardrails, {guardrail.key: _empty_tally(guardrail) for guardrail in guardrails})
-        return cls(guardrails, {key: Tally.from_dict(tally) for key, tally in data["tallies"].items()})
+            return cls(guardrails, *_nothing_counted(guardrails))
+        sums = json.loads(zlib.decompress(base64.b64decode(data["sums"])))
+        return cls(
+            guardrails,
+            {key: Tally.from_dict(tally) for key, tally in sums["tallies"].items()},
+            {key: Recent.from_dict(recent) for key, recent in sums["recent"].items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -211,24 +231,25 @@ def initial_state(guardrails: list[Guardrail]) -> JudgeState:
     keys = [guardrail.key for guardrail in judged]
     if len(set(keys)) != len(keys):
         raise ValueError("two guardrails look at the same thing")
-    return JudgeState(tuple(judged), {guardrail.key: _empty_tally(guardrail) for guardrail in judged})
+    return JudgeState(tuple(judged), *_nothing_counted(judged))
 
 
-def _empty_tally(guardrail: Guardrail) -> Tally:
-    return Tally(warm_up=WarmUp() if guardrail.slo_ms is not None else None)
+def _nothing_counted(guardrails: Iterable[Guardrail]) -> tuple[dict[str, Tally], dict[str, Recent]]:
+    tallies = {one.key: Tally(warm_up=WarmUp() if one.slo_ms is not None else None) for one in guardrails}
+    return tallies, {key: Recent() for key in tallies}
 
 
 def fold(state: JudgeState, block: Block) -> JudgeState:
     """The state after one more block. One that does not say its second is of the second after the newest."""
     newest = max((tally.time.second for tally in state.tallies.values()), default=0)
-    second = block.start or newest + 1
-    tallies = {
-        guardrail.key: state.tallies[guardrail.key].folded(
-            second, _events(block.candidate, guardrail), _events(block.baseline, guardrail)
-        )
-        for guardrail in state.guardrails
-    }
-    return JudgeState(state.guardrails, tallies)
+    second, tallies, recent = block.start or newest + 1, {}, {}
+    for guardrail in state.guardrails:
+        key, arms = guardrail.key, (_events(block.candidate, guardrail), _events(block.baseline, guardrail))
+        before = state.tallies[key]
+        tallies[key] = before.folded(second, *arms)
+        begins = state.recent[key].begun_anew() if tallies[key].begins_after(before) else state.recent[key]
+        recent[key] = begins.folded(second, *arms, before)
+    return JudgeState(state.guardrails, tallies, recent)
 
 
 def _events(arm: ArmCounts, guardrail: Guardrail) -> ArmEvents:
@@ -247,7 +268,7 @@ def assess(
     if not state.guardrails:
         return _without_guardrails(bake_done)
     limits = safety or SafetyLimits()
-    results = [_assess_one(state.tallies[g.key], g, _level(state, g, alpha), limits) for g in state.guardrails]
+    results = [_assess_one(state, guardrail, _level(state, guardrail, alpha), limits) for guardrail in state.guardrails]
     verdict = worst_of(result.verdict for result in results)
     deciding = [result for result in results if result.verdict == verdict]
     sentence = deciding[0].sentence
@@ -275,6 +296,10 @@ class _Level:
     promote_alpha: float
     harm_alpha: float
 
+    def part(self, part: float) -> "_Level":
+        """The part of it that one of several ways to look has."""
+        return _Level(self.threshold / part, self.promote_alpha * part, self.harm_alpha * part)
+
 
 def _level(state: JudgeState, guardrail: Guardrail, alpha: float) -> _Level:
     limiting = sum(other.metric != CLIENT_ERRORS for other in state.guardrails)
@@ -284,15 +309,43 @@ def _level(state: JudgeState, guardrail: Guardrail, alpha: float) -> _Level:
     return _Level(limiting / (GUARDRAILS_ALPHA * alpha), alpha / limiting, harm_alpha)
 
 
-def _assess_one(tally: Tally, guardrail: Guardrail, level: _Level, safety: SafetyLimits) -> GuardrailResult:
+def _assess_one(state: JudgeState, guardrail: Guardrail, level: _Level, safety: SafetyLimits) -> GuardrailResult:
+    """What was counted since the beginning says, or what was counted lately if that alone proves harm."""
+    tally = state.tallies[guardrail.key]
+    of_evidence = replace(level, threshold=level.threshold / WHOLE_PART)
+    whole = _result(tally, guardrail, tally.effect, of_evidence)
+    whole = _concluded(whole, safety, is_out=is_stopped(tally, guardrail.metric, safety))
+    if whole.verdict is Verdict.HARMFUL or not tally.is_steady:
+        return whole
+    recent = state.recent[guardrail.key]
+    for stretch in recent.stretches:
+        if not stretch.beginnings:
+            continue
+        part = RECENT_PART / (stretch.beginnings * (stretch.beginnings + 1))
+        lately = _result(stretch.tally, guardrail, recent.effect(stretch), level.part(part))
+        lately = _concluded(replace(lately, recent_s=stretch.seconds), safety, is_out=False)
+        if lately.ground is Ground.EVIDENCE:
+            return lately
+    return whole
+
+
+def _concluded(result: GuardrailResult, safety: SafetyLimits, *, is_out: bool) -> GuardrailResult:
+    assert result.interval_low is not None
+    assert result.interval_high is not None
+    verdict, ground = _verdict_of(result, Interval(result.interval_low, result.interval_high), is_out)
+    result = replace(result, verdict=verdict, ground=ground)
+    return replace(result, sentence=sentence_of(result, safety))
+
+
+def _result(tally: Tally, guardrail: Guardrail, effect: DesignEffect, level: _Level) -> GuardrailResult:
+    """The numbers of one tally, before anything is concluded from them."""
     share_c = tally.candidate_k / tally.candidate_n if tally.candidate_n else None
     share_b = tally.baseline_k / tally.baseline_n if tally.baseline_n else None
-    effect = tally.effect
     e_value = math.exp(min(tally.log_e(effect), LOG_E_MAX))
     difference = share_c - share_b if share_c is not None and share_b is not None else None
     is_worse = e_value >= level.threshold and difference is not None and difference > 0
     interval = _deciding_interval(tally, effect, level, is_worse)
-    result = GuardrailResult(
+    return GuardrailResult(
         metric=guardrail.metric,
         label=guardrail.label,
         margin=guardrail.margin,
@@ -314,9 +367,6 @@ def _assess_one(tally: Tally, guardrail: Guardrail, level: _Level, safety: Safet
         left_out_s=tally.warm_up.left_out_s or 0 if tally.warm_up else 0,
         run_s=tally.run.seconds,
     )
-    verdict, ground = _verdict_of(result, interval, is_stopped(tally, guardrail.metric, safety))
-    result = replace(result, verdict=verdict, ground=ground)
-    return replace(result, sentence=sentence_of(result, safety))
 
 
 def _deciding_interval(tally: Tally, effect: DesignEffect, level: _Level, is_worse: bool) -> Interval:

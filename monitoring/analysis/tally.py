@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
-from monitoring.analysis.design_effect import ArmSums, DesignEffect, design_effect
+from monitoring.analysis.design_effect import ArmSums, Dependence, DesignEffect, dependence, design_effect
 from monitoring.analysis.lasting_run import LastingRun
 from monitoring.analysis.sequential import excess_log_e
 from monitoring.analysis.time_sums import LengthSums, Strata, TimeSums
@@ -65,18 +65,33 @@ class Tally:
             run=self.run.folded((candidate.n, candidate.k), (baseline.n, baseline.k), frozenset(candidate.buckets)),
         )
 
+    def begins_after(self, before: "Tally") -> bool:
+        """Whether the tally that was `before` was left out for a warm-up, and this one begins with the last block."""
+        return bool(self.warm_up and self.warm_up.left_out_s and before.warm_up and not before.warm_up.is_over)
+
     @property
     def is_steady(self) -> bool:
         """Whether enough seconds were seen to tell how they hang together, and no warm-up is being measured."""
         return self.candidate_seconds >= SECONDS_MIN and (self.warm_up is None or self.warm_up.is_over)
 
     @property
+    def dependence(self) -> Dependence:
+        """How the requests hang together."""
+        return dependence(*self._arms(), self.time)
+
+    @property
     def effect(self) -> DesignEffect:
         """By how much the requests of each arm are too many."""
-        return design_effect(
+        return self.effect_of(self.dependence)
+
+    def effect_of(self, hang: Dependence) -> DesignEffect:
+        """By how much they would be too many if they hung together like those of another tally."""
+        return design_effect(hang, *self._arms(), self.time)
+
+    def _arms(self) -> tuple[ArmSums, ArmSums]:
+        return (
             ArmSums(self.candidate_n, self.candidate_k, self.candidate_buckets),
             ArmSums(self.baseline_n, self.baseline_k, self.baseline_buckets),
-            self.time,
         )
 
     def log_e(self, effect: DesignEffect) -> float:

@@ -19,7 +19,7 @@ from tests.bench.report import Row, hand_over
 from tests.support.judge_twin import harm_found
 from tests.support.rival_judges import RIVALS
 from tests.support.simulated_traffic import Array, Traffic, drawn
-from tests.support.traffic_lines import EQUAL_ARMS, WORSE
+from tests.support.traffic_lines import EQUAL_ARMS, LATE, LONG_STALLS, WORSE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 OURS = "mlorch"
@@ -30,7 +30,9 @@ TABLE_HEAD = ["traffic", OURS, *RIVALS]
 
 @dataclass(frozen=True)
 class Measured:
-    """One kind of traffic: the seconds at which each rule called harm, by the rule's name, and our requests then."""
+    """One kind of traffic: the seconds at which each rule called harm, by the rule's name, and our candidate requests
+    then; of harm that begins late those after its beginning.
+    """
 
     traffic: Traffic
     found_s: dict[str, Array]
@@ -39,6 +41,20 @@ class Measured:
     def share_pct(self, rule: str) -> float:
         """The rollouts that the rule called harmful, in percent."""
         return float(100 * np.isfinite(self.found_s[rule]).mean())
+
+    def before_pct(self, rule: str) -> float:
+        """The rollouts that the rule called harmful before the harm began, in percent."""
+        return float(100 * (self.found_s[rule] <= self.traffic.late_from_s).mean())
+
+    def median_s(self, rule: str) -> float:
+        """The median seconds from the beginning of the harm, of the rollouts that were not called harmful before it."""
+        found = self.found_s[rule]
+        since = found[found > self.traffic.late_from_s] - self.traffic.late_from_s
+        return float(np.median(since)) if len(since) else np.inf
+
+    def median_requests(self) -> float:
+        """Our median requests, likewise."""
+        return float(np.median(self.requests[self.found_s[OURS] > self.traffic.late_from_s]))
 
     def bound_pct(self) -> float:
         """The 99 % upper bound of ours."""
@@ -79,28 +95,40 @@ def found_table(worse: list[Measured]) -> str:
     for one in worse:
         cells = []
         for rule in (OURS, *RIVALS):
-            middle = float(np.median(one.found_s[rule]))
+            middle = one.median_s(rule)
             cells.append(f"{middle:.0f} s, {100 - one.share_pct(rule):.0f} %" if np.isfinite(middle) else "most missed")
-        lines.append(_row([one.traffic.name, f"{np.median(one.requests):,.0f}", *cells]))
+        lines.append(_row([one.traffic.name, f"{one.median_requests():,.0f}", *cells]))
     return "\n".join(lines)
 
 
-def rows_of(equal: list[Measured], worse: list[Measured]) -> list[Row]:
+def late_table(late: list[Measured]) -> str:
+    """The median seconds from the beginning of the harm, and the rollouts that were called harmful before it."""
+    lines = [_row(["candidate", "our median requests", *TABLE_HEAD[1:]]), "|---|" + "--:|" * len(TABLE_HEAD)]
+    for one in late:
+        cells = []
+        for rule in (OURS, *RIVALS):
+            middle = f"{one.median_s(rule):.0f} s" if np.isfinite(one.median_s(rule)) else "most missed"
+            cells.append(f"{middle}, {one.before_pct(rule):.0f} %")
+        lines.append(_row([one.traffic.name, f"{one.median_requests():,.0f}", *cells]))
+    return "\n".join(lines)
+
+
+def rows_of(equal: list[Measured], long: list[Measured], worse: list[Measured]) -> list[Row]:
     """The rows of `scripts/bench`."""
     rows = [
         Row(f"{one.traffic.name[:36]}: {rule[:8]}", one.share_pct(rule), "%", None)
-        for one in equal
+        for one in [*equal, *long]
         for rule in (OURS, *RIVALS)
     ]
     rows += [Row(f"{one.traffic.name[:34]}: 99 %", one.bound_pct(), "%", FALSE_MAX_PCT) for one in equal]
     for one in worse:
-        rows.append(Row(f"{one.traffic.name[:32]}: requests", float(np.median(one.requests)), ""))
-        rows.append(Row(f"{one.traffic.name[:32]}: seconds", float(np.median(one.found_s[OURS])), "s"))
+        rows.append(Row(f"{one.traffic.name[:32]}: requests", one.median_requests(), ""))
+        rows.append(Row(f"{one.traffic.name[:32]}: seconds", one.median_s(OURS), "s"))
         rows.append(Row(f"{one.traffic.name[:32]}: missed", 100 - one.share_pct(OURS), "%"))
     return rows
 
 
-def write(equal: list[Measured], worse: list[Measured]) -> None:
+def write(tables: list[str], equal: list[Measured]) -> None:
     """The tables and the picture of the docs."""
     panels = [
         (f"{one.traffic.name}: false rollbacks in percent", [(rule, one.share_pct(rule)) for rule in one.found_s])
@@ -108,7 +136,7 @@ def write(equal: list[Measured], worse: list[Measured]) -> None:
     ]
     label = "False rollbacks of the judge and of other rules when both arms are identical"
     (DOCS / "img" / "bench-judgement.svg").write_text(chart.bars(panels, label))
-    chart.between(DOCS / "benchmarks.md", "judgement", f"{false_table(equal)}\n\n{found_table(worse)}")
+    chart.between(DOCS / "benchmarks.md", "judgement", "\n\n".join(tables))
 
 
 def main() -> None:
@@ -117,10 +145,12 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true")
     options = parser.parse_args()
     equal = [measured(traffic, options.rollouts) for traffic in EQUAL_ARMS]
+    long = [measured(traffic, options.rollouts) for traffic in LONG_STALLS]
     worse = [measured(traffic, options.rollouts // 2) for traffic in WORSE]
+    late = [measured(traffic, options.rollouts // 2) for traffic in LATE]
     if options.docs:
-        write(equal, worse)
-    hand_over(rows_of(equal, worse))
+        write([false_table(equal), false_table(long), found_table(worse), late_table(late)], equal)
+    hand_over(rows_of(equal, long, [*worse, *late]))
 
 
 if __name__ == "__main__":

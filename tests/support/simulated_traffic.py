@@ -17,8 +17,9 @@ class Traffic:
     Units: each asks `unit_requests` times within `unit_span_s` seconds, stays with one arm, and has a share of its own,
     Beta-distributed with the intra-unit correlation `correlation`. Stalls: with `stall_chance` a second one begins, of
     an arm on its own or of both (`stalls_are_common`), and everything is an event for `stall_s` seconds. Cold caches:
-    `cold_share` more events of the candidate in its first `cold_s` seconds, falling to nothing when `cold_falls`.
-    `tide` is the relative swing of rate and shares over the rollout.
+    `cold_share` more events of the candidate in its first `cold_s` seconds, falling to nothing when `cold_falls`. The
+    candidate has its share from `late_from_s` on, before it that of the stable arm. `tide` is the relative swing of
+    rate and shares over the rollout.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Traffic:
     cold_s: int = 0
     cold_share: float = 0.0
     cold_falls: bool = True
+    late_from_s: int = 0
     tide: float = 0.0
     is_latency: bool = False
 
@@ -59,7 +61,8 @@ def drawn(traffic: Traffic, rollouts: int, rng: np.random.Generator) -> Drawn:
         return _of_units(traffic, rollouts, rng)
     weights = np.array([traffic.weight, 1 - traffic.weight])
     n = rng.poisson(traffic.rate_per_s * swing[:, :, None] * weights)
-    share = np.stack([np.full(swing.shape, traffic.share_c), np.full(swing.shape, traffic.share_b)], axis=2)
+    candidate = np.where(seconds < traffic.late_from_s, traffic.share_b, traffic.share_c)
+    share = np.stack([np.broadcast_to(candidate, swing.shape), np.full(swing.shape, traffic.share_b)], axis=2)
     share = np.minimum(share * swing[:, :, None], 1.0)
     share = np.where(_stalls(traffic, rollouts, rng), 1.0, share)
     if traffic.cold_s:
@@ -83,6 +86,7 @@ def _of_units(traffic: Traffic, rollouts: int, rng: np.random.Generator) -> Draw
     """Units arrive evenly, from as long before the rollout as one lasts, so that the rate is even."""
     span = traffic.seconds + (traffic.unit_span_s if traffic.unit_span_s < traffic.seconds else 0)
     shape = (rollouts, traffic.seconds, 2, UNIT_BUCKETS)
+    stalls = _stalls(traffic, rollouts, rng)
     bucket_n, bucket_k = np.zeros(shape, dtype=np.int16), np.zeros(shape, dtype=np.int16)
     for rollout in range(rollouts):
         units = rng.poisson(traffic.rate_per_s * span / traffic.unit_requests)
@@ -96,7 +100,11 @@ def _of_units(traffic: Traffic, rollouts: int, rng: np.random.Generator) -> Draw
         inside = (when >= 0) & (when < traffic.seconds)
         whose, when = whose[inside], when[inside]
         place = (when * 2 + arm[whose]) * UNIT_BUCKETS + rng.integers(0, UNIT_BUCKETS, units)[whose]
-        failed = rng.random(whose.size) < share[whose]
+        of_request = share[whose]
+        if traffic.late_from_s:
+            before = rng.beta(traffic.share_b * spread, (1 - traffic.share_b) * spread, units)
+            of_request = np.where(when < traffic.late_from_s, before[whose], of_request)
+        failed = (rng.random(whose.size) < of_request) | stalls[rollout, when, arm[whose]]
         size = traffic.seconds * 2 * UNIT_BUCKETS
         bucket_n[rollout] = np.bincount(place, minlength=size).reshape(shape[1:])
         bucket_k[rollout] = np.bincount(place[failed], minlength=size).reshape(shape[1:])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from monitoring.analysis.guardrail_result import Ground, SafetyLimits
 from monitoring.analysis.judge import (
+    WHOLE_PART,
     ArmCounts,
     Assessment,
     Block,
@@ -140,14 +141,14 @@ def test_assess__late_harm_after_a_long_good_time__is_found(errors: int, seconds
     assert judged(*good, *bad).verdict is Verdict.HARMFUL
 
 
-@pytest.mark.parametrize(("count", "threshold"), [(1, 25), (2, 50)])
+@pytest.mark.parametrize(("count", "threshold"), [(1, 31.25), (2, 62.5)])
 def test_assess__more_guardrails__need_more_evidence_each(count: int, threshold: float) -> None:
     result = judged(guardrails=[ERRORS, SLOW][:count])
 
     assert result.guardrails[0].threshold == pytest.approx(threshold)
     assert result.guardrails[-1].metric == "client_error_rate"
-    assert result.guardrails[-1].threshold == pytest.approx(200)
-    assert sum(1 / g.threshold for g in result.guardrails) + 0.1 * 0.05 == pytest.approx(0.05)
+    assert result.guardrails[-1].threshold == pytest.approx(250)
+    assert sum(1 / g.threshold for g in result.guardrails) == pytest.approx(0.9 * WHOLE_PART * 0.05)
 
 
 def test_assess__zero_errors_in_both__needs_756_candidate_requests_at_ten_percent() -> None:
@@ -156,22 +157,32 @@ def test_assess__zero_errors_in_both__needs_756_candidate_requests_at_ten_percen
 
 
 def test_assess__all_errors_in_both_arms__is_a_safety_stop_that_says_so() -> None:
-    result = judged(Block(arm(100, errors=100), arm(100, errors=100)))
+    result = judged(*[Block(arm(100, errors=100), arm(100, errors=100)) for _ in range(3)])
 
     assert result.verdict is Verdict.HARMFUL
     assert result.guardrails[0].ground is Ground.LIMIT
     assert result.sentence == (
-        "100 of 100 requests failed; stable 100 of 100: so many that nothing needs to be compared. "
-        "The safety limit is 50 % of at least 20."
+        "300 of 300 requests failed; stable 300 of 300: so many that nothing needs to be compared. "
+        "The safety limit is 90 % of at least 20 in 3 s."
     )
 
 
 def test_assess__one_in_three_failing__safety_follows_its_limits() -> None:
-    block = Block(arm(30, errors=10), NONE)
+    blocks = [Block(arm(10, errors=4 - second % 2), NONE) for second in range(8)]
 
-    assert judged(block).verdict is Verdict.NO_DATA
-    assert judged(block, safety=SafetyLimits(0.3, 30)).verdict is Verdict.HARMFUL
-    assert judged(block, safety=SafetyLimits(0.3, 31)).verdict is Verdict.NO_DATA
+    assert judged(*blocks).verdict is Verdict.NO_DATA
+    assert judged(*blocks, safety=SafetyLimits(0.35, 80)).verdict is Verdict.HARMFUL
+    assert judged(*blocks, safety=SafetyLimits(0.35, 81)).verdict is Verdict.NO_DATA
+    assert judged(*blocks[:7], safety=SafetyLimits(0.35, 20)).verdict is Verdict.NO_DATA
+
+
+def test_assess__burst_of_errors_at_the_beginning__is_no_safety_stop() -> None:
+    """Of 3 s, begun just before or just after the candidate's first second."""
+    before = [Block(arm(10, errors=10 * (second < 2)), arm(30)) for second in range(30)]
+    after = [Block(arm(10, errors=10 * (0 < second < 4)), arm(30)) for second in range(30)]
+
+    for blocks in (before, after):
+        assert all(judged(*blocks[:second]).verdict is not Verdict.HARMFUL for second in range(1, 31))
 
 
 def test_assess__harmful__sentence_has_the_numbers() -> None:
@@ -181,7 +192,7 @@ def test_assess__harmful__sentence_has_the_numbers() -> None:
     assert result.sentence.startswith(
         "10 of 120 requests failed (8.3 %); stable 0 of 1,080: 8.3 points more, interval "
     )
-    assert " to 1 (25 to 1 proves it), and the difference is beyond the margin of 1 point." in result.sentence
+    assert " to 1 (31 to 1 proves it), and the difference is beyond the margin of 1 point." in result.sentence
 
 
 def test_assess__few_requests_prove_harm__the_interval_that_is_shown_holds_no_equality() -> None:

@@ -23,7 +23,7 @@ from monitoring.analysis.sequential import share_interval, share_log_e
 from monitoring.analysis.verdicts import Verdict
 from tests.support.judge_twin import JudgeTwin, block_of, guardrail_of, harm_found
 from tests.support.simulated_traffic import Traffic, drawn
-from tests.support.traffic_lines import EQUAL_ARMS, WORSE
+from tests.support.traffic_lines import EQUAL_ARMS, LATE, WORSE
 
 ONE_GUARDRAIL = 1 / (GUARDRAILS_ALPHA * DEFAULT_ALPHA)
 TWINS = (
@@ -33,6 +33,18 @@ TWINS = (
     Traffic("thin and worse", 0.3, 0.01, 0.01, rate_per_s=10, weight=0.02),
     Traffic("failing", 1.0, 0.01, 0.01, rate_per_s=10, seconds=20),
     Traffic("slow", 1.0, 0.01, 0.01, seconds=20, is_latency=True),
+    Traffic("late errors", 0.3, 0.01, 0.01, late_from_s=150, seconds=180),
+    Traffic(
+        "late slowness after cold caches",
+        0.2,
+        0.02,
+        0.05,
+        cold_s=30,
+        cold_share=0.6,
+        late_from_s=150,
+        seconds=250,
+        is_latency=True,
+    ),
 )
 
 
@@ -50,10 +62,12 @@ def test_simulation__one_rollout__is_what_the_judge_folds(traffic: Traffic) -> N
         state = fold(state, block_of(traffic, counts, second))
         buckets = [None if one is None else one[:, second].astype(float) for one in (counts.bucket_n, counts.bucket_k)]
         twin.fold(second, counts.n[:, second], counts.k[:, second], *buckets)
-        effect, effects = state.tallies[key].effect, twin.effects()
+        effect, effects = state.tallies[key].effect, twin.whole.effects()
 
         assert (effect.candidate, effect.baseline) == pytest.approx(tuple(effects[0]), rel=1e-7)
-        assert state.tallies[key].log_e(effect) == pytest.approx(float(twin.log_e(effects)[0]), rel=1e-7, abs=1e-7)
+        if state.tallies[key].is_steady:
+            log_e = float(twin.whole.log_e(effects)[0])
+            assert state.tallies[key].log_e(effect) == pytest.approx(log_e, rel=1e-7, abs=1e-7)
         ground = assess(state).guardrails[0].ground
         if ground is not Ground.INTERVAL:
             found = bool(twin.is_harmful(ONE_GUARDRAIL, traffic.margin)[0])
@@ -99,6 +113,17 @@ def test_simulation__worse_candidate_of_independent_requests__is_found_in_time(
     a_look = counts.n[:, :, 0].mean()
 
     assert np.median(by_requests) <= requests + a_look or np.median(by_time) <= seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("traffic", "seconds"), [(LATE[1], 20), (LATE[2], 60)], ids=["30 %", "10 %"])
+def test_simulation__harm_that_begins_late__is_found_soon(traffic: Traffic, seconds: int) -> None:
+    counts = drawn(traffic, 200, np.random.default_rng(2024))
+    _, found_at = harm_found(traffic, counts, ONE_GUARDRAIL)
+    after = found_at[found_at > traffic.late_from_s] - traffic.late_from_s
+
+    assert len(after) >= (1 - DEFAULT_ALPHA) * len(found_at)
+    assert np.median(after) <= seconds
 
 
 @pytest.mark.slow

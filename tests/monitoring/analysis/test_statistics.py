@@ -90,19 +90,21 @@ def test_assess__no_errors_in_either_arm__healthy_only_with_enough_requests() ->
     assert assess(many, bake_done=True, min_requests=901).verdict is Verdict.INCONCLUSIVE
 
 
-def test_assess__all_errors_in_twenty__stops_at_once_with_a_sentence() -> None:
-    result = assess(state_after(Block(counts(20, errors=20), counts(0))))
+def test_assess__all_errors_in_twenty_and_three_seconds__stops_with_a_sentence() -> None:
+    result = assess(state_after(*[Block(counts(requests, errors=requests), counts(0)) for requests in (7, 7, 6)]))
 
     assert result.verdict is Verdict.HARMFUL
     assert result.sentence == (
-        "20 of 20 requests failed: so many that nothing needs to be compared. The safety limit is 50 % of at least 20."
+        "20 of 20 requests failed: so many that nothing needs to be compared. "
+        "The safety limit is 90 % of at least 20 in 3 s."
     )
 
 
-def test_assess__nineteen_errors__safety_does_not_act_yet() -> None:
-    assert (
-        assess(state_after(Block(counts(19, errors=19), counts(0))), safety=SafetyLimits()).verdict is Verdict.NO_DATA
-    )
+@pytest.mark.parametrize("requests", [(7, 6, 6), (50, 50)])
+def test_assess__nineteen_errors_or_two_seconds__safety_does_not_act_yet(requests: tuple[int, ...]) -> None:
+    blocks = [Block(counts(one, errors=one), counts(0)) for one in requests]
+
+    assert assess(state_after(*blocks), safety=SafetyLimits()).verdict is Verdict.NO_DATA
 
 
 def test_assess__slow_candidate__is_harmful_by_latency() -> None:
