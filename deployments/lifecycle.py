@@ -127,3 +127,12 @@ def check_phase_move(old: str, new: str) -> None:
     """Raise IllegalTransition unless the table has the move."""
     if Phase(new) not in PHASE_MOVES[Phase(old)]:
         raise IllegalTransition("rollout", old, new)
+
+
+class BakeOutcome(StrEnum):
+    """How the watch after a promotion ended."""
+
+    KEPT = "kept"
+    TAKEN_BACK = "taken_back"
+    REPLACED = "replaced"  # by another release
+    NO_RETURN = "no_return"  # there was nothing to go back to

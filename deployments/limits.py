@@ -34,3 +34,5 @@ STATUS_REASON_MAX_CHARS = 500
 UNACKNOWLEDGED_MAX_CHARS = 200  # of what a gateway says about a table it refuses
 KEY_BYTES = 32
 KEY_NAME_MAX_CHARS = 80
+WATCH_S, WATCH_S_MAX = 600, 24 * 3600  # of what was promoted, unless the strategy says otherwise
+BAKE_WATCHES_PER_TICK = 200

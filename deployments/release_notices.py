@@ -44,7 +44,8 @@ def on_release_changed(event: Event) -> None:
     elif release.status == ReleaseStatus.FAILED:
         _tell_concerned(release, FAILED, release.status_reason)
     elif _is_step_back(release):
-        sentence = f"{release.requester.username} rolled the endpoint back: {release.reason}"
+        who = "mlorch" if hasattr(release, "took_back") else release.requester.username
+        sentence = f"{who} rolled the endpoint back: {release.reason}"
         assert release.replaces is not None
         _tell_concerned(release.replaces, TAKEN_BACK, sentence, str(release.pk))
 

@@ -14,6 +14,7 @@ from deployments.models import Release
 from deployments.processes.telemetry_reach import told_until
 from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services.advance import release_look
+from deployments.services.after_promotion import bake_watches_are_due, bake_watches_look
 from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.replicas import replicas_leave, replicas_reap
 from deployments.services.retention import artifacts_sweep
@@ -39,13 +40,19 @@ def tick() -> None:
             Release.objects.filter(pk=release_id).update(due_at=now + timedelta(seconds=limits.LOOK_IDLE_S))
     if routes_are_due(now):
         routes_refresh(now)
+    bake_watches_look(now=now)
     replicas_reap(now=now)
 
 
 def tick_is_due() -> bool:
     """Whether a tick would find anything to do. Cheap: asked every second."""
     now = clock.now()
-    return Release.objects.filter(due_at__lte=now).exists() or routes_are_due(now) or replicas_leave(now)
+    return (
+        Release.objects.filter(due_at__lte=now).exists()
+        or routes_are_due(now)
+        or replicas_leave(now)
+        or bake_watches_are_due(now)
+    )
 
 
 @shared_task(name="deployments.reconcile_release", queue="control")

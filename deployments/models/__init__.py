@@ -3,12 +3,13 @@ reports.
 """
 
 from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
-from deployments.models.releases import Release, ReleaseEvent, Report, Rollout
+from deployments.models.releases import BakeWatch, Release, ReleaseEvent, Report, Rollout
 from deployments.models.runtime import AgentState, EnvironmentBuild, GatewayState, Replica, ReplicaState, RouteTable
 from deployments.models.traffic import TrafficChange
 
 __all__ = [
     "AgentState",
+    "BakeWatch",
     "Endpoint",
     "EndpointArm",
     "EnvironmentBuild",

@@ -5,7 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, Phase, ReleaseStatus
+from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, BakeOutcome, Phase, ReleaseStatus
 from deployments.models.endpoints import Endpoint, ServingConfig
 from registry.models import ApprovalRequest, Emergency, Policy, Version
 
@@ -132,6 +132,27 @@ class Rollout(models.Model):
 
     def __str__(self) -> str:
         return f"rollout of {self.release}: {self.phase}"
+
+
+class BakeWatch(models.Model):
+    """A release that has become stable is watched until `until` (see `monitoring.analysis.bake_watch`).
+
+    `watched` are its guardrails with what was counted, `cursor` the last window id in them. `due_at` is when to look
+    next, empty when the watch is over; `outcome` says how it ended, and `back` is the release that took it back.
+    """
+
+    release = models.OneToOneField(Release, on_delete=models.CASCADE, related_name="bake_watch")
+    began_at = models.DateTimeField()
+    until = models.DateTimeField()
+    watched = models.JSONField()
+    cursor = models.BigIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    signalled_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=12, blank=True, choices=[(o.value, o.value) for o in BakeOutcome])
+    back = models.OneToOneField(Release, null=True, blank=True, on_delete=models.PROTECT, related_name="took_back")
+
+    def __str__(self) -> str:
+        return f"watch of {self.release} until {self.until}"
 
 
 class ReleaseEvent(models.Model):

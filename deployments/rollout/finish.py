@@ -8,12 +8,15 @@ from deployments import selectors
 from deployments.actors import ROLLOUT
 from deployments.journal import announce_endpoint, write_traffic
 from deployments.lifecycle import Arm, ReleaseStatus
-from deployments.models import Endpoint, EndpointArm, Release, Replica
+from deployments.models import BakeWatch, Endpoint, EndpointArm, Release, Replica
 from deployments.moves import release_move
 from deployments.rollout.begin import CHALLENGER, CHAMPION, PREVIOUS
+from deployments.rollout.steps import watch_s_of
 from deployments.routes.publish import publish_if_changed
 from deployments.routes.revisions import newest_revision
 from mlorch_site.accounts.actor import Actor
+from monitoring.analysis.bake_watch import begin
+from monitoring.analysis.judge import JudgeState
 from registry.models import Version
 from registry.services import alias_want
 
@@ -22,6 +25,7 @@ def rollout_finish(release: Release, status: ReleaseStatus, *, reason: str, orde
     """Leave the endpoint with exactly one arm (or none), retire the replicas it does not need, and end the release."""
     if status is ReleaseStatus.SUCCEEDED:
         _make_stable(release)
+        _watch_on(release, now)
     else:
         release.endpoint.arms.filter(release=release).delete()
         release.endpoint.arms.filter(arm=Arm.STABLE).update(weight_pct=100)
@@ -66,6 +70,25 @@ def _make_stable(release: Release) -> None:
     release.endpoint.stable_release = release
 
 
+def _watch_on(release: Release, now: datetime) -> None:
+    """Watch what was promoted for as long as its plan says, where there is something to hold it against and to go back
+    to.
+    """
+    seconds = watch_s_of(release.plan)
+    if release.kind == "rollback" or release.replaces_id is None or not release.rollout.judge:
+        return
+    watched = begin(JudgeState.from_dict(release.rollout.judge), seconds)
+    if watched:
+        BakeWatch.objects.create(
+            release=release,
+            began_at=now,
+            until=now + timedelta(seconds=seconds),
+            watched=[one.to_dict() for one in watched],
+            cursor=release.rollout.judge_cursor,
+            due_at=now,
+        )
+
+
 def _retired_replicas(release: Release) -> QuerySet[Replica]:
     return Replica.objects.filter(endpoint=release.endpoint, wanted=True, removed_from_routes_at__isnull=False)
 
@@ -82,7 +105,8 @@ def _retire_replicas(release: Release, now: datetime) -> None:
         idle.update(keep_until=None)
         return
     idle.exclude(Replica.of(target)).update(keep_until=None)
-    keep_until = now + timedelta(seconds=release.serving_config.keep_previous_s)
+    watched_s = watch_s_of(release.plan) if BakeWatch.objects.filter(release=release, outcome="").exists() else 0
+    keep_until = now + timedelta(seconds=max(release.serving_config.keep_previous_s, watched_s))
     idle.filter(Replica.of(target), keep_until=None).update(keep_until=keep_until)
 
 

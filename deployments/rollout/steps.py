@@ -74,6 +74,11 @@ def steps_from_plan(plan: dict[str, Any]) -> tuple[Step, ...]:
     return tuple(step_from_dict(row) for row in plan["steps"])
 
 
+def watch_s_of(plan: dict[str, Any]) -> int:
+    """The seconds for which a stored plan watches what was promoted; 0 for none."""
+    return int(plan.get("watch_s", 0))
+
+
 def mirror_at(steps: tuple[Step, ...], index: int) -> Step | None:
     """The mirror step that is in force while step `index` is on, None when the candidate has traffic of its own, or
     none.

@@ -3,7 +3,7 @@
 from deployments import selectors
 from deployments.plan_forecast import plan_forecast
 from deployments.rollout.guardrails import sentence_of
-from deployments.rollout.steps import Step, StepKind
+from deployments.rollout.steps import Step, StepKind, watch_s_of
 from deployments.services.commands import Preview, PreviewStep
 from deployments.services.endpoints import serving_config_of
 from deployments.services.request_check import ReleaseTarget, RequestCheck
@@ -43,7 +43,7 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
         _approvals(actor, check.target, check.request.version if check.request else None),
     )
     return Preview(
-        steps=_steps(check.steps),
+        steps=[*_steps(check.steps), *_watched_on(check)],
         shortest_s=sum(step.duration_s for step in check.steps),
         approvers=[rule.label for rule in approvals.rules],
         rules=approvals.rules,
@@ -64,6 +64,16 @@ def _steps(steps: list[Step]) -> list[PreviewStep]:
         rows.append(PreviewStep(step.kind.value, step.title, _detail(step), weight, elapsed_s))
         elapsed_s += step.duration_s
     return rows
+
+
+def _watched_on(check: RequestCheck) -> list[PreviewStep]:
+    """The row of the time after the promotion, where something is watched then."""
+    seconds = watch_s_of(check.request.plan) if check.request else 0
+    if not seconds or not check.guardrails or check.target is None or check.target.is_first:
+        return []
+    detail = "The old version stays warm. Lasting harm brings it back without anybody."
+    starts_s = sum(step.duration_s for step in check.steps)
+    return [PreviewStep("watch", f"Watch for {duration(seconds)} more", detail, None, starts_s)]
 
 
 def _detail(step: Step) -> str:

@@ -14,7 +14,7 @@ from deployments.plan_limits import guardrails_problems, steps_problems
 from deployments.quotas import quota_problems
 from deployments.rollout.guardrails import read_guardrails
 from deployments.rollout.steps import Step
-from deployments.rollout.strategies import compile_strategy, first_release_steps
+from deployments.rollout.strategies import compile_strategy, first_release_steps, watch_seconds
 from deployments.services.commands import ReleaseCommand
 from deployments.services.endpoints import ServingWish, serving_config_of
 from mlorch_site.accounts.actor import Actor
@@ -172,6 +172,7 @@ def _guardrails(command: ReleaseCommand, target: ReleaseTarget, problems: dict[s
 def _steps(command: ReleaseCommand, target: ReleaseTarget, problems: dict[str, str]) -> list[Step]:
     try:
         steps = compile_strategy(command.strategy)
+        watch_seconds(command.strategy)
     except Invalid as error:
         problems |= dict.fromkeys(error.details, error.message) or {"strategy": error.message}
         return []
@@ -204,6 +205,7 @@ def _plan(
         "strategy": command.strategy,
         "steps": [step.to_dict() for step in steps],
         "guardrails": guardrails,
+        "watch_s": watch_seconds(command.strategy),
         "judge_deadline_s": target.policy.judge_deadline_s,
         "replaces": str(stable.pk) if stable else None,
         "rollback_to": selectors.original_of(stable).version.number if stable else None,

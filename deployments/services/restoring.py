@@ -27,12 +27,21 @@ class RestoringAct:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-def restoring_release(*, actor: Actor, endpoint: Endpoint, target: Release, act: RestoringAct, reason: str) -> Release:
+def restoring_release(
+    *,
+    actor: Actor,
+    endpoint: Endpoint,
+    target: Release,
+    act: RestoringAct,
+    reason: str,
+    requester: User | None = None,
+) -> Release:
     """A release of kind `rollback` that restores `target`, with its rollout begun. Belongs into the transaction of the
     act.
 
     Nobody approves again what was approved: so the version, the digest and the serving config are those that `target`
-    froze. Raises Conflict when its artifacts are gone or its version is blocked, Forbidden for anything but a person.
+    froze. `requester` is in whose name a part of mlorch acts: who asked for what it takes back. Raises Conflict when
+    the artifacts are gone or the version is blocked, Forbidden when there is no person.
     """
     if is_blocked(target.version, target.digest):
         raise why_not_restored(target)
@@ -42,9 +51,10 @@ def restoring_release(*, actor: Actor, endpoint: Endpoint, target: Release, act:
             "store any more; it cannot be restored. Request a release of the version: it fetches them again.",
             code="artifacts_missing",
         )
-    if actor.user is None:
+    requester = actor.user or requester
+    if requester is None:
         raise Forbidden("This is for a person to decide.")
-    release = _create(actor.user, endpoint, target, reason)
+    release = _create(requester, endpoint, target, reason)
     data = {"release": str(release.pk), **act.data}
     entry = journal.AuditEntry(act.action, data, reason, journal.endpoint_subject(endpoint))
     now = release.created_at

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
+
 from deployments import selectors
 from deployments.earlier_release import can_be_asked_again
 from deployments.gate_lines import gate_lines
-from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
-from deployments.models import Endpoint, EnvironmentBuild, Release, Rollout
+from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, BakeOutcome, Phase, ReleaseStatus
+from deployments.models import BakeWatch, Endpoint, EnvironmentBuild, Release, Rollout
 from deployments.pace import pace_of
 from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import sentence_of
@@ -17,6 +19,7 @@ from deployments.services.emergency import why_no_release_emergency
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
+from monitoring.analysis.bake_watch import Watched
 from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
@@ -74,6 +77,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "gates": gate_lines(release, clock.now()),
         "progress": approval_progress(release.approval) if release.approval else None,
         "charts": panels(release),
+        "bake_watch": bake_watch_lines(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),
         "changed_outside": why_changed_outside(release.version, release.digest) if counts(release) else "",
@@ -85,6 +89,23 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "emergency": release.emergency,
         "why_no_emergency": why_no_release_emergency(actor, release),
     }
+
+
+def bake_watch_lines(release: Release) -> list[str]:
+    """What the watch after the promotion has seen, one line for each guardrail; none when there was no watch."""
+    watch = BakeWatch.objects.filter(release=release).select_related("back").first()
+    if watch is None:
+        return []
+    ended = {
+        BakeOutcome.KEPT: "It was watched after its promotion and stayed.",
+        BakeOutcome.TAKEN_BACK: "It was taken back by the watch after its promotion.",
+        BakeOutcome.REPLACED: "Its watch ended: another release serves.",
+        BakeOutcome.NO_RETURN: "The watch after its promotion spoke against it; there was nothing to go back to.",
+    }
+    until = timezone.localtime(watch.until)
+    head = ended[BakeOutcome(watch.outcome)] if watch.outcome else f"Watched until {until:%H:%M %Z}."
+    rows = [Watched.from_dict(row) for row in watch.watched]
+    return [head, *[f"{row.guardrail.label}: {row.sentence}" for row in rows]]
 
 
 def counts(release: Release) -> bool:

@@ -4,7 +4,7 @@ Everything is a count, or a sum of products of counts, so that the evidence is a
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 from monitoring.analysis.design_effect import ArmSums, Dependence, DesignEffect, dependence, design_effect
@@ -87,6 +87,14 @@ class Tally:
     def effect_of(self, hang: Dependence) -> DesignEffect:
         """By how much they would be too many if they hung together like those of another tally."""
         return design_effect(hang, *self._arms(), self.time)
+
+    @property
+    def joined_effect(self) -> float:
+        """The design effect of all the traffic on one arm, whose blocks are as large as those of both together."""
+        hang = self.dependence
+        in_time = self.effect_of(replace(hang, unit_candidate=1.0, unit_baseline=1.0))
+        unit = max(hang.unit_candidate, hang.unit_baseline)
+        return unit + in_time.candidate - 1 + in_time.baseline - 1 + hang.correlation
 
     def _arms(self) -> tuple[ArmSums, ArmSums]:
         return (

@@ -256,7 +256,7 @@ def test_replaced_version__kept_time_over__is_drained_and_forgotten(world):
     world.serve(1)
     world.until(world.request(2), "succeeded")
     world.endpoint.configs.update(keep_previous_s=1)
-    world.until(world.request(3), "succeeded")
+    world.until(world.request(3, strategy={**CANARY, "watch_s": 0}), "succeeded")
     world.platform.in_flight = {row.pk: 1 for row in Replica.objects.filter(version__number=2)}
     world.tick(5)
     assert Replica.objects.filter(version__number=2).exists()

@@ -6,11 +6,14 @@ A strategy is a module with `compile_steps(strategy) -> list[Step]` that raises 
 from collections.abc import Callable
 from typing import Any
 
+from deployments import limits
 from deployments.lifecycle import StrategyKind
 from deployments.rollout.steps import Step, StepKind
 from deployments.rollout.strategies import blue_green, canary, immediate, linear, shadow
+from deployments.rollout.strategies.fields import whole_number
 from mlorch_site.lib.errors import Invalid
 
+WATCH_S = "watch_s"
 COMPILERS: dict[StrategyKind, Callable[[dict[str, Any]], list[Step]]] = {
     StrategyKind.CANARY: canary.compile_steps,
     StrategyKind.LINEAR: linear.compile_steps,
@@ -31,7 +34,14 @@ def strategy_kind(strategy: dict[str, Any]) -> StrategyKind:
 
 def compile_strategy(strategy: dict[str, Any]) -> list[Step]:
     """The steps of a strategy. Raises Invalid, naming the field, for anything it cannot mean."""
-    return COMPILERS[strategy_kind(strategy)](strategy)
+    return COMPILERS[strategy_kind(strategy)]({key: value for key, value in strategy.items() if key != WATCH_S})
+
+
+def watch_seconds(strategy: dict[str, Any]) -> int:
+    """For how long what is promoted is watched, of any kind of strategy: `{"watch_s": 600}`, 0 for not at all. Raises
+    Invalid.
+    """
+    return whole_number(strategy, WATCH_S, "strategy", low=0, high=limits.WATCH_S_MAX, default=limits.WATCH_S)
 
 
 def first_release_steps() -> list[Step]:
