@@ -1,4 +1,4 @@
-"""Bounds of objectives, alert rules and silences."""
+"""Bounds of objectives, alert rules, silences and outcomes."""
 
 from datetime import timedelta
 
@@ -16,3 +16,12 @@ DUE_PER_TICK = 500
 MEASURED_EVERY = timedelta(minutes=1)
 TELEMETRY_LATE = timedelta(minutes=2)  # when what gateways counted is older, nothing can be said of now
 ALERTS_KEPT = timedelta(days=400)
+
+OUTCOME_NAMES_MAX = 20  # of an endpoint
+OUTCOMES_PER_POST_MAX = 1000
+OUTCOME_PLACES_MAX = 20  # endpoints that one post is about
+OUTCOME_BOUND_MAX = 1e12
+OUTCOME_AGE_MAX = timedelta(days=90)  # of the request when its outcome comes
+OUTCOME_AHEAD_MAX = timedelta(minutes=1)  # a client's clock may be so much ahead
+OUTCOMES_KEPT = timedelta(days=400)
+OUTCOME_BLOCKS_MAX = 256  # of time, into which a look divides what it reads

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from monitoring.models import AlertRule, Objective
+from monitoring.models import AlertRule, Objective, OutcomeDefinition
 from registry.models import Environment, Model
 
 
@@ -35,3 +35,8 @@ class WatchedEndpoint:
         """Those that hold, with how they stand."""
         own = AlertRule.objects.filter(environment=self.environment, endpoint=self.name, ended_at=None)
         return own.select_related("environment", "model", "objective__environment", "standing__alert")
+
+    def outcomes(self) -> "QuerySet[OutcomeDefinition]":
+        """Those that are reported."""
+        own = OutcomeDefinition.objects.filter(environment=self.environment, endpoint=self.name, ended_at=None)
+        return own.select_related("environment", "model")

@@ -40,7 +40,6 @@ READY_WITHIN_S = 3.0  # a successor waits no longer for workers and for the site
 URL_MAX_CHARS = 2048
 HEADER_MAX_BYTES = 32 * 1024
 BACKLOG = 2048
-UNIT_MAX_CHARS = 256
 DISCARD_MAX_BYTES = 16 * 1024 * 1024  # of a refused body, so that its sender gets to see the refusal
 RETRY_AFTER_S = 1
 SPOOL_MAX_BATCHES = 7200

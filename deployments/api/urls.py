@@ -10,6 +10,7 @@ from deployments.api import (
     keys,
     monitoring,
     objectives,
+    outcomes,
     past,
     views,
 )
@@ -42,6 +43,9 @@ urlpatterns = [
     path(f"{ENDPOINT}/objectives/<uuid:pk>/end", objectives.ObjectiveEnd.as_view(), name="api-objective-end"),
     path(f"{ENDPOINT}/alert-rules", objectives.EndpointRules.as_view(), name="api-endpoint-alert-rules"),
     path(f"{ENDPOINT}/alert-rules/<uuid:pk>/end", objectives.AlertRuleEnd.as_view(), name="api-alert-rule-end"),
+    path("outcomes", outcomes.OutcomeList.as_view(), name="api-outcomes"),
+    path(f"{ENDPOINT}/outcomes", outcomes.EndpointOutcomes.as_view(), name="api-endpoint-outcomes"),
+    path(f"{ENDPOINT}/outcomes/<uuid:pk>/end", outcomes.OutcomeEnd.as_view(), name="api-outcome-end"),
     path("endpoints", views.EndpointList.as_view(), name="api-endpoints"),
     path("endpoints/<str:environment>/<str:name>", views.EndpointDetail.as_view(), name="api-endpoint"),
     path(

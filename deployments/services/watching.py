@@ -1,4 +1,4 @@
-"""Objectives and alert rules of endpoints: what only those can say who know the endpoints."""
+"""Objectives, alert rules and outcomes of endpoints: what only those can say who know the endpoints."""
 
 import math
 
@@ -9,7 +9,7 @@ from deployments.models import Endpoint
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, NotFound
 from monitoring.alerts.lifecycle import ObjectiveKind, RuleKind
-from monitoring.models import AlertRule, Objective
+from monitoring.models import AlertRule, Objective, OutcomeDefinition
 from monitoring.selectors import requests_total, summary
 from monitoring.services import ObjectiveWish, RuleWish, UsualSet, watch_end
 from monitoring.watched_endpoint import WatchedEndpoint
@@ -47,6 +47,14 @@ def alert_rule_of(endpoint: Endpoint, pk: str) -> AlertRule:
     found = watched(endpoint).rules().filter(pk=pk).first()
     if found is None:
         raise NotFound("The endpoint has no such rule.")
+    return found
+
+
+def outcome_of(endpoint: Endpoint, pk: str) -> OutcomeDefinition:
+    """One of an endpoint's outcomes that are reported. Raises NotFound."""
+    found = watched(endpoint).outcomes().filter(pk=pk).first()
+    if found is None:
+        raise NotFound("The endpoint has no such outcome.")
     return found
 
 

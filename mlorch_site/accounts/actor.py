@@ -25,8 +25,9 @@ class Actor:
     """One acting party with its role bindings, as they were when the request began.
 
     `kind` is `person`, `token`, `controller` or `anonymous`. `bindings` are (role, scope) pairs. `token_scopes` narrows
-    what a token may do: None for no narrowing, otherwise a set out of `read`, `write`, `decide`; `token_expires_at` is
-    when it ends. `authenticated_at` is when the person last proved who they are in this session, and `proven_by` how.
+    what a token may do: None for no narrowing, otherwise a set out of `read`, `write`, `decide`, `outcomes`;
+    `token_expires_at` is when it ends. `authenticated_at` is when the person last proved who they are in this session,
+    and `proven_by` how.
     """
 
     kind: str
@@ -63,6 +64,12 @@ class Actor:
         """Whether this actor is a token that may change nothing, whatever its person may."""
         return self.token_scopes is not None and "write" not in self.token_scopes
 
+    def may_change_by(self, action: Action | str) -> bool:
+        """Whether its token lets it do anything but read in a route that declares `action`: one with the scope
+        `outcomes` may post those and nothing else.
+        """
+        return not self.only_reads or (action is Action.OUTCOME_POST and OUTCOMES in (self.token_scopes or ()))
+
     def require_write(self) -> None:
         """Raise Forbidden for a token that may only read: for acts that need no role."""
         if self.only_reads:
@@ -83,7 +90,7 @@ class Actor:
 
     def why_never(self, action: Action) -> str:
         """Why no role lets this actor do `action`; empty when one could."""
-        if self.only_reads and action not in READS:
+        if action not in READS and not self.may_change_by(action):
             return ONLY_READS
         is_service = self.user is not None and self.user.is_service
         return NO_PERSON if is_service and action in OF_PEOPLE else ""
@@ -116,6 +123,7 @@ class Actor:
         return {scope for _, scope in self.bindings}
 
 
+OUTCOMES = "outcomes"  # the scope of a token that reads and posts outcomes
 ONLY_READS = "This token may only read."
 NO_PERSON = "This is for people: a service account cannot do it, whatever its roles."
 OF_PEOPLE = frozenset({Action.RELEASE_DECIDE, Action.PEOPLE_MANAGE, Action.POLICY_EDIT})

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib.auth.forms import PasswordChangeForm
 
 from mlorch_site.accounts.absences import NOTE_MAX_CHARS
+from mlorch_site.accounts.actor import OUTCOMES
 from mlorch_site.accounts.bindings import REASON_MAX_CHARS
 from mlorch_site.accounts.groups import NAME_MAX_CHARS as GROUP_NAME_MAX_CHARS
 from mlorch_site.accounts.models import THEMES, RoleBinding
@@ -30,6 +31,7 @@ class TokenForm(forms.Form):
         choices=[
             ("write", "Read and write"),
             ("read", "Read only"),
+            (OUTCOMES, "Read, and post outcomes of requests"),
             (DECIDE, "Read, write, and decide where a decision asks for a new proof of who you are"),
         ],
         widget=forms.Select(attrs={"class": "form-select"}),
@@ -40,9 +42,8 @@ class TokenForm(forms.Form):
 
     def arguments(self) -> dict[str, Any]:
         """Name, scopes and expiry for the service."""
-        scopes = {"read": ["read"], "write": ["read", "write"], DECIDE: ["read", "write", DECIDE]}[
-            self.cleaned_data["scope"]
-        ]
+        more: dict[str, list[str]] = {"read": [], "write": ["write"], OUTCOMES: [OUTCOMES], DECIDE: ["write", DECIDE]}
+        scopes = ["read", *more[self.cleaned_data["scope"]]]
         expires_at = clock.now() + timedelta(days=int(self.cleaned_data["days"]))
         return {"name": self.cleaned_data["name"], "scopes": scopes, "expires_at": expires_at}
 
@@ -51,7 +52,11 @@ class ServiceTokenForm(TokenForm):
     """A new token of a service account, which never decides."""
 
     scope = forms.ChoiceField(
-        choices=[("write", "Read and write"), ("read", "Read only")],
+        choices=[
+            ("write", "Read and write"),
+            ("read", "Read only"),
+            (OUTCOMES, "Read, and post outcomes of requests"),
+        ],
         widget=forms.Select(attrs={"class": "form-select"}),
     )
 

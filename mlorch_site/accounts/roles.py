@@ -37,6 +37,7 @@ class Action(StrEnum):
     ENDPOINT_MANAGE = "endpoint.manage"  # create, serving configuration
     ENDPOINT_TRY = "endpoint.try"
     OBJECTIVE_EDIT = "objective.edit"  # objectives and alert rules of an endpoint
+    OUTCOME_POST = "outcome.post"  # say what became of an endpoint's requests
     ALERT_ANSWER = "alert.answer"  # acknowledge and silence; who may is told when one fires
     KEY_MANAGE = "key.manage"
     MODEL_EDIT = "model.edit"  # risk tier, owner, cards, findings; deprecate, retire and restore versions
@@ -66,6 +67,7 @@ WORDS = {
     Action.ENDPOINT_MANAGE: "Manage endpoints: serving config, retirement",
     Action.ENDPOINT_TRY: "Try an endpoint",
     Action.OBJECTIVE_EDIT: "Set the objectives and alert rules of an endpoint",
+    Action.OUTCOME_POST: "Post outcomes of an endpoint's requests, which releases are judged by",
     Action.ALERT_ANSWER: "Acknowledge and silence alerts, and be told of them",
     Action.KEY_MANAGE: "Manage gateway keys",
     Action.MODEL_EDIT: "Set a model's owner and risk tier, write cards, retire versions, resolve findings",
@@ -79,7 +81,7 @@ WORDS = {
 
 _OPERATE = {
     *(Action.RELEASE_PAUSE, Action.RELEASE_ABORT, Action.ENDPOINT_ROLLBACK, Action.ENDPOINT_TRY),
-    *(Action.OBJECTIVE_EDIT, Action.ALERT_ANSWER),
+    *(Action.OBJECTIVE_EDIT, Action.OUTCOME_POST, Action.ALERT_ANSWER),
 }
 _GATES = {Action.GATE_RUN, Action.GATE_WAIVE}
 

@@ -147,7 +147,7 @@ class RoutePermission(BasePermission):
         declared: Any = view.permission  # type: ignore[attr-defined]
         action: Any = declared.get(str(request.method), declared["GET"]) if isinstance(declared, dict) else declared
         actor = actor_of(request._request)
-        if request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS and not actor.may_change_by(action):
             actor.require_write()
         if action != SIGNED_IN and not actor.may_anywhere(action):
             actor.require(action)

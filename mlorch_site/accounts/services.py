@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.actor import OUTCOMES, Actor
 from mlorch_site.accounts.consequences import consequences, consequences_since
 from mlorch_site.accounts.live import rights_announce
 from mlorch_site.accounts.models import THEMES, ApiToken, User
@@ -24,7 +24,7 @@ OVERLAP_MAX = timedelta(days=30)
 TOKEN_MAX_DAYS = 366
 MLFLOW_NAMES_MAX_CHARS = 300
 TOKEN_MAX_PER_PERSON = 50
-TOKEN_SCOPES = ("read", "write", DECIDE)
+TOKEN_SCOPES = ("read", "write", DECIDE, OUTCOMES)
 
 
 @transaction.atomic
@@ -157,7 +157,7 @@ def _check_token(name: str, scopes: list[str], expires_at: datetime, now: dateti
     if not name.strip() or len(name) > 80:
         raise Invalid("Give the token a name of 1 to 80 characters.", details={"name": "1 to 80 characters"})
     if not scopes or set(scopes) - set(TOKEN_SCOPES) or (DECIDE in scopes and "write" not in scopes):
-        said = f"A token's scopes are read, write, or both; with write also {DECIDE}."
+        said = f"A token's scopes are read, write, or both; with read also {OUTCOMES}, with write also {DECIDE}."
         raise Invalid(said, details={"scopes": "read and/or write"})
     if not now < expires_at <= now + timedelta(days=TOKEN_MAX_DAYS):
         raise Invalid(

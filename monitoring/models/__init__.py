@@ -1,9 +1,10 @@
 """How it behaves: windows of counts and latency per arm, where each gateway's telemetry stands, how far it is rolled
-up; objectives and alerts.
+up; objectives and alerts; outcomes.
 """
 
 from monitoring.models.alerts import Alert, AlertEvent, AlertRule, RuleStanding, Silence
 from monitoring.models.objectives import Objective, ObjectiveStanding
+from monitoring.models.outcomes import LargerIs, OutcomeDefinition, OutcomeKind, ReportedOutcome
 from monitoring.models.windows import KEPT, GatewayCursor, RollUpCursor, Window
 
 __all__ = [
@@ -12,8 +13,12 @@ __all__ = [
     "AlertEvent",
     "AlertRule",
     "GatewayCursor",
+    "LargerIs",
     "Objective",
     "ObjectiveStanding",
+    "OutcomeDefinition",
+    "OutcomeKind",
+    "ReportedOutcome",
     "RollUpCursor",
     "RuleStanding",
     "Silence",

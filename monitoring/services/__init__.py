@@ -1,4 +1,4 @@
-"""Every change to telemetry, objectives, rules and alerts."""
+"""Every change to telemetry, objectives, rules, alerts and outcomes."""
 
 from monitoring.services.alert_looks import rules_look
 from monitoring.services.alert_rules import RuleWish, alert_rule_add, alert_rule_end
@@ -19,12 +19,24 @@ from monitoring.services.objectives import (
     usual_set_make,
     watch_end,
 )
+from monitoring.services.outcomes import (
+    Became,
+    OutcomeWish,
+    PlacedOutcome,
+    outcome_define,
+    outcome_end,
+    outcomes_forget,
+    outcomes_take,
+)
 from monitoring.services.rollup import has_windows_to_roll_up, retention_apply, windows_roll_up
 from monitoring.services.store import BatchGap, windows_store
 
 __all__ = [
     "BatchGap",
+    "Became",
     "ObjectiveWish",
+    "OutcomeWish",
+    "PlacedOutcome",
     "RuleWish",
     "UsualSet",
     "alert_acknowledge",
@@ -37,6 +49,10 @@ __all__ = [
     "objective_end",
     "objective_set",
     "objectives_measure",
+    "outcome_define",
+    "outcome_end",
+    "outcomes_forget",
+    "outcomes_take",
     "retention_apply",
     "rules_look",
     "silence_end",

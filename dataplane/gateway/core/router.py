@@ -1,26 +1,12 @@
-"""Which arm and which replica answers. Pure: same table, same unit, same arm.
+"""Which arm and which replica answers. Pure: same table, same unit, same arm (`dataplane.wire.unit_buckets`)."""
 
-bucket = first 8 bytes of SHA-256(salt ":" unit), big-endian, mod 10000. The arms other than stable take the lowest
-buckets in table order, stable the rest, so that raising a candidate's weight only adds units to it. The ninth byte
-gives the evidence bucket of the unit: what fails together is counted together, and it says nothing of the arm.
-"""
-
-import hashlib
 import random
 from collections.abc import Callable
 
 from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
-from dataplane.wire.route_table import STABLE
-from dataplane.wire.window_batch import UNIT_BUCKETS
+from dataplane.wire.unit_buckets import BUCKETS, BUCKETS_PER_PCT, buckets_of, owner_of
 
-BUCKETS = 10_000
-BUCKETS_PER_PCT = 100
-
-
-def buckets_of(salt: str, unit: str) -> tuple[int, int]:
-    """The bucket that decides the arm of a unit, and its evidence bucket, both for the life of a release."""
-    digest = hashlib.sha256(f"{salt}:{unit}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % BUCKETS, digest[8] % UNIT_BUCKETS
+__all__ = ["BUCKETS", "BUCKETS_PER_PCT", "arm_for", "arm_of_version", "buckets_of", "drawn_bucket"]
 
 
 def drawn_bucket(draw: Callable[[int], int] = random.randrange) -> int:
@@ -30,16 +16,7 @@ def drawn_bucket(draw: Callable[[int], int] = random.randrange) -> int:
 
 def arm_for(route: EndpointRoute, bucket: int) -> ArmRoute:
     """The arm that owns `bucket`."""
-    edge = 0
-    stable: ArmRoute | None = None
-    for arm in route.arms:
-        if arm.arm == STABLE:
-            stable = arm
-            continue
-        edge += arm.weight_pct * BUCKETS_PER_PCT
-        if bucket < edge:
-            return arm
-    return stable if stable is not None else route.arms[-1]
+    return owner_of(route.arms, bucket)
 
 
 def arm_of_version(route: EndpointRoute, version: str) -> ArmRoute | None:

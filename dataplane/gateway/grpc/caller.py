@@ -4,9 +4,9 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from dataplane.gateway.config import UNIT_MAX_CHARS
 from dataplane.gateway.core import admission
 from dataplane.gateway.grpc.messages import invalid
+from dataplane.wire.unit_buckets import UNIT_MAX_CHARS
 
 ENVIRONMENT = "mlorch-environment"
 UNIT = "x-mlorch-unit"

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable
 
 from dataplane.gateway import errors
-from dataplane.gateway.config import UNIT_MAX_CHARS
 from dataplane.gateway.core.inference import Call
 from dataplane.gateway.http.paths import InferencePath
 from dataplane.wire.frames import RequestHeader
+from dataplane.wire.unit_buckets import UNIT_MAX_CHARS
 
 type_Headers = dict[bytes, bytes]
 
