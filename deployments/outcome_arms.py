@@ -26,15 +26,12 @@ class ArmShare:
 
 @dataclass(frozen=True)
 class Answerer:
-    """The arm that answered, with the evidence bucket of the unit, None without a unit. `unit_salt` is what units were
-    assigned by.
-    """
+    """The arm that answered, with the evidence bucket of the unit, None without a unit."""
 
     arm: str
     release: str
     version: int
     bucket: int | None
-    unit_salt: str
 
 
 @dataclass(frozen=True)
@@ -70,25 +67,20 @@ class TrafficThen:
         splits = [split for split in self._around(at) if split.arms]
         if not splits:
             raise Invalid("The endpoint served nothing at this time.", details={"at": "nothing served"})
-        if unit:
-            owners = {(split.salt, _owner(split, unit)) for split in splits}
-        else:
-            owners = {
-                (split.salt, arm) for split in splits for arm in split.arms if arm.weight_pct and arm.release == release
-            }
-        named = {(arm.arm, arm.release) for _, arm in owners if release in ("", arm.release)}
-        if not named:
+        owners = [(split.salt, arm) for split in splits for arm in _owners(split, unit, release)]
+        if not owners:
             raise Invalid(_why_not(unit), details={"release": "had no such traffic"})
-        if len(named) > 1:
+        if len({arm.release for _, arm in owners}) > 1:
             raise Invalid(
                 "The traffic was shifted around this time, so the arm cannot be told; name the release too.",
                 details={"at": "traffic shifted"},
             )
-        [(name, owner)] = named
-        salt = next(salt for salt, arm in owners if (arm.arm, arm.release) == (name, owner))
-        if version is not None and version != self._versions[owner]:
+        # A release that was promoted around then has been two arms: it counts for the one that it was, or was first.
+        salt, owner = owners[-1] if splits[-1].since <= at else owners[0]
+        if version is not None and version != self._versions[owner.release]:
             raise Invalid("The release had another version.", details={"version": "not that of the release"})
-        return Answerer(name, owner, self._versions[owner], buckets_of(salt, unit)[1] if unit else None, salt)
+        bucket = buckets_of(salt, unit)[1] if unit else None
+        return Answerer(owner.arm, owner.release, self._versions[owner.release], bucket)
 
     def _around(self, at: datetime) -> Iterable[TrafficSplit]:
         """The splits that some gateway may have obeyed at `at`."""
@@ -103,8 +95,13 @@ def _why_not(unit: str) -> str:
     return "This release had no traffic of the endpoint at this time."
 
 
-def _owner(split: TrafficSplit, unit: str) -> ArmShare:
-    return owner_of(split.arms, buckets_of(split.salt, unit)[0])
+def _owners(split: TrafficSplit, unit: str, release: str) -> list[ArmShare]:
+    """The arms of a split that may have answered: the one of the unit, or without a unit those with traffic."""
+    if unit:
+        arms = [owner_of(split.arms, buckets_of(split.salt, unit)[0])]
+    else:
+        arms = [arm for arm in split.arms if arm.weight_pct]
+    return [arm for arm in arms if release in ("", arm.release)]
 
 
 def _in_table_order(change: TrafficChange) -> tuple[ArmShare, ...]:

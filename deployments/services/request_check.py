@@ -13,6 +13,7 @@ from deployments.models import Endpoint, Release
 from deployments.plan_limits import guardrails_problems, steps_problems
 from deployments.quotas import quota_problems
 from deployments.rollout.guardrails import read_guardrails
+from deployments.rollout.guardrails.guardrail_kinds import kind_of_row
 from deployments.rollout.steps import Step
 from deployments.rollout.strategies import compile_strategy, first_release_steps, watch_seconds
 from deployments.services.commands import ReleaseCommand
@@ -166,6 +167,9 @@ def _guardrails(command: ReleaseCommand, target: ReleaseTarget, problems: dict[s
     if policy.guardrails_required and not guardrails:
         problems["guardrails"] = f"{target.environment.name} needs at least one guardrail."
     problems |= guardrails_problems(guardrails, policy, target.environment.name)
+    for index, row in enumerate(guardrails):
+        why_not = kind_of_row(row).why_not_here(row, target.environment.name, command.endpoint)
+        problems |= {f"guardrails[{index}].metric": why_not} if why_not else {}
     return guardrails
 
 

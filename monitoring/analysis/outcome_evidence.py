@@ -27,6 +27,7 @@ from monitoring.analysis.tally import ArmEvents, Tally
 
 BET_MAX = 0.5  # λ, as the paper advises
 PRIOR_VARIANCE, PRIOR_MEAN = 0.25, 0.5  # of a value scaled to 0 … 1 before any was seen: the largest it can have
+HARM_INTERVAL_PART = 0.2  # of a binary outcome's α; its evidence has the rest
 CLUSTER_LENGTHS = (1, 2, 4, 8)  # blocks that are taken together to see how values cluster in time
 CLUSTERS_MIN = 8
 SPLIT_ALARM = 1e-3  # the chance to say of outcomes that come alike that they do not
@@ -126,7 +127,10 @@ def added(parts: Iterable[ValueSums]) -> ValueSums:
 
 
 def binary_evidence(candidate: ArmValues, baseline: ArmValues, alpha: float) -> OutcomeEvidence:
-    """What outcomes of 0 and 1 (the worse one) say; `alpha` is the level of the interval."""
+    """What outcomes of 0 and 1 (the worse one) say at the level `alpha`: the lower end of the interval, which can prove
+    harm, has `HARM_INTERVAL_PART` of it, and the evidence the rest; the upper end has all of it, as harm is not
+    called by it.
+    """
     tally = Tally()
     for block in sorted({*candidate.blocks, *baseline.blocks}):
         tally = tally.folded(block + 1, _events(candidate, block), _events(baseline, block))
@@ -137,7 +141,10 @@ def binary_evidence(candidate: ArmValues, baseline: ArmValues, alpha: float) -> 
     return OutcomeEvidence(
         candidate=candidate.total,
         baseline=baseline.total,
-        interval=difference_interval(counts_c, counts_b, alpha),
+        interval=Interval(
+            difference_interval(counts_c, counts_b, HARM_INTERVAL_PART * alpha).low,
+            difference_interval(counts_c, counts_b, alpha).high,
+        ),
         worth=worth,
         is_steady=tally.is_steady,
         log_e=tally.log_e(effect),

@@ -59,6 +59,10 @@ class GuardrailKind(ABC):
     def label(self, guardrail: type_Row) -> str:
         """What is looked at, in words."""
 
+    def why_not_here(self, guardrail: type_Row, environment: str, endpoint: str) -> str:
+        """Why it cannot be judged at an endpoint, empty when it can (may read the database)."""
+        return ""
+
     def same(self, one: type_Row, other: type_Row) -> bool:
         """Whether two guardrails of the kind watch the same."""
         return bool(one["metric"] == other["metric"])

@@ -7,6 +7,7 @@ from deployments.rollout.guardrails.guardrail_kind import CountedKind, Guardrail
 from deployments.rollout.guardrails.kayenta_method import KayentaMethod
 from deployments.rollout.guardrails.latency_over_slo import LatencyOverSlo
 from deployments.rollout.guardrails.latency_quantile import LatencyQuantile
+from deployments.rollout.guardrails.outcome import OutcomeGuardrail
 from deployments.rollout.guardrails.saturation import Saturation
 from deployments.rollout.guardrails.threshold_method import ThresholdMethod
 from monitoring.analysis.guardrail_result import Method
@@ -17,6 +18,7 @@ KINDS: tuple[GuardrailKind, ...] = (
     LatencyOverSlo(),
     *(LatencyQuantile(percent) for percent in (50, 95, 99)),
     Saturation(),
+    OutcomeGuardrail(),
 )
 METHODS: dict[Method, Callable[[GuardrailKind], LookedAtKind]] = {
     Method.THRESHOLD: ThresholdMethod,
