@@ -1,4 +1,4 @@
-"""Reading what people fill in about objectives, rules and silences. What it means is for the services to judge."""
+"""Reading what people fill in about what watches an endpoint. What it means is for the services to judge."""
 
 from typing import Any
 
@@ -15,7 +15,8 @@ from monitoring.alerts.lifecycle import (
     WINDOW_DAYS,
     BoundSide,
 )
-from monitoring.services import ObjectiveWish, RuleWish
+from monitoring.models import LargerIs, OutcomeKind
+from monitoring.services import ObjectiveWish, OutcomeWish, RuleWish
 from monitoring.services.alert_rules import ESCALATE_ROLES
 from monitoring.services.objectives import BAD_MIN
 
@@ -132,3 +133,29 @@ class SilenceForm(forms.Form):
     reason = forms.CharField(
         label="Reason", max_length=limits.REASON_MAX_CHARS, widget=forms.Textarea({**INPUT, "rows": 2})
     )
+
+
+class OutcomeForm(WithProblems):
+    """One outcome that clients report. It is ended, not changed."""
+
+    name = forms.CharField(
+        max_length=40,
+        widget=forms.TextInput({**INPUT, "autocomplete": "off"}),
+        help_text="As it is posted: conversion, basket, wrong-diagnosis.",
+    )
+    kind = forms.ChoiceField(label="Is", choices=OutcomeKind.choices, widget=forms.Select(SELECT))
+    larger_is = forms.ChoiceField(label="Yes, or more of it, is", choices=LargerIs.choices, widget=forms.Select(SELECT))
+    low = forms.FloatField(
+        label="At least", required=False, widget=number_box(step="any"), help_text="Of a number: what lies outside…"
+    )
+    high = forms.FloatField(
+        label="At most", required=False, widget=number_box(step="any"), help_text="…of its bounds is refused."
+    )
+    unit = forms.CharField(max_length=20, required=False, widget=forms.TextInput(INPUT), help_text="EUR, days, …")
+
+    def wish(self) -> OutcomeWish:
+        """What was filled in, for the service; bounds that were left empty are 0 and 1."""
+        values = dict(self.cleaned_data)
+        values["low"] = 0.0 if values["low"] is None else values["low"]
+        values["high"] = 1.0 if values["high"] is None else values["high"]
+        return OutcomeWish(**values)

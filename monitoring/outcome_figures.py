@@ -31,8 +31,15 @@ class ArmOutcomes:
     late_s: float
 
     @property
-    def coverage(self) -> Coverage:
-        return Coverage(self.outcomes, self.requests)
+    def mean_pct(self) -> float:
+        """The percent of yes."""
+        return 100 * self.mean
+
+    @property
+    def covered_pct(self) -> float | None:
+        """The percent of the requests that have an outcome, None without requests."""
+        share = Coverage(self.outcomes, self.requests).share
+        return None if share is None else 100 * share
 
 
 @dataclass(frozen=True)

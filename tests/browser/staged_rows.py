@@ -14,6 +14,8 @@ from deployments.services import (
 )
 from deployments.services.checks import release_check
 from deployments.services.emergency import release_emergency
+from deployments.services.outcomes import outcomes_post
+from deployments.services.watching import watched_in_use
 from mlorch_site.accounts.absences import absence_say
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import Role
@@ -22,6 +24,7 @@ from mlorch_site.live.outbox import relay
 from mlorch_site.notices import limits
 from mlorch_site.notices.models import Delivery
 from mlorch_site.notices.subscriptions import SubscriptionWish, subscription_create, subscription_disable
+from monitoring.services import OutcomeWish, outcome_define
 from registry.approvals.comments import comment_add
 from registry.approvals.delegations import delegation_give
 from registry.models import BackendState, Emergency, GateResult, Model, Policy
@@ -107,6 +110,26 @@ def _under_way(world: World, paths: dict[str, str]) -> None:
             release_decide(actor=person.actor, release=live, decision="approve", comment="Looks right.")
     world.tick(7)
     paths["rolling out"] = f"/releases/{live.pk}/"
+    with world.at():
+        _outcomes(world)
+
+
+def _outcomes(world: World) -> None:
+    """What became of some people's requests: one outcome of each kind, and one that nobody posts."""
+    actor, place = world.people.emma.actor, watched_in_use(world.endpoint)
+    for wish in (
+        OutcomeWish("wrong-diagnosis", "binary", "worse"),
+        OutcomeWish("days-in-ward", "number", "worse", 0.0, 60.0, "days"),
+        OutcomeWish("complaint", "binary", "worse"),
+    ):
+        outcome_define(actor=actor, place=place, wish=wish)
+    row = {"environment": "production", "endpoint": "clinic", "at": world.now.isoformat()}
+    rows = [
+        row | {"unit": f"patient-{number}", "name": name, "value": value}
+        for number in range(60)
+        for name, value in (("wrong-diagnosis", number % 9 == 0), ("days-in-ward", 2 + number % 11))
+    ]
+    outcomes_post(actor=actor, rows=rows)
 
 
 def _policy(world: World, **fields: Any) -> None:

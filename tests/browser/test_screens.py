@@ -90,6 +90,7 @@ SCREENS = {
         "/endpoints/production/clinic/retire/",
         "/endpoints/production/clinic/serving/",
         "/endpoints/production/clinic/objectives/",
+        "/endpoints/production/clinic/outcomes/",
         "/alerts/",
         "/alerts/rules/",
         "/system/",

@@ -239,3 +239,21 @@ def test_end__takes_no_more(rolling):
     [row] = posted(rolling, {"unit": "ana"})
     assert row["details"] == {"name": "unknown"}
     assert [one.name for one in watched(rolling.endpoint).outcomes()] == ["basket"]
+
+
+def test_page__what_came_is_shown_and_a_wrong_definition_named_at_its_field(rolling):
+    where = "/endpoints/production/clinic/outcomes/"
+    posted(rolling, {"unit": "ana"})
+    shown = signed_in("vik").get(where).content.decode()
+    assert "outcome:conversion" in shown
+    assert "100.0 %" in shown
+
+    values = {"name": "days", "kind": "number", "larger_is": "worse", "low": "5", "high": "5", "unit": "d"}
+    wrong = signed_in("emma").post(where, values)
+    assert (wrong.status_code, "More than the lower bound" in wrong.content.decode()) == (422, True)
+    assert signed_in("vik").post(where, values | {"high": "9"}).status_code == 403
+    assert signed_in("emma").post(where, values | {"high": "9"}).status_code == 303
+    made = OutcomeDefinition.objects.get(name="days")
+    assert signed_in("emma").post(f"{where}{made.pk}/end/").status_code == 303
+    made.refresh_from_db()
+    assert made.ended_at is not None
