@@ -16,6 +16,7 @@ from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services.advance import release_look
 from deployments.services.after_promotion import bake_watches_are_due, bake_watches_look
 from deployments.services.checks import CHECK_RELEASE, release_check
+from deployments.services.measured import metrics_read
 from deployments.services.replicas import replicas_leave, replicas_reap
 from deployments.services.retention import artifacts_sweep
 from deployments.services.watching import retired_watch_end
@@ -77,6 +78,12 @@ def watch() -> None:
     objectives_measure(now=now)
     silences_expire(now=now)
     alerts_escalate(now=now)
+
+
+@shared_task(name="deployments.read_metrics", queue="work", expires=10)
+def read_metrics() -> None:
+    """Ask Prometheus what releases are judged by."""
+    metrics_read(now=clock.now())
 
 
 @shared_task(name="deployments.retention", queue="work")

@@ -25,3 +25,8 @@ OUTCOME_AGE_MAX = timedelta(days=90)  # of the request when its outcome comes
 OUTCOME_AHEAD_MAX = timedelta(minutes=1)  # a client's clock may be so much ahead
 OUTCOMES_KEPT = timedelta(days=400)
 OUTCOME_BLOCKS_MAX = 256  # of time, into which a look divides what it reads
+
+METRIC_QUERIES_MAX = 20  # of an endpoint
+METRIC_READ_EVERY_S = 10
+METRIC_STALE_MAX_S = 3600
+READINGS_KEPT = timedelta(days=30)

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from mlorch_site.lib import clock
 from monitoring.models import AlertRule, Objective, Silence
-from monitoring.services import alerts_forget, outcomes_forget, retention_apply, windows_roll_up
+from monitoring.services import alerts_forget, outcomes_forget, readings_forget, retention_apply, windows_roll_up
 
 
 @shared_task(name="monitoring.rollup", queue="control")
@@ -15,10 +15,11 @@ def rollup() -> None:
 
 @shared_task(name="monitoring.retention", queue="work")
 def retention() -> None:
-    """Let old windows, events, alerts and outcomes go."""
+    """Let old windows, events, alerts, outcomes and readings go."""
     retention_apply(now=clock.now())
     alerts_forget(now=clock.now())
     outcomes_forget(now=clock.now())
+    readings_forget(now=clock.now())
 
 
 def watch_is_due() -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from monitoring.models import AlertRule, Objective, OutcomeDefinition
+from monitoring.models import AlertRule, MetricQuery, Objective, OutcomeDefinition
 from registry.models import Environment, Model
 
 
@@ -39,4 +39,9 @@ class WatchedEndpoint:
     def outcomes(self) -> "QuerySet[OutcomeDefinition]":
         """Those that are reported."""
         own = OutcomeDefinition.objects.filter(environment=self.environment, endpoint=self.name, ended_at=None)
+        return own.select_related("environment", "model")
+
+    def metric_queries(self) -> "QuerySet[MetricQuery]":
+        """Those that are asked."""
+        own = MetricQuery.objects.filter(environment=self.environment, endpoint=self.name, ended_at=None)
         return own.select_related("environment", "model")

@@ -9,7 +9,7 @@ from deployments.models import Endpoint
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, NotFound
 from monitoring.alerts.lifecycle import ObjectiveKind, RuleKind
-from monitoring.models import AlertRule, Objective, OutcomeDefinition
+from monitoring.models import AlertRule, MetricQuery, Objective, OutcomeDefinition
 from monitoring.selectors import requests_total, summary
 from monitoring.services import ObjectiveWish, RuleWish, UsualSet, watch_end
 from monitoring.watched_endpoint import WatchedEndpoint
@@ -55,6 +55,14 @@ def outcome_of(endpoint: Endpoint, pk: str) -> OutcomeDefinition:
     found = watched(endpoint).outcomes().filter(pk=pk).first()
     if found is None:
         raise NotFound("The endpoint has no such outcome.")
+    return found
+
+
+def metric_query_of(endpoint: Endpoint, pk: str) -> MetricQuery:
+    """One of an endpoint's metrics that are asked for. Raises NotFound."""
+    found = watched(endpoint).metric_queries().filter(pk=pk).first()
+    if found is None:
+        raise NotFound("The endpoint has no such metric.")
     return found
 
 

@@ -24,6 +24,19 @@ def post(url: str, body: bytes, content_type: str, headers: Mapping[str, str] | 
 
     Raises Unavailable with the reason: a URL or an address that may not be called, or nobody who answers.
     """
+    return _called("POST", url, body, {**(headers or {}), "Content-Type": content_type})[0]
+
+
+def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    """The status and the body of the answer. Raises Unavailable as `post` does, and for a body that is too long."""
+    status, body = _called("GET", url, None, headers or {})
+    if len(body) > ANSWER_MAX_BYTES:
+        raise Unavailable(f"{urlsplit(url).hostname} answers with more than {ANSWER_MAX_BYTES // 1024} KiB.")
+    return status, body
+
+
+def _called(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    """The status and up to one byte more than `ANSWER_MAX_BYTES` of the answer."""
     target = _read(url)
     port = target.port or PORTS[target.scheme]
     address = vetted_address(str(target.hostname), port)
@@ -33,12 +46,12 @@ def post(url: str, body: bytes, content_type: str, headers: Mapping[str, str] | 
         with _ended_after(WHOLE_CALL_S, connection):
             if isinstance(connection.sock, ssl.SSLSocket):
                 connection.sock.do_handshake()
-            connection.request("POST", path, body, {**(headers or {}), "Content-Type": content_type})
+            connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
-            answer.read(ANSWER_MAX_BYTES)
+            said = answer.read(ANSWER_MAX_BYTES + 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unavailable(f"{target.hostname} does not answer ({type(error).__name__}).") from error
-    return answer.status
+    return answer.status, said
 
 
 @contextmanager

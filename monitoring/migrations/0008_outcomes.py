@@ -1,4 +1,4 @@
-"""Outcomes: what is reported of requests, and what became of them."""
+"""Outcomes and metrics of the user's own: what is reported of requests, what Prometheus is asked for."""
 
 import uuid
 
@@ -13,6 +13,55 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.CreateModel(
+            name="MetricQuery",
+            fields=[
+                ("endpoint", models.CharField(max_length=80)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=40)),
+                ("query", models.CharField(max_length=1000)),
+                ("unit", models.CharField(blank=True, max_length=20)),
+                ("stale_after_s", models.PositiveIntegerField(default=120)),
+                ("created_at", models.DateTimeField()),
+                ("created_by", models.CharField(max_length=150)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="registry.environment"
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="registry.model"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["name", "-created_at"],
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricReading",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("release", models.CharField(max_length=36)),
+                ("arm", models.CharField(max_length=20)),
+                ("read_at", models.DateTimeField()),
+                ("measured_at", models.DateTimeField(blank=True, null=True)),
+                ("value", models.FloatField(blank=True, null=True)),
+                ("reason", models.CharField(blank=True, max_length=300)),
+                (
+                    "query",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="readings",
+                        to="monitoring.metricquery",
+                    ),
+                ),
+            ],
+        ),
         migrations.CreateModel(
             name="OutcomeDefinition",
             fields=[
@@ -45,6 +94,23 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="PrometheusServer",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("url", models.CharField(max_length=300)),
+                ("sealed_token", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField()),
+                ("created_by", models.CharField(max_length=150)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="registry.environment"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
             name="ReportedOutcome",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -70,11 +136,33 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.AddConstraint(
+            model_name="metricquery",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at__isnull", True)),
+                fields=("environment", "endpoint", "name"),
+                name="one_metric_query_of_a_name",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="metricreading",
+            index=models.Index(fields=["query", "release", "id"], name="reading_of_release"),
+        ),
+        migrations.AddIndex(
+            model_name="metricreading",
+            index=models.Index(fields=["read_at"], name="reading_by_age"),
+        ),
+        migrations.AddConstraint(
             model_name="outcomedefinition",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("ended_at__isnull", True)),
                 fields=("environment", "endpoint", "name"),
                 name="one_outcome_of_a_name",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="prometheusserver",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at__isnull", True)), fields=("environment",), name="one_prometheus_server"
             ),
         ),
         migrations.AddIndex(

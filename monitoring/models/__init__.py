@@ -3,6 +3,7 @@ up; objectives and alerts; outcomes.
 """
 
 from monitoring.models.alerts import Alert, AlertEvent, AlertRule, RuleStanding, Silence
+from monitoring.models.measured import MetricQuery, MetricReading, PrometheusServer
 from monitoring.models.objectives import Objective, ObjectiveStanding
 from monitoring.models.outcomes import LargerIs, OutcomeDefinition, OutcomeKind, ReportedOutcome
 from monitoring.models.windows import KEPT, GatewayCursor, RollUpCursor, Window
@@ -14,10 +15,13 @@ __all__ = [
     "AlertRule",
     "GatewayCursor",
     "LargerIs",
+    "MetricQuery",
+    "MetricReading",
     "Objective",
     "ObjectiveStanding",
     "OutcomeDefinition",
     "OutcomeKind",
+    "PrometheusServer",
     "ReportedOutcome",
     "RollUpCursor",
     "RuleStanding",

@@ -10,6 +10,14 @@ from monitoring.services.alerts import (
     silence_end,
     silences_expire,
 )
+from monitoring.services.measured import (
+    MetricQueryWish,
+    metric_query_define,
+    metric_query_end,
+    metric_read,
+    prometheus_server_set,
+    readings_forget,
+)
 from monitoring.services.objectives import (
     ObjectiveWish,
     UsualSet,
@@ -34,6 +42,7 @@ from monitoring.services.store import BatchGap, windows_store
 __all__ = [
     "BatchGap",
     "Became",
+    "MetricQueryWish",
     "ObjectiveWish",
     "OutcomeWish",
     "PlacedOutcome",
@@ -46,6 +55,9 @@ __all__ = [
     "alerts_escalate",
     "alerts_forget",
     "has_windows_to_roll_up",
+    "metric_query_define",
+    "metric_query_end",
+    "metric_read",
     "objective_end",
     "objective_set",
     "objectives_measure",
@@ -53,6 +65,8 @@ __all__ = [
     "outcome_end",
     "outcomes_forget",
     "outcomes_take",
+    "prometheus_server_set",
+    "readings_forget",
     "retention_apply",
     "rules_look",
     "silence_end",

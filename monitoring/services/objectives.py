@@ -14,6 +14,7 @@ from monitoring.alert_record import alert_announce, alert_record
 from monitoring.alerts.lifecycle import WINDOW_DAYS, AlertSeverity, ObjectiveKind, RuleKind
 from monitoring.models import Objective, ObjectiveStanding
 from monitoring.services.alert_rules import RuleWish, place_lock, rule_end, rule_make, rule_problems, standings_lock
+from monitoring.services.measured import metric_query_close
 from monitoring.services.outcomes import definition_close
 from monitoring.span_figures import standing_of
 from monitoring.watched_endpoint import WatchedEndpoint
@@ -161,7 +162,7 @@ def usual_set_make(*, actor: Actor, place: WatchedEndpoint, usual: UsualSet) -> 
 
 @transaction.atomic
 def watch_end(*, actor: Actor, place: WatchedEndpoint, reason: str) -> int:
-    """End all objectives, rules and outcomes of an endpoint that is not used any more; return how many.
+    """End all objectives, rules, outcomes and metrics of an endpoint that is not used any more; return how many.
 
     Whoever retires it may. Twice is harmless.
     """
@@ -174,6 +175,9 @@ def watch_end(*, actor: Actor, place: WatchedEndpoint, reason: str) -> int:
         count += 1
     for definition in place.outcomes():
         definition_close(actor, definition, reason)
+        count += 1
+    for query in place.metric_queries():
+        metric_query_close(actor, query, reason)
         count += 1
     return len(objectives) + count
 
