@@ -77,8 +77,9 @@ def outcome_figures(place: WatchedEndpoint) -> list[OutcomeDefinition]:
     requests = {(row["arm"], row["release"]): row["requests"] for row in asked.order_by()}
     arms: dict[Any, list[ArmOutcomes]] = defaultdict(list)
     for row in told.order_by("arm", "version"):
-        key = row["arm"], row["release"]
-        arms[row.pop("definition")].append(ArmOutcomes(**row, requests=requests.get(key, 0)))
+        values = {name: value for name, value in row.items() if name != "definition"}
+        asked_of = requests.get((row["arm"], row["release"]), 0)
+        arms[row["definition"]].append(ArmOutcomes(**values, requests=asked_of))  # type: ignore[arg-type]
     for definition in definitions:
         definition.arms = arms[definition.pk]  # type: ignore[attr-defined]
     return definitions
@@ -101,8 +102,8 @@ def compared_outcomes(
         wanted, environment=definition.environment.name, endpoint=definition.endpoint, start__gte=since
     )
     asked: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for row in windows.values("arm", "start").annotate(requests=Sum("requests")).order_by():
-        asked[row["arm"]][(int(row["start"].timestamp()) - first) // width] += row["requests"]
+    for window in windows.values("arm", "start").annotate(requests=Sum("requests")).order_by():
+        asked[window["arm"]][(int(window["start"].timestamp()) - first) // width] += window["requests"]
     one, other = found[candidate].values, found[baseline].values
     strata: dict[int, list[list[int]]] = defaultdict(lambda: [[0, 0], [0, 0]])
     for side, arm, values in ((0, candidate, one), (1, baseline, other)):
@@ -139,7 +140,7 @@ class _Sums:
         return ArmValues(self._blocks, self._buckets)
 
 
-def _by_block(rows: "QuerySet[ReportedOutcome]", first: int, width: int) -> "QuerySet[ReportedOutcome, dict[str, Any]]":
+def _by_block(rows: "QuerySet[ReportedOutcome]", first: int, width: int) -> "QuerySet[Any, Any]":
     whole = BigIntegerField()
     blocks = rows.annotate(block=(F("second") - Value(first, output_field=whole)) / Value(width, output_field=whole))
     sums = blocks.values("arm", "block", "bucket").annotate(

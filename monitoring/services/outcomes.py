@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from django.db import transaction
 
@@ -175,7 +176,7 @@ def outcomes_take(*, actor: Actor, reported: Sequence[PlacedOutcome]) -> list[Be
 def _take(
     one: PlacedOutcome,
     actor: Actor,
-    known: dict[tuple[object, str], ReportedOutcome],
+    known: dict[tuple[UUID, str], ReportedOutcome],
     fresh: list[ReportedOutcome],
     changed: dict[int, ReportedOutcome],
 ) -> Became:
