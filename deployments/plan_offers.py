@@ -156,7 +156,9 @@ def _label(before: Strategy, after: Strategy) -> str:
     if after.get("steps"):
         was = {row["weight"]: row["bake_s"] for row in before["steps"]}
         changed = [row for row in after["steps"] if was.get(row["weight"]) != row["bake_s"]] or after["steps"][:1]
-        return ", then ".join(f"{row['weight']} % for {duration(row['bake_s'])}" for row in changed)
+        left_out = sorted(was.keys() - {row["weight"] for row in after["steps"]} - {before["steps"][0]["weight"]})
+        without = f", without {' and '.join(f'{weight} %' for weight in left_out)}" if left_out else ""
+        return ", then ".join(f"{row['weight']} % for {duration(row['bake_s'])}" for row in changed) + without
     kind, span = strategy_kind(after), duration(after["bake_s"]) if "bake_s" in after else "as long"
     if kind is StrategyKind.LINEAR:
         return f"steps of {after.get('step_pct', STEP_PCT)} % for {span} each"

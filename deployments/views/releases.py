@@ -157,7 +157,7 @@ def release_report(request: HttpRequest, pk: str) -> HttpResponse:
         "report": report,
         "document": report.document,
         "look": RELEASE_LOOKS[ReleaseStatus(found.status)],
-        "charts": rollout_page.panels(found),
+        "charts": rollout_page.panels(found, getattr(found, "rollout", None)),
         "marks": rollout_page.marks(found, getattr(found, "rollout", None)),
         "points": rollout_page.finished_points(found),
     }

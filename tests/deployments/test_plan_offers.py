@@ -50,6 +50,7 @@ def test_offers__even_share__leaves_out_the_steps_that_would_not_rise():
     assert why_too_fine(planned).startswith("Step 1 is too fine: 10 % for 5 min sees about 60 requests")
     weights = [[row["weight"] for row in offer.strategy["steps"]] for offer in found]
     assert weights == [[50, 75], [10, 25, 75]]
+    assert [offer.label.endswith("without 25 %") for offer in found] == [True, False]
 
 
 @pytest.mark.parametrize(
