@@ -29,7 +29,7 @@ PASSES_MAX = 6  # steps that are over at once, in one second
 BEGAN = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Outcome(StrEnum):
+class TrialOutcome(StrEnum):
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"  # on the judge's word
     DEADLINE = "deadline"  # nothing could be concluded in time
@@ -53,7 +53,7 @@ class SimulatedTraffic:
 
 
 @dataclass(frozen=True)
-class Trial:
+class PlanTrial:
     """What is tried: a plan, the traffic, and `excess`, by how much the candidate's share of errors is larger in truth.
     Raises ValueError for what cannot be simulated.
     """
@@ -90,7 +90,7 @@ class Trial:
 class SimulatedRollout:
     """How one rollout ended, after how many seconds, and how many requests of clients the candidate failed."""
 
-    outcome: Outcome
+    outcome: TrialOutcome
     lasted_s: int
     bad_requests: int
 
@@ -115,21 +115,21 @@ class Simulation:
     bad_requests_mean: float
 
 
-def simulate(trial: Trial, progress: Callable[[int], None] = lambda done: None) -> Simulation:
+def simulate(trial: PlanTrial, progress: Callable[[int], None] = lambda done: None) -> Simulation:
     """Try it; `progress` hears how many rollouts have ended."""
     ended = []
     for number in range(trial.rollouts):
         ended.append(_rollout(trial, Random(f"{trial.seed} {number}")))  # noqa: S311 - chance, no secret
         progress(number + 1)
-    counts = {outcome: sum(one.outcome is outcome for one in ended) for outcome in Outcome}
-    low, high = share_interval(counts[Outcome.ROLLED_BACK], trial.rollouts)
-    found = sorted(one.lasted_s for one in ended if one.outcome is Outcome.ROLLED_BACK)
+    counts = {outcome: sum(one.outcome is outcome for one in ended) for outcome in TrialOutcome}
+    low, high = share_interval(counts[TrialOutcome.ROLLED_BACK], trial.rollouts)
+    found = sorted(one.lasted_s for one in ended if one.outcome is TrialOutcome.ROLLED_BACK)
     return Simulation(
         excess=trial.excess,
         rollouts=trial.rollouts,
-        promoted=counts[Outcome.PROMOTED] / trial.rollouts,
-        rolled_back=counts[Outcome.ROLLED_BACK] / trial.rollouts,
-        deadline=counts[Outcome.DEADLINE] / trial.rollouts,
+        promoted=counts[TrialOutcome.PROMOTED] / trial.rollouts,
+        rolled_back=counts[TrialOutcome.ROLLED_BACK] / trial.rollouts,
+        deadline=counts[TrialOutcome.DEADLINE] / trial.rollouts,
         rolled_back_low=low,
         rolled_back_high=high,
         detected_median_s=_reached(found, 0.5, trial.rollouts),
@@ -153,7 +153,7 @@ def _reached(found_s: Sequence[int], share: float, of: int) -> int | None:
     return found_s[needed - 1] if len(found_s) >= needed else None
 
 
-def _rollout(trial: Trial, random: Random) -> SimulatedRollout:
+def _rollout(trial: PlanTrial, random: Random) -> SimulatedRollout:
     steps = tuple(step for step in trial.steps if step.kind is not StepKind.HOLD)
     snapshot = Snapshot(
         phase=Phase.STARTING,
@@ -185,14 +185,14 @@ def _rollout(trial: Trial, random: Random) -> SimulatedRollout:
                 state, snapshot = initial_state(list(trial.guardrails)), replace(snapshot, judged=None)
             snapshot = _entered(snapshot, decision, now)
             snapshot = _judged(snapshot, state) if snapshot.judged else snapshot
-    return SimulatedRollout(Outcome.DEADLINE, trial.longest_s, bad)
+    return SimulatedRollout(TrialOutcome.DEADLINE, trial.longest_s, bad)
 
 
-def _outcome(snapshot: Snapshot, decision: Finish | Revert) -> Outcome:
+def _outcome(snapshot: Snapshot, decision: Finish | Revert) -> TrialOutcome:
     if isinstance(decision, Finish) and decision.status is ReleaseStatus.SUCCEEDED:
-        return Outcome.PROMOTED
+        return TrialOutcome.PROMOTED
     is_harm = snapshot.judged is not None and snapshot.judged.verdict == HARMFUL
-    return Outcome.ROLLED_BACK if is_harm else Outcome.DEADLINE
+    return TrialOutcome.ROLLED_BACK if is_harm else TrialOutcome.DEADLINE
 
 
 def _entered(snapshot: Snapshot, decision: Enter, now: datetime) -> Snapshot:
@@ -214,7 +214,7 @@ def _judged(snapshot: Snapshot, state: JudgeState) -> Snapshot:
     return replace(snapshot, judged=Judged(word.verdict.value, word.sentence))
 
 
-def _block(trial: Trial, snapshot: Snapshot, second: int, random: Random) -> Block:
+def _block(trial: PlanTrial, snapshot: Snapshot, second: int, random: Random) -> Block:
     """What both arms answered in one second."""
     traffic = trial.traffic
     mirror = mirror_at(snapshot.steps, snapshot.step)

@@ -5,7 +5,7 @@
   const CONFIG = { displayModeBar: false, responsive: true, displaylogo: false };
   const TRANSPARENT = "rgba(0,0,0,0)";
   const HEIGHT = 260, TALL = 420, SHARP = 2, MARGIN = { l: 44, r: 84, t: 22, b: 46 };
-  const TEXT_SIZE = 11, NOTE_SIZE = 10, END_LABEL_SIZE = 9, LINE_WIDTH = 2, LIMIT_WIDTH = 1.5, MARKER_WIDTH = 1, DOT_SIZE = 3, TICKS = 5;
+  const TEXT_SIZE = 11, NOTE_SIZE = 10, END_LABEL_SIZE = 9, LINE_WIDTH = 2, LIMIT_WIDTH = 1.5, MARKER_WIDTH = 1, DOT_SIZE = 3, DOTS_MAX = 120, TICKS = 5;
   const NOTE_ROWS = 2, LETTER = 0.6, JOINED_ROOM = 3;  // a letter's width in sizes of the text, and letters left for "+1"
   const BAND_OPACITY = 0.12, JUDGED_OPACITY = 0.35, JUDGED_FROM = 0.98;
   const ROOF = 1.05;  // what reaches higher than all lines, by this, is cut there: an interval of few requests would flatten them
@@ -18,10 +18,17 @@
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
 
+  // A dot at each point is dear where there are many, and needed where a point has no neighbour that a line could lead to.
+  function needsDots(line) {
+    return line.y.length <= DOTS_MAX || line.y.some(function (value, at) {
+      return value !== null && (line.y[at - 1] ?? null) === null && (line.y[at + 1] ?? null) === null;
+    });
+  }
+
   function traceOf(line) {
     const own = colour(line.colour);
     return {
-      type: "scatter", mode: "lines+markers", name: line.name, x: line.x, y: line.y, hoverinfo: "x+y+name",
+      type: "scatter", mode: needsDots(line) ? "lines+markers" : "lines", name: line.name, x: line.x, y: line.y, hoverinfo: "x+y+name",
       visible: line.onRequest ? "legendonly" : true,
       line: { color: own, width: LINE_WIDTH, dash: line.dash }, marker: { color: own, size: DOT_SIZE }
     };

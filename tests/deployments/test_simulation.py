@@ -13,14 +13,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from scipy import stats
 
-from deployments.rollout.simulation import SimulatedTraffic, Trial, binomial, poisson, share_interval, simulate
+from deployments.rollout.simulation import PlanTrial, SimulatedTraffic, binomial, poisson, share_interval, simulate
 from deployments.rollout.strategies import compile_strategy
 from monitoring.analysis.judge import GUARDRAILS_ALPHA, Guardrail
 from tests.support.judge_twin import harm_found
 from tests.support.simulated_traffic import Traffic, drawn
 
 CANARY = {"kind": "canary", "steps": [{"weight": 25, "bake_s": 20}]}
-TRIAL = Trial(
+TRIAL = PlanTrial(
     tuple(compile_strategy(CANARY)),
     (Guardrail("error_rate", 0.05),),
     SimulatedTraffic(200.0, 0.01),
@@ -127,7 +127,7 @@ def test_simulate__rolled_back__as_often_as_the_judge_s_twin_says():
     _, found_s = harm_found(traffic, drawn(traffic, 600, np.random.default_rng(3)), 1 / (GUARDRAILS_ALPHA * 0.05))
     wanted = float(np.isfinite(found_s).mean())
     plan = {"kind": "canary", "steps": [{"weight": 25, "bake_s": 60}]}
-    trial = Trial(
+    trial = PlanTrial(
         tuple(compile_strategy(plan)),
         (Guardrail("error_rate", 0.01),),
         SimulatedTraffic(40.0, 0.01),

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from deployments.models import Endpoint
 from deployments.plan_forecast import EndpointTraffic, traffic_of
 from deployments.rollout.guardrails import read_guardrails
-from deployments.rollout.simulation import SimulatedTraffic, Simulation, Trial, simulate
+from deployments.rollout.simulation import PlanTrial, SimulatedTraffic, Simulation, simulate
 from deployments.rollout.strategies import compile_strategy
 from mlorch_site.lib.errors import Invalid
 from monitoring.analysis.judge import Guardrail
@@ -57,7 +57,7 @@ class Command(BaseCommand):
         for row in (HEAD, *(_row(one) for one in found)):
             self.stdout.write("".join(f"{cell:>20}" for cell in row))
 
-    def _progress(self, trial: Trial) -> Any:
+    def _progress(self, trial: PlanTrial) -> Any:
         def tell(done: int) -> None:
             if done % max(trial.rollouts // 10, 1) == 0:
                 self.stderr.write(f"{trial.excess * 100:+g} points: {done} of {trial.rollouts}")
@@ -77,7 +77,7 @@ def _traffic(measured: EndpointTraffic, options: dict[str, Any]) -> SimulatedTra
         raise CommandError(str(error)) from error
 
 
-def _trials(endpoint: Endpoint, traffic: SimulatedTraffic, options: dict[str, Any]) -> list[Trial]:
+def _trials(endpoint: Endpoint, traffic: SimulatedTraffic, options: dict[str, Any]) -> list[PlanTrial]:
     """Raises Invalid or ValueError, also for what is no JSON."""
     policy = ruling_policy(endpoint.environment, endpoint.model)
     wished = json.loads(options["guardrails"]) if options["guardrails"] else policy.default_guardrails
@@ -85,7 +85,7 @@ def _trials(endpoint: Endpoint, traffic: SimulatedTraffic, options: dict[str, An
     steps = tuple(compile_strategy(json.loads(options["strategy"])))
     guardrails = tuple(Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in rows)
     return [
-        Trial(steps, guardrails, traffic, pp / 100, policy.judge_deadline_s, options["rollouts"], options["seed"])
+        PlanTrial(steps, guardrails, traffic, pp / 100, policy.judge_deadline_s, options["rollouts"], options["seed"])
         for pp in options["effect"] or EFFECTS_PP
     ]
 
