@@ -33,13 +33,17 @@ def asked_again(release: Release) -> dict[str, Any]:
         "version": release.version.number,
         "environment": release.endpoint.environment.name,
         "endpoint": release.endpoint.name,
-        "kind": strategy.get("kind"),
-        "hold": bool(strategy.get("hold")),
         "reason": release.reason,
         "ticket": release.plan.get("ticket", ""),
     }
+    return {**values, **strategy_fields(strategy), **_guardrails(release.guardrails)}
+
+
+def strategy_fields(strategy: dict[str, Any]) -> dict[str, Any]:
+    """Field of the form → its value for a strategy; `None` empties a field that has a default."""
+    values = {"kind": strategy.get("kind"), "hold": bool(strategy.get("hold"))}
     values |= {name: strategy[name] for name in PLAIN if name in strategy}
-    return {**values, **_steps(strategy.get("steps") or []), **_guardrails(release.guardrails)}
+    return values | _steps(strategy.get("steps") or [])
 
 
 def _steps(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,23 @@ REQUESTS_MIN = 20  # of fewer it cannot be told what they are worth
 
 
 @dataclass(frozen=True)
+class EndpointTraffic:
+    """What an endpoint's traffic is like: requests per second, their share of errors, and how many of them are worth
+    one independent one.
+    """
+
+    rate_per_s: float
+    error_share: float
+    design_effect: float
+
+
+def traffic_of(place: tuple[str, str]) -> EndpointTraffic:
+    """The traffic of the endpoint at `place` (environment, name) as it was measured last."""
+    share = summary(*place, minutes=BASE_MINUTES)[0].error_share or 0.0
+    return EndpointTraffic(traffic_rate(*place), min(share, BASE_MAX), _design_effect(place))
+
+
+@dataclass(frozen=True)
 class PlanForecast:
     """A forecast, and the requests per second it rests on. `is_mirrored`: the candidate gets copies only."""
 
@@ -27,10 +44,10 @@ class PlanForecast:
 
 
 def plan_forecast(
-    steps: Sequence[Step], guardrails: Sequence[dict[str, Any]], place: tuple[str, str], deadline_s: float
+    steps: Sequence[Step], guardrails: Sequence[dict[str, Any]], traffic: EndpointTraffic, deadline_s: float
 ) -> PlanForecast | None:
-    """The forecast of a plan for the endpoint at `place` (environment, name); None when no step gives a share of the
-    traffic, or copies of it, that is watched beside the stable version, and when no guardrail counts requests.
+    """The forecast of a plan with such traffic; None when no step gives a share of it, or copies of it, that is watched
+    beside the stable version, and when no guardrail counts requests.
     """
     shares, is_mirrored = _watched(steps, StepKind.WEIGHT), False
     if not shares:
@@ -40,17 +57,16 @@ def plan_forecast(
     judged = kinds.counted(guardrails)
     if not judged:
         return None
-    rate, share = traffic_rate(*place), summary(*place, minutes=BASE_MINUTES)[0].error_share or 0.0
     found = forecast(
         shares,
         judged,
-        rate,
-        min(share, BASE_MAX),
+        traffic.rate_per_s,
+        traffic.error_share,
         deadline_s,
         is_mirrored=is_mirrored,
-        design_effect=_design_effect(place),
+        design_effect=traffic.design_effect,
     )
-    return PlanForecast(found, rate, is_mirrored)
+    return PlanForecast(found, traffic.rate_per_s, is_mirrored)
 
 
 def _design_effect(place: tuple[str, str]) -> float:

@@ -9,7 +9,7 @@ tables and sentences.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from monitoring.points import Point
@@ -200,19 +200,59 @@ class Marker:
         return datetime.fromtimestamp(self.t, UTC)
 
 
+class Band(NamedTuple):
+    """A stretch of a chart's height, in its unit."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Marks:
-    """What is marked on all charts of a page, and each guardrail's line by kind of chart, in its unit."""
+    """What is marked on all charts of a page, and by kind of chart, in its unit: each guardrail's line, the `bands` of
+    what it allows, and the `judged` interval of the candidate.
+
+    The axis of time begins at `frame_from` (Unix time in seconds), where that is not None.
+    """
 
     markers: list[Marker] = field(default_factory=list)
     limits: dict[str, float] = field(default_factory=dict)
+    bands: dict[str, Band] = field(default_factory=dict)
+    judged: dict[str, Band] = field(default_factory=dict)
+    frame_from: float | None = None
 
     @property
     def drawing(self) -> str:
         """The marks as JSON for the browser."""
         texts = {panel.kind: panel.limit_text for panel in EVERY_PANEL}
         limits = {kind: {"value": value, "text": texts[kind]} for kind, value in self.limits.items()}
-        return json.dumps({"markers": [vars(marker) for marker in self.markers], "limits": limits})
+        return json.dumps(
+            {
+                "markers": [vars(marker) for marker in self.markers],
+                "limits": limits,
+                "bands": self.bands,
+                "judged": self.judged,
+                "from": self.frame_from,
+            }
+        )
+
+
+FRAME_SHARE = 0.2  # so much of its span is shown before and after what a chart is about
+FRAME_MIN = timedelta(seconds=20)
+
+
+def framed(began: datetime, ended: datetime) -> tuple[datetime, datetime]:
+    """From when until when a chart shows what lasted from `began` to `ended`."""
+    around = max((ended - began) * FRAME_SHARE, FRAME_MIN)
+    return began - around, ended + around
+
+
+def led_by(panels: tuple[Panel, ...], kind: str) -> tuple[Panel, ...]:
+    """The panels with the one of a `kind` first and tall; as they are where there is none."""
+    if kind not in {panel.kind for panel in panels}:
+        return panels
+    first = tuple(replace(panel, tall=True) for panel in panels if panel.kind == kind)
+    return first + tuple(panel for panel in panels if panel.kind != kind)
 
 
 CLUSTER_SHARE = 0.03  # moments nearer to each other than this share of a chart's width are one mark

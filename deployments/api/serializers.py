@@ -75,6 +75,13 @@ class PreviewStepSerializer(serializers.Serializer[Any]):
     starts_after_s = serializers.IntegerField()
 
 
+class OfferSerializer(serializers.Serializer[Any]):
+    """A strategy that would see enough, as a request takes it, and what it changes in a few words."""
+
+    label = serializers.CharField()
+    strategy = serializers.DictField()
+
+
 class PreviewSerializer(serializers.Serializer[Any]):
     """What a release would do and need; with any of the `problems` (field → sentence) its request would be refused."""
 
@@ -86,6 +93,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     gates = serializers.ListField(child=serializers.CharField())
     guardrails = serializers.ListField(child=serializers.DictField())
     forecast = serializers.ListField(child=serializers.CharField())
+    offers = OfferSerializer(many=True)
     rollback_target = serializers.CharField()
     plan_hash = serializers.CharField()
 

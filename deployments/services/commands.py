@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from deployments.plan_offers import Offer
 from registry.approvals.electorate import RuleOutlook
 
 
@@ -42,7 +43,8 @@ class Preview:
 
     `problems` maps field → sentence: with any of them the request would be refused. `warnings` would not refuse it.
     `approvers` are sentences ("1 reviewer"), empty when nobody must approve; `rules` says of each who could, and who of
-    them is absent. `rollback_target` is a sentence.
+    them is absent. `rollback_target` is a sentence. `offers` are strategies that would see enough where this one does
+    not.
     """
 
     steps: list[PreviewStep] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Preview:
     gates: list[str] = field(default_factory=list)
     guardrails: list[dict[str, Any]] = field(default_factory=list)
     forecast: list[str] = field(default_factory=list)
+    offers: list[Offer] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     rollback_target: str = ""

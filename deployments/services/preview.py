@@ -1,7 +1,8 @@
 """What a release would do and need, before it is requested. Reads only."""
 
 from deployments import selectors
-from deployments.plan_forecast import plan_forecast
+from deployments.plan_forecast import PlanForecast, plan_forecast, traffic_of
+from deployments.plan_offers import Offer, Terms, is_enough, offers, why_too_fine
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, watch_s_of
 from deployments.services.commands import Preview, PreviewStep
@@ -9,7 +10,7 @@ from deployments.services.endpoints import serving_config_of
 from deployments.services.request_check import ReleaseTarget, RequestCheck
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
-from monitoring.analysis.planning import Forecast, duration
+from monitoring.analysis.planning import duration
 from registry.approvals.authors import asked_rules, authorship_of, claims_of
 from registry.approvals.electorate import ApprovalOutlook, approval_outlook
 from registry.models import Version
@@ -28,6 +29,7 @@ DETAILS = {
     StepKind.HOLD: "Somebody who may promote has to do it.",
     StepKind.PROMOTE: "All traffic; the new version becomes the stable one.",
 }
+NOTHING_WOULD_DO = "No plan of this kind within the policy's limits would see enough: widen a margin."
 
 
 def preview_of(actor: Actor, check: RequestCheck) -> Preview:
@@ -38,10 +40,10 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
     if endpoint is not None and (busy := selectors.open_release(endpoint)) is not None:
         status = busy.status.replace("_", " ")
         problems["endpoint"] = f"{endpoint} is busy: the release of version {busy.version.number} is {status}."
-    outlook, approvals = (
-        _forecast(check),
-        _approvals(actor, check.target, check.request.version if check.request else None),
-    )
+    approvals = _approvals(actor, check.target, check.request.version if check.request else None)
+    terms = _terms(check)
+    planned = plan_forecast(check.steps, terms.guardrails, terms.traffic, terms.deadline_s) if terms else None
+    offered = offers(check.command.strategy, planned, terms) if planned and terms else []
     return Preview(
         steps=[*_steps(check.steps), *_watched_on(check)],
         shortest_s=sum(step.duration_s for step in check.steps),
@@ -49,8 +51,9 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
         rules=approvals.rules,
         gates=list(check.target.policy.gates) if check.target else [],
         guardrails=[{**row, "sentence": sentence_of(row)} for row in check.guardrails],
-        forecast=[*(step.sentence for step in outlook.steps), outlook.sentence] if outlook else [],
-        warnings=[*_warnings(check, outlook), *approvals.warnings],
+        forecast=[*(step.sentence for step in planned.found.steps), planned.found.sentence] if planned else [],
+        offers=offered,
+        warnings=[*_warnings(check, planned, offered), *approvals.warnings],
         problems=problems,
         rollback_target=_rollback_target(check.target),
         plan_hash=check.request.plan_hash if check.request else "",
@@ -83,11 +86,19 @@ def _detail(step: Step) -> str:
     return DETAILS[step.kind]
 
 
-def _warnings(check: RequestCheck, outlook: Forecast | None) -> list[str]:
+def _warnings(check: RequestCheck, planned: PlanForecast | None, offered: list[Offer]) -> list[str]:
     closed = why_closed(check.target.environment, clock.now(), check.target.model) if check.target else ""
     deprecated = note_deprecated(check.request.version) if check.request else ""
-    concluding = outlook.sentence if outlook and not outlook.can_conclude else ""
-    return [sentence for sentence in (deprecated, concluding, closed) if sentence]
+    return [sentence for sentence in (deprecated, *_too_little(planned, offered), closed) if sentence]
+
+
+def _too_little(planned: PlanForecast | None, offered: list[Offer]) -> list[str]:
+    """What the plan sees too little of, and that nothing would do where that is so."""
+    if planned is None or is_enough(planned):
+        return []
+    found = planned.found
+    hopeless = "" if offered or not planned.rate_per_s else NOTHING_WOULD_DO
+    return [why_too_fine(planned), "" if found.can_conclude else found.sentence, hopeless]
 
 
 def _approvals(actor: Actor, target: ReleaseTarget | None, version: Version | None) -> ApprovalOutlook:
@@ -111,11 +122,10 @@ def _rollback_target(target: ReleaseTarget | None) -> str:
     return f"A rollback returns to version {stable.version.number}."
 
 
-def _forecast(check: RequestCheck) -> Forecast | None:
-    """What the plan can conclude with the endpoint's traffic of now, None when nothing is compared."""
+def _terms(check: RequestCheck) -> Terms | None:
+    """What a plan is held to with the endpoint's traffic of now, None when nothing is compared."""
     target = check.target
-    if target is None or target.is_first or target.endpoint is None or not check.guardrails:
+    if target is None or target.is_first or target.endpoint is None or not check.guardrails or not check.steps:
         return None
-    place = (target.environment.name, target.endpoint.name)
-    planned = plan_forecast(check.steps, check.guardrails, place, float(target.policy.judge_deadline_s))
-    return planned.found if planned else None
+    traffic = traffic_of((target.environment.name, target.endpoint.name))
+    return Terms(check.guardrails, traffic, target.policy, float(target.policy.judge_deadline_s))

@@ -1,5 +1,6 @@
 """Pages of releases: list, new, live, report, and the controls."""
 
+import json
 from typing import Any
 
 from django.contrib import messages
@@ -9,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import selectors, services
-from deployments.earlier_release import asked_again, left_out
+from deployments.earlier_release import asked_again, left_out, strategy_fields
 from deployments.filters import ReleaseFilter
 from deployments.forms import ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
@@ -105,6 +106,9 @@ def release_preview(request: HttpRequest) -> HttpResponse:
     empty = {name for name, errors in form.errors.as_data().items() if any(e.code == "required" for e in errors)}
     context = {
         "preview": preview,
+        "offers": [(offer.label, json.dumps(strategy_fields(offer.strategy))) for offer in preview.offers]
+        if preview
+        else [],
         "missing": [form[name].label for name in form.fields if name in empty],
         "wrong": {form[name].label: errors for name, errors in form.errors.items() if name not in empty},
     }
@@ -153,7 +157,7 @@ def release_report(request: HttpRequest, pk: str) -> HttpResponse:
         "report": report,
         "document": report.document,
         "look": RELEASE_LOOKS[ReleaseStatus(found.status)],
-        "charts": rollout_page.panels(found),
+        "charts": rollout_page.panels(found, getattr(found, "rollout", None)),
         "marks": rollout_page.marks(found, getattr(found, "rollout", None)),
         "points": rollout_page.finished_points(found),
     }

@@ -1,7 +1,6 @@
 """What the live page of a release shows, put together for its template."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -20,7 +19,7 @@ from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
 from monitoring.analysis.bake_watch import Watched
-from monitoring.charts import AGREEMENT, PANELS, Marker, Marks, Panel, finished
+from monitoring.charts import AGREEMENT, PANELS, Band, Marker, Marks, Panel, finished, framed, led_by
 from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
 from registry.operators import why_not_operator, why_not_rollback
@@ -30,7 +29,7 @@ from registry.selectors import why_changed_outside
 from registry.version_lifecycle import why_out_of_use
 
 EVENTS_SHOWN = 200
-AROUND_ROLLOUT = timedelta(seconds=60)  # what came just before and after is shown for comparison
+DECIDING_CHARTS = {"error_rate": "errors", "client_error_rate": "errors", "latency_over_slo": "latency"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "builds": list(EnvironmentBuild.objects.exclude(state="ready")) if is_live else [],
         "gates": gate_lines(release, clock.now()),
         "progress": approval_progress(release.approval) if release.approval else None,
-        "charts": panels(release),
+        "charts": panels(release, rollout),
         "bake_watch": bake_watch_lines(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),
@@ -113,9 +112,20 @@ def counts(release: Release) -> bool:
     return release.is_open or release.endpoint.stable_release_id == release.pk
 
 
-def panels(release: Release) -> tuple[Panel, ...]:
-    """The charts of a release; one whose plan mirrors has that of the agreement too."""
-    return (*PANELS, AGREEMENT) if _mirror(release) else PANELS
+def panels(release: Release, rollout: Rollout | None) -> tuple[Panel, ...]:
+    """The charts of a release, that of the deciding guardrail first; one whose plan mirrors has that of the agreement
+    too.
+    """
+    known = (*PANELS, AGREEMENT) if _mirror(release) else PANELS
+    return led_by(known, DECIDING_CHARTS.get(_deciding_metric(release, rollout), ""))
+
+
+def _deciding_metric(release: Release, rollout: Rollout | None) -> str:
+    """The metric of the guardrail on which the verdict rests; before there is one, of the first that was asked for."""
+    assessment = rollout.assessment if rollout else {}
+    results = assessment.get("guardrails", [])
+    decided = [row["metric"] for row in results if row.get("verdict") == assessment.get("verdict")]
+    return str([*decided, *(row["metric"] for row in release.guardrails), ""][0])
 
 
 def _mirror(release: Release) -> Step | None:
@@ -221,7 +231,25 @@ def rollback_sentence(release: Release) -> str:
 
 def marks(release: Release, rollout: Rollout | None) -> Marks:
     """What the charts of a release mark."""
-    return Marks(_markers(release), _limits(release, rollout))
+    frame_from = None
+    if release.started_at is not None:
+        frame_from = framed(release.started_at, release.ended_at or clock.now())[0].timestamp()
+    bands, judged = _error_bands(release, rollout)
+    return Marks(_markers(release), _limits(release, rollout), bands, judged, frame_from)
+
+
+def _error_bands(release: Release, rollout: Rollout | None) -> tuple[dict[str, Band], dict[str, Band]]:
+    """What the guardrail on errors allows, from the stable arm's share up, and where the judge says that the
+    candidate's share is, both in percent; nothing while it has not compared.
+    """
+    results = (rollout.assessment if rollout else {}).get("guardrails", [])
+    row = next((row for row in results if row["metric"] == "error_rate"), None)
+    if row is None or row.get("baseline_share") is None:
+        return {}, {}
+    share = row["baseline_share"]
+    ends = [min(max(share + row.get(end, 0.0), 0.0), 1.0) for end in ("interval_low", "interval_high")]
+    band = Band(round(share * 100, 3), round((share + row["margin"]) * 100, 3))
+    return {"errors": band}, {"errors": Band(*(round(end * 100, 3) for end in ends))}
 
 
 def _markers(release: Release) -> list[Marker]:
@@ -257,9 +285,7 @@ def finished_points(release: Release) -> dict[str, Any] | None:
     """What the charts of a rollout that is over show; None when it never began or its telemetry was let go."""
     if release.started_at is None or release.ended_at is None:
         return None
-    since = release.started_at - AROUND_ROLLOUT
+    since, until = framed(release.started_at, release.ended_at)
     endpoint = release.endpoint
-    points = series_of_span(
-        endpoint.environment.name, endpoint.name, since=since, until=release.ended_at + AROUND_ROLLOUT
-    )
-    return finished(points, since) if points else None
+    points = series_of_span(endpoint.environment.name, endpoint.name, since=since, until=until)
+    return finished(points, since, until) if points else None

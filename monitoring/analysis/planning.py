@@ -85,6 +85,11 @@ class StepForecast:
     needed_requests: int
     sentence: str
 
+    @property
+    def is_too_fine(self) -> bool:
+        """Whether the step sees fewer requests than it takes to tell harm of the margin's size."""
+        return self.candidate_requests < self.needed_requests
+
 
 @dataclass(frozen=True)
 class Forecast:

@@ -5,8 +5,10 @@
   const CONFIG = { displayModeBar: false, responsive: true, displaylogo: false };
   const TRANSPARENT = "rgba(0,0,0,0)";
   const HEIGHT = 260, TALL = 420, SHARP = 2, MARGIN = { l: 44, r: 84, t: 22, b: 46 };
-  const TEXT_SIZE = 11, NOTE_SIZE = 10, END_LABEL_SIZE = 9, LINE_WIDTH = 2, LIMIT_WIDTH = 1.5, MARKER_WIDTH = 1, DOT_SIZE = 3, TICKS = 5;
-  const NOTE_ROWS = 2, NOTE_ROOM = 0.12;  // notes nearer to each other than this share of the width stand in the next row
+  const TEXT_SIZE = 11, NOTE_SIZE = 10, END_LABEL_SIZE = 9, LINE_WIDTH = 2, LIMIT_WIDTH = 1.5, MARKER_WIDTH = 1, DOT_SIZE = 3, DOTS_MAX = 120, TICKS = 5;
+  const NOTE_ROWS = 2, LETTER = 0.6, JOINED_ROOM = 3;  // a letter's width in sizes of the text, and letters left for "+1"
+  const BAND_OPACITY = 0.12, JUDGED_OPACITY = 0.35, JUDGED_FROM = 0.98;
+  const ROOF = 1.05;  // what reaches higher than all lines, by this, is cut there: an interval of few requests would flatten them
 
   function heightOf(box) {
     return box.classList.contains("chart-tall") ? TALL : HEIGHT;
@@ -16,10 +18,17 @@
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
 
+  // A dot at each point is dear where there are many, and needed where a point has no neighbour that a line could lead to.
+  function needsDots(line) {
+    return line.y.length <= DOTS_MAX || line.y.some(function (value, at) {
+      return value !== null && (line.y[at - 1] ?? null) === null && (line.y[at + 1] ?? null) === null;
+    });
+  }
+
   function traceOf(line) {
     const own = colour(line.colour);
     return {
-      type: "scatter", mode: "lines+markers", name: line.name, x: line.x, y: line.y, hoverinfo: "x+y+name",
+      type: "scatter", mode: needsDots(line) ? "lines+markers" : "lines", name: line.name, x: line.x, y: line.y, hoverinfo: "x+y+name",
       visible: line.onRequest ? "legendonly" : true,
       line: { color: own, width: LINE_WIDTH, dash: line.dash }, marker: { color: own, size: DOT_SIZE }
     };
@@ -52,17 +61,48 @@
     return { type: "line", x0: marker.x, x1: marker.x, yref: "paper", y0: 0, y1: 1, line: { color: ink, width: MARKER_WIDTH, dash: "dot" } };
   }
 
-  // The texts of the moments above the picture; those that would cover each other stand in turns one row higher.
-  function markerNotes(markers, lines, ink) {
-    const times = lines.flatMap(function (line) { return line.x; }).concat(markers.map(function (marker) { return marker.x; })).map(Date.parse);
-    const room = (Math.max(...times) - Math.min(...times)) * NOTE_ROOM;
-    let row = 0, before = -Infinity;
-    return markers.slice().sort(function (a, b) { return Date.parse(a.x) - Date.parse(b.x); }).map(function (marker) {
-      row = Date.parse(marker.x) - before < room ? (row + 1) % NOTE_ROWS : 0;
-      before = Date.parse(marker.x);
+  // The texts of the moments above the picture, in rows; one that has no room in any stands in its neighbour's, as "+1".
+  function markerNotes(box, markers, span, ink) {
+    const perMs = (box.clientWidth - MARGIN.l - MARGIN.r) / Math.max(span[1] - span[0], 1);
+    const free = Array(NOTE_ROWS).fill(-Infinity), notes = [];
+    markers.slice().sort(function (a, b) { return Date.parse(a.x) - Date.parse(b.x); }).forEach(function (marker) {
+      const at = (Date.parse(marker.x) - span[0]) * perMs;
+      const row = free.findIndex(function (end) { return end <= at; });
+      if (row < 0) return join(notes[notes.length - 1], marker);
+      free[row] = at + (marker.text.length + JOINED_ROOM) * NOTE_SIZE * LETTER;
       const where = { x: marker.x, yref: "paper", y: 1, yshift: row * NOTE_SIZE, xanchor: "left", yanchor: "bottom" };
-      return note(marker.text, NOTE_SIZE, ink, where);
+      notes.push(Object.assign(note(marker.text, NOTE_SIZE, ink, where), { first: marker.text, joined: [], captureevents: true }));
     });
+    return notes;
+  }
+
+  function join(known, marker) {
+    known.joined.push(marker.text);
+    known.text = known.first + " +" + known.joined.length;
+    known.hovertext = [known.first].concat(known.joined).join(", ");
+  }
+
+  // From when until when a chart shows, in milliseconds.
+  function spanOf(lines, marks) {
+    const times = marks.range || lines.flatMap(function (line) { return line.x; }).concat(marks.markers.map(function (marker) { return marker.x; }));
+    const known = times.map(Date.parse);
+    return [Math.min(...known), Math.max(...known)];
+  }
+
+  // What the guardrail allows over the width, and at its right edge where the judge says that the candidate is.
+  function bandShapes(marks, roof) {
+    const shapes = [], warning = colour("--mlorch-limit"), candidate = colour("--mlorch-candidate");
+    function add(band, x0, fill, opacity) {
+      shapes.push({ type: "rect", layer: "below", xref: "paper", x0: x0, x1: 1, y0: Math.min(band[0], roof), y1: Math.min(band[1], roof), fillcolor: fill, opacity: opacity, line: { width: 0 } });
+    }
+    if (marks.band) add(marks.band, 0, warning, BAND_OPACITY);
+    if (marks.judged) add(marks.judged, JUDGED_FROM, candidate, JUDGED_OPACITY);
+    return shapes;
+  }
+
+  function judgedNote(judged, roof) {
+    const text = "judged " + judged[0].toFixed(1) + " to " + judged[1].toFixed(1);
+    return note(text, NOTE_SIZE, colour("--mlorch-candidate"), { xref: "paper", x: JUDGED_FROM, y: Math.min(judged[1], roof), xanchor: "right", yanchor: "top" });
   }
 
   function limitLine(limit, ink) {
@@ -87,7 +127,8 @@
   function layoutOf(box, lines, marks) {
     const ink = colour("--mlorch-chart-text"), grid = colour("--mlorch-chart-grid"), warning = colour("--mlorch-limit");
     const limits = marks.limit ? [marks.limit] : [];
-    const top = Math.max(0, ...limits.map(function (limit) { return limit.value; }), ...lines.filter(function (line) { return !line.onRequest; }).flatMap(function (line) { return line.y; }));
+    const seen = lines.filter(function (line) { return !line.onRequest; }).flatMap(function (line) { return line.y; });
+    const top = Math.max(0, ...limits.map(function (limit) { return limit.value; }), ...seen), roof = top * ROOF;
     const labels = spread(lines.filter(function (line) { return line.named; }).flatMap(endLabel), top, heightOf(box));
     const axis = { gridcolor: grid, linecolor: grid, type: "date", tickangle: 0, nticks: TICKS, showspikes: true, spikemode: "across", spikethickness: MARKER_WIDTH, spikecolor: ink };
     return frame(box, {
@@ -95,9 +136,10 @@
       xaxis: marks.range ? Object.assign(axis, { range: marks.range }) : axis,
       yaxis: { gridcolor: grid, rangemode: "tozero", zeroline: false, fixedrange: true },
       shapes: marks.markers.map(function (marker) { return markerLine(marker, ink); })
-        .concat(limits.map(function (limit) { return limitLine(limit, warning); })),
+        .concat(limits.map(function (limit) { return limitLine(limit, warning); }), bandShapes(marks, roof)),
       annotations: labels
-        .concat(markerNotes(marks.markers, lines, ink))
+        .concat(markerNotes(box, marks.markers, spanOf(lines, marks), ink))
+        .concat(marks.judged ? [judgedNote(marks.judged, roof)] : [])
         .concat(limits.map(function (limit) { return limitNote(limit, warning); }))
     });
   }

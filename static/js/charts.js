@@ -1,10 +1,10 @@
 // The charts of a page: puts the points that the server finished (monitoring/charts.py) in place and has them drawn and told.
 // [data-chart]: a box, with its lines in data-lines. #chart-points: the points of a span that is over, as JSON; without it the
 // endpoint in data-environment and data-endpoint of #charts is followed. #chart-marks: marks in data-marks; may be swapped any time.
-// #chart-markers: a box that says whether moments are marked. [data-chart-image]: a button that saves a chart as PNG.
+// #chart-state: says when nothing comes. #chart-markers: a box that says whether moments are marked. [data-chart-image]: a button that saves a chart as PNG.
 (function () {
   "use strict";
-  const DRAW_MS = 500, POLL_MS = 2000;
+  const DRAW_MS = 500, POLL_MS = 2000, SILENT_S = 15;
   const page = document.getElementById("charts");
   if (!page) return;
   const charts = Array.from(page.querySelectorAll("[data-chart]"), function (box) {
@@ -14,9 +14,10 @@
     timeZone: document.documentElement.dataset.timeZone, dateStyle: "short", timeStyle: "medium"
   });
   const markers = document.getElementById("chart-markers");
+  const state = document.getElementById("chart-state");
   const points = new Map();
   const sentences = {};
-  let from = 0, to = 0, dirty = false;
+  let from = 0, to = 0, newest = 0, dirty = false, heard = false;
 
   // A moment in the person's time zone, "2026-11-25 13:30:00": what Plotly reads as it stands.
   function timeOf(t) {
@@ -28,8 +29,8 @@
     to = message.to || 0;
     Object.assign(sentences, message.sentences);
     message.points.forEach(function (point) { points.set(point.id, Object.assign({ time: timeOf(point.t) }, point)); });
-    points.forEach(function (point, id) { if (point.t < from) points.delete(id); });
-    dirty = true;
+    points.forEach(function (point, id) { if (point.t < from) points.delete(id); else newest = Math.max(newest, point.t); });
+    dirty = heard = true;
   }
 
   // Between two points that are not joined there is one without a value.
@@ -49,11 +50,14 @@
     const source = document.getElementById("chart-marks");
     const known = source ? JSON.parse(source.dataset.marks) : { markers: [], limits: {} };
     const wanted = !markers || markers.checked;
-    const shown = known.markers.filter(function (marker) { return wanted && marker.t >= from; });
+    const begins = Math.max(from, known.from || 0), ends = to || (known.from ? newest : 0);
+    const shown = known.markers.filter(function (marker) { return wanted && marker.t >= begins; });
     return {
-      range: to ? [timeOf(from), timeOf(to)] : null,
+      range: ends > begins ? [timeOf(begins), timeOf(ends)] : null,
       markers: shown.map(function (marker) { return { x: timeOf(marker.t), text: marker.text }; }),
-      limit: known.limits[kind] || null
+      limit: known.limits[kind] || null,
+      band: (known.bands || {})[kind] || null,
+      judged: (known.judged || {})[kind] || null
     };
   }
 
@@ -69,6 +73,14 @@
     dirty = false;
     const inOrder = Array.from(points.values()).sort(function (a, b) { return a.t - b.t; });
     charts.forEach(function (chart) { show(chart, inOrder); });
+  }
+
+  // What is followed says when it waits for its first points, and since when none came.
+  function tellState() {
+    if (!state) return;
+    const silent = newest && Date.now() / 1000 - newest > SILENT_S;
+    const text = !heard ? "Loading the charts …" : silent ? "No data since " + timeOf(newest).slice(11) + "." : "";
+    if (state.textContent !== text) state.textContent = text;
   }
 
   function redraw() {
@@ -98,5 +110,6 @@
   if (finished) take(JSON.parse(finished.textContent));
   else follow();
   showAll();
-  setInterval(showAll, DRAW_MS);
+  tellState();
+  setInterval(function () { showAll(); tellState(); }, DRAW_MS);
 })();

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.contrib.staticfiles import finders
 from django.template import engines
-from playwright.sync_api import Browser, Page, Route, WebSocketRoute
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
-from monitoring.charts import PANELS, Marker, Marks, finished
+from monitoring.charts import PANELS, Band, Marker, Marks, finished
 from monitoring.points import Point
 from tests.monitoring.windows import NOW
 
@@ -134,14 +134,37 @@ def test_finished__no_point__the_sentence_and_no_axis_of_a_time_that_never_was(p
     assert [note["text"] for note in found["notes"]] == ["Share of errors in %: no requests yet."]
 
 
-def test_finished__moments_close_together__their_texts_stand_above_each_other(page: Page) -> None:
-    near = [Marker(T + second, str(second)) for second in (1, 2, 3, 50)]
+def test_finished__moments_close_together__no_text_covers_another_and_none_is_lost(page: Page) -> None:
+    near = [Marker(T + second / 10, str(second)) for second in (10, 11, 12, 500)]
     show(page, message([*EARLY, *LATE]), marks=Marks(near, {}))
     until_drawn(page, 5)
     notes = [note for note in drawn(page, "rate")["notes"] if note.get("yref") == "paper" and note["y"] == 1]
 
-    assert [note["text"] for note in notes] == ["1", "2", "3", "50"]
-    assert [note["yshift"] > 0 for note in notes] == [False, True, False, False]
+    assert [note["text"] for note in notes] == ["10", "11 +1", "500"]
+    assert notes[1]["hovertext"] == "11, 12"
+    assert [note["yshift"] > 0 for note in notes] == [False, True, False]
+
+
+def test_finished__judged__the_band_of_the_guardrail_and_the_interval_cut_at_the_roof(page: Page) -> None:
+    marks = Marks([], {"errors": 12.0}, {"errors": Band(10.0, 12.0)}, {"errors": Band(9.0, 100.0)}, T - 20.0)
+    show(page, message([*EARLY, *LATE]), marks=marks)
+    until_drawn(page, 5)
+    found = drawn(page, "errors")
+    rects = [(shape["x0"], shape["y0"], shape["y1"]) for shape in found["shapes"] if shape["type"] == "rect"]
+
+    assert rects == [(0, 10.0, 12.0), (0.98, 9.0, 31.5)]
+    assert "judged 9.0 to 100.0" in [note["text"] for note in found["notes"]]
+    axis = page.locator("[data-chart=errors]").evaluate("box => box.layout.xaxis.range")
+    assert axis == ["2026-11-23 11:59:40", "2026-11-23 12:00:51"]
+
+
+def test_live__nothing_came__loading_and_then_since_when_there_is_no_data(page: Page) -> None:
+    follow(page)
+    state = page.locator("#chart-state")
+    expect(state).to_have_text("Loading the charts …")
+    page.unroute(f"{SITE}/")
+    follow(page, *pieces())
+    expect(state).to_have_text("No data since 12:00:51.")
 
 
 def test_finished__twins__sentence_and_rows_newest_first_in_the_person_s_time_zone(page: Page) -> None:

@@ -12,6 +12,7 @@ from tests.deployments.world import GUARDRAILS
 from tests.support.live import signed_in
 
 KINDS = ["rate", "latency", "errors"]
+LED = ["errors", "rate", "latency"]  # of a release: the chart of the deciding guardrail comes first
 LIMITS = [*GUARDRAILS, {"metric": "latency_over_slo", "slo_ms": 100, "margin": 0.05}]
 
 
@@ -40,16 +41,20 @@ def canary(world):
 def test_release_page__rolling_out__three_charts_with_twins_limits_and_markers(world, canary):
     html = get(world, "release", canary.pk)
 
-    assert attribute(html, "data-chart") == KINDS
+    assert attribute(html, "data-chart") == LED
     assert [json.loads(lines)[0]["name"] for lines in attribute(html, "data-lines")] == [
         "stable",
-        "stable p50",
         "stable",
+        "stable p50",
     ]
     assert all(f'id="{table}"' in html for table in attribute(html, "data-table"))
     marks = json.loads(attribute(html, "data-marks")[0])
     assert [marker["text"] for marker in marks["markers"]] == ["10 %"]
     assert {kind: limit["value"] for kind, limit in marks["limits"].items()} == {"latency": 100, "errors": 10}
+    [low, high] = marks["bands"]["errors"]
+    assert high - low == 10
+    assert marks["judged"]["errors"][0] <= low <= marks["judged"]["errors"][1]
+    assert html.count("chart-tall") == 1
     assert set(attribute(html, "data-live-topics")) == {f"release.{canary.pk},approvals"}
     assert int(attribute(html, "data-live-since")[0]) > 0
 
@@ -58,7 +63,7 @@ def test_release_page__not_begun_yet__charts_are_there_already(world):
     world.serve(1)
     html = get(world, "release", world.request(2).pk)
 
-    assert attribute(html, "data-chart") == KINDS
+    assert attribute(html, "data-chart") == LED
 
 
 def test_endpoint_page__three_charts_with_twins(world):
@@ -76,10 +81,14 @@ def test_report__after_a_rollout__charts_are_told_what_the_windows_said(world, c
     [finished] = re.findall(r'<script id="chart-points" type="application/json">(.*?)</script>', html)
     message = json.loads(finished)
 
-    assert attribute(html, "data-chart") == KINDS
+    assert attribute(html, "data-chart") == LED
     assert {point["arm"] for point in message["points"]} == {"stable", "candidate"}
     assert message["sentences"]["rate"].startswith("Requests per second, newest: stable")
     assert json.loads(attribute(html, "data-marks")[0])["limits"]["errors"]["text"] == "stable + margin"
+    canary.refresh_from_db()
+    began, ended = canary.started_at.timestamp(), canary.ended_at.timestamp()
+    around = max((ended - began) / 5, 20)
+    assert [message["from"], message["to"]] == pytest.approx([began - around, ended + around])
 
 
 def test_report__never_began__no_charts(world):
