@@ -34,3 +34,4 @@ STATUS_REASON_MAX_CHARS = 500
 UNACKNOWLEDGED_MAX_CHARS = 200  # of what a gateway says about a table it refuses
 KEY_BYTES = 32
 KEY_NAME_MAX_CHARS = 80
+PRINT_LEASE_S = 300  # within which a report's PDF is made, or somebody else tries

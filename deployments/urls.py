@@ -14,6 +14,7 @@ from deployments.views import (
     past,
     releases,
     renames,
+    reports,
     system,
 )
 
@@ -36,8 +37,14 @@ urlpatterns = [
     path("releases/form/", releases.release_form, name="release-form"),
     path("releases/preview/", releases.release_preview, name="release-preview"),
     path("releases/<uuid:pk>/", releases.release, name="release"),
-    path("releases/<uuid:pk>/report/", releases.release_report, name="release-report"),
+    path("releases/<uuid:pk>/report/", reports.release_report, name="release-report"),
     path("releases/<uuid:pk>/emergency/", emergencies.release_emergency_ask, name="release-emergency"),
+    path("reports/", reports.reports, name="reports"),
+    path("reports/reports.csv", reports.reports_csv, name="reports-csv"),
+    path("reports/compare/", reports.reports_compare, name="reports-compare"),
+    path("reports/<int:pk>/", reports.report, name="report"),
+    path("reports/<int:pk>/print/", reports.report_print, name="report-print"),
+    path("reports/<int:pk>/pdf/", reports.report_pdf, name="report-pdf"),
     path("reviews/", emergencies.reviews, name="reviews"),
     path("reviews/<uuid:pk>/", emergencies.review, name="review"),
     path("releases/<uuid:pk>/gates/<slug:gate>/", gates.release_gate, name="release-gate"),
