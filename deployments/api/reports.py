@@ -12,19 +12,24 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deployments import selectors, services
+from deployments.api.monitoring import SPAN
 from deployments.filters import ReportFilter
 from deployments.models import Report
+from deployments.reports.period_report import PeriodWish, period_document, period_wish
 from deployments.reports.report_comparison import compared
 from deployments.reports.report_proof import proof_of
 from deployments.reports.report_schema import report_schema
 from deployments.reports.report_selectors import pdf_made, report_for, reports_visible_to
 from mlorch_site.accounts.roles import Action
-from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.accounts.selectors import actor_of, zone_of
 from mlorch_site.api.idempotency import idempotent
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.readable import whole_number
+from monitoring.spans import read_span
 
 PAIR = [OpenApiParameter("one", int, required=True), OpenApiParameter("other", int, required=True)]
+PERIOD = [*SPAN, OpenApiParameter("environment", str), OpenApiParameter("model", str)]
 FORMAT = OpenApiParameter("format", str, enum=["json", "pdf"], description="Or by `Accept`.")
 
 
@@ -66,7 +71,7 @@ class ReportSerializer(serializers.Serializer[Any]):
 
 
 class ComparedRowSerializer(serializers.Serializer[Any]):
-    label = serializers.CharField()
+    what = serializers.CharField(source="label")
     one = serializers.CharField()
     other = serializers.CharField()
     differs = serializers.BooleanField()
@@ -182,3 +187,26 @@ class ReportComparison(APIView):
         if found.release_id is None:
             raise Invalid("Only reports of releases and rollbacks can be compared.", details={name: found.kind})
         return found
+
+
+class PeriodDetail(APIView):
+    """How a period went: promotion rate, failure rate, lead and restore time, exceptions, cost, causes."""
+
+    permission = {"GET": Action.VIEW, "POST": Action.VIEW}
+
+    @extend_schema(parameters=PERIOD, responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request) -> Response:
+        """The document as it would be frozen now."""
+        return Response(period_document(actor_of(request._request), self._wish(request)))
+
+    @extend_schema(parameters=PERIOD, request=None, responses={201: ReportSerializer})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Freeze it as a report."""
+        frozen = services.period_report_freeze(actor=actor_of(request._request), wish=self._wish(request))
+        return Response(report_told(frozen), status=status.HTTP_201_CREATED)
+
+    def _wish(self, request: Request) -> PeriodWish:
+        actor = actor_of(request._request)
+        span = read_span(request.query_params, zone=zone_of(actor.user), now=clock.now())
+        return period_wish(actor, request.query_params, span)

@@ -30,6 +30,7 @@ urlpatterns = [
     path("releases/<uuid:pk>/emergency", emergencies.ReleaseEmergency.as_view(), name="api-release-emergency"),
     path("reports", reports.ReportList.as_view(), name="api-reports"),
     path("reports/schema/", reports.ReportSchema.as_view(), name="api-report-schema"),
+    path("reports/period", reports.PeriodDetail.as_view(), name="api-reports-period"),
     path("reports/compare", reports.ReportComparison.as_view(), name="api-reports-compare"),
     path("reports/<int:pk>", reports.ReportDetail.as_view(), name="api-report"),
     path("reports/<int:pk>/pdf", reports.ReportPrint.as_view(), name="api-report-pdf"),

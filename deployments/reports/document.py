@@ -29,7 +29,7 @@ def document_of(release: Release, now: datetime) -> dict[str, Any]:
     gates = [line.values() for line in gate_lines(release, now)]
     approval = approval_of(release)
     points = points_around(release)
-    return settled(
+    document: dict[str, Any] = settled(
         {
             "format": FORMAT,
             "kind": release.kind,
@@ -60,6 +60,7 @@ def document_of(release: Release, now: datetime) -> dict[str, Any]:
             "audit": _audit_range(release),
         }
     )
+    return document
 
 
 def settled(value: Any) -> Any:

@@ -53,7 +53,9 @@ def _decision(decision: Decision, *, is_counting: bool) -> dict[str, Any]:
 
 
 def _emergency(used: Emergency | None) -> dict[str, Any] | None:
-    return used and {
+    if used is None:
+        return None
+    return {
         "used_by": used.used_by.username,
         "at": used.used_at.isoformat(),
         "reason": used.reason,

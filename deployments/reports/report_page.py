@@ -9,7 +9,7 @@ from deployments.reports.report_proof import proof_of
 
 
 def report_context(report: Report) -> dict[str, Any]:
-    """The template context of a report of a release or a rollback."""
+    """The template context of a report."""
     document = report.document
     status = document.get("outcome", {}).get("status", "")
     return {

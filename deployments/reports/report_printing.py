@@ -9,4 +9,5 @@ from deployments.reports.report_page import report_context
 def print_page(report: Report, *, is_pdf: bool) -> str:
     """The page of a report for paper; for a PDF without anything that has to be fetched."""
     context = {"is_pdf": is_pdf, **report_context(report)}
-    return render_to_string("deployments/report_print.html", context)
+    page = "report_print" if report.release_id else "period_print"
+    return render_to_string(f"deployments/{page}.html", context)

@@ -131,7 +131,27 @@ HEAD: type_Schema = {
     "properties": {"format": COUNT, "kind": TEXT},
     "required": ["format", "kind"],
 }
-KINDS: dict[str, type_Schema] = {"release": RELEASE, "rollback": RELEASE}
+SHARE = _object(part=COUNT, whole=COUNT, value=_or_null(NUMBER))
+DURATIONS = _object(n=COUNT, median_s=_or_null(NUMBER), p90_s=_or_null(NUMBER))
+COUNTS: type_Schema = {"type": "object", "additionalProperties": COUNT}
+PERIOD = _object(
+    format={"const": 2},
+    kind={"const": "period"},
+    span=_object(since=MOMENT, until=MOMENT),
+    about=_object(environment=_or_null(TEXT), model=_or_null(TEXT)),
+    definitions=ANY_OBJECT,
+    promotion=SHARE,
+    change_failure=SHARE,
+    lead_time=DURATIONS,
+    restore=DURATIONS,
+    outcomes=COUNTS,
+    exceptions=_object(deviations=COUNTS, not_told=COUNT),
+    cost=_object(amount=NUMBER, replica_hours=NUMBER, rests_on=TEXT),
+    causes=_list(_object(status=TEXT, cause=TEXT, count=COUNT)),
+    releases=_list(_object(release=TEXT, kind=TEXT, version=COUNT, status=TEXT, ended_at=MOMENT, sentence=TEXT), 500),
+    releases_total=COUNT,
+)
+KINDS: dict[str, type_Schema] = {"release": RELEASE, "rollback": RELEASE, "period": PERIOD}
 
 
 def report_schema() -> type_Schema:

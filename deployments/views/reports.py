@@ -3,33 +3,41 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 
 from deployments import selectors, services
 from deployments.filters import ReportFilter
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release, Report
+from deployments.reports.period_report import figure_lines, period_document, period_wish, why_not_whole
 from deployments.reports.report_charts import charts_of, laid_over
 from deployments.reports.report_comparison import compared
 from deployments.reports.report_page import report_context
 from deployments.reports.report_printing import print_page
 from deployments.reports.report_selectors import pdf_made, pdf_of, report_for, reports_visible_to
+from deployments.views.monitoring import picked
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
 from mlorch_site.lib.readable import whole_number
 from mlorch_site.lib.spreadsheet import csv_lines
+from monitoring.spans import read_span
+from registry.selectors import environments_visible_to, models_visible_to
 
 REPORT_COLUMNS = [
     *("report", "kind", "created_at", "model", "version", "environment", "endpoint", "outcome", "because"),
     *("requester", "requested_at", "started_at", "ended_at", "digest"),
 ]
+MODELS_OFFERED = 200
 SECOND_COLOUR = 2  # lines of the second report begin with another colour
 
 
@@ -97,12 +105,53 @@ def release_report(request: HttpRequest, pk: str) -> HttpResponse:
 
 @requires(Action.VIEW)
 def report(request: HttpRequest, pk: int) -> HttpResponse:
-    """Lead to the page of a report."""
-    return redirect_to(request, _address(report_for(actor_of(request), pk)))
+    """Show the report of a period; lead to the page of one of a release."""
+    found = report_for(actor_of(request), pk)
+    if found.release_id:
+        return redirect_to(request, _address(found))
+    context = {"pdf": pdf_of(found), **report_context(found)}
+    return render_page(request, "deployments/period_report.html", "deployments/_report_pdf.html", context)
 
 
 def _address(found: Report) -> str:
-    return reverse("release-report", args=[found.release_id])
+    if found.release_id:
+        return reverse("release-report", args=[found.release_id])
+    return reverse("report", args=[found.pk])
+
+
+@requires(Action.VIEW)
+def period(request: HttpRequest) -> HttpResponse:
+    """Show how a period went; a POST freezes it as a report."""
+    actor, pick = actor_of(request), picked(request)
+    wish = period_wish(actor, request.GET, pick.span)
+    if request.method == "POST":
+        try:
+            frozen = services.period_report_freeze(actor=actor, wish=wish)
+        except Invalid as error:
+            messages.error(request, error.message)
+            return redirect_to(request, request.get_full_path())
+        return redirect_to(request, _address(frozen))
+    context = {
+        "pick": pick,
+        "others": {name: request.GET[name] for name in ("environment", "model") if request.GET.get(name)},
+        "environments": environments_visible_to(actor).values_list("name", flat=True),
+        "models": models_visible_to(actor).order_by("name").values_list("name", flat=True)[:MODELS_OFFERED],
+        "wish": wish,
+        "document": period_document(actor, wish),
+        "why_not_freeze": why_not_whole(actor, wish),
+    }
+    return render(request, "deployments/period.html", context, status=422 if pick.problem else 200)
+
+
+@requires(Action.VIEW)
+def period_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """Give the figures of a period as CSV. Raises Invalid for what names no span."""
+    actor = actor_of(request)
+    span = read_span(request.GET, zone=timezone.get_current_timezone(), now=clock.now())
+    rows = figure_lines(period_document(actor, period_wish(actor, request.GET, span)))
+    headers = {"Content-Disposition": 'attachment; filename="period.csv"'}
+    lines = csv_lines(["figure", "value", "n"], rows)
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 @requires(Action.VIEW)

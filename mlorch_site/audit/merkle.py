@@ -83,7 +83,8 @@ def inclusion_proof_after(known: Peaks, leaves: Sequence[bytes], index: int) -> 
     """The inclusion proof of the leaf at `index` where only the peaks of the first leaves are known, and `leaves` are
     those after them. `index` must not be below `known.size`.
     """
-    subtrees, start = {}, 0
+    subtrees: dict[tuple[int, int], bytes] = {}
+    start = 0
     for bit in range(known.size.bit_length() - 1, -1, -1):
         if known.size >> bit & 1:
             subtrees[start, start + (1 << bit)] = known.hashes[len(subtrees)]

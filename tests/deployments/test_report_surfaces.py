@@ -93,7 +93,7 @@ def test_compare__two_canaries__differences_first_and_charts_over_each_other(thr
     one, other = Report.objects.order_by("pk")[1:3]
     html = page(reverse("reports-compare"), one=one.pk, other=other.pk)
     rows = signed_in("vik").get(reverse("api-reports-compare"), {"one": one.pk, "other": other.pk}).json()
-    said = {row["label"]: (row["one"], row["other"]) for row in rows}
+    said = {row["what"]: (row["one"], row["other"]) for row in rows}
 
     assert said["Outcome"] == ("rolled back", "succeeded")
     assert said["Change ticket"] == ("CHG-7", "–")
