@@ -5,3 +5,4 @@ from mlorch_site.accounts.actor import Actor
 ROLLOUT = Actor.controller("rollout")
 GATES = Actor.controller("gates")
 RETENTION = Actor.controller("retention")
+REPORTS = Actor.controller("reports")

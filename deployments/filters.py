@@ -5,14 +5,14 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import HiddenInput
-from django_filters import CharFilter
+from django_filters import CharFilter, DateFilter
 
 from deployments.lifecycle import RELEASE_LOOKS
-from deployments.models import Endpoint, Release
+from deployments.models import Endpoint, Release, Report
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.selectors import actor_of
-from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, search_box
-from registry.models import Model
+from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, day_box, search_box, text_box
+from registry.models import Decision, Model
 from registry.selectors import environments_visible_to, models_visible_to
 
 KEPT_IN_ADDRESS = ("range", "from", "to", "order")  # `from` is no name of Python's
@@ -58,6 +58,39 @@ class ReleaseFilter(FiltersByPlace):
 
     def search(self, releases: QuerySet[Release], name: str, text: str) -> QuerySet[Release]:
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
+
+
+def report_kinds() -> Choices:
+    return [("", "Any kind"), ("release", "Releases"), ("rollback", "Rollbacks"), ("period", "Periods")]
+
+
+class ReportFilter(FiltersByPlace):
+    """Reports by what they are about, how that ended, who asked or decided, and when they were written."""
+
+    q = CharFilter(method="search", max_length=TEXT_MAX_CHARS, widget=search_box("Model or endpoint"))
+    kind = CharFilter(widget=choice_box("Kind", report_kinds))
+    outcome = CharFilter("release__status", widget=choice_box("Outcome", statuses))
+    environment = CharFilter(method="in_environment")
+    person = CharFilter(method="by_person", max_length=TEXT_MAX_CHARS, widget=text_box("Asked or decided by"))
+    since = DateFilter("created_at", "date__gte", widget=day_box("From"))
+    until = DateFilter("created_at", "date__lte", widget=day_box("Until"))
+    model = CharFilter(method="of_model", widget=HiddenInput)
+    endpoint = CharFilter("release__endpoint__name", widget=HiddenInput)
+
+    def search(self, reports: QuerySet[Report], name: str, text: str) -> QuerySet[Report]:
+        in_model = Q(release__version__model__name__icontains=text) | Q(model__name__icontains=text)
+        return reports.filter(in_model | Q(release__endpoint__name__icontains=text))
+
+    def in_environment(self, reports: QuerySet[Report], name: str, value: str) -> QuerySet[Report]:
+        return reports.filter(Q(release__endpoint__environment__name=value) | Q(environment__name=value))
+
+    def of_model(self, reports: QuerySet[Report], name: str, value: str) -> QuerySet[Report]:
+        return reports.filter(Q(release__version__model__name=value) | Q(model__name=value))
+
+    def by_person(self, reports: QuerySet[Report], name: str, value: str) -> QuerySet[Report]:
+        decided = Decision.objects.filter(request=OuterRef("release__approval"))
+        said = decided.filter(Q(person__username=value) | Q(on_behalf_of__username=value))
+        return reports.filter(Q(release__requester__username=value) | Q(created_by=value) | Q(Exists(said)))
 
 
 class EndpointFilter(FiltersByPlace):

@@ -36,3 +36,4 @@ KEY_BYTES = 32
 KEY_NAME_MAX_CHARS = 80
 WATCH_S, WATCH_S_MAX = 600, 24 * 3600  # of what was promoted, unless the strategy says otherwise
 BAKE_WATCHES_PER_TICK = 200
+PRINT_LEASE_S = 300  # within which a report's PDF is made, or somebody else tries

@@ -15,7 +15,7 @@ from mlorch_site.live.models import Event
 from mlorch_site.live.outbox import on_event
 from mlorch_site.live.topics import anybody_who_views, register
 
-LISTS = ("releases", "endpoints", "approvals", "registry", "gateways", "overview")
+LISTS = ("releases", "endpoints", "approvals", "registry", "gateways", "overview", "reports")
 SUBJECT_KIND = "release"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from deployments import journal, limits
 from deployments.lifecycle import ENDED_STATUSES, ReleaseStatus, check_release_move
 from deployments.models import Release
-from deployments.reports.document import report_create
+from deployments.reports.report_writing import report_create
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.services import Subject
 from mlorch_site.lib.swap import swap

@@ -7,21 +7,26 @@ from datetime import datetime, timedelta
 
 import structlog
 from celery import shared_task
+from django.db.models import QuerySet
 
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
-from deployments.models import Release
+from deployments.models import Release, ReportPdf
 from deployments.processes.telemetry_reach import told_until
+from deployments.reports.report_printing import print_page
 from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services.advance import release_look
 from deployments.services.after_promotion import bake_watches_are_due, bake_watches_look
 from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.measured import metrics_read
 from deployments.services.replicas import replicas_leave, replicas_reap
+from deployments.services.reports import PRINT_REPORT, report_pdf_failed, report_pdf_made
 from deployments.services.retention import artifacts_sweep
 from deployments.services.watching import retired_watch_end
 from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import enqueue
+from mlorch_site.lib.paper import NotPrinted, printed
+from mlorch_site.lib.swap import swap
 from monitoring.services import alerts_escalate, objectives_measure, rules_look, silences_expire
 
 log = structlog.get_logger(__name__)
@@ -43,17 +48,15 @@ def tick() -> None:
         routes_refresh(now)
     bake_watches_look(now=now)
     replicas_reap(now=now)
+    for pk in _prints_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
+        print_report.delay(pk)
 
 
 def tick_is_due() -> bool:
     """Whether a tick would find anything to do. Cheap: asked every second."""
     now = clock.now()
-    return (
-        Release.objects.filter(due_at__lte=now).exists()
-        or routes_are_due(now)
-        or replicas_leave(now)
-        or bake_watches_are_due(now)
-    )
+    is_due = Release.objects.filter(due_at__lte=now).exists() or routes_are_due(now) or replicas_leave(now)
+    return is_due or bake_watches_are_due(now) or _prints_due(now).exists()
 
 
 @shared_task(name="deployments.reconcile_release", queue="control")
@@ -84,6 +87,27 @@ def watch() -> None:
 def read_metrics() -> None:
     """Ask Prometheus what releases are judged by."""
     metrics_read(now=clock.now())
+
+
+def _prints_due(now: datetime) -> QuerySet[ReportPdf]:
+    return ReportPdf.objects.filter(due_at__lte=now)
+
+
+@shared_task(name=PRINT_REPORT.name, queue=PRINT_REPORT.queue)
+def print_report(pdf_id: int | str) -> None:
+    """Make the PDF of a report."""
+    pdf = ReportPdf.objects.select_related("report").filter(pk=pdf_id).first()
+    now = clock.now()
+    if pdf is None or pdf.due_at is None or pdf.due_at > now:
+        return
+    # Whoever moves the due time has the work; when this process dies, the time comes again.
+    if not swap(pdf, "due_at", due_at=now + timedelta(seconds=limits.PRINT_LEASE_S)):
+        return
+    try:
+        report_pdf_made(pdf=pdf, data=printed(print_page(pdf.report, is_pdf=True)))
+    except NotPrinted as error:
+        report_pdf_failed(pdf=pdf, error=str(error))
+        log.warning("report.not_printed", report=pdf.report_id, error=str(error)[:200])
 
 
 @shared_task(name="deployments.retention", queue="work")

@@ -18,6 +18,7 @@ NAVIGATION = (
     ("endpoints", "Endpoints", "server"),
     ("monitoring", "Monitoring", "activity"),
     ("alerts", "Alerts", "alert-triangle"),
+    ("reports", "Reports", "file"),
     ("audit", "Audit", "shield"),
 )
 

@@ -10,6 +10,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import in_scopes
 from mlorch_site.lib.errors import NotFound
 from monitoring.models import Alert, AlertRule, Silence
+from registry.models import Environment
 
 OF_RULE = ("rule__environment", "rule__model", "rule__objective__environment", "rule__standing")
 
@@ -64,6 +65,14 @@ def silence_of(rule: AlertRule, now: datetime) -> Silence | None:
     """The silence of a rule that holds at `now`."""
     found = Silence.objects.filter(rule=rule, ended_at=None).first()
     return found if found is not None and found.holds(now) else None
+
+
+def alert_firing_since(environment: Environment, endpoint: str, since: datetime) -> Alert | None:
+    """The first alert on an endpoint that fired at `since` or later and is not over; acknowledged or silent ones fire
+    too.
+    """
+    rows = Alert.objects.filter(rule__environment=environment, rule__endpoint=endpoint, resolved_at=None)
+    return rows.filter(fired_at__gte=since).select_related("rule").order_by("fired_at", "pk").first()
 
 
 def alerts_waiting_for(actor: Actor) -> QuerySet[Alert]:

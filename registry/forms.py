@@ -27,6 +27,7 @@ from registry.policy_fields import (
 )
 from registry.policy_rows import METRIC_WORDS, WINDOWS_PREFIX, GuardrailRows, RuleRows, WindowRows, points_of, share_of
 from registry.policy_sentences import (
+    ALERTING,
     AUTHOR_UNKNOWN,
     CLOSED,
     OPERATION_WORDS,
@@ -54,11 +55,13 @@ UNITS = {
 CHOICE_WORDS: dict[str, dict[str, str]] = {
     "when_changed_outside": OUTSIDE,
     "when_closed": CLOSED,
+    "when_alerting": ALERTING,
     "when_author_unknown": AUTHOR_UNKNOWN,
 }
 CHOICE_LABELS = {
     "when_changed_outside": "When MLflow deletes or changes the version of a rollout",
     "when_closed": "When the environment closes while a rollout runs",
+    "when_alerting": "While an alert fires on the endpoint of a rollout",
     "when_author_unknown": "When nobody here is known as who made a version in MLflow",
     "waiver_role": "Who may waive a gate",
     "escalate_to": "Who is told when something is escalated",
@@ -307,7 +310,7 @@ class PolicyForm:
 
     @property
     def closing(self) -> list[forms.BoundField]:
-        return self._fields("when_closed", "when_changed_outside")
+        return self._fields("when_closed", "when_changed_outside", "when_alerting")
 
     @property
     def operating(self) -> list[forms.BoundField]:

@@ -86,6 +86,14 @@ class WhenClosed(StrEnum):
     HOLD = "hold"
 
 
+class WhenAlerting(StrEnum):
+    """What a rollout does while an alert fires on its endpoint that did not when it began."""
+
+    GO_ON = "go_on"
+    HOLD = "hold"
+    ROLL_BACK = "roll_back"
+
+
 class AuthorUnknown(StrEnum):
     """What is asked for when nobody here is known as who made a version: as always, or one more approval."""
 

@@ -9,7 +9,7 @@ from registry.approvals.rules import key_of
 from registry.change_windows import windows_problem
 from registry.gates import GATES
 from registry.gates.parameters import parameters_problem
-from registry.lifecycle import AuthorUnknown, ChangedOutside, WhenClosed
+from registry.lifecycle import AuthorUnknown, ChangedOutside, WhenAlerting, WhenClosed
 
 RULES_MAX = 10
 COUNT_MAX = 10
@@ -69,6 +69,7 @@ POLICY_FIELDS = (
     "sandbox_level_min",
     "windows",
     "when_closed",
+    "when_alerting",
     "gate_parameters",
     "required_metadata",
     "waiver_role",
@@ -243,6 +244,7 @@ DECIDING = ("", *(role.value for role in roles_that_allow(Action.RELEASE_DECIDE)
 CHOICES: dict[str, tuple[str, ...]] = {
     "when_changed_outside": tuple(ChangedOutside),
     "when_closed": tuple(WhenClosed),
+    "when_alerting": tuple(WhenAlerting),
     "when_author_unknown": tuple(AuthorUnknown),
     "waiver_role": ("", *(role.value for role in Role if role is not Role.VIEWER)),
     "escalate_to": DECIDING,

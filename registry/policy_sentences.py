@@ -29,6 +29,11 @@ CLOSED = {
     "go_on": "A rollout that runs when the environment closes goes on.",
     "hold": "A rollout that runs when the environment closes holds until it opens.",
 }
+ALERTING = {
+    "go_on": "A rollout goes on while an alert fires on its endpoint.",
+    "hold": "A rollout holds while an alert fires on its endpoint that did not when it began.",
+    "roll_back": "A rollout goes back when an alert fires on its endpoint that did not when it began.",
+}
 AUTHOR_UNKNOWN = {
     "anyone": "A version of an unknown author needs no further approval.",
     "one_more": "A version of an unknown author needs one more approval, of what the first rule asks for.",
@@ -197,6 +202,7 @@ WORDS: dict[str, type_Words] = {
     "margins_max": _margins,
     "windows": _windows,
     "when_closed": lambda value: [CLOSED.get(value, str(value))],
+    "when_alerting": lambda value: [ALERTING.get(value, str(value))],
     "when_changed_outside": lambda value: [OUTSIDE.get(value, str(value))],
     "operators": _operators,
     "sandbox_level_min": lambda value: [SANDBOXES.get(value, str(value))],
@@ -232,7 +238,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "judge_deadline_s",
     ),
     "Guardrails": ("guardrails_required", "default_guardrails", "margins_max"),
-    "When rollouts may begin": ("windows", "when_closed", "when_changed_outside"),
+    "When rollouts may begin": ("windows", "when_closed", "when_changed_outside", "when_alerting"),
     "Who may act on a rollout": ("operators",),
     "Limits": ("sandbox_level_min", "replicas_max", "endpoints_max", "cost_per_day_max"),
     "What is kept": ("artifacts_kept_days",),
@@ -264,6 +270,7 @@ LABELS = {
     "default_guardrails": "Guardrails filled in",
     "margins_max": "Widest margins",
     "when_closed": "Rollouts when it closes",
+    "when_alerting": "Rollouts while an alert fires",
     "when_changed_outside": "Versions changed in MLflow",
     "operators": "Who acts on a rollout",
     "sandbox_level_min": "Sandboxes",

@@ -30,12 +30,18 @@ from typing import Any
 from dataplane.wire.sandbox import LEVELS
 from mlorch_site.accounts.roles import Role
 from registry.approvals.rules import GROUP, holder_label, key_of
-from registry.lifecycle import AuthorUnknown, ChangedOutside, WhenClosed
+from registry.lifecycle import AuthorUnknown, ChangedOutside, WhenAlerting, WhenClosed
 
 AT_ONCE = "immediate"
 UNBOUND_PCT = 100
 
 type_Values = Mapping[str, Any]
+
+ALERTING = (WhenAlerting.GO_ON, WhenAlerting.HOLD, WhenAlerting.ROLL_BACK)  # from the loosest on
+ALERTING_LOOSER = {
+    WhenAlerting.GO_ON: "A rollout would go on while an alert fires on its endpoint.",
+    WhenAlerting.HOLD: "A rollout would only hold, not go back, when an alert fires on its endpoint.",
+}
 
 
 def loosens(before: "type_Values", after: "type_Values") -> list[str]:
@@ -116,6 +122,9 @@ def _rollouts(before: "type_Values", after: "type_Values") -> list[str]:
     changed = (before["when_changed_outside"], after["when_changed_outside"])
     if changed[0] != ChangedOutside.GO_ON and changed[1] == ChangedOutside.GO_ON:
         found.append("Rollouts would go on although their version was changed in MLflow.")
+    alerting = (before["when_alerting"], after["when_alerting"])
+    if ALERTING.index(alerting[1]) < ALERTING.index(alerting[0]):
+        found.append(ALERTING_LOOSER[alerting[1]])
     levels = (before["sandbox_level_min"], after["sandbox_level_min"])
     if _goodness(levels[1]) < _goodness(levels[0]):
         found.append(f"Replicas would start in worse sandboxes: {levels[1]} instead of {levels[0]}.")

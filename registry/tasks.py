@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import DomainError
+from mlorch_site.lib.paper import NotPrinted
 from mlorch_site.lib.swap import swap
 from registry import artifacts, services
 from registry.actors import WORKER
@@ -225,6 +226,6 @@ def print_card(pdf_id: int | str) -> None:
         return
     try:
         services.card_pdf_made(pdf=pdf, data=card_printing.printed(pdf.revision))
-    except card_printing.NotPrinted as error:
+    except NotPrinted as error:
         services.card_pdf_failed(pdf=pdf, error=str(error))
         log.warning("card.not_printed", card=str(pdf.revision), error=str(error)[:200])

@@ -31,7 +31,7 @@ from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib.api import read_body
-from mlorch_site.lib.errors import Invalid, NotFound
+from mlorch_site.lib.errors import Invalid
 from mlorch_site.lib.readable import whole_number
 from monitoring.selectors import summary
 
@@ -85,20 +85,6 @@ class ReleaseDetail(generics.RetrieveAPIView[Release]):
 
     def get_object(self) -> Release:
         return selectors.release_for(actor(self.request), self.kwargs["pk"])
-
-
-class ReleaseReport(APIView):
-    """The report of an ended release."""
-
-    permission = Action.VIEW
-
-    @extend_schema(responses={200: dict})
-    def get(self, request: Request, pk: str) -> Response:
-        release = selectors.release_for(actor(request), pk)
-        report = getattr(release, "report", None)
-        if report is None:
-            raise NotFound("The report is written when the release has ended.")
-        return Response({"digest": report.digest, "created_at": report.created_at, "document": report.document})
 
 
 class ReleaseDecisions(APIView):

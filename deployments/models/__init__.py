@@ -3,7 +3,8 @@ reports.
 """
 
 from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
-from deployments.models.releases import BakeWatch, Release, ReleaseEvent, Report, Rollout
+from deployments.models.releases import BakeWatch, Release, ReleaseEvent, Rollout
+from deployments.models.reports import Report, ReportPdf
 from deployments.models.runtime import AgentState, EnvironmentBuild, GatewayState, Replica, ReplicaState, RouteTable
 from deployments.models.traffic import TrafficChange
 
@@ -20,6 +21,7 @@ __all__ = [
     "Replica",
     "ReplicaState",
     "Report",
+    "ReportPdf",
     "Rollout",
     "RouteTable",
     "ServingConfig",

@@ -173,16 +173,3 @@ class ReleaseEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.sentence}"
-
-
-class Report(models.Model):
-    """The record of an ended release or rollback; `digest` covers the document."""
-
-    release = models.OneToOneField(Release, on_delete=models.CASCADE, related_name="report")
-    kind = models.CharField(max_length=8)
-    document = models.JSONField()
-    digest = models.CharField(max_length=80)
-    created_at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return f"report of {self.release}"

@@ -79,7 +79,9 @@ def _note_split(observed: Observation, now: datetime) -> None:
 
 
 def _note_hold(observed: Observation, is_held: bool, now: datetime) -> None:
-    """A rollout that is held by a window, or goes on after one, is a line of the history; its clock stops and runs."""
+    """A rollout that is held by a window or an alert, or goes on after one, is a line of the history; its clock stops
+    and runs.
+    """
     rollout = observed.rollout
     if is_held == (rollout.held_at is not None):
         return
@@ -88,7 +90,7 @@ def _note_hold(observed: Observation, is_held: bool, now: datetime) -> None:
         kind, sentence = "rollout.held", observed.snapshot.held
     else:
         swap(rollout, **settled(rollout, now))
-        kind, sentence = "rollout.open_again", "The environment is open again; the rollout goes on."
+        kind, sentence = "rollout.open_again", "Nothing holds the rollout any more; it goes on."
     journal.write(observed.release, kind, sentence, actor=ROLLOUT, now=now)
 
 

@@ -11,15 +11,19 @@ from typing import Any
 from django.urls import reverse
 
 from deployments.models import Release, Rollout
+from deployments.rollout.alerting import why_alert_holds
 from mlorch_site.lib.reasons import Reason
 from registry.selectors import closure_of
 
 
 def why_held(release: Release, now: datetime) -> str:
-    """Why a rollout is held, with the way to the environment's windows; empty when it is not (reads the database).
+    """Why a rollout is held, with the way to the alert or the environment's windows that hold it; empty when it is not
+    (reads the database).
 
     A release that brings back what was served before is never held.
     """
+    if held := why_alert_holds(release):
+        return held
     environment = release.endpoint.environment
     closure = closure_of(environment, now, release.endpoint.model, holding=True)
     if closure is None or release.kind == "rollback":

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from deployments.lifecycle import LIVE_STATUSES, Phase, ReleaseStatus
 from deployments.models import Release, Replica, ReplicaState, Rollout
+from deployments.rollout.alerting import why_alert_takes_back
 from deployments.rollout.closing import why_held
 from deployments.rollout.judgement import Watch, watch
 from deployments.rollout.snapshot import ReplicasSnapshot, Snapshot
@@ -70,6 +71,7 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
         paused_at=rollout.paused_at,
         paused_s=rollout.paused_s,
         closed=why_held(release, now),
+        alarmed=why_alert_takes_back(release, now),
         held_at=rollout.held_at,
         step_requests=rollout.step_candidate_requests + watched.step_candidate,
         judged=watched.judged,

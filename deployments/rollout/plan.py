@@ -66,7 +66,8 @@ def plan(snapshot: Snapshot, now: datetime) -> Decision:
         return Wait("The rollout has ended.", now + timedelta(seconds=limits.LOOK_IDLE_S))
     if snapshot.phase is Phase.REVERTING:
         return _reverting(snapshot, now)
-    return _ordered_back(snapshot) or _danger(snapshot) or _withdrawn(snapshot) or _forward(snapshot, now)
+    back = _ordered_back(snapshot) or _danger(snapshot) or _withdrawn(snapshot) or _alarmed(snapshot)
+    return back or _forward(snapshot, now)
 
 
 def _forward(snapshot: Snapshot, now: datetime) -> Decision:
@@ -161,6 +162,11 @@ def _withdrawn(snapshot: Snapshot) -> Decision | None:
     if not snapshot.changed_outside or snapshot.when_changed_outside is not ChangedOutside.GO_BACK:
         return None
     return _go_back(snapshot, _bad_end(snapshot), snapshot.changed_outside)
+
+
+def _alarmed(snapshot: Snapshot) -> Decision | None:
+    """The way back when an alert takes the rollout back."""
+    return _go_back(snapshot, _bad_end(snapshot), snapshot.alarmed) if snapshot.alarmed else None
 
 
 def _go_back(snapshot: Snapshot, outcome: ReleaseStatus, reason: str) -> Decision:

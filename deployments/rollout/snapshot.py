@@ -44,7 +44,8 @@ class Snapshot:
     since `applied_at`. `ejected` is empty unless a live gateway turned away from a replica of the candidate.
     `disagrees` is empty unless the mirrored answers agree less often than asked for, `unsettled` unless that may still
     be so; both are sentences. `closed` is empty unless the environment is closed and its policy holds rollouts that run
-    then: it is the sentence that says so, and `held_at` when that was first seen. `split_off` is empty unless the
+    then, or an alert holds it: it is the sentence that says so, and `held_at` when that was first seen. `alarmed` is
+    empty unless an alert takes the rollout back: it is the sentence that says so. `split_off` is empty unless the
     traffic is not split as asked: then it is the sentence that says so, and nothing goes up. `restores` means that an
     earlier version comes back. `changed_outside` is empty unless the version was deleted or changed in MLflow since it
     was approved; `when_changed_outside` is what the policy wants then.
@@ -68,6 +69,7 @@ class Snapshot:
     paused_at: datetime | None = None
     paused_s: float = 0.0
     closed: str = ""
+    alarmed: str = ""
     held_at: datetime | None = None
     step_requests: int = 0
     judged: Judged | None = None

@@ -13,6 +13,12 @@ from deployments.services.endpoints import endpoint_create, serving_config_of, s
 from deployments.services.gates import gate_run_again, gate_waive, waiver_take_back
 from deployments.services.keys import gateway_key_create, gateway_key_revoke
 from deployments.services.releases import release_decide, release_preview, release_request
+from deployments.services.reports import (
+    period_report_freeze,
+    report_pdf_failed,
+    report_pdf_made,
+    report_pdf_want,
+)
 from deployments.services.retention import artifacts_plan, artifacts_sweep
 from deployments.services.retirement import endpoint_restore, endpoint_retire, retirement_impact
 
@@ -30,6 +36,7 @@ __all__ = [
     "gate_waive",
     "gateway_key_create",
     "gateway_key_revoke",
+    "period_report_freeze",
     "release_abort",
     "release_decide",
     "release_pause",
@@ -38,6 +45,9 @@ __all__ = [
     "release_request",
     "release_resume",
     "release_withdraw",
+    "report_pdf_failed",
+    "report_pdf_made",
+    "report_pdf_want",
     "retirement_impact",
     "serving_config_of",
     "serving_config_revise",

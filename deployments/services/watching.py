@@ -97,6 +97,17 @@ def _round_ms(value: float) -> float:
     return math.ceil(value / unit) * unit
 
 
+def watch_ended_with(endpoint: Endpoint) -> int:
+    """How many objectives and rules of a retired endpoint ended with its retirement: restoring it does not bring them
+    back (reads the database).
+    """
+    if endpoint.retired_at is None:
+        return 0
+    own = {"environment": endpoint.environment, "endpoint": endpoint.name, "ended_at__gte": endpoint.retired_at}
+    rules = AlertRule.objects.filter(objective=None, **own)
+    return Objective.objects.filter(**own).count() + rules.count()
+
+
 def retired_watch_end() -> int:
     """End what watches endpoints that are retired, whoever set it meanwhile; return how many endpoints there were."""
     named = AlertRule.objects.filter(ended_at=None).values("environment", "endpoint")

@@ -22,6 +22,7 @@ from deployments.processes.gateway_status import arms_traffic
 from deployments.routes.acknowledgement import live_gateways
 from deployments.routes.revisions import newest_revision
 from deployments.services.keys import site_key
+from deployments.services.watching import watch_ended_with
 from deployments.views.objectives import watch_context
 from deployments.views.rollout_page import why_not_roll_back
 from mlorch_site.accounts.roles import Action
@@ -168,6 +169,7 @@ def endpoint_restore(request: HttpRequest, environment: str, name: str) -> HttpR
     """Let a retired endpoint serve again."""
     actor = actor_of(request)
     found = selectors.endpoint_for(actor, environment, name, action=Action.ENDPOINT_MANAGE)
+    unwatched = watch_ended_with(found)
     try:
         release = services.endpoint_restore(actor=actor, endpoint=found, reason=request.POST.get("reason", ""))
     except (Conflict, Invalid) as error:
@@ -175,6 +177,9 @@ def endpoint_restore(request: HttpRequest, environment: str, name: str) -> HttpR
         release = None
     else:
         messages.success(request, f"{found} is restored.")
+        if unwatched:
+            text = f"Nothing of it is watched: its objectives and alert rules ({unwatched}) ended when it was retired."
+            messages.warning(request, f"{text} Set them again on its page of objectives.")
     if release is not None:
         return redirect_to(request, reverse("release", args=[release.pk]))
     return redirect_to(request, reverse("endpoint", args=[environment, name]))

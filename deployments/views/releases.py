@@ -143,22 +143,3 @@ def _do(request: HttpRequest, done: str, service: Any, **arguments: Any) -> None
         messages.error(request, error.message)
     else:
         messages.success(request, done)
-
-
-@requires(Action.VIEW)
-def release_report(request: HttpRequest, pk: str) -> HttpResponse:
-    """Show the report of an ended release."""
-    found: Release = selectors.release_for(actor_of(request), pk)
-    report = getattr(found, "report", None)
-    if report is None:
-        raise NotFound("The report is written when the release has ended.")
-    context = {
-        "release": found,
-        "report": report,
-        "document": report.document,
-        "look": RELEASE_LOOKS[ReleaseStatus(found.status)],
-        "charts": rollout_page.panels(found, getattr(found, "rollout", None)),
-        "marks": rollout_page.marks(found, getattr(found, "rollout", None)),
-        "points": rollout_page.finished_points(found),
-    }
-    return render(request, "deployments/report.html", context)

@@ -212,6 +212,31 @@ class CheckpointFile:
         """
         return _lines(self.path, 3 * LINE_MAX_BYTES)
 
+    def around(self, sequence: int) -> tuple[bytes, bytes]:
+        """The last line of fewer records than `sequence` and the first that covers it; empty where there is none. By
+        halves: the file may be long. Raises OSError, and ValueError for a line that is no checkpoint.
+        """
+        if not self.path.exists():
+            return b"", b""
+        with self.path.open("rb") as file:
+            low, high = 0, self.path.stat().st_size
+            while high - low > LINE_MAX_BYTES:
+                middle = (low + high) // 2
+                file.seek(middle)
+                file.readline()
+                start = file.tell()
+                if start < high and read_checkpoint(file.readline()).size < sequence:
+                    low = start
+                else:
+                    high = middle
+            file.seek(low)
+            before = b""
+            for line in map(bytes.rstrip, file):
+                if read_checkpoint(line).size >= sequence:
+                    return before, line
+                before = line
+            return before, b""
+
     def lines_after(self, known: str) -> list[bytes]:
         """The lines after the one with the hash `known`, oldest first; all when it is not among them. Raises
         OSError.

@@ -79,6 +79,37 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     return [*inclusion_proof(leaves[middle:], index - middle), root_of(leaves[:middle])]
 
 
+def inclusion_proof_after(known: Peaks, leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """The inclusion proof of the leaf at `index` where only the peaks of the first leaves are known, and `leaves` are
+    those after them. `index` must not be below `known.size`.
+    """
+    subtrees: dict[tuple[int, int], bytes] = {}
+    start = 0
+    for bit in range(known.size.bit_length() - 1, -1, -1):
+        if known.size >> bit & 1:
+            subtrees[start, start + (1 << bit)] = known.hashes[len(subtrees)]
+            start += 1 << bit
+
+    def root(first: int, end: int) -> bytes:
+        if (first, end) in subtrees:
+            return subtrees[first, end]
+        if end - first == 1:
+            return leaves[first - known.size]
+        middle = first + _split(end - first)
+        return node_hash(root(first, middle), root(middle, end))
+
+    way, first, end = [], 0, known.size + len(leaves)
+    while end - first > 1:
+        middle = first + _split(end - first)
+        if index < middle:
+            way.append(root(middle, end))
+            end = middle
+        else:
+            way.append(root(first, middle))
+            first = middle
+    return way[::-1]
+
+
 def consistency_proof(leaves: Sequence[bytes], before: int) -> list[bytes]:
     """The hashes that show that a tree of these leaves begins with the tree of the first `before` (RFC 6962, 2.1.2)."""
     return _subproof(leaves, before, is_known=True) if 0 < before < len(leaves) else []

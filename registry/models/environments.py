@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from dataplane.wire.sandbox import LEVELS
-from registry.lifecycle import AuthorUnknown, ChangedOutside, RiskTier, WhenClosed
+from registry.lifecycle import AuthorUnknown, ChangedOutside, RiskTier, WhenAlerting, WhenClosed
 from registry.models.mirror import Model
 
 
@@ -104,6 +104,12 @@ class Policy(models.Model):
         choices=[(c.value, c.value.replace("_", " ")) for c in WhenClosed],
         default=WhenClosed.GO_ON,
         help_text="What a rollout that runs does when the environment closes.",
+    )
+    when_alerting = models.CharField(
+        max_length=9,
+        choices=[(c.value, c.value.replace("_", " ")) for c in WhenAlerting],
+        default=WhenAlerting.GO_ON,
+        help_text="What a rollout does while an alert fires on its endpoint that did not when it began.",
     )
     gate_parameters = models.JSONField(default=dict, blank=True, help_text="Gate → parameter → value.")
     required_metadata = models.JSONField(default=list, blank=True, help_text="Names of what a version has to say.")

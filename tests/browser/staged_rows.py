@@ -97,6 +97,8 @@ def _traffic(world: World, paths: dict[str, str]) -> None:
     world.errors = {}
     paths |= {"served": f"/releases/{served.pk}/", "taken back": f"/releases/{back.pk}/"}
     paths["report"] = f"/releases/{back.pk}/report/"
+    paths["report on paper"] = f"/reports/{back.report.pk}/print/"
+    paths["two reports"] = f"/reports/compare/?one={served.report.pk}&other={back.report.pk}"
     for what in ("models/tumours", "endpoints/production/clinic", "environments/production"):
         paths[f"past {what}"] = f"/{what}/past/?at={world.now:%Y-%m-%dT%H:%M:%S}"
 

@@ -11,8 +11,10 @@ from deployments.services import (
     retirement_impact,
     serving_config_revise,
 )
+from deployments.services.watching import watched
 from mlorch_site.audit.models import AuditRecord
 from mlorch_site.lib.errors import Conflict, Forbidden, Invalid
+from monitoring.services import RuleWish, alert_rule_add
 from registry.models import AliasIntent
 from tests.factories import PASSWORD
 
@@ -135,6 +137,9 @@ def test_pages__retire_and_restore(world):
     client = Client()
     client.login(username="mona", password=PASSWORD)
     with world.at():
+        alert_rule_add(
+            actor=world.people.mona.actor, place=watched(world.endpoint), wish=RuleWish("absence", over_min=15)
+        )
         page = client.get("/endpoints/production/clinic/retire/").content.decode()
         assert "Who would miss it" in page
         sent = client.post(
@@ -147,8 +152,10 @@ def test_pages__retire_and_restore(world):
         assert "retired" in client.get("/endpoints/?state=retired").content.decode()
         assert "production/clinic" not in client.get("/endpoints/?state=in_use").content.decode()
         answer = client.post("/endpoints/production/clinic/restore/")
+        page = client.get(answer["Location"]).content.decode()
     assert answer.status_code == 303
     assert world.endpoint.retired_at is None
+    assert "its objectives and alert rules (1) ended when it was retired" in page
 
 
 def test_api__retire_and_restore(world):

@@ -8,6 +8,7 @@ import pytest
 from django.urls import reverse
 
 from mlorch_site.audit.models import AuditRecord
+from mlorch_site.lib import paper
 from mlorch_site.lib.errors import Forbidden
 from mlorch_site.live.models import Event
 from registry import tasks
@@ -222,7 +223,7 @@ def test_export_and_print__of_a_revision(version, people):
     assert exported["Content-Disposition"] == 'attachment; filename="tumours-1-card-1.md"'
     assert exported.content.startswith(b"---\nlicense: apache-2.0\n")
     assert "Red wine only." in printed
-    assert "card-print" in printed
+    assert "paper.css" in printed
 
 
 @pytest.mark.slow
@@ -249,7 +250,7 @@ def test_pdf__made_by_the_work_queue_as_pdf_ua(version, people):
 def test_pdf__without_pango__says_what_to_install(version, people, monkeypatch, tmp_path):
     save(version, people.emma)
     (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library')")
-    monkeypatch.setattr(card_printing.settings, "BASE_DIR", f"{tmp_path}:{card_printing.settings.BASE_DIR}")
+    monkeypatch.setattr(paper.settings, "BASE_DIR", f"{tmp_path}:{paper.settings.BASE_DIR}")
     signed_in("vik").post(reverse("card-pdf", args=["tumours", 1]))
     tasks.print_card(CardPdf.objects.get().pk)
 

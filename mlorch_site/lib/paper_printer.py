@@ -1,4 +1,4 @@
-"""`python -m registry.cards.card_printer STYLE`: HTML on standard input, PDF/UA on standard output.
+"""`python -m mlorch_site.lib.paper_printer STYLE`: HTML on standard input, PDF/UA on standard output.
 
 A process of its own with bounded memory and time, which fetches nothing. It imports no Django.
 """
