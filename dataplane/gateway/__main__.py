@@ -14,7 +14,7 @@ from dataplane.gateway import handover
 from dataplane.gateway.config import from_environment
 from dataplane.gateway.http.app import App
 from dataplane.gateway.http.http_server import Server, type_Drain
-from dataplane.gateway.site import poll, push
+from dataplane.gateway.site import drift_push, poll, push
 from dataplane.gateway.site.loops import kept_up
 from dataplane.gateway.state import State
 from dataplane.wire import log_lines
@@ -38,6 +38,7 @@ async def loops(state: State) -> AsyncIterator[None]:
             ("poll", partial(poll.poll_forever, state, session)),
             ("windows", partial(push.windows_forever, state)),
             ("push", partial(push.push_forever, state, session)),
+            ("drift", partial(drift_push.drift_forever, state, session)),
             ("request_log", partial(state.request_log.drain_forever, sink)),
         ]
         if state.traces is not None:

@@ -45,6 +45,7 @@ RETRY_AFTER_S = 1
 SPOOL_MAX_BATCHES = 7200
 PUSH_TIMEOUT_S = 10
 PUSH_LOOK_S = 5.0  # for what an ended process of the gateway left in the spool
+DRIFT_PUSH_S = 10.0
 CLOSE_DELAY_S = 0.05
 METRICS_FOR_LOOPBACK, METRICS_FOR_ALL = "loopback", "all"
 

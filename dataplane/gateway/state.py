@@ -14,6 +14,7 @@ from dataplane.gateway.core.shadow import Shadow
 from dataplane.gateway.metrics import Metrics
 from dataplane.gateway.peers import Peers
 from dataplane.gateway.site import kept_tables
+from dataplane.gateway.site.drift_counts import DriftCounts
 from dataplane.gateway.site.request_log import RequestLog
 from dataplane.gateway.site.spool import Spool
 from dataplane.gateway.site.traces import Traces
@@ -44,7 +45,8 @@ class State:
         self.shadow = Shadow(self.lanes, self.windows)
         self.spool = Spool(config.folder / "spool", self.boot, SPOOL_MAX_BATCHES, self.peers.is_alive)
         self.spooled = asyncio.Event()  # windows wait to be sent
-        self.request_log = RequestLog(config.folder / "requests", config.log_sink)
+        self.drift = DriftCounts(self.boot)
+        self.request_log = RequestLog(config.folder / "requests", config.log_sink, self.drift.add_all)
         self.traces = Traces(config.traces, config.gateway_id) if config.traces else None
         self.news = asyncio.Event()  # something the site is to hear before the next poll is due
         self.tables: dict[str, CompiledTable] = {}

@@ -10,6 +10,7 @@ from monitoring.services.alerts import (
     silence_end,
     silences_expire,
 )
+from monitoring.services.drift import SampledPlace, drift_reference_learn, drift_report_store
 from monitoring.services.measured import (
     MetricQueryWish,
     metric_query_define,
@@ -47,6 +48,7 @@ __all__ = [
     "OutcomeWish",
     "PlacedOutcome",
     "RuleWish",
+    "SampledPlace",
     "UsualSet",
     "alert_acknowledge",
     "alert_rule_add",
@@ -54,6 +56,8 @@ __all__ = [
     "alert_silence",
     "alerts_escalate",
     "alerts_forget",
+    "drift_reference_learn",
+    "drift_report_store",
     "has_windows_to_roll_up",
     "metric_query_define",
     "metric_query_end",

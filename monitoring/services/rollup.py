@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from dataplane.wire.histogram import merged
 from mlorch_site.lib import clock
 from mlorch_site.live.models import Event
-from monitoring.models import KEPT, GatewayCursor, RollUpCursor, Window
+from monitoring.models import DRIFT_KEPT, KEPT, DriftWindow, GatewayCursor, RollUpCursor, Window
 
 WIDTHS = tuple(width for width in KEPT if width > 1)
 EVENTS_KEPT = timedelta(hours=24)
@@ -113,11 +113,12 @@ def retention_apply(*, now: datetime) -> int:
         deleted += _delete(Window.objects.filter(seconds=width, start__lt=now - KEPT[width]))
     deleted += _delete(Event.objects.filter(kind="windows.stored", at__lt=now - NEWS_KEPT))
     deleted += _delete(Event.objects.filter(at__lt=now - EVENTS_KEPT).exclude(relayed_at=None))
+    deleted += _delete(DriftWindow.objects.filter(start__lt=now - DRIFT_KEPT))
     deleted += _delete(GatewayCursor.objects.filter(updated_at__lt=now - CURSORS_KEPT))
     return deleted
 
 
-def _delete(rows: "QuerySet[Window] | QuerySet[Event] | QuerySet[GatewayCursor]") -> int:
+def _delete(rows: "QuerySet[Window] | QuerySet[Event] | QuerySet[GatewayCursor] | QuerySet[DriftWindow]") -> int:
     """Delete in batches, so that no writer waits long."""
     total = 0
     while True:

@@ -31,6 +31,7 @@ PURE = [
     "monitoring/alerts",
     "monitoring/analysis",
     "monitoring/charts.py",
+    "monitoring/drift",
     "monitoring/points.py",
     "registry/lifecycle.py",
     "registry/policy_comparison.py",

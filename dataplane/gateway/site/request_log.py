@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,15 +46,20 @@ class LogCounts:
 
 
 class RequestLog:
-    """The log of one gateway process. `sink` is the URL that CloudEvents are posted to, empty for none."""
+    """The log of one gateway process. `sink` is the URL that CloudEvents are posted to, empty for none; `count` is
+    given, in a thread, what was written.
+    """
 
-    def __init__(self, folder: Path, sink: str = "") -> None:
+    def __init__(
+        self, folder: Path, sink: str = "", count: Callable[[list[LogEntry]], None] = lambda entries: None
+    ) -> None:
         self.counts: dict[type_Place, LogCounts] = {}
         self._folder = folder
         self._sink = sink
         self._entries: deque[LogEntry] = deque()
         self._bytes = 0
         self._is_failing = False
+        self._count_values = count
 
     def _count(self, place: type_Place) -> LogCounts:
         return self.counts.setdefault(place, LogCounts())
@@ -79,6 +85,7 @@ class RequestLog:
             taken = [self._entries.popleft() for _ in range(min(DRAIN_AT_ONCE, len(self._entries)))]
             self._bytes -= sum(len(entry.request) + len(entry.answer) for entry in taken)
             rows = await asyncio.to_thread(self._write, taken)
+            await asyncio.to_thread(self._count_values, taken)
             if self._sink and session is not None:
                 await self._export(session, rows)
 

@@ -8,6 +8,7 @@ from deployments.rollout.guardrails.kayenta_method import KayentaMethod
 from deployments.rollout.guardrails.latency_over_slo import LatencyOverSlo
 from deployments.rollout.guardrails.latency_quantile import LatencyQuantile
 from deployments.rollout.guardrails.outcome import OutcomeGuardrail
+from deployments.rollout.guardrails.prediction_shift_kind import PredictionShift
 from deployments.rollout.guardrails.prometheus_metric import PrometheusGuardrail
 from deployments.rollout.guardrails.saturation import Saturation
 from deployments.rollout.guardrails.threshold_method import ThresholdMethod
@@ -21,6 +22,7 @@ KINDS: tuple[GuardrailKind, ...] = (
     Saturation(),
     OutcomeGuardrail(),
     PrometheusGuardrail(),
+    PredictionShift(),
 )
 METHODS: dict[Method, Callable[[GuardrailKind], LookedAtKind]] = {
     Method.THRESHOLD: ThresholdMethod,
