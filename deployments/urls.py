@@ -5,6 +5,7 @@ from django.urls import path
 from deployments.views import (
     approvals,
     decisions,
+    drift,
     emergencies,
     endpoints,
     gates,
@@ -84,6 +85,10 @@ urlpatterns = [
         monitoring.endpoint_history_csv,
         name="endpoint-history-csv",
     ),
+    path(f"{ENDPOINT}/drift/", drift.endpoint_drift, name="endpoint-drift"),
+    path(f"{ENDPOINT}/drift.csv", drift.endpoint_drift_csv, name="endpoint-drift-csv"),
+    path(f"{ENDPOINT}/drift/<int:version>/feature/", drift.endpoint_drift_feature, name="endpoint-drift-feature"),
+    path(f"{ENDPOINT}/drift/<int:version>/learn/", drift.endpoint_drift_learn, name="endpoint-drift-learn"),
     path("system/", system.system, name="system"),
     path("gateways/", system.gateways, name="gateways"),
 ]

@@ -37,7 +37,7 @@ class DriftRow:
         if self.feature.plan.kind == "category":
             extra.append(("not in the reference", known.unseen, seen.unseen))
         pairs: list[tuple[str, int, int]] = [*zip(bin_labels(self.feature), known.bins, seen.bins, strict=True), *extra]
-        total, total_seen = (max(sum(counts), 1) for counts in list(zip(*pairs, strict=True))[1:])
+        total, total_seen = sum(one for _, one, _ in pairs) or 1, sum(other for _, _, other in pairs) or 1
         return [(label, one / total, other / total_seen) for label, one, other in pairs]
 
 

@@ -112,7 +112,7 @@ def lasting(seconds: float | None) -> str:
 
 
 @register.simple_tag
-def sparkline(values: list[float | None]) -> SafeString:
+def sparkline(values: list[float | None], unit: str = "requests per second") -> SafeString:
     """A line of numbers as a small picture, broken where there is none; its sentence says the least and the most."""
     known = [value for value in values if value is not None]
     if not known:
@@ -123,7 +123,7 @@ def sparkline(values: list[float | None]) -> SafeString:
         if value is not None:
             path.append(f"{pen}{place * step:.1f} {SPARK_HEIGHT - 1 - value / top * (SPARK_HEIGHT - 2):.1f}")
         pen = "M" if value is None else "L"
-    said = f"from {min(known):.2f} to {max(known):.2f} requests per second"
+    said = f"from {min(known):.2f} to {max(known):.2f} {unit}"
     return format_html(
         '<svg class="sparkline" viewBox="0 0 {} {}" role="img" aria-label="{}"><path d="{}"/></svg>',
         SPARK_WIDTH,

@@ -5,7 +5,10 @@ from typing import Any
 
 import time_machine
 
+from dataplane.wire.drift_report import DriftPlace, DriftReport, DriftWindow, LearnedColumns
+from dataplane.wire.feature_counts import counts_for
 from deployments.models import Release
+from deployments.processes.drift_reports import sampled_places
 from deployments.services import (
     ReleaseCommand,
     gate_waive,
@@ -24,10 +27,10 @@ from mlorch_site.live.outbox import relay
 from mlorch_site.notices import limits
 from mlorch_site.notices.models import Delivery
 from mlorch_site.notices.subscriptions import SubscriptionWish, subscription_create, subscription_disable
-from monitoring.services import OutcomeWish, outcome_define
+from monitoring.services import OutcomeWish, drift_report_store, outcome_define
 from registry.approvals.comments import comment_add
 from registry.approvals.delegations import delegation_give
-from registry.models import BackendState, Emergency, GateResult, Model, Policy
+from registry.models import BackendState, Emergency, GateResult, Model, Policy, Version
 from registry.services import (
     environment_create,
     saved_filter_keep,
@@ -66,6 +69,7 @@ def stage() -> dict[str, Any]:
     _traffic(world, paths)
     _requests(world, paths)
     _under_way(world, paths)
+    _drift(world)
     _deliveries(paths)
     policies_staged(people, paths)
     registry_staged(people, paths)
@@ -132,6 +136,27 @@ def _outcomes(world: World) -> None:
         for name, value in (("wrong-diagnosis", number % 9 == 0), ("days-in-ward", 2 + number % 11))
     ]
     outcomes_post(actor=actor, rows=rows)
+
+
+def _drift(world: World) -> None:
+    """Sampled requests of an hour: one input moved, one did not, one is missing often, and too few predictions."""
+    rows = [[place % 50 + 20, "ward" if place % 3 else "clinic", place] for place in range(300)]
+    example = {"dataframe_split": {"columns": ["age", "where the patient comes from", "dose"], "data": rows}}
+    version = Version.objects.get(model=world.model, number=1)
+    Version.objects.filter(pk=version.pk).update(evidence={**version.evidence, "input_example": example})
+    now = clock.now()
+    place = DriftPlace(world.endpoint.environment.name, world.endpoint.name, "1")
+    stored = {"gateway": "g1", "places": sampled_places({place}), "now": now}
+    learned = LearnedColumns(place, True, {"prediction": ["benign", "malignant"] * 100})
+    drift_report_store(report=DriftReport("b1", 1, [place]), **stored)
+    (plan,) = drift_report_store(report=DriftReport("b1", 2, [place], learned=[learned]), **stored)
+    windows = []
+    for minute in range(5, 65, 5):
+        values = [[minute + 20], ["ward", "street"], [100, None]]
+        inputs = {one.name: counts_for(one, some * 15) for one, some in zip(plan.inputs, values, strict=True)}
+        start = int(now.timestamp()) - 60 * minute
+        windows.append(DriftWindow(place, "stable", "r1", start, plan.key, 30, inputs=inputs))
+    drift_report_store(report=DriftReport("b1", 3, [place], windows), **stored)
 
 
 def _policy(world: World, **fields: Any) -> None:

@@ -95,6 +95,8 @@ SCREENS = {
         "/endpoints/production/clinic/serving/",
         "/endpoints/production/clinic/objectives/",
         "/endpoints/production/clinic/outcomes/",
+        "/endpoints/production/clinic/drift/",
+        "/endpoints/production/clinic/drift/1/feature/?name=age",
         "/alerts/",
         "/alerts/rules/",
         "/system/",

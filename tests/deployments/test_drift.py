@@ -15,7 +15,7 @@ from monitoring import models
 from monitoring.drift.feature_drift import DriftWord
 from monitoring.drift_selectors import drift_table, prediction_shift
 from monitoring.models import DriftReference
-from monitoring.services import drift_reference_learn, drift_report_store
+from monitoring.services import drift_reference_learn, drift_report_store, retention_apply
 from registry.models import Version
 from tests.monitoring.windows import NOW, at
 
@@ -147,9 +147,30 @@ def test_guardrail__is_read_strictly_and_said():
 
 
 def test_retention__old_counts__go(world, place):
-    from monitoring.services import retention_apply
 
     (plan,) = tell(1, place)
     tell(2, place, windows=[window(plan, [5])])
     retention_apply(now=NOW + timedelta(days=15))
     assert not models.DriftWindow.objects.exists()
+
+
+def test_pages__word_bins_and_what_may_be_done__are_shown(world, place, client):
+    (plan,) = tell(1, place)
+    tell(2, place, windows=[window(plan, [5] * 90)])
+    base = f"/endpoints/{place.environment}/{place.endpoint}/drift"
+    with at():
+        client.force_login(world.people.vik.user)
+        shown = client.get(f"{base}/").content.decode()
+        assert "Large" in shown
+        assert "90 sampled requests against 200 rows of the version's input example" in shown
+        feature = client.get(f"{base}/1/feature/", {"name": "age"}).content.decode()
+        assert "Kolmogorov–Smirnov" in feature
+        assert "100.0 %" in feature
+        assert client.get(f"{base}/1/feature/", {"name": "<b>"}).status_code == 404
+        assert client.post(f"{base}/1/learn/").status_code == 403
+        lines = b"".join(client.get(f"{base}.csv")).decode().splitlines()
+        assert lines[1].startswith('"inputs","1","age","number","large","90","90",')
+        client.force_login(world.people.emma.user)
+        assert client.post(f"{base}/1/learn/").status_code == 303
+        assert client.post(f"{base}/77/learn/").status_code == 404
+        assert "being learned" in client.get(f"{base}/").content.decode()
