@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from dataplane.wire.route_table import TARGETED
 from deployments.lifecycle import Arm, Phase
 from deployments.models import Release, Rollout
-from deployments.rollout.agreement import mirror_agreement, mirror_in_force
+from deployments.rollout.agreement import mirror_agreement, mirror_in_force, target_in_force
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, steps_from_plan
-from monitoring.analysis.guardrail_result import CLIENT_ERRORS, GuardrailResult
+from monitoring.analysis.guardrail_result import CLIENT_ERRORS, Ground, GuardrailResult
 from monitoring.analysis.judge import (
     Assessment,
     Block,
@@ -29,6 +30,9 @@ REFERENCE_SPAN = timedelta(minutes=10)
 REFERENCE_SENTENCE = (
     f"The stable version gets no traffic any more: its last {REFERENCE_SPAN.seconds // 60} minutes "
     "before the switch stand for it."
+)
+CHOSEN_SENTENCE = (
+    "Who was chosen and who was not are different populations: the comparison with the stable version shows nothing."
 )
 COUNTING = (Phase.BAKING, Phase.JUDGING)
 BAKE_IS_OVER = (Phase.JUDGING, Phase.HOLDING, Phase.PROMOTING)
@@ -96,7 +100,7 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     if rollout.watched_at is None or Phase(rollout.phase) in (Phase.REVERTING, Phase.DONE):
         return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before, decided)
     guardrails = guardrails_of(release)
-    arm = Arm.SHADOW if mirror_in_force(release, rollout) else Arm.CANDIDATE
+    arm = _candidate_arm(release, rollout)
     blocks, cursor = _blocks(release, rollout, guardrails, arm)
     counts = Phase(rollout.phase) in COUNTING
     candidate = sum(block.candidate.requests for block in blocks) if counts else 0
@@ -105,7 +109,7 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     agreement = mirror_agreement(release, rollout)
     shown: dict[str, Any] = {"split": split.to_dict()} if split else {}
     shown |= {"comparison": agreement} if agreement else {}
-    disagrees, unsettled = _against(agreement) if arm is Arm.SHADOW else ("", "")
+    disagrees, unsettled = _against(agreement) if arm == Arm.SHADOW else ("", "")
     if not guardrails or release.replaces_id is None:
         now_known = {**before, **shown}
         return Watch(rollout.judge, cursor, candidate, stable, now_known, before, None, disagrees, unsettled)
@@ -115,6 +119,8 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     assessment = assess(state, bake_done=Phase(rollout.phase) in BAKE_IS_OVER)
     if decided is not None and assessment.verdict is not Verdict.HARMFUL:
         return Watch(state.to_dict(), cursor, candidate, stable, before, before, decided)
+    if arm == TARGETED:
+        assessment = _of_chosen(assessment)
     assessment, needed = _under(split, assessment, _still_needed(assessment))
     if not _is_concurrent(release):
         assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
@@ -122,6 +128,30 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     judged = Judged(assessment.verdict.value, assessment.sentence, needed)
     now_known = {**assessment.to_dict(), **shown}
     return Watch(state.to_dict(), cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
+
+
+def _candidate_arm(release: Release, rollout: Rollout) -> str:
+    """The arm whose windows are looked at now."""
+    if target_in_force(release, rollout):
+        return TARGETED
+    return Arm.SHADOW if mirror_in_force(release, rollout) else Arm.CANDIDATE
+
+
+def _of_chosen(assessment: Assessment) -> Assessment:
+    """The assessment of requests that were chosen: only what needs no comparison is believed, for who was chosen and
+    who was not are different populations.
+    """
+    results = [
+        result if result.ground is Ground.LIMIT else replace(result, verdict=Verdict.INCONCLUSIVE, ground=Ground.NONE)
+        for result in assessment.guardrails
+    ]
+    stopped = [result for result in results if result.ground is Ground.LIMIT]
+    if stopped:
+        return replace(assessment, verdict=Verdict.HARMFUL, sentence=stopped[0].sentence, guardrails=results)
+    seen = max((result.candidate_n for result in results), default=0)
+    verdict = Verdict.INCONCLUSIVE if seen else Verdict.NO_DATA
+    sentence = f"{seen:,} chosen requests, none of the limits of harm reached. {CHOSEN_SENTENCE}"
+    return replace(assessment, verdict=verdict, sentence=sentence, guardrails=results)
 
 
 def _decided(rollout: Rollout) -> Judged | None:
@@ -151,7 +181,7 @@ def guardrails_of(release: Release) -> list[Guardrail]:
     return [Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in release.guardrails]
 
 
-def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm: Arm) -> tuple[list[Block], int]:
+def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm: str) -> tuple[list[Block], int]:
     assert rollout.watched_at is not None
     not_before = rollout.watched_at
     if not _is_concurrent(release) and not rollout.judge:

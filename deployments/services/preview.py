@@ -18,6 +18,9 @@ from registry.version_lifecycle import note_deprecated
 
 DETAILS = {
     StepKind.START: "Replicas of the new version start and answer its input example.",
+    StepKind.TARGET: (
+        "Only these go to the new version. Harm takes it back; what is seen of a chosen population lets nothing go up."
+    ),
     StepKind.WEIGHT: "Every gateway has to acknowledge it before the clock starts.",
     StepKind.MIRROR: (
         "Clients notice nothing: the new version answers copies, and its answers are compared with theirs."

@@ -7,9 +7,9 @@ gives the evidence bucket of the unit: what fails together is counted together, 
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute
+from dataplane.gateway.core.compiled_table import ArmRoute, EndpointRoute, TargetRoute
 from dataplane.wire.route_table import STABLE
 from dataplane.wire.window_batch import UNIT_BUCKETS
 
@@ -21,6 +21,16 @@ def buckets_of(salt: str, unit: str) -> tuple[int, int]:
     """The bucket that decides the arm of a unit, and its evidence bucket, both for the life of a release."""
     digest = hashlib.sha256(f"{salt}:{unit}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % BUCKETS, digest[8] % UNIT_BUCKETS
+
+
+def is_targeted(targets: TargetRoute, headers: Mapping[bytes, bytes], unit: str) -> bool:
+    """Whether a request was chosen: by the exact value of a header, or by its unit."""
+    for name, values in targets.headers:
+        if headers.get(name) in values:
+            return True
+    if not unit or not targets.units:
+        return False
+    return hashlib.sha256(f"{targets.salt}:{unit}".encode()).hexdigest() in targets.units
 
 
 def drawn_bucket(draw: Callable[[int], int] = random.randrange) -> int:

@@ -23,6 +23,7 @@ class Caller:
     environment: str
     unit: str
     request_id: str
+    headers: dict[bytes, bytes]
 
 
 def caller_of(metadata: Any) -> Caller:
@@ -37,6 +38,7 @@ def caller_of(metadata: Any) -> Caller:
         environment=named.get(ENVIRONMENT, ""),
         unit=named.get(UNIT, "")[:UNIT_MAX_CHARS],
         request_id=offered if is_fit else uuid.uuid4().hex,
+        headers={name.encode(): value.encode() for name, value in named.items()},
     )
 
 

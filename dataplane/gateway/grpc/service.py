@@ -78,9 +78,8 @@ class Service:
         if len(body) > route.max_body_bytes:
             raise errors.too_large(route.max_body_bytes)
         header = RequestHeader("infer", model_name=route.name, header_length=header_length)
-        call = Call(
-            environment, route.name, header, body, caller.unit, request.model_version, caller.request_id.encode()
-        )
+        version, identity = request.model_version, caller.request_id.encode()
+        call = Call(environment, route.name, header, body, caller.unit, version, identity, caller.headers)
         outcome = await inference.infer(self._state, route, call)
         return _reply(outcome, lambda: messages.from_worker(outcome.body, outcome.header_length))
 

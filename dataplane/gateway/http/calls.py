@@ -53,7 +53,7 @@ def call_of(path: InferencePath, headers: type_Headers, body: bytes, identity: b
         header = RequestHeader(op, content_type=content_type)
         if b'"stream"' in body or EVENT_STREAM in accept:
             header = RequestHeader("stream", content_type=content_type, accept=accept.decode("latin-1"))
-    return Call(environment, endpoint, header, body, unit_of(headers), version, identity)
+    return Call(environment, endpoint, header, body, unit_of(headers), version, identity, headers)
 
 
 def unit_of(headers: type_Headers) -> str:
