@@ -107,6 +107,7 @@ class ReleaseForm(forms.Form):
     )
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
+    supersedes = forms.CharField(max_length=36, required=False)
 
     def __init__(self, *args: Any, actor: Actor, defaults: ReleaseDefaults, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -230,6 +231,7 @@ class ReleaseForm(forms.Form):
             guardrails=self.guardrails(),
             reason=data["reason"],
             ticket=data["ticket"],
+            supersedes=data["supersedes"],
         )
 
     def add_problems(self, error: Invalid) -> None:

@@ -39,6 +39,7 @@ class ReleaseRequestSerializer(StrictSerializer):
     strategy = serializers.DictField()
     guardrails = serializers.ListField(child=serializers.DictField(), required=False, allow_null=True, default=None)
     ticket = serializers.CharField(max_length=200, allow_blank=True, default="")
+    supersedes = serializers.CharField(max_length=36, allow_blank=True, default="")
 
     def command(self) -> ReleaseCommand:
         """The validated body as a command."""

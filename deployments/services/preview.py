@@ -38,7 +38,9 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
     problems, endpoint = dict(check.problems), check.target.endpoint if check.target else None
     if check.forbidden:
         problems["permission"] = check.forbidden
-    if endpoint is not None and (busy := selectors.open_release(endpoint)) is not None:
+    busy = selectors.open_release(endpoint) if endpoint is not None else None
+    can_supersede = busy is not None and str(busy.pk) == check.command.supersedes and busy.status not in selectors.LIVE
+    if busy is not None and not can_supersede:
         status = busy.status.replace("_", " ")
         problems["endpoint"] = f"{endpoint} is busy: the release of version {busy.version.number} is {status}."
     outlook, approvals = (

@@ -3,6 +3,7 @@ not, and who they are is not kept.
 """
 
 import hashlib
+from datetime import timedelta
 
 import pytest
 
@@ -121,6 +122,9 @@ def test_targeting__a_few_of_the_chosen_fail__is_no_proof_beside_another_populat
 
 def test_targeting__nobody_of_them_comes__goes_back_at_the_deadline(world):
     world.serve(1)
-    release = world.until(world.request(2, strategy=CHOSEN), "rolled_back")
+    release = world.request(2, strategy=CHOSEN)
+    world.tick(5)
+    world.now += timedelta(seconds=65)
+    world.until(release, "rolled_back", most_s=10)
 
     assert "Inconclusive at the deadline: 0 of 20 requests" in release.status_reason
