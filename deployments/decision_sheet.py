@@ -106,16 +106,21 @@ def _gate_name(gate: GateLine) -> str:
 def planned_steps(release: Release) -> list[PlannedStep]:
     """The plan's steps, with how many requests each would see."""
     rate = traffic_rate(release.endpoint.environment.name, release.endpoint.name)
-    rows, share = [], 0
+    rows: list[PlannedStep] = []
+    share: int | None = 0  # None where requests are chosen
     for step in steps_from_plan(release.plan):
+        if step.kind is StepKind.TARGET:
+            share = None
         share = step.weight_pct if step.kind in (StepKind.WEIGHT, StepKind.MIRROR) else share
         rows.append(PlannedStep(step.title, _expected(step, share, rate)))
     return rows
 
 
-def _expected(step: Step, share_pct: int, rate: float) -> str:
+def _expected(step: Step, share_pct: int | None, rate: float) -> str:
     if step.kind is not StepKind.BAKE:
         return ""
+    if share_pct is None:
+        return f"waits for {step.min_requests:,} chosen requests; how often they come is not known"
     if not rate:
         return "no requests came lately: it would see none"
     seen = rate * share_pct / 100 * step.duration_s

@@ -43,7 +43,18 @@ def strategy_fields(strategy: dict[str, Any]) -> dict[str, Any]:
     """Field of the form → its value for a strategy; `None` empties a field that has a default."""
     values = {"kind": strategy.get("kind"), "hold": bool(strategy.get("hold"))}
     values |= {name: strategy[name] for name in PLAIN if name in strategy}
-    return values | _steps(strategy.get("steps") or [])
+    return values | _target(strategy) | _steps(strategy.get("steps") or [])
+
+
+def _target(strategy: dict[str, Any]) -> dict[str, Any]:
+    """The chosen requests; units were not kept and cannot be filled in."""
+    target = strategy.get("target") or {}
+    lines = [f"{name}: {', '.join(values)}" for name, values in target.get("headers", {}).items()]
+    return {
+        "target_headers": "\n".join(lines),
+        "target_bake_s": target.get("bake_s"),
+        "target_min_requests": target.get("min_requests"),
+    }
 
 
 def _steps(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -79,6 +79,24 @@ class ReleaseForm(forms.Form):
         min_value=0, required=False, label="And until so many requests have come, none if empty"
     )
     hold = forms.BooleanField(required=False, label="Wait for a person before the promotion")
+    target_headers = forms.CharField(
+        required=False,
+        max_length=12_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        label="Requests with one of these headers",
+        help_text="A line for each name: x-tenant: acme, beta",
+    )
+    target_units = forms.CharField(
+        required=False,
+        max_length=300_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        label="Requests of these units",
+        help_text="One id a line, as clients send it in X-Mlorch-Unit. Only digests are kept.",
+    )
+    target_bake_s = forms.IntegerField(min_value=1, required=False, label="Watch the chosen ones for (s)")
+    target_min_requests = forms.IntegerField(
+        min_value=1, required=False, label="And until so many of them have come, 1 if empty"
+    )
     error_margin = forms.FloatField(
         required=False,
         min_value=0,
@@ -111,6 +129,7 @@ class ReleaseForm(forms.Form):
     )
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
+    supersedes = forms.CharField(max_length=36, required=False)
 
     def __init__(self, *args: Any, actor: Actor, defaults: ReleaseDefaults, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -159,6 +178,11 @@ class ReleaseForm(forms.Form):
         return [self[name] for name in ("mirror", "min_agreement")]
 
     @property
+    def targeting(self) -> list[Any]:
+        """The fields of requests that are chosen before any share of the traffic is."""
+        return [self[f"target_{name}"] for name in ("headers", "units", "bake_s", "min_requests")]
+
+    @property
     def guards(self) -> list[Any]:
         """The fields of the guardrails."""
         return [
@@ -181,11 +205,26 @@ class ReleaseForm(forms.Form):
         if kind == "blue_green":
             return {"kind": kind, **bake, **hold}
         if kind == "linear":
-            return {"kind": kind, "step_pct": data.get("step_pct") or STEP_PCT, **bake, **hold}
+            return {"kind": kind, **self._target(), "step_pct": data.get("step_pct") or STEP_PCT, **bake, **hold}
         if kind == "canary":
-            return {"kind": kind, "steps": self._steps(), **hold}
+            return {"kind": kind, **self._target(), "steps": self._steps(), **hold}
         wanted = {name: data[name] for name in ("mirror", "min_agreement") if data.get(name) is not None}
         return {"kind": kind, **wanted, **bake, "steps": self._steps(), **hold}
+
+    def _target(self) -> dict[str, Any]:
+        """Which requests are chosen; nothing when no field says so."""
+        data = self.cleaned_data
+        pairs = (line.partition(":") for line in data.get("target_headers", "").splitlines() if line.strip())
+        headers = {
+            name.strip().lower(): [value.strip() for value in values.split(",") if value.strip()]
+            for name, _, values in pairs
+        }
+        units = [line.strip() for line in data.get("target_units", "").splitlines() if line.strip()]
+        if not headers and not units:
+            return {}
+        chosen = {name: value for name, value in (("headers", headers), ("units", units)) if value}
+        numbers = {name: data.get(f"target_{name}") for name in ("bake_s", "min_requests")}
+        return {"target": chosen | {name: value for name, value in numbers.items() if value}}
 
     def _steps(self) -> list[dict[str, int]]:
         steps: list[dict[str, Any]] = []
@@ -226,6 +265,7 @@ class ReleaseForm(forms.Form):
             guardrails=self.guardrails(),
             reason=data["reason"],
             ticket=data["ticket"],
+            supersedes=data["supersedes"],
         )
 
     def add_problems(self, error: Invalid) -> None:
@@ -242,6 +282,9 @@ class ReleaseForm(forms.Form):
         if guardrail := re.fullmatch(r"guardrails(?:\[(\d+)\]\.(?:margin|margin_ms|max)|\.(\w+))", name):
             metrics = [row["metric"] for row in self.guardrails()]
             return MARGIN_FIELDS.get(guardrail[2] or metrics[int(guardrail[1])], name)
+        if target := re.fullmatch(r"strategy\.target(?:\.(\w+))?", name):
+            field = f"target_{target[1]}"
+            return field if field in self.fields else "target_headers"
         return name.removeprefix("strategy.")
 
 

@@ -1,6 +1,6 @@
 """Every limit of deployments, with its unit in the name."""
 
-from dataplane.wire import shapes
+from dataplane.wire import route_table, shapes
 
 GATEWAY_LEASE_S = 10  # a gateway that has not reported for longer does not hold up a rollout
 GATEWAY_TOUCH_S = 5  # how often a waiting long poll says that its gateway lives
@@ -13,6 +13,11 @@ MIN_REQUESTS_MAX = 10_000_000
 GUARDRAILS_MAX = shapes.SLOS_MAX  # each may name a latency objective
 AGREEMENT_PCT_MAX = 99  # that every answer ever will agree cannot be shown
 SLO_MS_MAX = shapes.SLO_MS_MAX
+TARGET_HEADERS_MAX = route_table.TARGET_HEADERS_MAX
+TARGET_VALUES_MAX = route_table.TARGET_VALUES_MAX  # of one header
+TARGET_VALUE_MAX_CHARS = 200
+TARGET_UNITS_MAX = route_table.TARGET_UNITS_MAX
+TARGET_UNIT_MAX_CHARS = 256  # of which a gateway reads no more
 REASON_MAX_CHARS = 2000
 TICKET_MAX_CHARS = 200
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from dataplane.wire.route_table import STABLE
 from dataplane.wire.unit_buckets import buckets_of, owner_of
 from deployments.models import Endpoint, Release, TrafficChange
+from deployments.rollout.steps import StepKind, steps_from_plan
 from mlorch_site.lib.errors import Invalid
 
 # From a change of the traffic until the last gateway obeys it, and between the clocks of a client and the site.
@@ -56,8 +57,10 @@ class TrafficThen:
         rows = changes.filter(pk__gte=before) if before else changes
         self._splits = [TrafficSplit(row.at, _in_table_order(row)) for row in rows.order_by("id")]
         ids = {arm.release for split in self._splits for arm in split.arms}
-        self._versions = {
-            str(pk): number for pk, number in Release.objects.filter(pk__in=ids).values_list("pk", "version__number")
+        rows = Release.objects.filter(pk__in=ids).values_list("pk", "version__number", "plan")
+        self._versions = {str(pk): number for pk, number, _ in rows}
+        self._choosing = {
+            str(pk) for pk, _, plan in rows if any(step.kind is StepKind.TARGET for step in steps_from_plan(plan))
         }
 
     def answered(self, at: datetime, *, unit: str = "", release: str = "", version: int | None = None) -> Answerer:
@@ -67,6 +70,12 @@ class TrafficThen:
         splits = [split for split in self._around(at) if split.arms]
         if not splits:
             raise Invalid("The endpoint served nothing at this time.", details={"at": "nothing served"})
+        if unit and not release and any(split.arms[0].release in self._choosing for split in splits):
+            raise Invalid(
+                "Some requests were sent to the new version by choice at this time, so a unit does not tell the arm; "
+                "name the release too.",
+                details={"release": "needed"},
+            )
         owners = [(split.salt, arm) for split in splits for arm in _owners(split, unit, release)]
         if not owners:
             raise Invalid(_why_not(unit), details={"release": "had no such traffic"})

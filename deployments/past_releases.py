@@ -12,7 +12,7 @@ from registry.lifecycle import ApprovalStatus
 from registry.models import Environment, GateResult
 from registry.past_requests import PastRequest, register_past
 
-WATCHED = (StepKind.WEIGHT, StepKind.MIRROR)
+WATCHED = (StepKind.TARGET, StepKind.WEIGHT, StepKind.MIRROR)
 
 
 def past_releases(environment: Environment, most: int) -> list[PastRequest]:

@@ -75,6 +75,8 @@ def _watching_problems(kind: StrategyKind, steps: list[Step], limits: PlanLimits
 def _bakes(kind: StrategyKind, steps: Sequence[Step]) -> Iterator[tuple[str, Step]]:
     """The steps that watch, each with where a requester wrote it."""
     bakes = [step for step in steps if step.kind is StepKind.BAKE]
+    if any(step.kind is StepKind.TARGET for step in steps):
+        yield "strategy.target", bakes.pop(0)
     if kind is StrategyKind.LINEAR:
         yield from (("strategy", bake) for bake in bakes[:1])  # all are alike
         return

@@ -31,6 +31,7 @@ class ArmLook(NamedTuple):
 ARMS = {  # in the order in which they are shown
     "stable": ArmLook("solid", "--mlorch-stable"),
     "candidate": ArmLook("dash", "--mlorch-candidate"),
+    "targeted": ArmLook("longdash", "--mlorch-candidate"),
     "baseline": ArmLook("dot", "--mlorch-stable"),
     "shadow": ArmLook("dashdot", "--mlorch-candidate"),
 }

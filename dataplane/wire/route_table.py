@@ -2,14 +2,29 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from dataplane.wire.shapes import REVISION_MAX, HeaderText, Name, Percent, Positive, Slos, UnixAddress
+from dataplane.wire.shapes import (
+    REVISION_MAX,
+    Digest,
+    HeaderName,
+    HeaderText,
+    Name,
+    Percent,
+    Positive,
+    Slos,
+    UnixAddress,
+)
 
 FORMAT = 1
 STABLE = "stable"
+TARGETED = "targeted"  # the arm under which windows count requests that were chosen, not drawn
+TARGET_HEADERS_MAX = 5
+TARGET_VALUES_MAX = 50  # of one header
+TARGET_UNITS_MAX = 1000
 
 Share = Annotated[float, Meta(ge=0, le=100)]
+_HEADERS = Meta(max_length=TARGET_HEADERS_MAX)
 
 
 class ClientKey(Struct, frozen=True):
@@ -56,11 +71,22 @@ class RequestLogging(Struct, frozen=True):
     redacted: list[str] = []
 
 
+class Targets(Struct, frozen=True):
+    """Which requests go to `arm` whatever its weight: those with one of the values in one of `headers`, and those of a
+    unit whose SHA-256 of `salt:unit` in hexadecimal is among `units`. No unit itself is told to a gateway.
+    """
+
+    arm: Name
+    headers: Annotated[dict[HeaderName, Annotated[list[HeaderText], Meta(max_length=TARGET_VALUES_MAX)]], _HEADERS] = {}
+    salt: HeaderText = ""
+    units: Annotated[list[Digest], Meta(max_length=TARGET_UNITS_MAX)] = []
+
+
 class Endpoint(Struct, frozen=True):
     """An endpoint with its limits, as its serving config froze them.
 
     `slos_ms` are the latency objectives of the release that rolls out, none while none does: slow requests are counted
-    against them per unit bucket.
+    against them per unit bucket. `targets` is left out while no requests are chosen.
     """
 
     release: HeaderText
@@ -74,6 +100,7 @@ class Endpoint(Struct, frozen=True):
     retry_on_stable: bool = False
     log: RequestLogging = RequestLogging()
     slos_ms: Slos = []
+    targets: Targets | UnsetType = UNSET
 
     def problem(self) -> str:
         """Why the arms cannot serve together, an empty text when they can."""
@@ -85,7 +112,11 @@ class Endpoint(Struct, frozen=True):
         if (total := sum(arm.weight_pct for arm in self.arms)) != 100:
             return f"the weights sum to {total}"
         idle = next((arm.arm for arm in self.arms if arm.weight_pct and not arm.replicas), "")
-        return f"the {idle} arm has weight and no replica" if idle else ""
+        if idle:
+            return f"the {idle} arm has weight and no replica"
+        if self.targets is not UNSET and not any(arm.arm == self.targets.arm and arm.replicas for arm in self.arms):
+            return f"the targeted {self.targets.arm} arm has no replica"
+        return ""
 
 
 class RouteTable(Struct, frozen=True):

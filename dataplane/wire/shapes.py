@@ -22,6 +22,8 @@ SLOS_MAX = 10  # latency objectives that an endpoint is watched for at once
 SLO_MS_MAX = 600_000
 
 # `\Z`, because `$` would let a newline follow.
+HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9\-]{0,62}\Z")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9\-]{0,62}\Z")]
 HeaderText = Annotated[str, Meta(pattern=r"^[ -~]*\Z", max_length=HEADER_TEXT_MAX_CHARS)]
 Text = Annotated[str, Meta(max_length=TEXT_MAX_CHARS)]

@@ -45,6 +45,7 @@ class ReleaseRequestSerializer(StrictSerializer):
         help_text="Kinds, methods and options are in docs/strategies.md; null takes those of the policy.",
     )
     ticket = serializers.CharField(max_length=200, allow_blank=True, default="")
+    supersedes = serializers.CharField(max_length=36, allow_blank=True, default="")
 
     def command(self) -> ReleaseCommand:
         """The validated body as a command."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deployments.models import Release, Rollout
-from deployments.rollout.steps import Step, mirror_at, steps_from_plan
+from deployments.rollout.steps import Step, is_targeted_at, mirror_at, steps_from_plan
 from monitoring.analysis.judge import DEFAULT_ALPHA
 from monitoring.analysis.sequential import share_interval
 from monitoring.shadow_agreement import ShadowAgreement, shadow_agreements
@@ -78,3 +78,8 @@ def mirror_agreement(release: Release, rollout: Rollout) -> dict[str, Any]:
 def mirror_in_force(release: Release, rollout: Rollout) -> Step | None:
     """The mirror step in force, None when there is none."""
     return mirror_at(steps_from_plan(release.plan), rollout.step)
+
+
+def target_in_force(release: Release, rollout: Rollout) -> bool:
+    """Whether the candidate has none but chosen requests now."""
+    return is_targeted_at(steps_from_plan(release.plan), rollout.step)

@@ -10,7 +10,7 @@ from deployments import journal, limits
 from deployments.actors import ROLLOUT
 from deployments.lifecycle import Arm, Phase, ReleaseStatus, check_phase_move
 from deployments.models import EndpointArm, Release, Rollout, RouteTable
-from deployments.rollout.agreement import mirror_in_force
+from deployments.rollout.agreement import mirror_in_force, target_in_force
 from deployments.rollout.blocked_return import why_blocked_serves
 from deployments.rollout.closing import settled
 from deployments.rollout.finish import rollout_finish
@@ -132,8 +132,9 @@ def _enter(decision: Enter, observed: Observation, now: datetime) -> bool:
         revision = _publish_weights(release, decision.weight_pct, decision.mirror_pct, decision.sentence, now)
         values |= {"weight_pct": decision.weight_pct, "route_revision": revision, "applied_at": None}
         counted["mirror_pct"] = decision.mirror_pct
-        if mirror_in_force(release, rollout):
-            values |= {"judge": {}, "watched_at": None}  # what copies showed is no evidence on clients' own requests
+        if mirror_in_force(release, rollout) or target_in_force(release, rollout):
+            # What copies or chosen requests showed is no evidence on those that are drawn.
+            values |= {"judge": {}, "watched_at": None}
     _enter_phase(observed, decision.phase, decision.sentence, now, values, data=counted)
     return True
 

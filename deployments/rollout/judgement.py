@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from dataplane.wire.route_table import TARGETED
 from deployments.lifecycle import Arm, Phase
 from deployments.models import Release, Rollout
-from deployments.rollout.agreement import mirror_agreement, mirror_in_force
+from deployments.rollout.agreement import mirror_agreement, mirror_in_force, target_in_force
 from deployments.rollout.guardrails import guardrail_kinds as kinds
 from deployments.rollout.guardrails.guardrail_assessment import assess_all, for_a_person
 from deployments.rollout.guardrails.guardrail_kind import GuardrailLook
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, steps_from_plan
-from monitoring.analysis.guardrail_result import CLIENT_ERRORS, GuardrailResult, Method, Unit
+from monitoring.analysis.guardrail_result import CLIENT_ERRORS, Ground, GuardrailResult, Method, Unit
 from monitoring.analysis.judge import DEFAULT_ALPHA, Assessment, Block, Guardrail, JudgeState, fold, initial_state
 from monitoring.analysis.planning import candidate_requests_to_promote
 from monitoring.analysis.verdicts import Verdict, worst_of
@@ -27,6 +28,9 @@ REFERENCE_SENTENCE = (
     "before the switch stand for it."
 )
 KEPT = "kept"  # beside the judge's state: what guardrails that are looked at keep from look to look
+CHOSEN_SENTENCE = (
+    "Who was chosen and who was not are different populations: the comparison with the stable version shows nothing."
+)
 COUNTING = (Phase.BAKING, Phase.JUDGING)
 BAKE_IS_OVER = (Phase.JUDGING, Phase.HOLDING, Phase.PROMOTING)
 # Of a guardrail's result, what history and the audit record keep with a decision.
@@ -94,7 +98,7 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     if rollout.watched_at is None or Phase(rollout.phase) in (Phase.REVERTING, Phase.DONE):
         return Watch(rollout.judge, rollout.judge_cursor, 0, 0, before, before, decided)
     guardrails = kinds.counted(release.guardrails)
-    arm = Arm.SHADOW if mirror_in_force(release, rollout) else Arm.CANDIDATE
+    arm = _candidate_arm(release, rollout)
     blocks, cursor = _blocks(release, rollout, guardrails, arm)
     counts = Phase(rollout.phase) in COUNTING
     candidate = sum(block.candidate.requests for block in blocks) if counts else 0
@@ -103,7 +107,7 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     agreement = mirror_agreement(release, rollout)
     shown: dict[str, Any] = {"split": split.to_dict()} if split else {}
     shown |= {"comparison": agreement} if agreement else {}
-    disagrees, unsettled = _against(agreement) if arm is Arm.SHADOW else ("", "")
+    disagrees, unsettled = _against(agreement) if arm == Arm.SHADOW else ("", "")
     if not release.guardrails or release.replaces_id is None:
         now_known = {**before, **shown}
         return Watch(rollout.judge, cursor, candidate, stable, now_known, before, None, disagrees, unsettled)
@@ -115,6 +119,8 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     judge = {**state.to_dict(), **({KEPT: kept} if kept else {})}
     if decided is not None and assessment.verdict is not Verdict.HARMFUL:
         return Watch(judge, cursor, candidate, stable, before, before, decided)
+    if arm == TARGETED:
+        assessment = _of_chosen(assessment)
     assessment, needed = _under(split, assessment, _still_needed(assessment))
     if not _is_concurrent(release):
         assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
@@ -122,6 +128,30 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     judged = Judged(assessment.verdict.value, assessment.sentence, needed, for_a_person(assessment))
     now_known = {**assessment.to_dict(), **shown}
     return Watch(judge, cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
+
+
+def _candidate_arm(release: Release, rollout: Rollout) -> str:
+    """The arm whose windows are looked at now."""
+    if target_in_force(release, rollout):
+        return TARGETED
+    return Arm.SHADOW if mirror_in_force(release, rollout) else Arm.CANDIDATE
+
+
+def _of_chosen(assessment: Assessment) -> Assessment:
+    """The assessment of requests that were chosen: only what needs no comparison is believed, for who was chosen and
+    who was not are different populations.
+    """
+    results = [
+        result if result.ground is Ground.LIMIT else replace(result, verdict=Verdict.INCONCLUSIVE, ground=Ground.NONE)
+        for result in assessment.guardrails
+    ]
+    stopped = [result for result in results if result.ground is Ground.LIMIT]
+    if stopped:
+        return replace(assessment, verdict=Verdict.HARMFUL, sentence=stopped[0].sentence, guardrails=results)
+    seen = max((result.candidate_n for result in results), default=0)
+    verdict = Verdict.INCONCLUSIVE if seen else Verdict.NO_DATA
+    sentence = f"{seen:,} chosen requests, none of the limits of harm reached. {CHOSEN_SENTENCE}"
+    return replace(assessment, verdict=verdict, sentence=sentence, guardrails=results)
 
 
 def _decided(rollout: Rollout) -> Judged | None:
@@ -146,7 +176,7 @@ def _under(split: Split | None, assessment: Assessment, needed: str) -> tuple[As
     return replace(assessment, verdict=verdict, sentence=split.sentence), split.sentence
 
 
-def _look(release: Release, rollout: Rollout, now: datetime, arm: Arm) -> GuardrailLook:
+def _look(release: Release, rollout: Rollout, now: datetime, arm: str) -> GuardrailLook:
     assert rollout.watched_at is not None
     return GuardrailLook(
         release=release,
@@ -154,13 +184,13 @@ def _look(release: Release, rollout: Rollout, now: datetime, arm: Arm) -> Guardr
         now=now,
         bake_done=Phase(rollout.phase) in BAKE_IS_OVER,
         since=rollout.watched_at,
-        candidate_arm=arm.value,
+        candidate_arm=str(arm),
         baseline_arm=Arm.STABLE.value,
         alpha=DEFAULT_ALPHA,
     )
 
 
-def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm: Arm) -> tuple[list[Block], int]:
+def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm: str) -> tuple[list[Block], int]:
     assert rollout.watched_at is not None
     not_before = rollout.watched_at
     if not _is_concurrent(release) and not rollout.judge:

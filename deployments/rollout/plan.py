@@ -268,6 +268,9 @@ def _enter(snapshot: Snapshot, index: int, now: datetime) -> Enter:
     match step.kind:
         case StepKind.START:
             return Enter(index, Phase.STARTING, "Replicas start.", deadline)
+        case StepKind.TARGET:
+            sentence = "The chosen requests go to the new version, and no others."
+            return Enter(index, Phase.SHIFTING, sentence, deadline, weight_pct=0)
         case StepKind.WEIGHT:
             sentence = f"{step.weight_pct} % of the traffic goes to the new version."
             return Enter(index, Phase.SHIFTING, sentence, deadline, weight_pct=step.weight_pct)
@@ -298,7 +301,7 @@ def _seconds_for(step: Step, snapshot: Snapshot) -> float:
             return snapshot.judge_deadline_s
         case StepKind.HOLD:
             return limits.HOLD_DEADLINE_S
-        case StepKind.START | StepKind.WEIGHT | StepKind.MIRROR | StepKind.PROMOTE:
+        case StepKind.START | StepKind.TARGET | StepKind.WEIGHT | StepKind.MIRROR | StepKind.PROMOTE:
             return limits.SHIFT_DEADLINE_S
         case _:
             assert_never(step.kind)

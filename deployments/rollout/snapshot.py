@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deployments.lifecycle import Phase, ReleaseStatus
-from deployments.rollout.steps import Step, mirror_at
+from deployments.rollout.steps import Step, is_targeted_at, mirror_at
 from registry.lifecycle import ChangedOutside
 
 
@@ -103,4 +103,5 @@ class Snapshot:
     @property
     def has_traffic(self) -> bool:
         """Whether requests of clients, or copies of them, reach the candidate."""
-        return self.weight_pct > 0 or mirror_at(self.steps, self.step) is not None
+        is_fed = mirror_at(self.steps, self.step) is not None or is_targeted_at(self.steps, self.step)
+        return self.weight_pct > 0 or is_fed

@@ -7,6 +7,7 @@ from typing import Any
 
 class StepKind(StrEnum):
     START = "start"  # replicas of the candidate start and warm up
+    TARGET = "target"  # requests that the plan chose go to the candidate, and no others
     WEIGHT = "weight"  # the candidate gets `weight_pct` of the traffic
     MIRROR = (
         "mirror"  # the candidate gets a copy of `weight_pct` of the traffic; its answers are compared and thrown away
@@ -20,7 +21,7 @@ class StepKind(StrEnum):
 @dataclass(frozen=True)
 class Step:
     """One step. Fields that a kind does not use are zero. `agreement_pct` of the compared answers must agree while
-    mirroring.
+    mirroring; `headers` and `units` are how many choose requests.
     """
 
     kind: StepKind
@@ -28,6 +29,8 @@ class Step:
     agreement_pct: int = 0
     duration_s: int = 0
     min_requests: int = 0
+    headers: int = 0
+    units: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The step as stored in a plan, without the fields its kind does not use."""
@@ -39,6 +42,7 @@ class Step:
         """The step in a few words, as people read it."""
         return {
             StepKind.START: "Start replicas",
+            StepKind.TARGET: f"Chosen requests only{self._chosen}",
             StepKind.WEIGHT: f"{self.weight_pct} % of traffic",
             StepKind.MIRROR: f"Mirror {self.weight_pct} % of traffic{self._agreement}",
             StepKind.BAKE: f"Watch for {self.duration_s} s",
@@ -48,12 +52,19 @@ class Step:
         }[self.kind]
 
     @property
+    def _chosen(self) -> str:
+        counted = (("header", self.headers), ("unit", self.units))
+        named = [f"{count:,} {noun}{'' if count == 1 else 's'}" for noun, count in counted if count]
+        return f": {', '.join(named)}" if named else ""
+
+    @property
     def _agreement(self) -> str:
         return f", {self.agreement_pct} % must agree" if self.agreement_pct else ""
 
 
 USED_FIELDS: dict[StepKind, tuple[str, ...]] = {
     StepKind.START: (),
+    StepKind.TARGET: ("headers", "units"),
     StepKind.WEIGHT: ("weight_pct",),
     StepKind.MIRROR: ("weight_pct", "agreement_pct"),
     StepKind.BAKE: ("duration_s", "min_requests"),
@@ -83,9 +94,17 @@ def mirror_at(steps: tuple[Step, ...], index: int) -> Step | None:
     """The mirror step that is in force while step `index` is on, None when the candidate has traffic of its own, or
     none.
     """
-    for step in reversed(steps[: index + 1]):
-        if step.kind is StepKind.MIRROR:
-            return step
-        if step.kind in (StepKind.WEIGHT, StepKind.PROMOTE):
-            return None
-    return None
+    step = _source_at(steps, index)
+    return step if step is not None and step.kind is StepKind.MIRROR else None
+
+
+def is_targeted_at(steps: tuple[Step, ...], index: int) -> bool:
+    """Whether the candidate has none but chosen requests while step `index` is on."""
+    step = _source_at(steps, index)
+    return step is not None and step.kind is StepKind.TARGET
+
+
+def _source_at(steps: tuple[Step, ...], index: int) -> Step | None:
+    """The step that says which requests the candidate gets while step `index` is on."""
+    sources = (StepKind.TARGET, StepKind.MIRROR, StepKind.WEIGHT, StepKind.PROMOTE)
+    return next((step for step in reversed(steps[: index + 1]) if step.kind in sources), None)

@@ -6,6 +6,7 @@ from typing import Any
 from dataplane.wire.route_table import FORMAT
 from deployments.lifecycle import Arm
 from deployments.models import Endpoint, EndpointArm, GatewayKey, Replica, ReplicaState
+from deployments.rollout.strategies.targeting import targets_of
 from deployments.routes.revisions import newest_table
 from registry.models import Environment
 
@@ -32,7 +33,8 @@ def build(environment: Environment, now: datetime) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
-    """The entry of an endpoint, or None when it has no arm, or an arm with traffic and nobody to serve it."""
+    """The entry of an endpoint, or None when it has no arm, or an arm with traffic or chosen requests and
+    nobody to serve it."""
     rows = sorted(endpoint.arms.all(), key=lambda row: (row.arm == Arm.STABLE, row.pk))
     arms = [_arm(row) for row in rows]
     if not arms or any(arm["weight_pct"] and not arm["replicas"] for arm in arms):
@@ -51,8 +53,17 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any] | None:
         "log": {"share_pct": float(config.log_share_pct), "redacted": list(config.log_redacted)},
         "arms": sorted(arms, key=lambda arm: arm["arm"] != Arm.STABLE),
     }
-    slos_ms = _slos_ms(leading)
-    return entry | ({"slos_ms": slos_ms} if slos_ms else {})
+    slos_ms, targets = _slos_ms(leading), _targets(leading)
+    if targets and not any(arm["arm"] == targets["arm"] and arm["replicas"] for arm in arms):
+        return None
+    return entry | ({"slos_ms": slos_ms} if slos_ms else {}) | ({"targets": targets} if targets else {})
+
+
+def _targets(leading: EndpointArm) -> dict[str, Any] | None:
+    """The requests that are chosen for the release that rolls out; an endpoint's first release chooses none."""
+    if leading.arm != Arm.CANDIDATE or leading.release.plan.get("replaces") is None:
+        return None
+    return targets_of(leading.release.strategy, leading.arm)
 
 
 def _slos_ms(leading: EndpointArm) -> list[float]:

@@ -13,7 +13,8 @@ class ReleaseCommand:
 
     `strategy` is `{"kind": …}` as `deployments.rollout.strategies` reads it; `guardrails` are `{"metric": "error_rate",
     "margin": share}` and `{"metric": "latency_over_slo", "slo_ms": ms, "margin": share}`. None for guardrails means:
-    those of the policy.
+    those of the policy. `supersedes` is the id of the endpoint's open release that this one takes the place of; empty
+    for none.
     """
 
     model: str
@@ -24,6 +25,7 @@ class ReleaseCommand:
     reason: str = ""
     guardrails: list[dict[str, Any]] | None = None
     ticket: str = ""
+    supersedes: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from registry.version_lifecycle import note_deprecated
 
 DETAILS = {
     StepKind.START: "Replicas of the new version start and answer its input example.",
+    StepKind.TARGET: (
+        "Only these go to the new version. Harm takes it back; what is seen of a chosen population lets nothing go up."
+    ),
     StepKind.WEIGHT: "Every gateway has to acknowledge it before the clock starts.",
     StepKind.MIRROR: (
         "Clients notice nothing: the new version answers copies, and its answers are compared with theirs."
@@ -37,7 +40,9 @@ def preview_of(actor: Actor, check: RequestCheck) -> Preview:
     problems, endpoint = dict(check.problems), check.target.endpoint if check.target else None
     if check.forbidden:
         problems["permission"] = check.forbidden
-    if endpoint is not None and (busy := selectors.open_release(endpoint)) is not None:
+    busy = selectors.open_release(endpoint) if endpoint is not None else None
+    can_supersede = busy is not None and str(busy.pk) == check.command.supersedes and busy.status not in selectors.LIVE
+    if busy is not None and not can_supersede:
         status = busy.status.replace("_", " ")
         problems["endpoint"] = f"{endpoint} is busy: the release of version {busy.version.number} is {status}."
     approvals = _approvals(actor, check.target, check.request.version if check.request else None)

@@ -3,6 +3,7 @@
 from django.db import IntegrityError, transaction
 
 from deployments import journal, limits
+from deployments.lifecycle import LIVE_STATUSES, ReleaseStatus
 from deployments.models import Endpoint, Release
 from deployments.quotas import quota_lock
 from deployments.rollout.steps import steps_from_plan
@@ -11,6 +12,7 @@ from deployments.services.advance import release_look, release_void_changed
 from deployments.services.approval_content import approval_content
 from deployments.services.checks import CHECK_RELEASE
 from deployments.services.commands import Preview, ReleaseCommand
+from deployments.services.controls import release_abort
 from deployments.services.endpoints import endpoint_create, serving_config_of
 from deployments.services.preview import preview_of
 from deployments.services.request_check import CheckedRequest, check_request
@@ -37,7 +39,8 @@ def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
     """Request a release and return it with status `checking`; its gates run in the background.
 
     The endpoint is created when it does not exist. Calling twice makes one release: the second call is a Conflict that
-    names the first. Raises Invalid (details name the fields), Forbidden, Conflict.
+    names the first. An open release that the command supersedes is ended with it, or neither happens; one that rolls
+    out is not superseded. Raises Invalid (details name the fields), Forbidden, Conflict.
     """
     quota_lock(Environment.objects.filter(name=command.environment).first())
     check = check_request(actor, command)
@@ -51,6 +54,7 @@ def release_request(*, actor: Actor, command: ReleaseCommand) -> Release:
     endpoint = target.endpoint or endpoint_create(
         actor=actor, environment=target.environment, name=command.endpoint, model=target.model
     )
+    _make_way(actor, endpoint, command)
     _check_free(endpoint)
     release = _create(actor, endpoint, check.request)
     enqueue_on_commit(CHECK_RELEASE, str(release.pk))
@@ -95,6 +99,22 @@ def _note_decision(actor: Actor, release: Release, decision: str, comment: str, 
     for_whom = f" for {on_behalf_of}" if on_behalf_of else ""
     sentence = f"{comment or decision.replace('_', ' ')}{for_whom and f' ({actor.name}{for_whom})'}"
     journal.write(release, f"decision.{decision}", sentence, actor=actor, now=clock.now())
+
+
+def _make_way(actor: Actor, endpoint: Endpoint, command: ReleaseCommand) -> None:
+    """End the open release that the command supersedes. One that has ended meanwhile is in nobody's way."""
+    busy = open_release(endpoint) if command.supersedes else None
+    if busy is None or str(busy.pk) != command.supersedes:
+        return
+    if ReleaseStatus(busy.status) in LIVE_STATUSES:
+        raise Conflict(
+            f"{busy} is {busy.status.replace('_', ' ')}; it cannot be superseded. "
+            "Abort it, and request this one when the traffic is back.",
+            code="endpoint_busy",
+            details={"release": str(busy.pk), "status": busy.status},
+        )
+    reason = f"Superseded by {actor.name}'s request of version {command.version}."
+    release_abort(actor=actor, release=busy, reason=reason)
 
 
 def _check_free(endpoint: Endpoint) -> None:
@@ -147,6 +167,7 @@ def _create(actor: Actor, endpoint: Endpoint, request: CheckedRequest) -> Releas
             "plan": request.plan,
             "content_hash": release.content_hash,
             "policy": request.target.policy.revision,
+            **({"supersedes": request.command.supersedes} if request.command.supersedes else {}),
         },
         release.reason,
     )

@@ -4,7 +4,7 @@ Reads only; preview and request share it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from deployments.rollout.guardrails import read_guardrails
 from deployments.rollout.guardrails.guardrail_kinds import kind_of_row
 from deployments.rollout.steps import Step
 from deployments.rollout.strategies import compile_strategy, first_release_steps, watch_seconds
+from deployments.rollout.strategies.targeting import sealed
 from deployments.services.commands import ReleaseCommand
 from deployments.services.endpoints import ServingWish, serving_config_of
 from mlorch_site.accounts.actor import Actor
@@ -83,6 +84,7 @@ class RequestCheck:
 
 def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     """Every problem of the command; without any, the whole request."""
+    command = replace(command, strategy=sealed(command.strategy))
     problems: dict[str, str] = {}
     model = _found("model", problems, partial(model_for, actor, command.model))
     environment = _found("environment", problems, partial(environment_for, actor, command.environment))

@@ -49,6 +49,7 @@ def release_new(request: HttpRequest) -> HttpResponse:
     """Ask for a release."""
     earlier = _earlier(request)
     form = _form(request, request.POST if request.method == "POST" else request.GET, earlier=earlier)
+    busy = None
     if request.method == "POST" and form.is_valid():
         try:
             release = services.release_request(actor=actor_of(request), command=form.command())
@@ -56,14 +57,22 @@ def release_new(request: HttpRequest) -> HttpResponse:
             form.add_problems(error)
         except Conflict as error:
             form.add_error(None, error.message)
+            busy = _in_the_way(error)
         else:
             return redirect_to(request, reverse("release", args=[release.pk]))
     return render(
         request,
         "deployments/release_new.html",
-        {"form": form, "earlier": earlier, "left_out": left_out(earlier) if earlier else []},
+        {"form": form, "earlier": earlier, "left_out": left_out(earlier) if earlier else [], "busy": busy},
         status=200 if request.method == "GET" else 400 if form.errors else 200,
     )
+
+
+def _in_the_way(error: Conflict) -> dict[str, Any] | None:
+    """The open release for which another cannot be requested, and whether that one can supersede it."""
+    if error.code != "endpoint_busy":
+        return None
+    return {"release": error.details["release"], "is_live": error.details["status"] in selectors.LIVE}
 
 
 def _earlier(request: HttpRequest) -> Release | None:

@@ -14,6 +14,7 @@ from deployments.pace import pace_of
 from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import sentence_of
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
+from deployments.rollout.strategies.targeting import target_sentence
 from deployments.services.emergency import why_no_release_emergency
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
@@ -152,6 +153,8 @@ def ladder(release: Release, rollout: Rollout | None) -> list[Rung]:
             elif index == rollout.step:
                 state = "back" if went_back or rollout.phase == Phase.REVERTING else "current"
                 note = rollout.waiting_for if state == "current" else rollout.outcome_reason
+        if step.kind is StepKind.TARGET and not note:
+            note = target_sentence(release.strategy)
         if step.kind is StepKind.BAKE and step.min_requests and not note:
             note = f"and {step.min_requests:,} requests"
         rungs.append(Rung(step.title, state, note))

@@ -100,7 +100,12 @@ def deciding(people: Any, release: Release) -> list[Callable[[], object]]:
 def ending(people: Any, release: Release) -> dict[str, Callable[[], object]]:
     """What ends a request, besides the approval itself."""
     emma = people.emma.actor
+    model = release.endpoint.model.name
+    again = ReleaseCommand(
+        model, 1, "production", release.endpoint.name, {"kind": "immediate"}, guardrails=[], supersedes=str(release.pk)
+    )
     return {
+        "superseded": lambda: release_request(actor=emma, command=again),
         "started": lambda: release_look(release_id=str(release.pk), now=clock.now()),
         "withdrawn": lambda: release_withdraw(actor=emma, release=fresh(release), reason="no"),
         "aborted": lambda: release_abort(actor=emma, release=fresh(release), reason="no"),
@@ -119,7 +124,7 @@ def attempt(act: Callable[[], object]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("own_ending", ["started", "withdrawn", "aborted", "changed"])
+@pytest.mark.parametrize("own_ending", ["started", "withdrawn", "aborted", "changed", "superseded"])
 def test_race__a_hundred_attempts__rows_and_record_agree(crew: Any, own_ending: str) -> None:
     release = ask(crew, own_ending)
     acts = deciding(crew, release)
@@ -130,6 +135,8 @@ def test_race__a_hundred_attempts__rows_and_record_agree(crew: Any, own_ending: 
         list(pool.map(attempt, chosen))
     release_look(release_id=str(release.pk), now=clock.now())
     assert_agree(release)
+    others = Release.objects.filter(endpoint=release.endpoint_id).exclude(pk=release.pk)
+    assert others.count() == (own_ending == "superseded" and "Superseded" in fresh(release).status_reason)
 
 
 @pytest.mark.parametrize("first", ["approve", "emergency", "reject", "withdraw"])

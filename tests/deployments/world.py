@@ -49,7 +49,8 @@ class World:
     """`tick` moves the clock on by a second at a time, with the platform and the engine looking once each.
 
     `errors` maps a version to its share of failed requests, `agreeing` to the share of its mirrored answers that agree
-    (1 unless told), `skew` to the percent of the traffic it gets whatever its weight says.
+    (1 unless told), `skew` to the percent of the traffic it gets whatever its weight says; `chosen` requests a second
+    go where the route table wants them.
     """
 
     people: Any
@@ -60,6 +61,7 @@ class World:
     agreeing: dict[str, float] = field(default_factory=dict)
     skew: dict[str, int] = field(default_factory=dict)
     slow_ms: float = 0.0
+    chosen: int = 0
     rate: int = 60
     platform: FakePlatform = field(default_factory=FakePlatform)
 
@@ -125,6 +127,8 @@ class World:
     def _traffic(self) -> None:
         """Store one second of windows as the gateway would push them, split by the weights it obeys."""
         entry = self.platform.tables.get("production", {}).get("endpoints", {}).get("clinic")
+        if entry and self.chosen and "targets" in entry:
+            self._chosen(next(arm for arm in entry["arms"] if arm["arm"] == entry["targets"]["arm"]))
         for arm in entry["arms"] if entry else []:
             mirrored = arm.get("mirror_pct", 0)
             requests = self.rate * (mirrored or self.skew.get(arm["version"], arm["weight_pct"])) // 100
@@ -147,3 +151,19 @@ class World:
                     agreed=round(compared * self.agreeing.get(arm["version"], 1.0)),
                     latency={"zero": requests, "buckets": {}, "sum_ms": 0.0, "max_ms": self.slow_ms},
                 )
+
+    def _chosen(self, arm: dict[str, Any]) -> None:
+        bad = int(self.chosen * self.errors.get(arm["version"], 0.0))
+        Window.objects.create(
+            environment="production",
+            endpoint="clinic",
+            arm="targeted",
+            version=int(arm["version"]),
+            release=arm["release"],
+            gateway="fake-gateway",
+            start=self.now,
+            requests=self.chosen,
+            ok=self.chosen - bad,
+            server_errors=bad,
+            latency={"zero": self.chosen, "buckets": {}, "sum_ms": 0.0, "max_ms": self.slow_ms},
+        )

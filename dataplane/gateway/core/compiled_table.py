@@ -5,6 +5,8 @@ requests.
 from dataclasses import dataclass
 from functools import cached_property
 
+from msgspec import UNSET
+
 from dataplane.wire import route_table
 from dataplane.wire.histogram import place_of
 from dataplane.wire.route_table import ClientKey, ReplicaAddress, RouteTable
@@ -55,11 +57,22 @@ class UnitBasis:
 
 
 @dataclass(frozen=True)
+class TargetRoute:
+    """Requests that go to `arm` because of what they are: values by header name, digests of units under `salt`."""
+
+    arm: ArmRoute
+    headers: tuple[tuple[bytes, frozenset[bytes]], ...]
+    salt: str
+    units: frozenset[str]
+
+
+@dataclass(frozen=True)
 class EndpointRoute:
     """One endpoint with its limits.
 
     `shadow` is the arm that requests are mirrored to, `log_share` (0–1) how many are logged. `units` is None while no
-    version is compared with the stable one: then nothing is counted per unit.
+    version is compared with the stable one: then nothing is counted per unit. `targets` is None while nothing is
+    chosen.
     """
 
     name: str
@@ -75,6 +88,7 @@ class EndpointRoute:
     log_redacted: frozenset[str]
     shadow: ArmRoute | None
     units: UnitBasis | None
+    targets: TargetRoute | None
     arms: tuple[ArmRoute, ...]
 
 
@@ -116,8 +130,19 @@ def _endpoint(name: str, endpoint: route_table.Endpoint) -> EndpointRoute:
         log_redacted=frozenset(endpoint.log.redacted),
         shadow=next((arm for arm in arms if arm.mirror_pct and arm.replicas), None),
         units=_units(endpoint),
+        targets=_targets(endpoint, arms),
         arms=arms,
     )
+
+
+def _targets(endpoint: route_table.Endpoint, arms: tuple[ArmRoute, ...]) -> TargetRoute | None:
+    told = endpoint.targets
+    if told is UNSET or not (told.headers or told.units):
+        return None
+    values = ((name, frozenset(value.encode() for value in known)) for name, known in told.headers.items())
+    headers = tuple((name.encode(), known) for name, known in values)
+    arm = next(arm for arm in arms if arm.arm == told.arm)
+    return TargetRoute(arm, headers, told.salt, frozenset(told.units))
 
 
 def _units(endpoint: route_table.Endpoint) -> UnitBasis | None:

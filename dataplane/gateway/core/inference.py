@@ -4,7 +4,8 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dataplane.gateway import errors
@@ -28,17 +29,21 @@ from dataplane.gateway.site import request_log
 from dataplane.gateway.site.log_entry import LogEntry
 from dataplane.gateway.site.traced_request import TracedRequest
 from dataplane.gateway.site.traces import Traces
+from dataplane.gateway.site.windows import WindowKey
 from dataplane.gateway.state import State, type_LaneKey
 from dataplane.wire.frames import RequestHeader
-from dataplane.wire.route_table import STABLE
+from dataplane.wire.route_table import STABLE, TARGETED
 
+TRACEPARENT = b"traceparent"
 COUNTED_AS: dict[type, str] = {TimedOut: "timeouts", ClientGone: "client_errors"}
 
 
-class Call(NamedTuple):
-    """What a client asks: the operation for the worker with its header, and how its arm is chosen.
+NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 
-    `traceparent` is the client's own, as it came.
+
+class Call(NamedTuple):
+    """What a client asks: the operation for the worker with its header, and how its arm is chosen. `headers` are those
+    of the request, in lower case.
     """
 
     environment: str
@@ -48,7 +53,7 @@ class Call(NamedTuple):
     unit: str
     version: str  # named in the URL; empty to let the routes decide
     id: bytes = b""
-    traceparent: bytes = b""
+    headers: Mapping[bytes, bytes] = NO_HEADERS
 
 
 class Outcome(NamedTuple):
@@ -64,8 +69,9 @@ class Outcome(NamedTuple):
 
 
 type_End = Callable[[Outcome | None, Exception | None], None]
-# The arm, whether the request counts in windows, the evidence bucket of its unit; None when it has none.
-type_Choice = tuple[ArmRoute, bool, int | None]
+# The arm, whether the request counts in windows, the evidence bucket of its unit, None when it has none, and whether
+# the request was chosen for the arm: then it counts apart.
+type_Choice = tuple[ArmRoute, bool, int | None, bool]
 
 
 def start(state: State, route: EndpointRoute, call: Call, end: type_End) -> "Inference":
@@ -74,13 +80,13 @@ def start(state: State, route: EndpointRoute, call: Call, end: type_End) -> "Inf
     Raises Refusal when it cannot be sent; nothing was begun then, and `end` is not called.
     """
     choice = _choose(route, call)
-    arm, is_counted, _ = choice
+    arm, is_counted, _, is_targeted = choice
     lane = state.lanes[(call.environment, call.endpoint, arm.arm, arm.version)]
     place = (call.environment, call.endpoint)
     open_requests = state.open_requests.get(place, 0)
     if open_requests >= route.max_in_flight:
         if is_counted:
-            state.windows.reject(lane.key)
+            state.windows.reject(_counted_as(lane, is_targeted))
         raise errors.too_many(route.max_in_flight)
     state.open_requests[place] = open_requests + 1
     state.requests_total += 1
@@ -125,6 +131,7 @@ class Inference:
         "_end",
         "_is_counted",
         "_is_second",
+        "_is_targeted",
         "_lane",
         "_moves",
         "_pending",
@@ -139,7 +146,7 @@ class Inference:
         self._route = route
         self._call = call
         self._end = end
-        self._arm, self._is_counted, self._bucket = choice
+        self._arm, self._is_counted, self._bucket, self._is_targeted = choice
         self._began = time.perf_counter()
         self._moves = 0
         self._is_second = False
@@ -210,9 +217,9 @@ class Inference:
     def _trace(self, traces: Traces, outcome: Outcome | None, error: Exception | None) -> None:
         """Offer the request to the traces, if they want it. Its client has the answer already."""
         call, arm, batch = self._call, self._arm, self._pending.batch
-        ended = time.perf_counter()
+        ended, traceparent = time.perf_counter(), call.headers.get(TRACEPARENT, b"")
         counted_as = _counted_as(outcome, error)
-        reason = traces.wants(ended - self._began, counted_as, call.traceparent)
+        reason = traces.wants(ended - self._began, counted_as, traceparent)
         if not reason:
             return
         traces.offer(
@@ -226,7 +233,7 @@ class Inference:
                 replica=batch.replica if batch else "",
                 tries=self._pending.tries + 1,
                 id=call.id,
-                traceparent=call.traceparent,
+                traceparent=traceparent,
                 environment=call.environment,
                 endpoint=call.endpoint,
                 arm=arm.arm,
@@ -267,7 +274,9 @@ class Inference:
         self._lane.counts.answered(outcome, seconds)
         if self._is_counted:
             bucket, basis = self._bucket, self._route.units
-            self._state.windows.record(self._lane.key, outcome, seconds * 1000, bucket is None, bucket, basis)
+            is_drawn = bucket is None and not self._is_targeted
+            key = _counted_as(self._lane, self._is_targeted)
+            self._state.windows.record(key, outcome, seconds * 1000, is_drawn, bucket, basis)
 
     def _move(self) -> None:
         """Choose again: the arm was withdrawn before any worker had the request."""
@@ -279,7 +288,7 @@ class Inference:
             return
         self._route = route
         try:
-            self._arm, is_counted, self._bucket = _choose(route, self._call)
+            self._arm, is_counted, self._bucket, self._is_targeted = _choose(route, self._call)
         except Refusal as refusal:
             self._finish(None, refusal)
             return
@@ -333,11 +342,19 @@ def _choose(route: EndpointRoute, call: Call) -> type_Choice:
         named = router.arm_of_version(route, call.version)
         if named is None:
             raise errors.unknown_version(route.name, call.version)
-        return named, False, None
+        return named, False, None, False
+    if route.targets is not None and router.is_targeted(route.targets, call.headers, call.unit):
+        evidence = router.buckets_of(route.salt, call.unit)[1] if call.unit else None
+        return route.targets.arm, True, evidence, True
     if call.unit:
         bucket, evidence = router.buckets_of(route.salt, call.unit)
-        return router.arm_for(route, bucket), True, evidence
-    return router.arm_for(route, router.drawn_bucket()), True, None
+        return router.arm_for(route, bucket), True, evidence, False
+    return router.arm_for(route, router.drawn_bucket()), True, None, False
+
+
+def _counted_as(lane: Lane, is_targeted: bool) -> WindowKey:
+    """Where a request counts: chosen ones apart, for they are no sample of the traffic."""
+    return lane.key._replace(arm=TARGETED) if is_targeted else lane.key
 
 
 def _content_type(call: Call) -> str:

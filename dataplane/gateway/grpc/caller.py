@@ -11,7 +11,6 @@ from dataplane.wire.unit_buckets import UNIT_MAX_CHARS
 ENVIRONMENT = "mlorch-environment"
 UNIT = "x-mlorch-unit"
 REQUEST_ID = "x-request-id"
-TRACEPARENT = "traceparent"
 REQUEST_ID_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 REQUEST_ID_LENGTHS = range(8, 65)
 
@@ -24,7 +23,7 @@ class Caller:
     environment: str
     unit: str
     request_id: str
-    traceparent: str = ""
+    headers: dict[bytes, bytes]
 
 
 def caller_of(metadata: Any) -> Caller:
@@ -39,7 +38,7 @@ def caller_of(metadata: Any) -> Caller:
         environment=named.get(ENVIRONMENT, ""),
         unit=named.get(UNIT, "")[:UNIT_MAX_CHARS],
         request_id=offered if is_fit else uuid.uuid4().hex,
-        traceparent=named.get(TRACEPARENT, ""),
+        headers={name.encode(): value.encode() for name, value in named.items()},
     )
 
 

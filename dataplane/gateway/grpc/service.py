@@ -78,16 +78,8 @@ class Service:
         if len(body) > route.max_body_bytes:
             raise errors.too_large(route.max_body_bytes)
         header = RequestHeader("infer", model_name=route.name, header_length=header_length)
-        call = Call(
-            environment=environment,
-            endpoint=route.name,
-            header=header,
-            body=body,
-            unit=caller.unit,
-            version=request.model_version,
-            id=caller.request_id.encode(),
-            traceparent=caller.traceparent.encode("ascii", "replace"),
-        )
+        version, identity = request.model_version, caller.request_id.encode()
+        call = Call(environment, route.name, header, body, caller.unit, version, identity, caller.headers)
         outcome = await inference.infer(self._state, route, call)
         return _reply(outcome, lambda: messages.from_worker(outcome.body, outcome.header_length))
 

@@ -14,7 +14,6 @@ type_Headers = dict[bytes, bytes]
 
 REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.\-]{8,64}$")
 EVENT_STREAM = b"text/event-stream"
-TRACEPARENT = b"traceparent"
 HEADER_LENGTH = b"inference-header-content-length"
 ONCE = frozenset(
     {
@@ -54,7 +53,7 @@ def call_of(path: InferencePath, headers: type_Headers, body: bytes, identity: b
         header = RequestHeader(op, content_type=content_type)
         if b'"stream"' in body or EVENT_STREAM in accept:
             header = RequestHeader("stream", content_type=content_type, accept=accept.decode("latin-1"))
-    return Call(environment, endpoint, header, body, unit_of(headers), version, identity, headers.get(TRACEPARENT, b""))
+    return Call(environment, endpoint, header, body, unit_of(headers), version, identity, headers)
 
 
 def unit_of(headers: type_Headers) -> str:

@@ -8,13 +8,15 @@ from typing import Any
 from deployments import limits
 from deployments.rollout.steps import Step, StepKind
 from deployments.rollout.strategies.fields import only_keys, true_or_false, whole_number
+from deployments.rollout.strategies.targeting import target_steps
 from mlorch_site.lib.errors import Invalid
 
 
 def compile_steps(strategy: dict[str, Any]) -> list[Step]:
-    """Start, (weight, bake)…, judge, hold if wished, promote."""
-    only_keys(strategy, {"kind", "steps", "hold"}, "strategy")
-    steps = [Step(StepKind.START), *rising_shares(strategy.get("steps")), Step(StepKind.JUDGE)]
+    """Start, (target, bake) if requests are chosen, (weight, bake)…, judge, hold if wished, promote."""
+    only_keys(strategy, {"kind", "target", "steps", "hold"}, "strategy")
+    shares = rising_shares(strategy.get("steps"))
+    steps = [Step(StepKind.START), *target_steps(strategy), *shares, Step(StepKind.JUDGE)]
     if true_or_false(strategy, "hold", "strategy", default=False):
         steps.append(Step(StepKind.HOLD))
     return [*steps, Step(StepKind.PROMOTE)]

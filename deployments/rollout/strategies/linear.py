@@ -9,6 +9,7 @@ from typing import Any
 from deployments import limits
 from deployments.rollout.steps import Step, StepKind
 from deployments.rollout.strategies.fields import only_keys, true_or_false, whole_number
+from deployments.rollout.strategies.targeting import target_steps
 
 STEP_PCT, BAKE_S = 20, 60
 STEP_PCT_MIN = -(-100 // limits.STEPS_MAX)  # with less there would be more steps than a plan may have
@@ -16,13 +17,15 @@ STEP_PCT_MAX = 50  # with more there would be one step
 
 
 def compile_steps(strategy: dict[str, Any]) -> list[Step]:
-    """Start, (weight, bake)… up to the last share below 100 %, judge, hold if wished, promote."""
-    only_keys(strategy, {"kind", "step_pct", "bake_s", "min_requests", "hold"}, "strategy")
+    """Start, (target, bake) if requests are chosen, (weight, bake)… up to the last share below 100 %, judge, hold if
+    wished, promote.
+    """
+    only_keys(strategy, {"kind", "target", "step_pct", "bake_s", "min_requests", "hold"}, "strategy")
     step_pct = whole_number(strategy, "step_pct", "strategy", low=STEP_PCT_MIN, high=STEP_PCT_MAX, default=STEP_PCT)
     bake_s = whole_number(strategy, "bake_s", "strategy", low=1, high=limits.BAKE_S_MAX, default=BAKE_S)
     min_requests = whole_number(strategy, "min_requests", "strategy", low=0, high=limits.MIN_REQUESTS_MAX, default=0)
     bake = Step(StepKind.BAKE, duration_s=bake_s, min_requests=min_requests)
-    steps = [Step(StepKind.START)]
+    steps = [Step(StepKind.START), *target_steps(strategy)]
     for share in range(step_pct, 100, step_pct):
         steps += [Step(StepKind.WEIGHT, weight_pct=share), bake]
     steps.append(Step(StepKind.JUDGE))

@@ -128,6 +128,14 @@ async def test_infer__worker_gets_the_binary_form_and_units_stick(
     assert [(w.requests, w.drawn) for w in state.windows.take(everything=True)] == [(1, 0)]
 
 
+async def test_infer__metadata_was_chosen__counts_apart(ask: type_Ask, state: State, start_worker: type_Start) -> None:
+    await serve(state, start_worker, targets={"arm": "candidate", "headers": {"x-tenant": ["acme"]}})
+    for tenant in ("acme", "beta"):
+        await refusal(ask("ModelInfer", request_for(), x_tenant=tenant))
+
+    assert sorted(w.arm for w in state.windows.take(everything=True)) == ["stable", "targeted"]
+
+
 async def test_infer__body_over_the_endpoints_limit__refused(state: State, ask: type_Ask) -> None:
     state.apply(table(max_body_bytes=10))
     code, sentence, _ = await refusal(ask("ModelInfer", request_for()))

@@ -1,6 +1,7 @@
 """What is counted per unit bucket: whole, in the bucket of the unit, and only while versions are compared."""
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -145,3 +146,23 @@ def test_record__another_salt_in_the_same_second__older_buckets_are_forgotten() 
     assert window.requests == 3
     assert window.units is not None
     assert window.units.buckets == {6: [1, 1, 0]}
+
+
+async def test_chosen_requests__go_to_the_candidate_and_count_apart(state: State, start_worker: type_Start) -> None:
+    digest = hashlib.sha256(b"s:ada").hexdigest()
+    targets = {"arm": "candidate", "headers": {"x-tenant": ["acme"]}, "salt": "s", "units": [digest]}
+    await served(state, start_worker, weight=0, targets=targets)
+
+    by_header = await call(state, "POST", PATH, b"1", x_tenant="acme")
+    by_unit = await call(state, "POST", PATH, b"1", x_mlorch_unit="ada")
+    others = [await call(state, "POST", PATH, b"1", x_tenant="Acme"), await call(state, "POST", PATH, b"1")]
+    windows = state.windows.take(everything=True)
+    requests = Counter[str]()
+    for window in windows:
+        requests[window.arm] += window.requests
+
+    assert [answer.headers["x-mlorch-arm"] for answer in (by_header, by_unit)] == ["candidate"] * 2
+    assert [answer.headers["x-mlorch-arm"] for answer in others] == ["stable"] * 2
+    assert requests == {"targeted": 2, "stable": 2}
+    assert sum(window.drawn for window in windows if window.arm == "targeted") == 0
+    assert sum(counts[0] for counts in counted(windows, "targeted").values()) == 1, "the one with a unit"
