@@ -87,6 +87,7 @@ SCREENS = {
         "two reports",
         "/reports/",
         "/reports/?q=nothing",
+        "/reports/period/",
         "urgent",
         "/endpoints/",
         "/endpoints/?q=nothing",
