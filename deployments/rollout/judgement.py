@@ -9,7 +9,7 @@ from deployments.models import Release, Rollout
 from deployments.rollout.agreement import mirror_agreement, mirror_in_force
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
-from deployments.rollout.steps import StepKind, steps_from_plan
+from deployments.rollout.steps import StepKind, has_baseline, steps_from_plan
 from monitoring.analysis.guardrail_result import CLIENT_ERRORS, GuardrailResult
 from monitoring.analysis.judge import (
     Assessment,
@@ -164,6 +164,7 @@ def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm
         not_before=not_before,
         slos_ms=[guardrail.slo_ms for guardrail in guardrails if guardrail.slo_ms is not None],
         candidate_arm=arm,
+        baseline_arm=Arm.BASELINE if has_baseline(steps_from_plan(release.plan)) else Arm.STABLE,
     )
 
 

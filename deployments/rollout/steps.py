@@ -20,11 +20,12 @@ class StepKind(StrEnum):
 @dataclass(frozen=True)
 class Step:
     """One step. Fields that a kind does not use are zero. `agreement_pct` of the compared answers must agree while
-    mirroring.
+    mirroring. `baseline_pct` of the traffic goes to freshly started replicas of the stable version.
     """
 
     kind: StepKind
     weight_pct: int = 0
+    baseline_pct: int = 0
     agreement_pct: int = 0
     duration_s: int = 0
     min_requests: int = 0
@@ -32,20 +33,25 @@ class Step:
     def to_dict(self) -> dict[str, Any]:
         """The step as stored in a plan, without the fields its kind does not use."""
         values = asdict(self)
-        return {"kind": self.kind.value} | {name: values[name] for name in USED_FIELDS[self.kind]}
+        stored = {"kind": self.kind.value} | {name: values[name] for name in USED_FIELDS[self.kind]}
+        return stored | ({"baseline_pct": self.baseline_pct} if self.baseline_pct else {})
 
     @property
     def title(self) -> str:
         """The step in a few words, as people read it."""
         return {
             StepKind.START: "Start replicas",
-            StepKind.WEIGHT: f"{self.weight_pct} % of traffic",
+            StepKind.WEIGHT: f"{self.weight_pct} % of traffic{self._baseline}",
             StepKind.MIRROR: f"Mirror {self.weight_pct} % of traffic{self._agreement}",
             StepKind.BAKE: f"Watch for {self.duration_s} s",
             StepKind.JUDGE: "Judge",
             StepKind.HOLD: "Hold for a person",
             StepKind.PROMOTE: "Promote",
         }[self.kind]
+
+    @property
+    def _baseline(self) -> str:
+        return f", {self.baseline_pct} % to a fresh baseline" if self.baseline_pct else ""
 
     @property
     def _agreement(self) -> str:
@@ -66,12 +72,26 @@ USED_FIELDS: dict[StepKind, tuple[str, ...]] = {
 def step_from_dict(data: dict[str, Any]) -> Step:
     """A stored step; the inverse of `Step.to_dict`."""
     kind = StepKind(data["kind"])
-    return Step(kind, **{name: int(data[name]) for name in USED_FIELDS[kind]})
+    values = {name: int(data[name]) for name in USED_FIELDS[kind]}
+    return Step(kind, baseline_pct=int(data.get("baseline_pct", 0)), **values)
 
 
 def steps_from_plan(plan: dict[str, Any]) -> tuple[Step, ...]:
     """The steps of a stored plan."""
     return tuple(step_from_dict(row) for row in plan["steps"])
+
+
+def has_baseline(steps: tuple[Step, ...]) -> bool:
+    """Whether the candidate is compared with replicas of the stable version that start when its own do."""
+    return any(step.baseline_pct for step in steps)
+
+
+def baseline_pct_at(steps: tuple[Step, ...], index: int) -> int:
+    """The share of the traffic that the fresh baseline has while step `index` is on."""
+    for step in reversed(steps[: index + 1]):
+        if step.kind in (StepKind.WEIGHT, StepKind.MIRROR, StepKind.PROMOTE):
+            return step.baseline_pct
+    return 0
 
 
 def mirror_at(steps: tuple[Step, ...], index: int) -> Step | None:
