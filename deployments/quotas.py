@@ -19,6 +19,7 @@ from django.urls import reverse
 
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES
 from deployments.models import Endpoint, Release, Replica, ServingConfig
+from deployments.rollout.steps import has_baseline, steps_from_plan
 from deployments.selectors import endpoints_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.reasons import Reason
@@ -197,7 +198,8 @@ def why_no_room(release: Release) -> str:
     if policy is None or not quota_try_lock(environment):
         return LOCKED if policy else ""
     replicas = Replica.objects.filter(endpoint__environment=environment, wanted=True)
-    running, wanted = replicas.exclude(Replica.of(release)).count(), release.serving_config.replicas
+    arms = 2 if has_baseline(steps_from_plan(release.plan)) else 1
+    running, wanted = replicas.exclude(Replica.of(release)).count(), release.serving_config.replicas * arms
     if policy.replicas_max is not None and running + wanted > policy.replicas_max:
         return (
             f"{environment.name} has room for {policy.replicas_max} replicas; {running} run, and {wanted} more are "

@@ -186,7 +186,7 @@ def replicas_of(endpoint: Endpoint) -> list[ReplicaRow]:
     arms = list(endpoint.arms.select_related("release"))
     replicas = list(endpoint.replicas.select_related("version", "serving_config"))
     states = ReplicaState.objects.in_bulk([replica.pk for replica in replicas])
-    serving = {row.pk: next((arm.arm for arm in arms if row.serves(arm.release)), "") for row in replicas}
+    serving = {row.pk: next((arm.arm for arm in arms if row.answers_for(arm)), "") for row in replicas}
     return [ReplicaRow(row, states.get(row.pk), serving[row.pk]) for row in replicas]
 
 

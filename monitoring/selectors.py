@@ -48,13 +48,15 @@ def arm_counts_since(
     not_before: datetime,
     slos_ms: list[float],
     candidate_arm: str = CANDIDATE,
+    baseline_arm: str = STABLE,
 ) -> tuple[list[Block], int]:
     """The blocks of windows that arrived after the window `after_id`, and the newest id seen.
 
     One block per second, over all gateways, with the buckets of units that were counted against all of `slos_ms`. The
-    candidate's windows must be of `release` and of `candidate_arm` (`shadow` while it is mirrored only); the stable
-    arm's may be of any. Windows that started before `not_before` are passed over. A late window makes a block of its
-    own, which the e-process allows. What is more than one look takes comes with the next one.
+    candidate's windows must be of `release` and of `candidate_arm` (`shadow` while it is mirrored only), and so must
+    those of a `baseline_arm` that was started with it; the stable arm's may be of any. Windows that started before
+    `not_before` are passed over. A late window makes a block of its own, which the e-process allows. What is more than
+    one look takes comes with the next one.
     """
     rows = Window.objects.filter(
         environment=environment, endpoint=endpoint, seconds=1, id__gt=after_id, start__gte=not_before
@@ -63,7 +65,8 @@ def arm_counts_since(
     newest, buckets = after_id, 0
     for window in rows.order_by("id")[:BLOCK_WINDOWS_MAX].iterator(BLOCK_READ_ROWS):
         newest = window.pk
-        if window.arm == STABLE or (window.arm == candidate_arm and window.release == release):
+        is_mine = window.release == release and window.arm in (candidate_arm, baseline_arm)
+        if is_mine or window.arm == baseline_arm == STABLE:
             seconds[window.start][window.arm].append(window)
             buckets += len(window.units["buckets"]) if window.units else 0
         if buckets > BLOCK_BUCKETS_MAX:
@@ -72,7 +75,7 @@ def arm_counts_since(
         Block(
             start=int(start.timestamp()),
             candidate=_arm_counts(arms.get(candidate_arm, []), slos_ms),
-            baseline=_arm_counts(arms.get(STABLE, []), slos_ms),
+            baseline=_arm_counts(arms.get(baseline_arm, []), slos_ms),
         )
         for start, arms in sorted(seconds.items())
     ]
@@ -121,15 +124,19 @@ def _buckets(windows: list[Window], wanted: list[str]) -> dict[int, BucketCounts
     }
 
 
-def drawn_since(*, environment: str, endpoint: str, release: str, since: datetime, now: datetime) -> tuple[int, int]:
-    """The drawn requests of the candidate (of `release`) and of the stable arm in the windows that began at `since` or
-    later.
+def drawn_since(
+    *, environment: str, endpoint: str, release: str, since: datetime, now: datetime
+) -> tuple[int, int, int]:
+    """The drawn requests of the candidate (of `release`), of the stable arm, and of the release's fresh baseline in the
+    windows that began at `since` or later.
     """
     rows = spanning(since, now).filter(environment=environment, endpoint=endpoint)
     counted = rows.aggregate(
-        candidate=Sum("drawn", filter=Q(arm=CANDIDATE, release=release)), stable=Sum("drawn", filter=Q(arm=STABLE))
+        candidate=Sum("drawn", filter=Q(arm=CANDIDATE, release=release)),
+        stable=Sum("drawn", filter=Q(arm=STABLE)),
+        baseline=Sum("drawn", filter=Q(arm="baseline", release=release)),
     )
-    return counted["candidate"] or 0, counted["stable"] or 0
+    return counted["candidate"] or 0, counted["stable"] or 0, counted["baseline"] or 0
 
 
 def slowest_answer_s(*, environment: str, endpoint: str, since: datetime, now: datetime) -> float:

@@ -5,7 +5,8 @@ Goal and observation are different rows with different writers.
 
 from django.db import models
 
-from deployments.models.endpoints import Endpoint, ServingConfig
+from deployments.lifecycle import Arm
+from deployments.models.endpoints import Endpoint, EndpointArm, ServingConfig
 from deployments.models.releases import Release
 from registry.models import Environment, Version
 
@@ -29,6 +30,9 @@ class Replica(models.Model):
     platform = models.CharField(max_length=20, default="local")
     agent = models.CharField(max_length=80, blank=True)
     generation = models.PositiveIntegerField(default=1)
+    is_baseline = models.BooleanField(
+        default=False, help_text="Started beside a candidate to be compared with it; ends with its rollout."
+    )
     wanted = models.BooleanField(default=True)
     created_at = models.DateTimeField()
     removed_from_routes_at = models.DateTimeField(null=True, blank=True)
@@ -50,12 +54,39 @@ class Replica(models.Model):
             version=release.version_id,
             digest=release.digest,
             serving_config=release.serving_config_id,
+            is_baseline=False,
         )
+
+    @staticmethod
+    def baseline_of(release: Release) -> models.Q:
+        """The condition for the replicas of the stable version that were started beside the candidate of `release`,
+        with its serving config; none when it replaces nothing.
+        """
+        if release.replaces is None:
+            return models.Q(pk__in=[])
+        return models.Q(
+            endpoint=release.endpoint_id,
+            version=release.replaces.version_id,
+            digest=release.replaces.digest,
+            serving_config=release.serving_config_id,
+            is_baseline=True,
+        )
+
+    def answers_for(self, arm: EndpointArm) -> bool:
+        """Whether the replica is one of those behind `arm`."""
+        if arm.arm == Arm.BASELINE:
+            return self.is_baseline and self.serving_config_id == arm.release.serving_config_id
+        return self.serves(arm.release)
 
     def serves(self, release: Release) -> bool:
         """Whether the replica runs exactly what `release` froze."""
         mine = (self.endpoint_id, self.version_id, self.digest, self.serving_config_id)
-        return mine == (release.endpoint_id, release.version_id, release.digest, release.serving_config_id)
+        return not self.is_baseline and mine == (
+            release.endpoint_id,
+            release.version_id,
+            release.digest,
+            release.serving_config_id,
+        )
 
 
 class ReplicaState(models.Model):

@@ -129,7 +129,7 @@ def _enter(decision: Enter, observed: Observation, now: datetime) -> bool:
         if rollout.watched_at is None and observed.snapshot.has_traffic:
             values["watched_at"] = now
     if decision.weight_pct is not None:
-        revision = _publish_weights(release, decision.weight_pct, decision.mirror_pct, decision.sentence, now)
+        revision = _publish_weights(release, decision, now)
         values |= {"weight_pct": decision.weight_pct, "route_revision": revision, "applied_at": None}
         counted["mirror_pct"] = decision.mirror_pct
         if mirror_in_force(release, rollout) or target_in_force(release, rollout):
@@ -210,15 +210,26 @@ def _enter_phase(
     )
 
 
-def _publish_weights(release: Release, weight_pct: int, mirror_pct: int, sentence: str, now: datetime) -> int:
+def _publish_weights(release: Release, decision: Enter, now: datetime) -> int:
     """Set the arms' weights, publish the table, and return the revision that carries them."""
+    weight_pct, baseline_pct = decision.weight_pct or 0, decision.baseline_pct
     EndpointArm.objects.update_or_create(
         endpoint=release.endpoint,
         arm=Arm.CANDIDATE,
-        defaults={"version": release.version, "release": release, "weight_pct": weight_pct, "mirror_pct": mirror_pct},
+        defaults={
+            "version": release.version,
+            "release": release,
+            "weight_pct": weight_pct,
+            "mirror_pct": decision.mirror_pct,
+        },
     )
-    release.endpoint.arms.filter(arm=Arm.STABLE).update(weight_pct=100 - weight_pct)
-    return _published(release, f"{release}: {sentence}", now)
+    if baseline_pct and release.replaces is not None:
+        stable = {"version": release.replaces.version, "release": release, "weight_pct": baseline_pct}
+        EndpointArm.objects.update_or_create(endpoint=release.endpoint, arm=Arm.BASELINE, defaults=stable)
+    else:
+        release.endpoint.arms.filter(arm=Arm.BASELINE).delete()
+    release.endpoint.arms.filter(arm=Arm.STABLE).update(weight_pct=100 - weight_pct - baseline_pct)
+    return _published(release, f"{release}: {decision.sentence}", now)
 
 
 def _published(release: Release, reason: str, now: datetime) -> int:

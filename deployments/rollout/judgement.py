@@ -14,7 +14,7 @@ from deployments.rollout.guardrails.guardrail_assessment import assess_all, for_
 from deployments.rollout.guardrails.guardrail_kind import GuardrailLook
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
-from deployments.rollout.steps import StepKind, steps_from_plan
+from deployments.rollout.steps import StepKind, has_baseline, steps_from_plan
 from monitoring.analysis.guardrail_result import CLIENT_ERRORS, Ground, GuardrailResult, Method, Unit
 from monitoring.analysis.judge import DEFAULT_ALPHA, Assessment, Block, Guardrail, JudgeState, fold, initial_state
 from monitoring.analysis.planning import candidate_requests_to_promote
@@ -130,6 +130,11 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     return Watch(judge, cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
 
 
+def _baseline_arm(release: Release) -> str:
+    """The arm that the candidate is compared with."""
+    return (Arm.BASELINE if has_baseline(steps_from_plan(release.plan)) else Arm.STABLE).value
+
+
 def _candidate_arm(release: Release, rollout: Rollout) -> str:
     """The arm whose windows are looked at now."""
     if target_in_force(release, rollout):
@@ -185,7 +190,7 @@ def _look(release: Release, rollout: Rollout, now: datetime, arm: str) -> Guardr
         bake_done=Phase(rollout.phase) in BAKE_IS_OVER,
         since=rollout.watched_at,
         candidate_arm=str(arm),
-        baseline_arm=Arm.STABLE.value,
+        baseline_arm=_baseline_arm(release),
         alpha=DEFAULT_ALPHA,
     )
 
@@ -203,6 +208,7 @@ def _blocks(release: Release, rollout: Rollout, guardrails: list[Guardrail], arm
         not_before=not_before,
         slos_ms=[guardrail.slo_ms for guardrail in guardrails if guardrail.slo_ms is not None],
         candidate_arm=arm,
+        baseline_arm=_baseline_arm(release),
     )
 
 

@@ -103,8 +103,9 @@ def _withdrawn(release: Release) -> tuple[str, ChangedOutside]:
 
 
 def _replicas(release: Release) -> ReplicasSnapshot:
-    """How the replicas of the release stand."""
-    replicas = Replica.objects.filter(Replica.of(release), wanted=True, removed_from_routes_at=None)
+    """How the replicas of the release stand, those of its fresh baseline among them."""
+    mine = Replica.of(release) | Replica.baseline_of(release)
+    replicas = Replica.objects.filter(mine, wanted=True, removed_from_routes_at=None)
     names = list(replicas.values_list("pk", flat=True))
     states = ReplicaState.objects.in_bulk(names)
     ready = sum(1 for state in states.values() if state.state == READY)

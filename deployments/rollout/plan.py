@@ -11,7 +11,7 @@ from typing import TypeAlias, assert_never
 from deployments import limits
 from deployments.lifecycle import Phase, ReleaseStatus
 from deployments.rollout.snapshot import Snapshot
-from deployments.rollout.steps import Step, StepKind
+from deployments.rollout.steps import Step, StepKind, has_baseline
 from registry.lifecycle import ChangedOutside
 
 HEALTHY, HARMFUL = "healthy", "harmful"
@@ -38,6 +38,7 @@ class Enter:
     deadline_at: datetime
     weight_pct: int | None = None
     mirror_pct: int = 0
+    baseline_pct: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,10 @@ def _danger(snapshot: Snapshot) -> Decision | None:
     if snapshot.ejected:
         return _go_back(snapshot, bad_end, snapshot.ejected)
     if snapshot.phase is not Phase.STARTING and not snapshot.candidate.all_ready:
+        whose = "the new version and its baseline" if has_baseline(snapshot.steps) else "the new version"
         ready = f"{snapshot.candidate.ready} of {snapshot.candidate.wanted}"
         return _go_back(
-            snapshot, bad_end, f"Only {ready} replicas of the new version are still ready: {snapshot.candidate.waiting}"
+            snapshot, bad_end, f"Only {ready} replicas of {whose} are still ready: {snapshot.candidate.waiting}"
         )
     return None
 
@@ -273,7 +275,9 @@ def _enter(snapshot: Snapshot, index: int, now: datetime) -> Enter:
             return Enter(index, Phase.SHIFTING, sentence, deadline, weight_pct=0)
         case StepKind.WEIGHT:
             sentence = f"{step.weight_pct} % of the traffic goes to the new version."
-            return Enter(index, Phase.SHIFTING, sentence, deadline, weight_pct=step.weight_pct)
+            if step.baseline_pct:
+                sentence = f"{sentence} As much goes to a fresh baseline."
+            return Enter(index, Phase.SHIFTING, sentence, deadline, step.weight_pct, baseline_pct=step.baseline_pct)
         case StepKind.MIRROR:
             sentence = f"{step.weight_pct} % of the traffic is mirrored to the new version."
             return Enter(index, Phase.SHIFTING, sentence, deadline, weight_pct=0, mirror_pct=step.weight_pct)

@@ -13,6 +13,7 @@ from typing import Any
 from deployments import limits
 from deployments.lifecycle import Phase
 from deployments.models import Release, Rollout
+from deployments.rollout.steps import baseline_pct_at, steps_from_plan
 from monitoring.analysis.sample_ratio import is_sample_ratio_off
 from monitoring.selectors import drawn_since, slowest_answer_s
 
@@ -21,21 +22,26 @@ LOOKED_AT = (Phase.BAKING, Phase.JUDGING, Phase.HOLDING)
 
 @dataclass(frozen=True)
 class Split:
-    """Drawn requests of both arms under one weight of the candidate."""
+    """Drawn requests of the arms under one weight of the candidate, and of its fresh baseline if it has one."""
 
     weight_pct: int
     candidate: int
     stable: int
+    baseline: int = 0
+    baseline_pct: int = 0
 
     @property
     def total(self) -> int:
-        return self.candidate + self.stable
+        return self.candidate + self.stable + self.baseline
 
     @property
     def is_off(self) -> bool:
         """Whether the split is so unlikely under the weights (p < .001) that nothing may be concluded from the
-        counts.
+        counts. With a fresh baseline both its share and the candidate's are looked at, each against all the rest.
         """
+        if self.baseline_pct:
+            arms = ((self.candidate, self.weight_pct), (self.baseline, self.baseline_pct))
+            return any(is_sample_ratio_off((n, self.total - n), (pct, 100 - pct)) for n, pct in arms)
         weights = (self.weight_pct * 10, 1000 - self.weight_pct * 10)
         if self.weight_pct == 100:
             weights = (1000 - limits.STRAY_PER_MILLE, limits.STRAY_PER_MILLE)
@@ -54,9 +60,15 @@ class Split:
         return (
             f"The traffic is not split as asked: {self.weight_pct} % of {self.total:,} drawn requests "
             f"({self.total * self.weight_pct / 100:,.0f}) should have reached the new version, "
-            f"{share} ({self.candidate:,}) did. "
+            f"{share} ({self.candidate:,}) did. {self._baseline}"
             "Nothing is concluded from such counts."
         )
+
+    @property
+    def _baseline(self) -> str:
+        if not self.baseline_pct:
+            return ""
+        return f"The fresh baseline had {self.baseline:,}; {self.baseline_pct} % was asked for. "
 
     def to_dict(self) -> dict[str, Any]:
         """The split as JSON-able values, with its sentence."""
@@ -65,7 +77,9 @@ class Split:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Split":
         """The split of `to_dict`."""
-        return cls(data["weight_pct"], data["candidate"], data["stable"])
+        return cls(
+            data["weight_pct"], data["candidate"], data["stable"], data.get("baseline", 0), data.get("baseline_pct", 0)
+        )
 
 
 def split_of(release: Release, rollout: Rollout, now: datetime) -> Split | None:
@@ -83,4 +97,5 @@ def split_of(release: Release, rollout: Rollout, now: datetime) -> Split | None:
     place = {"environment": release.endpoint.environment.name, "endpoint": release.endpoint.name}
     slowest_s = slowest_answer_s(**place, since=rollout.applied_at, now=now)
     since = rollout.applied_at + timedelta(seconds=limits.SPLIT_SETTLE_S + math.ceil(slowest_s))
-    return Split(rollout.weight_pct, *drawn_since(**place, release=str(release.pk), since=since, now=now))
+    drawn = drawn_since(**place, release=str(release.pk), since=since, now=now)
+    return Split(rollout.weight_pct, *drawn, baseline_pct_at(steps_from_plan(release.plan), rollout.step))

@@ -21,11 +21,13 @@ class StepKind(StrEnum):
 @dataclass(frozen=True)
 class Step:
     """One step. Fields that a kind does not use are zero. `agreement_pct` of the compared answers must agree while
-    mirroring; `headers` and `units` are how many choose requests.
+    mirroring; `headers` and `units` are how many choose requests. `baseline_pct` of the traffic goes to freshly started
+    replicas of the stable version.
     """
 
     kind: StepKind
     weight_pct: int = 0
+    baseline_pct: int = 0
     agreement_pct: int = 0
     duration_s: int = 0
     min_requests: int = 0
@@ -35,7 +37,8 @@ class Step:
     def to_dict(self) -> dict[str, Any]:
         """The step as stored in a plan, without the fields its kind does not use."""
         values = asdict(self)
-        return {"kind": self.kind.value} | {name: values[name] for name in USED_FIELDS[self.kind]}
+        stored = {"kind": self.kind.value} | {name: values[name] for name in USED_FIELDS[self.kind]}
+        return stored | ({"baseline_pct": self.baseline_pct} if self.baseline_pct else {})
 
     @property
     def title(self) -> str:
@@ -43,7 +46,7 @@ class Step:
         return {
             StepKind.START: "Start replicas",
             StepKind.TARGET: f"Chosen requests only{self._chosen}",
-            StepKind.WEIGHT: f"{self.weight_pct} % of traffic",
+            StepKind.WEIGHT: f"{self.weight_pct} % of traffic{self._baseline}",
             StepKind.MIRROR: f"Mirror {self.weight_pct} % of traffic{self._agreement}",
             StepKind.BAKE: f"Watch for {self.duration_s} s",
             StepKind.JUDGE: "Judge",
@@ -56,6 +59,10 @@ class Step:
         counted = (("header", self.headers), ("unit", self.units))
         named = [f"{count:,} {noun}{'' if count == 1 else 's'}" for noun, count in counted if count]
         return f": {', '.join(named)}" if named else ""
+
+    @property
+    def _baseline(self) -> str:
+        return f", {self.baseline_pct} % to a fresh baseline" if self.baseline_pct else ""
 
     @property
     def _agreement(self) -> str:
@@ -77,7 +84,8 @@ USED_FIELDS: dict[StepKind, tuple[str, ...]] = {
 def step_from_dict(data: dict[str, Any]) -> Step:
     """A stored step; the inverse of `Step.to_dict`."""
     kind = StepKind(data["kind"])
-    return Step(kind, **{name: int(data[name]) for name in USED_FIELDS[kind]})
+    values = {name: int(data[name]) for name in USED_FIELDS[kind]}
+    return Step(kind, baseline_pct=int(data.get("baseline_pct", 0)), **values)
 
 
 def steps_from_plan(plan: dict[str, Any]) -> tuple[Step, ...]:
@@ -88,6 +96,19 @@ def steps_from_plan(plan: dict[str, Any]) -> tuple[Step, ...]:
 def watch_s_of(plan: dict[str, Any]) -> int:
     """The seconds for which a stored plan watches what was promoted; 0 for none."""
     return int(plan.get("watch_s", 0))
+
+
+def has_baseline(steps: tuple[Step, ...]) -> bool:
+    """Whether the candidate is compared with replicas of the stable version that start when its own do."""
+    return any(step.baseline_pct for step in steps)
+
+
+def baseline_pct_at(steps: tuple[Step, ...], index: int) -> int:
+    """The share of the traffic that the fresh baseline has while step `index` is on."""
+    for step in reversed(steps[: index + 1]):
+        if step.kind in (StepKind.WEIGHT, StepKind.MIRROR, StepKind.PROMOTE):
+            return step.baseline_pct
+    return 0
 
 
 def mirror_at(steps: tuple[Step, ...], index: int) -> Step | None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from dataplane.wire import shapes
 from dataplane.wire.gateway_poll import GatewayStats
 from deployments import limits
+from deployments.lifecycle import Arm
 from deployments.models import GatewayState, Release
 from registry.models import Environment
 
@@ -44,9 +45,10 @@ def why_ejected(release: Release, gateways: list[GatewayState]) -> str:
     for gateway in gateways:
         for lane in shapes.convert(GatewayStats, gateway.stats).lanes:
             if lane.release == str(release.pk) and lane.ejections:
+                whose = "the fresh baseline" if lane.arm == Arm.BASELINE else "the new version"
                 replica, times = next(iter(lane.ejections.items()))
                 return (
-                    f"Gateway {gateway.gateway} could not use replica {replica} of the new version ({times} "
+                    f"Gateway {gateway.gateway} could not use replica {replica} of {whose} ({times} "
                     f"time{'' if times == 1 else 's'}) and sends its requests elsewhere."
                 )
     return ""

@@ -23,7 +23,7 @@ def build(environment: Environment, now: datetime) -> dict[str, Any]:
     published = newest.document["endpoints"] if newest else {}
     rows = Endpoint.objects.filter(environment=environment).select_related("model").order_by("name")
     endpoints = {}
-    for endpoint in rows.prefetch_related("arms__version", "arms__release__serving_config"):
+    for endpoint in rows.prefetch_related("arms__version", "arms__release__serving_config", "arms__release__replaces"):
         entry = _endpoint(endpoint)
         if entry is None and endpoint.arms.all():
             entry = published.get(endpoint.name)
@@ -88,7 +88,8 @@ def _replicas(row: EndpointArm) -> list[dict[str, str]]:
     """The ready replicas of an arm; when none is, those that were ready: their agent restarts them under the same
     address.
     """
-    running = Replica.objects.filter(Replica.of(row.release), wanted=True, removed_from_routes_at=None)
+    mine = Replica.baseline_of(row.release) if row.arm == Arm.BASELINE else Replica.of(row.release)
+    running = Replica.objects.filter(mine, wanted=True, removed_from_routes_at=None)
     replicas = running.order_by("pk")
     states = ReplicaState.objects.in_bulk([replica.pk for replica in replicas])
     known = [

@@ -240,7 +240,7 @@ def test_drawn__since_a_moment__both_arms_of_this_release(db):
     store(2, row(-3, drawn=1, **{**CANDIDATE, "release": "r9"}), row(-3))
 
     since = NOW - timedelta(seconds=5)
-    assert selectors.drawn_since(**PLACE, release="r2", since=since, now=NOW) == (2, 1)
+    assert selectors.drawn_since(**PLACE, release="r2", since=since, now=NOW) == (2, 1, 0)
 
 
 @pytest.mark.parametrize("rolled_up", [True, False])
@@ -251,7 +251,7 @@ def test_drawn__long_span__read_from_roll_ups_and_counted_once(db, rolled_up):
         Window.objects.filter(seconds=1).delete()
 
     since = NOW - timedelta(seconds=1500)
-    assert selectors.drawn_since(**PLACE, release="r2", since=since, now=NOW) == (0, 150)
+    assert selectors.drawn_since(**PLACE, release="r2", since=since, now=NOW) == (0, 150, 0)
     assert selectors.slowest_answer_s(**PLACE, since=since, now=NOW) == pytest.approx(1.491)
 
 

@@ -1,21 +1,30 @@
 """Canary: rising shares of the traffic, each watched for a while; the verdict before promotion must be healthy.
 
-`{"kind": "canary", "steps": [{"weight": 10, "bake_s": 60, "min_requests": 200}, …], "hold": false}`
+`{"kind": "canary", "steps": [{"weight": 10, "bake_s": 60, "min_requests": 200}, …], "hold": false,
+"baseline": "fresh"}`
 """
 
 from typing import Any
 
 from deployments import limits
 from deployments.rollout.steps import Step, StepKind
-from deployments.rollout.strategies.fields import only_keys, true_or_false, whole_number
+from deployments.rollout.strategies.fields import (
+    only_keys,
+    true_or_false,
+    wants_fresh_baseline,
+    whole_number,
+    with_fresh_baseline,
+)
 from deployments.rollout.strategies.targeting import target_steps
 from mlorch_site.lib.errors import Invalid
 
 
 def compile_steps(strategy: dict[str, Any]) -> list[Step]:
     """Start, (target, bake) if requests are chosen, (weight, bake)…, judge, hold if wished, promote."""
-    only_keys(strategy, {"kind", "target", "steps", "hold"}, "strategy")
+    only_keys(strategy, {"kind", "target", "steps", "hold", "baseline"}, "strategy")
     shares = rising_shares(strategy.get("steps"))
+    if wants_fresh_baseline(strategy):
+        shares = with_fresh_baseline(shares)
     steps = [Step(StepKind.START), *target_steps(strategy), *shares, Step(StepKind.JUDGE)]
     if true_or_false(strategy, "hold", "strategy", default=False):
         steps.append(Step(StepKind.HOLD))
