@@ -1,13 +1,15 @@
 """Guardrails by the methods of others, and what they say of how much depends on them: read strictly, and driven."""
 
 import pytest
+from django.urls import reverse
 
-from deployments.models import Rollout
+from deployments.models import Release, Rollout
 from deployments.rollout.guardrails import read_guardrails, sentence_of
 from deployments.services.controls import release_promote
 from mlorch_site.lib.errors import Invalid
 from monitoring.models import Window
 from tests.deployments.world import CANARY, World
+from tests.support.live import signed_in
 
 ERRORS = {"metric": "error_rate", "margin": 0.05}
 FIXED = {"metric": "error_rate", "method": "threshold", "max": 0.05, "interval_s": 5}
@@ -120,3 +122,14 @@ def test_min_effective__too_few__is_not_healthy(world: World):
     release = world.request(2, guardrails=[{**ERRORS, "min_effective": 1_000_000}])
     world.tick(30)
     assert "1,000,000 independent requests are asked for" in Rollout.objects.get(release=release).waiting_for
+
+
+def test_form__latency_and_queue_filled_in__are_guardrails_of_the_release(world: World):
+    world.serve(1)
+    form = {"model": world.model.name, "version": 2, "environment": "production", "endpoint": "clinic"}
+    form |= {"kind": "canary", "weight_0": 50, "bake_0": 5, "reason": "better"}
+    form |= {"quantile": "latency_p99", "quantile_margin_ms": "12.5", "saturation_max": "4"}
+    assert signed_in("emma").post(reverse("release-new"), form).status_code == 303
+    latency, queue = Release.objects.latest("created_at").guardrails
+    assert latency == {"metric": "latency_p99", "margin_ms": 12.5}
+    assert (queue["metric"], queue["method"], queue["max"]) == ("saturation", "threshold", 0.04)
