@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 
-from dataplane.wire.drift_report import DriftPlace, DriftPlan, DriftReport, DriftWindow, LearnedColumns
+from dataplane.wire import shapes
+from dataplane.wire.drift_report import DriftPlace, DriftPlan, DriftPlans, DriftReport, DriftWindow, LearnedColumns
 from dataplane.wire.feature_counts import counts_for
 from deployments.processes.drift_reports import sampled_places
 from deployments.rollout.guardrails import read_guardrails
@@ -152,6 +154,17 @@ def test_retention__old_counts__go(world, place):
     tell(2, place, windows=[window(plan, [5])])
     retention_apply(now=NOW + timedelta(days=15))
     assert not models.DriftWindow.objects.exists()
+
+
+def test_route__with_the_control_token__answers_plans_and_refuses_what_is_no_report(world, place, settings):
+    settings.CONTROL_TOKEN = "control-token"
+    url, known = "/internal/v1/gateways/g1/drift", Client(headers={"Authorization": "Bearer control-token"})
+    body = shapes.write(DriftReport("b1", 1, [place]))
+    answer = known.post(url, body, content_type="application/json")
+    (plan,) = shapes.read(DriftPlans, answer.content).plans
+    assert (plan.place, plan.inputs[0].name) == (place, "age")
+    assert known.post(url, b'{"boot": "b1"}', content_type="application/json").status_code == 400
+    assert Client().post(url, body, content_type="application/json").status_code in (401, 403)
 
 
 def test_pages__word_bins_and_what_may_be_done__are_shown(world, place, client):
