@@ -55,7 +55,7 @@ def endpoint_drift(request: HttpRequest, environment: str, name: str) -> HttpRes
         "endpoint": endpoint,
         "pick": pick,
         "others": {},
-        "tables": [(version, table, _shown(table)) for version, table in _tables(endpoint, pick.span)],
+        "tables": [(version, _title(version), table, _shown(table)) for version, table in _tables(endpoint, pick.span)],
         "learned_min": LEARNED_MIN,
         "why_not": why_not,
     }
@@ -116,6 +116,10 @@ def _tables(endpoint: Endpoint, span: Span) -> list[tuple[int, DriftTable]]:
     versions = list(rows.order_by("-version").values_list("version", flat=True)[:3])
     place = watched(endpoint)
     return [(version, drift_table(place, version, since=span.since, until=span.until)) for version in [*versions, 0]]
+
+
+def _title(version: int) -> str:
+    return f"Inputs of version {version}" if version else "Predictions, all versions"
 
 
 def _shown(table: DriftTable) -> list[tuple[DriftRow, AlertLook]]:
