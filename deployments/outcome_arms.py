@@ -5,6 +5,7 @@ gateways computed it. Either way it must have had traffic then.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from dataplane.wire.route_table import STABLE
 from dataplane.wire.unit_buckets import buckets_of, owner_of
@@ -57,11 +58,9 @@ class TrafficThen:
         rows = changes.filter(pk__gte=before) if before else changes
         self._splits = [TrafficSplit(row.at, _in_table_order(row)) for row in rows.order_by("id")]
         ids = {arm.release for split in self._splits for arm in split.arms}
-        rows = Release.objects.filter(pk__in=ids).values_list("pk", "version__number", "plan")
-        self._versions = {str(pk): number for pk, number, _ in rows}
-        self._choosing = {
-            str(pk) for pk, _, plan in rows if any(step.kind is StepKind.TARGET for step in steps_from_plan(plan))
-        }
+        releases = list(Release.objects.filter(pk__in=ids).values_list("pk", "version__number", "plan"))
+        self._versions = {str(pk): number for pk, number, _ in releases}
+        self._choosing = {str(pk) for pk, _, plan in releases if _chooses(plan)}
 
     def answered(self, at: datetime, *, unit: str = "", release: str = "", version: int | None = None) -> Answerer:
         """Who answered at `at`. A unit's arm is computed, so that it stays with the arm it was assigned to; without a
@@ -96,6 +95,11 @@ class TrafficThen:
         for split, following in zip(self._splits, [*self._splits[1:], None], strict=True):
             if split.since <= at + AROUND and (following is None or following.since >= at - AROUND):
                 yield split
+
+
+def _chooses(plan: dict[str, Any]) -> bool:
+    """Whether a plan sends requests to the candidate by what they are, whatever its weight is."""
+    return any(step.kind is StepKind.TARGET for step in steps_from_plan(plan))
 
 
 def _why_not(unit: str) -> str:

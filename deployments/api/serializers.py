@@ -79,7 +79,7 @@ class PreviewStepSerializer(serializers.Serializer[Any]):
 class OfferSerializer(serializers.Serializer[Any]):
     """A strategy that would see enough, as a request takes it, and what it changes in a few words."""
 
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # as above
     strategy = serializers.DictField()
 
 

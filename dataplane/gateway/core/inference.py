@@ -218,7 +218,7 @@ class Inference:
         """Offer the request to the traces, if they want it. Its client has the answer already."""
         call, arm, batch = self._call, self._arm, self._pending.batch
         ended, traceparent = time.perf_counter(), call.headers.get(TRACEPARENT, b"")
-        counted_as = _counted_as(outcome, error)
+        counted_as = _outcome_named(outcome, error)
         reason = traces.wants(ended - self._began, counted_as, traceparent)
         if not reason:
             return
@@ -260,7 +260,7 @@ class Inference:
                 op=call.header.op,
                 content_type=_content_type(call),
                 status=_status_of(outcome, error),
-                outcome=_counted_as(outcome, error),
+                outcome=_outcome_named(outcome, error),
                 latency_ms=(time.perf_counter() - self._began) * 1000,
                 request=call.body,
                 answer_type=outcome.content_type if outcome else "application/json",
@@ -325,7 +325,7 @@ def _status_of(outcome: Outcome | None, error: Exception | None) -> int:
     return outcome.status if outcome else error.status if isinstance(error, Refusal) else 0
 
 
-def _counted_as(outcome: Outcome | None, error: Exception | None) -> str:
+def _outcome_named(outcome: Outcome | None, error: Exception | None) -> str:
     if outcome:
         return outcome.outcome
     if isinstance(error, Refusal) and error.status == errors.TIMED_OUT:

@@ -6,11 +6,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deployments.models import Endpoint
 from deployments.plan_forecast import EndpointTraffic, traffic_of
+from deployments.rollout.guardrails import guardrail_kinds as kinds
 from deployments.rollout.guardrails import read_guardrails
 from deployments.rollout.simulation import PlanTrial, SimulatedTraffic, Simulation, simulate
 from deployments.rollout.strategies import compile_strategy
 from mlorch_site.lib.errors import Invalid
-from monitoring.analysis.judge import Guardrail
 from registry.selectors import ruling_policy
 
 CANARY = '{"kind": "canary", "steps": [{"weight": 10, "bake_s": 60}, {"weight": 50, "bake_s": 60}]}'
@@ -83,7 +83,9 @@ def _trials(endpoint: Endpoint, traffic: SimulatedTraffic, options: dict[str, An
     wished = json.loads(options["guardrails"]) if options["guardrails"] else policy.default_guardrails
     rows = read_guardrails(wished)
     steps = tuple(compile_strategy(json.loads(options["strategy"])))
-    guardrails = tuple(Guardrail(row["metric"], float(row["margin"]), row.get("slo_ms")) for row in rows)
+    guardrails = tuple(kinds.counted(rows))
+    if len(guardrails) < len(rows):
+        raise Invalid("Only guardrails on shares of requests by mlorch's own method can be simulated.")
     return [
         PlanTrial(steps, guardrails, traffic, pp / 100, policy.judge_deadline_s, options["rollouts"], options["seed"])
         for pp in options["effect"] or EFFECTS_PP

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0014_releases_by_end"),
+        ("deployments", "0015_bake_watch"),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("monitoring", "0007_roll_ups_of_a_day"),
+        ("monitoring", "0008_outcomes"),
         ("registry", "0021_kept_files"),
     ]
 

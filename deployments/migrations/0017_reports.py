@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0014_releases_by_end"),
+        ("deployments", "0016_fresh_baseline"),
         ("registry", "0021_kept_files"),
     ]
 
