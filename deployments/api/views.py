@@ -10,11 +10,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deployments import selectors, services
+from deployments.api.preview_serializers import PreviewSerializer
 from deployments.api.serializers import (
     DecisionSerializer,
     EndpointDetailSerializer,
     EndpointSerializer,
-    PreviewSerializer,
     ReasonSerializer,
     ReleaseDetailSerializer,
     ReleaseRequestSerializer,

@@ -6,8 +6,8 @@ ends are where that is ± z, the estimate where it is 0 (Hodges and Lehmann). Hi
 times the estimate, and the ratio of the means is at least `allowed_increase`; of a mean of 0 there is no ratio, and the
 limit is not applied.
 
-What it is known to get wrong is said by `Shift.doubt` and never passed: no data, ties that hide a shift (more than half
-of all values are one), and too few points for the level (below 5 of an arm it can hardly reject at all).
+What it is known to get wrong is said by `LocationShift.doubt` and never passed: no data, ties that hide a shift (more
+than half of all values are one), and too few points for the level (below 5 of an arm it can hardly reject at all).
 """
 
 import math
@@ -23,7 +23,7 @@ _BISECTIONS = 60
 
 
 @dataclass(frozen=True)
-class Shift:
+class LocationShift:
     """How far the candidate's values lie above the stable arm's. `doubt` says why nothing can be said, else it is
     empty.
     """
@@ -36,7 +36,9 @@ class Shift:
     doubt: str = ""
 
 
-def shift_of(candidate: Sequence[float], baseline: Sequence[float], allowed_increase: float = 1.0) -> Shift | None:
+def shift_of(
+    candidate: Sequence[float], baseline: Sequence[float], allowed_increase: float = 1.0
+) -> LocationShift | None:
     """The shift between two series; None when one of them is empty. Raises ValueError for NaN."""
     if any(math.isnan(value) for value in (*candidate, *baseline)):
         raise ValueError("NaN is no measurement")
@@ -45,10 +47,10 @@ def shift_of(candidate: Sequence[float], baseline: Sequence[float], allowed_incr
     ratio = fmean(candidate) / fmean(baseline) if fmean(candidate) and fmean(baseline) else None
     doubt = _doubt(candidate, baseline)
     if len({*candidate, *baseline}) == 1 or sorted(candidate) == sorted(baseline):
-        return Shift(0.0, 0.0, 0.0, ratio, False, doubt)
+        return LocationShift(0.0, 0.0, 0.0, ratio, False, doubt)
     low, middle, high = (_root(candidate, baseline, at) for at in (_Z, 0.0, -_Z))
     is_higher = low > TOLERANCE * abs(middle) and (ratio is None or ratio >= allowed_increase)
-    return Shift(low, high, middle, ratio, is_higher, doubt)
+    return LocationShift(low, high, middle, ratio, is_higher, doubt)
 
 
 def _doubt(candidate: Sequence[float], baseline: Sequence[float]) -> str:

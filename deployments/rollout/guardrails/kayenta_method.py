@@ -7,7 +7,7 @@ from deployments.rollout.guardrails.interval_method import CAUGHT_UP_MAX, Interv
 from deployments.rollout.guardrails.threshold_method import NO_BOUND
 from deployments.rollout.strategies.fields import number, whole_number
 from monitoring.analysis.guardrail_result import Ground, GuardrailResult, Method, Unit
-from monitoring.analysis.mann_whitney import CONFIDENCE, POINTS_MIN, TOLERANCE, Shift, shift_of
+from monitoring.analysis.mann_whitney import CONFIDENCE, POINTS_MIN, TOLERANCE, LocationShift, shift_of
 from monitoring.analysis.quantities import said, said_difference
 from monitoring.analysis.verdicts import Verdict
 
@@ -60,7 +60,7 @@ class KayentaMethod(IntervalMethod):
         return self._result(guardrail, points, shift, kept)
 
     def _result(
-        self, guardrail: type_Row, points: list[list[float]], shift: Shift | None, kept: type_Row
+        self, guardrail: type_Row, points: list[list[float]], shift: LocationShift | None, kept: type_Row
     ) -> GuardrailResult:
         requests = kept.get("requests", [0, 0])
         means = [fmean(values) for values in zip(*points, strict=True)] if points else [None, None]
@@ -89,7 +89,7 @@ class KayentaMethod(IntervalMethod):
             sentence=self._said(guardrail, shift, len(points), kept["empty"]),
         )
 
-    def _said(self, guardrail: type_Row, shift: Shift | None, points: int, empty: int) -> str:
+    def _said(self, guardrail: type_Row, shift: LocationShift | None, points: int, empty: int) -> str:
         label, needed = self.label(guardrail), guardrail["min_points"]
         left_out = f" {empty} intervals without a value of both arms are left out." if empty else ""
         if shift is None:
@@ -105,7 +105,7 @@ class KayentaMethod(IntervalMethod):
         return f"{text}.{doubt}{few}{left_out} {NO_BOUND}"
 
 
-def _verdict(shift: Shift | None, points: int, needed: int) -> Verdict:
+def _verdict(shift: LocationShift | None, points: int, needed: int) -> Verdict:
     if shift is None:
         return Verdict.NO_DATA
     if shift.is_higher and points >= POINTS_MIN:
