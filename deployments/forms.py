@@ -337,21 +337,6 @@ class ServingForm(forms.Form):
     start_timeout_s = forms.IntegerField(label="Longest start (s)")
     max_restarts = forms.IntegerField(label="Restarts before a replica fails")
     cost_per_replica_hour = forms.DecimalField(label="Cost per replica and hour", max_digits=9, decimal_places=4)
-    quantile = forms.ChoiceField(choices=QUANTILES, required=False, initial="latency_p95", label="Latency is that of")
-    quantile_margin_ms = forms.FloatField(
-        required=False,
-        min_value=0,
-        max_value=limits.SLO_MS_MAX,
-        label="Latency: at most this much longer (ms)",
-        help_text="Compared with the stable version of the same time. Empty: not watched.",
-    )
-    saturation_max = forms.FloatField(
-        required=False,
-        min_value=0,
-        max_value=100,
-        label="Refused at a full queue: at most (%)",
-        help_text="A fixed limit on the new version alone, measured every 30 s. Empty: not watched.",
-    )
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     expects_revision = forms.IntegerField(widget=forms.HiddenInput, min_value=1)
 

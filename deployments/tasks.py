@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 
 import structlog
 from celery import shared_task
-from django.db.models import QuerySet
+from django.db.models import Value
 
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
-from deployments.models import Release, ReportPdf
+from deployments.models import BakeWatch, Release, ReportPdf
 from deployments.processes.telemetry_reach import told_until
 from deployments.reports.report_printing import print_page
 from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services.advance import release_look
-from deployments.services.after_promotion import bake_watches_are_due, bake_watches_look
+from deployments.services.after_promotion import bake_watches_look
 from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.measured import metrics_read
 from deployments.services.replicas import replicas_leave, replicas_reap
@@ -48,15 +48,19 @@ def tick() -> None:
         routes_refresh(now)
     bake_watches_look(now=now)
     replicas_reap(now=now)
-    for pk in _prints_due(now).values_list("pk", flat=True)[:DUE_PER_TICK]:
-        print_report.delay(pk)
 
 
 def tick_is_due() -> bool:
     """Whether a tick would find anything to do. Cheap: asked every second."""
     now = clock.now()
-    is_due = Release.objects.filter(due_at__lte=now).exists() or routes_are_due(now) or replicas_leave(now)
-    return is_due or bake_watches_are_due(now) or _prints_due(now).exists()
+    return _is_looked_at(now) or routes_are_due(now) or replicas_leave(now)
+
+
+def _is_looked_at(now: datetime) -> bool:
+    """Whether a release or a watch of one is due, as one question."""
+    releases = Release.objects.filter(due_at__lte=now).order_by().annotate(due=Value(1)).values("due")
+    watches = BakeWatch.objects.filter(due_at__lte=now).order_by().annotate(due=Value(1)).values("due")
+    return releases.union(watches, all=True).exists()
 
 
 @shared_task(name="deployments.reconcile_release", queue="control")
@@ -89,8 +93,17 @@ def read_metrics() -> None:
     metrics_read(now=clock.now())
 
 
-def _prints_due(now: datetime) -> QuerySet[ReportPdf]:
-    return ReportPdf.objects.filter(due_at__lte=now)
+def prints_are_due() -> bool:
+    """Whether a report waits to be printed. Cheap: asked every half minute."""
+    return ReportPdf.objects.filter(due_at__lte=clock.now()).exists()
+
+
+@shared_task(name="deployments.print_reports", queue="control", expires=30)
+def print_reports() -> None:
+    """Ask again for what should have been printed: the message was lost, or who printed it ended."""
+    due = ReportPdf.objects.filter(due_at__lte=clock.now()).order_by("due_at")
+    for pk in due.values_list("pk", flat=True)[:DUE_PER_TICK]:
+        print_report.delay(pk)
 
 
 @shared_task(name=PRINT_REPORT.name, queue=PRINT_REPORT.queue)

@@ -19,11 +19,6 @@ from monitoring.selectors import arm_counts_since
 log = structlog.get_logger(__name__)
 
 
-def bake_watches_are_due(now: datetime) -> bool:
-    """Whether a watch is to be looked at."""
-    return BakeWatch.objects.filter(due_at__lte=now).exists()
-
-
 def bake_watches_look(*, now: datetime) -> None:
     """Look at every watch that is due; twice is harmless."""
     due = BakeWatch.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", "release__endpoint")
