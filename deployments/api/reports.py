@@ -192,7 +192,7 @@ class ReportComparison(APIView):
 class PeriodDetail(APIView):
     """How a period went: promotion rate, failure rate, lead and restore time, exceptions, cost, causes."""
 
-    permission = {"GET": Action.VIEW, "POST": Action.VIEW}
+    permission = {"GET": Action.VIEW, "POST": Action.AUDIT_VIEW}
 
     @extend_schema(parameters=PERIOD, responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request) -> Response:

@@ -6,6 +6,7 @@ from deployments.models import Report, ReportPdf
 from deployments.reports.period_report import PERIOD, PeriodWish, period_document, why_not_whole
 from deployments.reports.report_writing import report_recorded
 from mlorch_site.accounts.actor import Actor
+from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import TaskName, enqueue_on_commit
 from mlorch_site.lib.errors import Forbidden, Invalid
@@ -20,9 +21,12 @@ ERROR_MAX_CHARS = 500
 def period_report_freeze(*, actor: Actor, wish: PeriodWish) -> Report:
     """Keep the report of a period as it is now, with its digest in the audit record.
 
-    Raises Forbidden when the actor does not see all that it is about, Invalid for a period that is not over.
+    Raises Forbidden when the actor may not read the audit log anywhere, or does not see all that it is about, Invalid
+    for a period that is not over.
     """
     actor.require_write()
+    if not actor.may_anywhere(Action.AUDIT_VIEW):
+        actor.require(Action.AUDIT_VIEW)
     if why := why_not_whole(actor, wish):
         raise Forbidden(why)
     now = clock.now()

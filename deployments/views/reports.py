@@ -14,13 +14,14 @@ from deployments import selectors, services
 from deployments.filters import ReportFilter
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release, Report
-from deployments.reports.period_report import figure_lines, period_document, period_wish, why_not_whole
+from deployments.reports.period_report import PeriodWish, figure_lines, period_document, period_wish, why_not_whole
 from deployments.reports.report_charts import charts_of, laid_over
 from deployments.reports.report_comparison import compared
 from deployments.reports.report_page import report_context
 from deployments.reports.report_printing import print_page
 from deployments.reports.report_selectors import pdf_made, pdf_of, report_for, reports_visible_to
 from deployments.views.monitoring import picked
+from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
@@ -138,9 +139,16 @@ def period(request: HttpRequest) -> HttpResponse:
         "models": models_visible_to(actor).order_by("name").values_list("name", flat=True)[:MODELS_OFFERED],
         "wish": wish,
         "document": period_document(actor, wish),
-        "why_not_freeze": why_not_whole(actor, wish),
+        "why_not_freeze": _why_not_freeze(actor, wish),
     }
     return render(request, "deployments/period.html", context, status=422 if pick.problem else 200)
+
+
+def _why_not_freeze(actor: Actor, wish: PeriodWish) -> str:
+    """Why this person cannot keep the report of a period, empty when it can."""
+    if not actor.may_anywhere(Action.AUDIT_VIEW):
+        return actor.why_not(Action.AUDIT_VIEW)
+    return why_not_whole(actor, wish)
 
 
 @requires(Action.VIEW)

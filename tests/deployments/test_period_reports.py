@@ -93,7 +93,7 @@ def test_freeze__stays_as_it_was_and_is_verified(chronicle):
 
 
 def test_freeze__sees_only_a_part__is_refused_and_only_its_part_is_shown(chronicle):
-    sam = make_person("sam", [(Role.VIEWER, "environment:production")])
+    sam = make_person("sam", [(Role.REVIEWER, "environment:production")])
     with chronicle.at():
         with pytest.raises(Forbidden, match="choose an environment"):
             period_report_freeze(actor=sam.actor, wish=wish(chronicle))
@@ -132,3 +132,14 @@ def test_surfaces__page_csv_rest_print_and_pdf_are_of_one_document(chronicle, mo
     assert "Hash verified." in frozen
     assert "66.7 %" in pdf
     assert report.digest in pdf
+
+
+def test_freeze__somebody_who_only_looks__is_refused_with_the_roles_that_may_and_nothing_is_kept(world, people):
+    with world.at():
+        before = Report.objects.count()
+        page = signed_in("vik").post(f"{reverse('reports-period')}?range=7d")
+        rest = signed_in("vik").post(f"{reverse('api-reports-period')}?range=7d")
+
+    assert (page.status_code, rest.status_code) == (403, 403)
+    assert "Engineer" in page.content.decode()
+    assert Report.objects.count() == before
