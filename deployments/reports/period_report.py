@@ -17,6 +17,8 @@ from deployments.reports.document import FORMAT, settled
 from deployments.selectors import endpoints_visible_to, releases_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
+from mlorch_site.lib.errors import NotFound
+from mlorch_site.lib.readable import is_text
 from monitoring.spans import Span
 from registry.models import Environment, Model
 from registry.selectors import environment_for, model_for
@@ -49,8 +51,12 @@ class PeriodWish:
 
 
 def period_wish(actor: Actor, query: Mapping[str, str], span: Span) -> PeriodWish:
-    """What an address asks for. Raises NotFound for an environment or a model that the actor does not see."""
+    """What an address asks for. Raises NotFound for an environment or a model that the actor does not see, and for what
+    no name can be.
+    """
     environment, model = query.get("environment", ""), query.get("model", "")
+    if not is_text(environment + model):
+        raise NotFound("There is no environment and no model of such a name.")
     return PeriodWish(
         span,
         environment_for(actor, environment) if environment else None,
