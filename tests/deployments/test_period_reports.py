@@ -141,5 +141,5 @@ def test_freeze__somebody_who_only_looks__is_refused_with_the_roles_that_may_and
         rest = signed_in("vik").post(f"{reverse('api-reports-period')}?range=7d")
 
     assert (page.status_code, rest.status_code) == (403, 403)
-    assert "Engineer" in page.content.decode()
+    assert "Risk officer" in page.content.decode()
     assert Report.objects.count() == before
