@@ -20,7 +20,7 @@ from tests.support.ports import free_ports
 from tests.support.product import PASSED_ON, ROOT, Product, answers
 from tests.support.waiting import PATIENCE_S, patience, until
 
-product, rest = e2e.product, e2e.rest  # the same fixtures, an instance of its own
+product, receiver, rest = e2e.product, e2e.receiver, e2e.rest  # the same fixtures, an instance of its own
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
