@@ -79,7 +79,7 @@ def test_walk__request_approve_watch_roll_back__by_clicking(product: Product, re
         dialog.get_by_label("Reason").fill("seen enough")
         dialog.get_by_role("button", name="Roll back now").click()
         expect(page.locator("#release-top")).to_contain_text("Rolled back by engineer", timeout=LONG_MS)
-        page.get_by_role("link", name="Report").click()
+        page.get_by_role("main").get_by_role("link", name="Report", exact=True).click()
         expect(page.get_by_role("heading", name="Release report")).to_be_visible()
         assert engineer.console == []
         engineer.close()
