@@ -65,8 +65,10 @@ def _followed(
     """Read what the run says until its end; `ours` gets every process that came of it, also when it dies itself."""
     assert process.stdin
     assert process.stdout
-    process.stdin.write(shapes.write(task) + b"\n")
-    process.stdin.flush()
+    # One that has ended already does not take its task; how it ended is read below.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(shapes.write(task) + b"\n")
+        process.stdin.flush()
     deadline, unread = time.monotonic() + task.within_s + MARGIN_S, b""
     step, told = "starting", 0.0
     while True:
