@@ -19,13 +19,12 @@ from deployments.reports.period_report import PeriodWish, period_document, perio
 from deployments.reports.report_comparison import compared
 from deployments.reports.report_proof import proof_of
 from deployments.reports.report_schema import report_schema
-from deployments.reports.report_selectors import pdf_made, report_for, reports_visible_to
+from deployments.reports.report_selectors import pdf_made, report_for, report_pair, reports_visible_to
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of, zone_of
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib import clock
-from mlorch_site.lib.errors import Invalid, NotFound
-from mlorch_site.lib.readable import whole_number
+from mlorch_site.lib.errors import NotFound
 from monitoring.spans import read_span
 
 PAIR = [OpenApiParameter("one", int, required=True), OpenApiParameter("other", int, required=True)]
@@ -176,17 +175,8 @@ class ReportComparison(APIView):
     @extend_schema(parameters=PAIR, responses={200: ComparedRowSerializer(many=True)})
     def get(self, request: Request) -> Response:
         """What both say of the same things, differences first."""
-        one, other = (self._asked(request, name) for name in ("one", "other"))
+        one, other = report_pair(actor_of(request._request), request.query_params)
         return Response(ComparedRowSerializer(compared(one.document, other.document), many=True).data)
-
-    def _asked(self, request: Request, name: str) -> Report:
-        number = whole_number(request.query_params.get(name, ""))
-        if number is None:
-            raise Invalid("Name two reports by their numbers.", details={name: "the number of a report"})
-        found = report_for(actor_of(request._request), number)
-        if found.release_id is None:
-            raise Invalid("Only reports of releases and rollbacks can be compared.", details={name: found.kind})
-        return found
 
 
 class PeriodDetail(APIView):

@@ -3,7 +3,6 @@
 Everything is frozen when the release ends, figures of charts too; nothing of it is read again when it is shown.
 """
 
-import math
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +16,10 @@ from deployments.reports.report_approval import approval_of
 from deployments.reports.report_traffic import figures_of, points_around, weights_of
 from deployments.selectors import sandboxes_of
 from mlorch_site.audit.models import AuditHead, AuditRecord
+from mlorch_site.lib.hashing import settled
 
 FORMAT = 2
 RECORDS_MAX = 500  # audit records that a report names one by one
-EXACT_MAX = 2**53  # above, a float has no decimals, and databases write it as a whole number
 
 
 def document_of(release: Release, now: datetime) -> dict[str, Any]:
@@ -61,21 +60,6 @@ def document_of(release: Release, now: datetime) -> dict[str, Any]:
         }
     )
     return document
-
-
-def settled(value: Any) -> Any:
-    """The values as every database gives them back, so that a hash over them stays true: no NaN, no infinity, no whole
-    number written as a fraction with an exponent.
-    """
-    if isinstance(value, dict):
-        return {str(key): settled(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [settled(one) for one in value]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value == 0 or abs(value) >= EXACT_MAX else value
-    return value
 
 
 def time_text(moment: datetime | None) -> str | None:

@@ -13,11 +13,12 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from deployments.delivery import DEFINITIONS, Durations, Share, delivery
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Endpoint, Release, Report, TrafficChange
-from deployments.reports.document import FORMAT, settled
+from deployments.reports.document import FORMAT
 from deployments.selectors import endpoints_visible_to, releases_visible_to
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
+from mlorch_site.lib.hashing import settled
 from mlorch_site.lib.readable import is_text
 from monitoring.spans import Span
 from registry.models import Environment, Model

@@ -1,12 +1,15 @@
 """Which reports are shown to whom. Everything here reads the database."""
 
+from collections.abc import Mapping
+
 from django.db.models import Q, QuerySet
 
 from deployments.models import Report, ReportPdf
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import in_scopes
-from mlorch_site.lib.errors import NotFound
+from mlorch_site.lib.errors import Invalid, NotFound
+from mlorch_site.lib.readable import whole_number
 
 OF_RELEASE = ("release__endpoint__environment", "release__endpoint__model", "release__version__model")
 
@@ -33,6 +36,17 @@ def report_for(actor: Actor, pk: int) -> Report:
     if found is None:
         raise NotFound("There is no such report.")
     return found
+
+
+def report_pair(actor: Actor, query: Mapping[str, str]) -> tuple[Report, Report]:
+    """The two reports of releases that the parameters `one` and `other` name. Raises Invalid, NotFound."""
+    numbers = {name: whole_number(query.get(name, "")) for name in ("one", "other")}
+    if unnamed := {name: "the number of a report" for name, number in numbers.items() if number is None}:
+        raise Invalid("Choose two reports of the list to compare: name each by its number.", details=unnamed)
+    found = {name: report_for(actor, number) for name, number in numbers.items() if number is not None}
+    if others := {name: report.kind for name, report in found.items() if report.release_id is None}:
+        raise Invalid("Only reports of releases and rollbacks can be compared.", details=others)
+    return found["one"], found["other"]
 
 
 def pdf_of(report: Report) -> ReportPdf | None:

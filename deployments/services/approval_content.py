@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.models import Release
 from deployments.services.endpoints import ServingWish
-from mlorch_site.lib.hashing import canonical_json
+from mlorch_site.lib.hashing import canonical_json, settled
 from registry.approvals.content_changes import content_changes
 from registry.approvals.services import why_changed
 from registry.lifecycle import GateState
@@ -46,7 +46,7 @@ def covered_content(release: Release, request: ApprovalRequest | None = None) ->
     elif request.content:
         content["serving"] = _serving(release, request.content.get("serving"))
         content |= {"gates": request.content["gates"]} if "gates" in request.content else {}
-    plain: dict[str, Any] = json.loads(canonical_json(content))
+    plain: dict[str, Any] = json.loads(canonical_json(settled(content)))
     return plain
 
 

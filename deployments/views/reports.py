@@ -19,7 +19,7 @@ from deployments.reports.report_charts import charts_of, laid_over
 from deployments.reports.report_comparison import compared
 from deployments.reports.report_page import report_context
 from deployments.reports.report_printing import print_page
-from deployments.reports.report_selectors import pdf_made, pdf_of, report_for, reports_visible_to
+from deployments.reports.report_selectors import pdf_made, pdf_of, report_for, report_pair, reports_visible_to
 from deployments.views.monitoring import picked
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
@@ -29,7 +29,6 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
-from mlorch_site.lib.readable import whole_number
 from mlorch_site.lib.spreadsheet import csv_lines
 from monitoring.spans import read_span
 from registry.selectors import environments_visible_to, models_visible_to
@@ -182,7 +181,7 @@ def report_pdf(request: HttpRequest, pk: int) -> HttpResponse:
 @requires(Action.VIEW)
 def reports_compare(request: HttpRequest) -> HttpResponse:
     """Show two reports of releases side by side; the address names both."""
-    one, other = (_asked(request, name) for name in ("one", "other"))
+    one, other = report_pair(actor_of(request), request.GET)
     context = {
         "one": one,
         "other": other,
@@ -190,14 +189,3 @@ def reports_compare(request: HttpRequest) -> HttpResponse:
         "charts": laid_over(charts_of(one.document, "1:"), charts_of(other.document, "2:", SECOND_COLOUR)),
     }
     return render(request, "deployments/reports_compare.html", context)
-
-
-def _asked(request: HttpRequest, name: str) -> Report:
-    """The report of a release that the address names. Raises Invalid, NotFound."""
-    number = whole_number(request.GET.get(name, ""))
-    if number is None:
-        raise Invalid("Choose two reports of the list to compare.", details={name: "the number of a report"})
-    found = report_for(actor_of(request), number)
-    if found.release_id is None:
-        raise Invalid("Only reports of releases and rollbacks can be compared.", details={name: found.kind})
-    return found

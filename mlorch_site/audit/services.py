@@ -12,6 +12,7 @@ from mlorch_site.audit.chain import chain_hash, hashed_content
 from mlorch_site.audit.models import AuditHead, AuditRecord, AuditScope
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Unavailable
+from mlorch_site.lib.hashing import settled
 
 REASON_MAX_CHARS = 4000
 READ_NOTED_EVERY = timedelta(minutes=5)
@@ -59,7 +60,7 @@ def audit_record(
         subject_id=subject.id,
         subject_label=subject.label[:LABEL_MAX_CHARS],
         reason=reason[:REASON_MAX_CHARS],
-        data=data or {},
+        data=settled(data or {}),
         previous_hash=head.hash,
     )
     record.hash = chain_hash(head.hash, hashed_content(record))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from mlorch_site.lib.errors import Invalid
-from mlorch_site.lib.hashing import canonical_json, content_hash
+from mlorch_site.lib.hashing import canonical_json, content_hash, settled
 from mlorch_site.lib.markdown import parts_of
 from mlorch_site.lib.readable import is_text
 from registry.lifecycle import RiskTier
@@ -228,4 +228,4 @@ def missing_fields(content: type_Content) -> list[CardField]:
 
 def card_digest(content: type_Content) -> str:
     """What a release freezes of a card."""
-    return content_hash(content)
+    return content_hash(settled(content))

@@ -7,7 +7,6 @@ import jsonschema
 import pytest
 
 from deployments.models import Release, Report
-from deployments.reports.document import settled
 from deployments.reports.report_proof import proof_of
 from deployments.reports.report_schema import report_schema
 from deployments.reports.report_writing import report_create
@@ -83,15 +82,6 @@ def test_document__rejected__who_decided_when_under_which_revision(people):
     assert not approval["decisions"][0]["counts"]
     assert document["figures"] is None
     assert violations(document) == []
-
-
-@pytest.mark.parametrize(
-    ("value", "kept"),
-    [(float("nan"), None), (float("-inf"), None), (1e300, int(1e300)), (-0.0, 0), (0.25, 0.25), (("a", 1), ["a", 1])],
-)
-def test_settled__value_that_databases_write_otherwise__has_one_form(value, kept):
-    assert settled({"x": [value]}) == {"x": [kept]}
-    assert type(settled(value)) is type(kept)
 
 
 def test_proof__checkpoint_written_later__way_leads_to_its_signed_root(settings, tmp_path, world, taken_back):
