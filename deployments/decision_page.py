@@ -8,7 +8,7 @@ from deployments.biography import biography
 from deployments.decision_sheet import headline, planned_steps
 from deployments.gate_lines import gate_lines
 from deployments.models import Release
-from deployments.rollout.guardrails import sentence_of
+from deployments.rollout.guardrails import guardrail_sentences
 from deployments.services.answering import why_not_withdraw
 from deployments.serving_comparison import compare_serving
 from mlorch_site.accounts.absences import absent_among
@@ -108,7 +108,7 @@ def _evidence(actor: Actor, row: ApprovalRequest, release: Release) -> dict[str,
         "ruling": ruling_frozen(row.policy),
         "authorship": authorship_words(row),
         "steps": planned_steps(release),
-        "guardrails": [sentence_of(guardrail) for guardrail in release.guardrails],
+        "guardrails": guardrail_sentences(release),
         "gates": gates,
         "answers": answers,
         "answer_changes": content_changes(answers.content, row.content) if answers and answers.content else [],

@@ -6,8 +6,7 @@ import structlog
 
 from deployments.lifecycle import LIVE_STATUSES, Arm, Phase
 from deployments.models import Release
-from deployments.rollout.guardrails.prometheus_metric import PREFIX
-from deployments.services.watching import watched
+from deployments.rollout.guardrails.prometheus_metric import PREFIX, metric_query_of
 from monitoring.models import MetricQuery
 from monitoring.services import metric_read
 
@@ -18,10 +17,11 @@ def metrics_read(*, now: datetime) -> int:
     """Ask what the live rollouts need to know now, arm by arm; return how many answers were kept."""
     kept = 0
     for release in _judged():
-        wanted = {row["metric"].removeprefix(PREFIX) for row in release.guardrails if row["metric"].startswith(PREFIX)}
-        queries = watched(release.endpoint).metric_queries().filter(name__in=wanted)
-        for query in queries:
-            kept += _read(release, query, now)
+        wanted = {row["metric"] for row in release.guardrails if row["metric"].startswith(PREFIX)}
+        for metric in sorted(wanted):
+            query = metric_query_of(release, metric)
+            if query is not None and query.ended_at is None:
+                kept += _read(release, query, now)
     return kept
 
 

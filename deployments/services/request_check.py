@@ -211,6 +211,7 @@ def _plan(
         "strategy": command.strategy,
         "steps": [step.to_dict() for step in steps],
         "guardrails": guardrails,
+        "measures": _measures(guardrails, target, command.endpoint),
         "watch_s": watch_seconds(command.strategy),
         "judge_deadline_s": target.policy.judge_deadline_s,
         "replaces": str(stable.pk) if stable else None,
@@ -220,3 +221,9 @@ def _plan(
         "card": frozen_card(version),
         "authors": claims_of(version),
     }
+
+
+def _measures(guardrails: list[dict[str, Any]], target: ReleaseTarget, endpoint: str) -> dict[str, Any]:
+    """What the guardrails on metrics of the user's own are read from, by metric."""
+    found = {row["metric"]: kind_of_row(row).measure(row, target.environment.name, endpoint) for row in guardrails}
+    return {metric: measure for metric, measure in found.items() if measure}

@@ -12,7 +12,7 @@ from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, BakeOut
 from deployments.models import BakeWatch, Endpoint, EnvironmentBuild, Release, Rollout
 from deployments.pace import pace_of
 from deployments.rollout.closing import why_held
-from deployments.rollout.guardrails import sentence_of
+from deployments.rollout.guardrails import guardrail_sentences
 from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
 from deployments.rollout.strategies.targeting import target_sentence
 from deployments.services.emergency import why_no_release_emergency
@@ -68,7 +68,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "pace": pace_of(release, rollout, clock.now()) if is_live else "",
         "assessment": rollout.assessment if rollout else {},
         "is_decided": rollout is not None and Phase(rollout.phase) in DECIDED,
-        "guardrails": [sentence_of(row) for row in release.guardrails],
+        "guardrails": guardrail_sentences(release),
         "waiting_for": (rollout.waiting_for if rollout and is_live else "") or release.status_reason,
         "controls": controls(actor, release, rollout),
         "events": events,

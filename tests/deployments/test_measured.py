@@ -18,7 +18,13 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Forbidden, Invalid
 from mlorch_site.lib.outgoing import get
 from monitoring.models import MetricReading, PrometheusServer
-from monitoring.services import MetricQueryWish, metric_query_define, metric_read, prometheus_server_set
+from monitoring.services import (
+    MetricQueryWish,
+    metric_query_define,
+    metric_query_end,
+    metric_read,
+    prometheus_server_set,
+)
 from monitoring.services.measured import query_problems
 from tests.conftest import missing
 from tests.support.live import signed_in
@@ -209,3 +215,19 @@ def test_read__the_real_prometheus__has_the_value_and_without_samples_none(askin
             assert status == 200
         finally:
             process.terminate()
+
+
+def test_release__query_ended_and_named_anew_after_the_request__is_asked_no_more_and_does_not_pass(asking, server):
+    release = asking.request(2, strategy=CANARY, guardrails=[{"metric": "prometheus:queue", "max": 5}])
+    seconds(asking, 6)
+    with asking.at():
+        actor, place = asking.people.ada.actor, watched_in_use(asking.endpoint)
+        metric_query_end(actor=actor, query=asking.query)
+        metric_query_define(actor=actor, place=place, wish=MetricQueryWish("queue", 'nothing{arm="{{arm}}"} * 0'))
+    seconds(asking, 12)
+    release.refresh_from_db()
+
+    assert {query for query, _ in server.asked if "nothing" in query} == set()
+    assert (release.status, verdict(release)["verdict"]) == ("rolling_out", "no_data")
+    assert "ended while the release waited for it" in verdict(release)["sentence"]
+    assert "queue_depth" in release.plan["measures"]["prometheus:queue"]["sentence"]

@@ -5,10 +5,11 @@ import random
 import pytest
 
 from deployments.models import Release
+from deployments.rollout.guardrails import guardrail_sentences
 from deployments.services.outcomes import outcomes_post
 from deployments.services.watching import watched_in_use
 from mlorch_site.lib.errors import Invalid
-from monitoring.services import OutcomeWish, outcome_define
+from monitoring.services import OutcomeWish, outcome_define, outcome_end
 from tests.deployments.world import World
 
 CANARY = {"kind": "canary", "steps": [{"weight": 50, "bake_s": 20}]}
@@ -111,3 +112,20 @@ def test_request__outcome_that_the_endpoint_cannot_judge__is_refused(reporting, 
     with pytest.raises(Invalid, match="") as caught:
         reporting.world.request(2, strategy=CANARY, guardrails=[row])
     assert said in f"{caught.value.message} {caught.value.details}"
+
+
+def test_release__outcome_ended_and_named_anew_after_the_request__keeps_to_the_one_it_was_frozen_with(reporting):
+    world = reporting.world
+    release = world.request(2, strategy=CANARY, guardrails=CONVERSION)
+    with world.at():
+        actor, place = world.people.emma.actor, watched_in_use(world.endpoint)
+        outcome_end(actor=actor, definition=place.outcomes().get())
+        outcome_define(actor=actor, place=place, wish=OutcomeWish("conversion", "binary", "worse"))
+    reporting.converted = {1: 0.6, 2: 0.2}
+    reporting.until_ended(release, 45)
+
+    assert (release.status, result_of(release)["verdict"]) == ("rolling_out", "no_data")
+    assert "was ended while the release waited for it" in result_of(release)["sentence"]
+    assert guardrail_sentences(release) == [
+        "outcome conversion at most 0.1 worse than the stable version's (conversion is yes or no; yes is better)"
+    ]

@@ -63,6 +63,13 @@ class GuardrailKind(ABC):
         """Why it cannot be judged at an endpoint, empty when it can (may read the database)."""
         return ""
 
+    def measure(self, guardrail: type_Row, environment: str, endpoint: str) -> type_Row:
+        """What a guardrail of the user's own metric is read from, as it stands now (JSON-able; reads the database):
+        frozen with the plan, so that the name cannot come to mean something else. Its `sentence` is shown to people.
+        Empty for what mlorch counts itself.
+        """
+        return {}
+
     def same(self, one: type_Row, other: type_Row) -> bool:
         """Whether two guardrails of the kind watch the same."""
         return bool(one["metric"] == other["metric"])

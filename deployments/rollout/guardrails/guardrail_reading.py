@@ -3,6 +3,7 @@
 from typing import Any
 
 from deployments import limits
+from deployments.models import Release
 from deployments.rollout.guardrails.guardrail_kinds import KINDS, judge_of, kind_of, kind_of_row
 from deployments.rollout.guardrails.guardrail_options import OPTIONS, read_options, said_options
 from deployments.rollout.guardrails.saturation import SATURATION
@@ -26,6 +27,13 @@ def read_guardrails(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def sentence_of(guardrail: dict[str, Any]) -> str:
     """The guardrail as people read it."""
     return f"{judge_of(guardrail).sentence(guardrail)}{said_options(guardrail)}"
+
+
+def guardrail_sentences(release: Release) -> list[str]:
+    """The guardrails of a release as people read them, each with what its metric was when the plan was frozen."""
+    measures = release.plan.get("measures", {})
+    said = ((sentence_of(row), measures.get(row["metric"], {}).get("sentence", "")) for row in release.guardrails)
+    return [f"{sentence} ({measure})" if measure else sentence for sentence, measure in said]
 
 
 def _read(row: dict[str, Any], where: str) -> dict[str, Any]:

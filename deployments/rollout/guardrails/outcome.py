@@ -1,5 +1,7 @@
 """What clients report of requests later (`outcome:<name>`), against the stable version's."""
 
+from dataclasses import replace
+
 from deployments.lifecycle import Arm
 from deployments.rollout.guardrails.guardrail_kind import GuardrailLook, LookedAtKind, type_Row
 from deployments.rollout.strategies.fields import number, only_keys
@@ -54,10 +56,19 @@ class OutcomeGuardrail(LookedAtKind):
             return f"The margin of {name} is less than {_terms(definition).width:g}: no difference is larger."
         return ""
 
+    def measure(self, guardrail: type_Row, environment: str, endpoint: str) -> type_Row:
+        """The definition that is reported now."""
+        definition = _definition(environment, endpoint, _name(guardrail))
+        if definition is None:
+            return {}
+        return {"definition": str(definition.pk), "sentence": f"{_name(guardrail)} is {definition.sentence}"}
+
     def looked_at(self, guardrail: type_Row, look: GuardrailLook) -> GuardrailResult:
         """What the outcomes of requests since the first weight say now. Three queries."""
         endpoint, metric, margin = look.release.endpoint, guardrail["metric"], float(guardrail["margin"])
-        definition = _definition(endpoint.environment.name, endpoint.name, _name(guardrail))
+        definition = _frozen(look.release.plan, metric)
+        if definition is None:
+            definition = _definition(endpoint.environment.name, endpoint.name, _name(guardrail))
         if definition is None or look.candidate_arm == Arm.SHADOW:
             what = "there is no such outcome" if definition is None else "nobody gets the answers of a copy"
             sentence = f"{self.label(guardrail)}: {what}, so nothing is reported. No data is no pass."
@@ -67,7 +78,11 @@ class OutcomeGuardrail(LookedAtKind):
         compared = compared_outcomes(definition, release=release, arms=arms, since=look.since, now=look.now)
         is_unlike = is_reported_unlike(compared.strata)
         case = OutcomeCase(compared.candidate, compared.baseline, compared.coverage, is_unlike)
-        return outcome_verdict(metric, _terms(definition), margin, case, look.alpha)
+        result = outcome_verdict(metric, _terms(definition), margin, case, look.alpha)
+        if definition.ended_at is None or result.verdict is Verdict.HARMFUL:
+            return result
+        ended = f"{self.label(guardrail)} was ended while the release waited for it, so nothing more is reported."
+        return replace(result, verdict=Verdict.NO_DATA, sentence=f"{ended} No data is no pass.")
 
 
 def _name(row: type_Row) -> str:
@@ -78,6 +93,13 @@ def _definition(environment: str, endpoint: str, name: str) -> OutcomeDefinition
     """The one that is reported, else the last that was."""
     rows = OutcomeDefinition.objects.filter(environment__name=environment, endpoint=endpoint, name=name)
     return rows.select_related("environment").order_by("-created_at").first()
+
+
+def _frozen(plan: type_Row, metric: str) -> OutcomeDefinition | None:
+    """The definition that the plan was frozen with; None in plans that froze none."""
+    kept = plan.get("measures", {}).get(metric)
+    rows = OutcomeDefinition.objects.select_related("environment")
+    return rows.filter(pk=kept["definition"]).first() if kept else None
 
 
 def _terms(definition: OutcomeDefinition) -> OutcomeTerms:

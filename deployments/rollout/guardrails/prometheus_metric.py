@@ -4,6 +4,7 @@ much it lies above the stable version's.
 
 from dataclasses import replace
 
+from deployments.models import Release
 from deployments.rollout.guardrails.guardrail_kind import GuardrailLook, LookedAtKind, type_Row
 from deployments.rollout.strategies.fields import number, only_keys
 from mlorch_site.lib.errors import Invalid
@@ -59,10 +60,17 @@ class PrometheusGuardrail(LookedAtKind):
             return f"{environment}/{endpoint} has no metric {_name(guardrail)}; define it first."
         return ""
 
+    def measure(self, guardrail: type_Row, environment: str, endpoint: str) -> type_Row:
+        """The query that is asked now."""
+        query = _query(environment, endpoint, _name(guardrail))
+        if query is None:
+            return {}
+        sentence = f"{_name(guardrail)} is {query.query}, no older than {query.stale_after_s} s"
+        return {"definition": str(query.pk), "sentence": sentence}
+
     def looked_at(self, guardrail: type_Row, look: GuardrailLook) -> GuardrailResult:
         """What the newest readings say. Two queries."""
-        endpoint = look.release.endpoint
-        query = _query(endpoint.environment.name, endpoint.name, _name(guardrail))
+        query = metric_query_of(look.release, guardrail["metric"])
         rows: list[MetricReading] = []
         if query is not None:
             kept = MetricReading.objects.filter(query=query, release=str(look.release.pk), read_at__gte=look.since)
@@ -122,6 +130,8 @@ def _why_no_data(
     """Why there is nothing to judge by, empty when there is: each arm needs a newest reading that is one."""
     if query is None:
         return "the endpoint has no such metric."
+    if query.ended_at is not None:
+        return "it was ended while the release waited for it."
     for arm, rows in (("candidate", candidate), ("stable version", baseline)):
         if rows is None:
             continue
@@ -134,6 +144,14 @@ def _why_no_data(
     return ""
 
 
+def metric_query_of(release: Release, metric: str) -> MetricQuery | None:
+    """What Prometheus is asked for a guardrail of a release: the query that its plan was frozen with."""
+    kept = release.plan.get("measures", {}).get(metric)
+    if kept:
+        return MetricQuery.objects.select_related("environment", "model").filter(pk=kept["definition"]).first()
+    return _query(release.endpoint.environment.name, release.endpoint.name, metric.removeprefix(PREFIX))
+
+
 def _name(row: type_Row) -> str:
     return str(row["metric"]).removeprefix(PREFIX)
 
@@ -144,5 +162,7 @@ def _bound(row: type_Row) -> float:
 
 def _query(environment: str, endpoint: str, name: str) -> MetricQuery | None:
     """The one that is asked, else the last that was."""
-    rows = MetricQuery.objects.filter(environment__name=environment, endpoint=endpoint, name=name)
+    rows = MetricQuery.objects.select_related("environment", "model").filter(
+        environment__name=environment, endpoint=endpoint, name=name
+    )
     return rows.order_by("-created_at").first()
