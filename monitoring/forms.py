@@ -7,6 +7,7 @@ from django import forms
 from mlorch_site.accounts.roles import Role
 from monitoring import limits
 from monitoring.alerts.lifecycle import (
+    ACT_LABELS,
     BURN_KINDS,
     METRIC_LABELS,
     OBJECTIVE_LABELS,
@@ -81,7 +82,14 @@ class AlertRuleForm(WithProblems):
         required=False,
         choices=[(one.value, label.capitalize()) for one, label in METRIC_LABELS.items()],
         widget=forms.Select(SELECT),
-        help_text="Not asked for absence.",
+        help_text="Of a bound or a change.",
+    )
+    watched_act = forms.ChoiceField(
+        label="Act",
+        required=False,
+        choices=[("", "None"), *((act.value, label.capitalize()) for act, label in ACT_LABELS.items())],
+        widget=forms.Select(SELECT),
+        help_text="About the endpoint's environment or model, as the audit log has it.",
     )
     direction = forms.ChoiceField(
         label="Is above or below",
@@ -117,10 +125,16 @@ class AlertRuleForm(WithProblems):
     )
 
     def wish(self) -> RuleWish:
-        """What was filled in, for the service. Absence has no figure and no bound."""
+        """What was filled in, for the service. Absence has no figure and no bound, an act has no figure."""
         values = dict(self.cleaned_data)
+        if values["kind"] in ("absence", "audit"):
+            values |= {"metric": "", "minimum": 0, "direction": BoundSide.ABOVE.value}
         if values["kind"] == "absence":
-            values |= {"metric": "", "bound": 0.0, "minimum": 0, "direction": BoundSide.ABOVE.value}
+            values["bound"] = 0.0
+        if values["kind"] != "audit":
+            values["watched_act"] = ""
+        if values["metric"] == "cost":
+            values["minimum"] = 0
         return RuleWish(**values)
 
 

@@ -11,7 +11,9 @@ from monitoring.alerts.lifecycle import RuleKind, RuleMetric
 from monitoring.alerts.rule_check import SpanFigures
 from monitoring.alerts.rule_terms import RuleTerms
 from monitoring.models import KEPT, AlertRule, Objective, ObjectiveStanding, Window
+from monitoring.outside_figures import acts_counted, cost_per_day
 from monitoring.selectors import SHADOW, rolled_up
+from monitoring.watched_endpoint import WatchedEndpoint
 
 PARTS_MIN = 20  # windows that a span is made of at least: what the widest of them adds at its start is 5 % at most
 DAY = timedelta(days=1)
@@ -45,13 +47,24 @@ def span_figures(
 
 def figures_of_rule(rule: AlertRule, now: datetime) -> tuple[dict[int, SpanFigures], SpanFigures | None]:
     """What a look at the rule rests on: the figures of each of its spans, and of a change those of the span before."""
-    terms, place = rule.terms, (rule.environment.name, rule.endpoint)
-    spans = {span: span_figures(*place, until=now, seconds=span, terms=terms) for span in set(terms.spans_s)}
+    terms = rule.terms
+    spans = {span: _figures(rule, terms, now, span) for span in set(terms.spans_s)}
     if terms.kind is not RuleKind.CHANGE:
         return spans, None
     span = terms.spans_s[0]
     earlier = now - timedelta(seconds=span)
-    return spans, span_figures(*place, until=earlier, seconds=span, terms=terms)
+    return spans, _figures(rule, terms, earlier, span)
+
+
+def _figures(rule: AlertRule, terms: RuleTerms, until: datetime, seconds: int) -> SpanFigures:
+    place = rule.environment.name, rule.endpoint
+    if terms.is_counted_by_gateways:
+        return span_figures(*place, until=until, seconds=seconds, terms=terms)
+    since = until - timedelta(seconds=seconds)
+    if terms.watched_act is None:
+        return SpanFigures(seconds, cost_per_day=cost_per_day(*place, since=since, until=until))
+    watched = WatchedEndpoint(rule.environment, rule.model, rule.endpoint)
+    return SpanFigures(seconds, acts=acts_counted(watched, terms.watched_act, since=since, until=until))
 
 
 def standing_of(objective: Objective, now: datetime) -> ObjectiveStanding:

@@ -13,7 +13,7 @@ from deployments.services.watching import alert_rule_of, objective_of, watched, 
 from mlorch_site.accounts.roles import Action
 from mlorch_site.api.idempotency import idempotent
 from mlorch_site.lib.api import read_body
-from monitoring.alerts.lifecycle import AlertSeverity, BoundSide, RuleMetric
+from monitoring.alerts.lifecycle import AlertSeverity, BoundSide, RuleMetric, WatchedAct
 from monitoring.api.serializers import AlertRuleSerializer, ObjectiveSerializer
 from monitoring.services import (
     ObjectiveWish,
@@ -42,9 +42,10 @@ class ObjectiveWishSerializer(StrictSerializer):
 class RuleWishSerializer(StrictSerializer):
     """The body of `POST …/alert-rules`."""
 
-    kind = serializers.CharField(max_length=12, help_text="threshold, change or absence")
+    kind = serializers.CharField(max_length=12, help_text="threshold, change, absence or audit")
     metric = serializers.ChoiceField(choices=list(RuleMetric), allow_blank=True, default="")
     direction = serializers.ChoiceField(choices=list(BoundSide), default=BoundSide.ABOVE.value)
+    watched_act = serializers.ChoiceField(choices=list(WatchedAct), allow_blank=True, default="")
     bound = serializers.FloatField(default=0.0)
     over_min = serializers.IntegerField(default=5, max_value=NUMBER_MAX)
     minimum = serializers.IntegerField(default=0, max_value=NUMBER_MAX)

@@ -2,21 +2,20 @@
 releases did not come through. It is put together at once, and stays when a person freezes it.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 
 from deployments.delivery import DEFINITIONS, Durations, Share, delivery
 from deployments.lifecycle import ReleaseStatus
-from deployments.models import Endpoint, Release, Report, TrafficChange
+from deployments.models import Endpoint, Release, Report
 from deployments.reports.document import FORMAT
 from deployments.selectors import endpoints_visible_to, releases_visible_to
+from deployments.serving_cost import COST_RESTS_ON, serving_cost
 from mlorch_site.accounts.actor import Actor
-from mlorch_site.lib import clock
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.hashing import settled
 from mlorch_site.lib.readable import is_text
@@ -30,11 +29,6 @@ TIMES = ("lead_time", "restore")
 RELEASES_MAX = 500  # that a report names one by one
 CAUSES_MAX = 10
 CAUSE_MAX_CHARS = 160
-COST_RESTS_ON = (
-    "Replicas of each version, as its serving config says, for as long as it was in an endpoint's traffic, times the "
-    "cost per replica-hour of that config. Replicas that start, drain or are kept warm are not in it, nor what an "
-    "autoscaler added."
-)
 BAD_ENDS = (ReleaseStatus.ROLLED_BACK, ReleaseStatus.FAILED, ReleaseStatus.REJECTED, ReleaseStatus.ABORTED)
 
 
@@ -182,37 +176,6 @@ def _cause(sentence: str) -> str:
 
 
 def _cost(endpoints: QuerySet[Endpoint], span: Span) -> dict[str, Any]:
-    """The replica-hours of what was in the traffic, and what they cost."""
-    keys = endpoints.order_by().values("pk")
-    before = TrafficChange.objects.filter(endpoint=OuterRef("pk"), at__lt=span.since).order_by("-id").values("pk")[:1]
-    first = endpoints.order_by().annotate(change=Subquery(before)).exclude(change=None).values("change")
-    names = ("endpoint_id", "at", "arms")
-    changes = [*TrafficChange.objects.filter(pk__in=first).values_list(*names)]
-    within = TrafficChange.objects.filter(endpoint__in=keys, at__gte=span.since, at__lt=span.until)
-    changes += within.order_by("id").values_list(*names)
-    stood: dict[int, list[tuple[datetime, list[dict[str, Any]]]]] = defaultdict(list)
-    for endpoint, at, arms in changes:
-        stood[endpoint].append((max(at, span.since), arms))
-    hours: dict[str, float] = defaultdict(float)
-    for stands in stood.values():
-        for began, ended, arms in _spans(stands, min(span.until, clock.now())):
-            for release in {arm["release"] for arm in arms}:
-                hours[release] += (ended - began).total_seconds() / 3600
-    configs = Release.objects.filter(pk__in=list(hours)).values_list(
-        "pk", "serving_config__replicas", "serving_config__cost_per_replica_hour"
-    )
-    replica_hours = amount = 0.0
-    for release, replicas, cost in configs:
-        replica_hours += hours[str(release)] * replicas
-        amount += hours[str(release)] * replicas * float(cost)
-    return {"amount": round(amount, 4), "replica_hours": round(replica_hours, 4), "rests_on": COST_RESTS_ON}
-
-
-def _spans(
-    stands: list[tuple[datetime, list[dict[str, Any]]]], until: datetime
-) -> Iterator[tuple[datetime, datetime, list[dict[str, Any]]]]:
-    """From when until when an endpoint stood how."""
-    for place, (began, arms) in enumerate(stands):
-        ended = stands[place + 1][0] if place + 1 < len(stands) else until
-        if ended > began:
-            yield began, ended, arms
+    found = serving_cost(endpoints, span.since, span.until)
+    amounts = {"amount": round(found.amount, 4), "replica_hours": round(found.replica_hours, 4)}
+    return amounts | {"rests_on": COST_RESTS_ON}

@@ -23,12 +23,25 @@ class RuleKind(StrEnum):
     THRESHOLD = "threshold"
     CHANGE = "change"  # against the same span before
     ABSENCE = "absence"  # nobody asks
+    AUDIT = "audit"  # somebody did what somebody wants to know of
 
 
 class RuleMetric(StrEnum):
     ERROR_SHARE = "error_share"  # percent of ok, server errors and timeouts
     P95 = "p95_ms"
     RATE = "rate"  # requests per second
+    COST = "cost"  # a day, in the currency of the serving configs
+
+
+class WatchedAct(StrEnum):
+    """Acts of the audit record that a rule can watch."""
+
+    EMERGENCY = "emergency"
+    ROLLED_BACK = "rolled_back"
+    WAIVER = "waiver"
+    POLICY = "policy"
+    OUTSIDE = "outside"
+    KEY = "key"
 
 
 class BoundSide(StrEnum):
@@ -91,11 +104,29 @@ RULE_LABELS = {
     RuleKind.THRESHOLD: "A figure passes a bound",
     RuleKind.CHANGE: "A figure changes",
     RuleKind.ABSENCE: "Nobody asks",
+    RuleKind.AUDIT: "Somebody did something",
 }
 METRIC_LABELS = {
     RuleMetric.ERROR_SHARE: "errors in percent",
     RuleMetric.P95: "P95 latency in ms",
     RuleMetric.RATE: "requests per second",
+    RuleMetric.COST: "cost a day",
+}
+ACTIONS = {
+    WatchedAct.EMERGENCY: ("approval.bypassed",),
+    WatchedAct.ROLLED_BACK: ("endpoint.rolled_back", "release.rolled_back"),
+    WatchedAct.WAIVER: ("gate.waived",),
+    WatchedAct.POLICY: ("policy.revised", "policy.ended"),
+    WatchedAct.OUTSIDE: ("tag.changed_outside", "version.digest_failed"),
+    WatchedAct.KEY: ("gateway_key.created", "gateway_key.revoked"),
+}
+ACT_LABELS = {
+    WatchedAct.EMERGENCY: "a release in an emergency, without its approvals",
+    WatchedAct.ROLLED_BACK: "a way back, by hand or by itself",
+    WatchedAct.WAIVER: "a gate that was waived",
+    WatchedAct.POLICY: "another policy",
+    WatchedAct.OUTSIDE: "a change in MLflow behind the back of the registry",
+    WatchedAct.KEY: "a key to the gateway, made or revoked",
 }
 OBJECTIVE_LABELS = {ObjectiveKind.AVAILABILITY: "Availability", ObjectiveKind.LATENCY: "Latency"}
 WINDOW_DAYS = (7, 28, 30)

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitoring.alerts.error_budget import GoodBad
-from monitoring.alerts.lifecycle import BURN_KINDS, BoundSide, RuleKind, RuleMetric
+from monitoring.alerts.lifecycle import ACT_LABELS, BURN_KINDS, BoundSide, RuleKind, RuleMetric
 from monitoring.alerts.rule_terms import BURN_PAIRS, MINUTE, NAMES, UNITS, BurnPair, RuleTerms, span_words
 
 
 @dataclass(frozen=True)
 class SpanFigures:
     """What clients met in one span: all requests, those that availability counts and their errors, those over the SLO,
-    and the P95 in ms.
+    and the P95 in ms; and what no gateway counts: the cost a day, None when it is not known, and acts of the audit
+    record.
     """
 
     seconds: int
@@ -21,6 +22,8 @@ class SpanFigures:
     errors: int = 0
     over_slo: int = 0
     p95_ms: float | None = None
+    cost_per_day: float | None = None
+    acts: int = 0
 
     def good_bad(self, slo_ms: float | None) -> GoodBad:
         """The counts of an objective: of latency when it has an SLO, else of availability."""
@@ -32,7 +35,13 @@ class SpanFigures:
             return 100 * self.errors / self.counted if self.counted else None
         if metric is RuleMetric.P95:
             return self.p95_ms
+        if metric is RuleMetric.COST:
+            return self.cost_per_day
         return self.requests / self.seconds
+
+    def is_enough(self, terms: RuleTerms) -> bool:
+        """Whether there are as many requests as the rule wants; what no gateway counts needs none."""
+        return self.requests >= terms.minimum or not terms.is_counted_by_gateways
 
 
 @dataclass(frozen=True)
@@ -52,13 +61,24 @@ def rule_check(terms: RuleTerms, spans: Mapping[int, SpanFigures], before: SpanF
     figures = spans[terms.over_min * MINUTE]
     if terms.kind is RuleKind.ABSENCE:
         return _absence(figures)
-    if figures.requests < terms.minimum or (value := figures.value(terms.metric)) is None:
+    if terms.kind is RuleKind.AUDIT:
+        return _acts(terms, figures)
+    if terms.metric is RuleMetric.COST and figures.cost_per_day is None:
+        return RuleAnswer(None, "A serving config does not say what a replica costs, so the cost is not known.")
+    if not figures.is_enough(terms) or (value := figures.value(terms.metric)) is None:
         return _too_few(figures, terms.minimum)
     if terms.kind is RuleKind.THRESHOLD:
         is_broken = value > terms.bound if terms.direction is BoundSide.ABOVE else value < terms.bound
         said = f"{NAMES[terms.metric]}: {value:.4g}{UNITS[terms.metric]} over {span_words(figures.seconds)}."
         return RuleAnswer(is_broken, said, value, {"value": value, "bound": terms.bound, "requests": figures.requests})
     return _change(terms, figures, value, before)
+
+
+def _acts(terms: RuleTerms, figures: SpanFigures) -> RuleAnswer:
+    times = f"{figures.acts or 'No'} record{'s' if figures.acts != 1 else ''}"
+    what = ACT_LABELS[terms.watched_act] if terms.watched_act else "nothing"
+    said = f"{times} in {span_words(figures.seconds)} of {what}."
+    return RuleAnswer(figures.acts > terms.bound, said, figures.acts, {"acts": figures.acts, "bound": terms.bound})
 
 
 def _absence(figures: SpanFigures) -> RuleAnswer:
@@ -73,9 +93,10 @@ def _too_few(figures: SpanFigures, minimum: int) -> RuleAnswer:
 
 def _change(terms: RuleTerms, figures: SpanFigures, value: float, before: SpanFigures | None) -> RuleAnswer:
     """A change in percent of what was before; from nothing to something it is a rise beyond every bound."""
-    former = before.value(terms.metric) if before is not None and before.requests >= terms.minimum else None
+    former = before.value(terms.metric) if before is not None and before.is_enough(terms) else None
     if former is None:
-        return RuleAnswer(None, "There were too few requests before to compare with.", value)
+        what = "too few requests" if terms.is_counted_by_gateways else "nothing known"
+        return RuleAnswer(None, f"There were {what} before to compare with.", value)
     if former == 0:
         is_broken = value > 0 and terms.direction is BoundSide.ABOVE
         return RuleAnswer(is_broken, _moved(terms, former, value), value, {"before": 0, "value": value})

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from monitoring.alerts.lifecycle import BURN_KINDS, BoundSide, RuleKind, RuleMetric
+from monitoring.alerts.lifecycle import ACT_LABELS, BURN_KINDS, BoundSide, RuleKind, RuleMetric, WatchedAct
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -31,7 +31,8 @@ class RuleTerms:
 
     `bound` is in the metric's unit, for a change in percent of what was before. `minimum` is how many requests (of a
     burn rate: bad ones, in its long span) there must be before anything is said. `target_share` and `slo_ms` are those
-    of the objective of a burn rate; without `slo_ms` it is one of availability.
+    of the objective of a burn rate; without `slo_ms` it is one of availability. Of a `watched_act` record
+    `bound` is how many there may be.
     """
 
     kind: RuleKind
@@ -42,6 +43,12 @@ class RuleTerms:
     minimum: int = 0
     target_share: float | None = None
     slo_ms: float | None = None
+    watched_act: WatchedAct | None = None
+
+    @property
+    def is_counted_by_gateways(self) -> bool:
+        """Whether it rests on what gateways tell; the rest is in the database at once."""
+        return self.kind is not RuleKind.AUDIT and self.metric is not RuleMetric.COST
 
     @property
     def spans_s(self) -> tuple[int, ...]:
@@ -66,6 +73,9 @@ class RuleTerms:
             return f"The error budget burns at {pairs}, with at least {self.minimum} bad requests."
         if self.kind is RuleKind.ABSENCE:
             return f"No request in {span_words(self.over_min * MINUTE)}."
+        if self.kind is RuleKind.AUDIT and self.watched_act is not None:
+            often = f", more than {self.bound:g} times" if self.bound else ""
+            return f"In {span_words(self.over_min * MINUTE)} {ACT_LABELS[self.watched_act]}{often}."
         over = f"over {span_words(self.over_min * MINUTE)}"
         least = f" (from {self.minimum} requests on)" if self.minimum else ""
         if self.kind is RuleKind.CHANGE:
@@ -74,8 +84,20 @@ class RuleTerms:
         return f"{NAMES[self.metric]} {over} {self.direction} {self.bound:g}{UNITS[self.metric]}{least}."
 
 
-NAMES = {RuleMetric.ERROR_SHARE: "Errors", RuleMetric.P95: "P95 latency", RuleMetric.RATE: "Requests", None: "Nothing"}
-UNITS = {RuleMetric.ERROR_SHARE: " %", RuleMetric.P95: " ms", RuleMetric.RATE: " per second", None: ""}
+NAMES = {
+    RuleMetric.ERROR_SHARE: "Errors",
+    RuleMetric.P95: "P95 latency",
+    RuleMetric.RATE: "Requests",
+    RuleMetric.COST: "Cost",
+    None: "Nothing",
+}
+UNITS = {
+    RuleMetric.ERROR_SHARE: " %",
+    RuleMetric.P95: " ms",
+    RuleMetric.RATE: " per second",
+    RuleMetric.COST: " a day",
+    None: "",
+}
 
 
 def _rate_words(rate: float) -> str:

@@ -64,6 +64,7 @@ class AlertRuleSerializer(OfEndpointSerializer):
                 "sentence",
                 "metric",
                 "direction",
+                "watched_act",
                 "bound",
             ),
             *("over_min", "minimum", "for_min", "clear_min", "severity", "escalate_after_min", "escalate_to"),

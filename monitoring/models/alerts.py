@@ -7,7 +7,7 @@ from django.db import models
 
 from mlorch_site.accounts.roles import Role
 from monitoring.alerts.alert_machine import RuleStand
-from monitoring.alerts.lifecycle import AlertSeverity, BoundSide, RuleKind, RuleMetric, RuleState
+from monitoring.alerts.lifecycle import AlertSeverity, BoundSide, RuleKind, RuleMetric, RuleState, WatchedAct
 from monitoring.alerts.rule_terms import RuleTerms
 from monitoring.models.objectives import Objective, OfEndpoint
 
@@ -26,6 +26,7 @@ class AlertRule(OfEndpoint):
     direction = models.CharField(
         max_length=5, default=BoundSide.ABOVE, choices=[(one.value, one.value) for one in BoundSide]
     )
+    watched_act = models.CharField(max_length=12, blank=True, choices=[(act.value, act.value) for act in WatchedAct])
     bound = models.FloatField(default=0)
     over_min = models.PositiveIntegerField(default=5)
     minimum = models.PositiveIntegerField(default=0)
@@ -58,6 +59,7 @@ class AlertRule(OfEndpoint):
             minimum=self.minimum,
             target_share=self.objective.target_share if self.objective else None,
             slo_ms=self.objective.slo_ms if self.objective else None,
+            watched_act=WatchedAct(self.watched_act) if self.watched_act else None,
         )
 
     @property

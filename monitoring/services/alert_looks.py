@@ -71,12 +71,14 @@ def rule_look(*, rule: AlertRule, now: datetime, told_until: datetime | None) ->
 
 
 def _answer(rule: AlertRule, now: datetime, told_until: datetime | None) -> RuleAnswer:
+    terms = rule.terms
+    if not terms.is_counted_by_gateways:
+        return rule_check(terms, *figures_of_rule(rule, now))
     if told_until is None:
         return RuleAnswer(None, "No gateway is connected, so nobody knows what is asked.")
     if now - told_until > limits.TELEMETRY_LATE:
         return RuleAnswer(None, f"What gateways counted is late: it has come up to {told_until:%Y-%m-%d %H:%M:%S} UTC.")
-    spans, before = figures_of_rule(rule, now)
-    return rule_check(rule.terms, spans, before)
+    return rule_check(terms, *figures_of_rule(rule, now))
 
 
 def _fire(rule: AlertRule, answer: RuleAnswer, now: datetime) -> Alert:

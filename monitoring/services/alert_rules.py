@@ -11,7 +11,7 @@ from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid
 from monitoring import limits
 from monitoring.alert_record import alert_announce, alert_line, alert_record
-from monitoring.alerts.lifecycle import AlertSeverity, BoundSide, RuleKind, RuleMetric
+from monitoring.alerts.lifecycle import AlertSeverity, BoundSide, RuleKind, RuleMetric, WatchedAct
 from monitoring.models import Alert, AlertRule, Objective, RuleStanding, Silence
 from monitoring.watched_endpoint import WatchedEndpoint
 from registry.models import Environment
@@ -34,17 +34,22 @@ class RuleWish:
     severity: str = AlertSeverity.URGENT
     escalate_after_min: int | None = None
     escalate_to: str = ""
+    watched_act: str = ""
 
 
 def rule_problems(wish: RuleWish) -> dict[str, str]:
     """Field → sentence for what is wrong with a wish."""
     found = {}
-    kinds = {RuleKind.THRESHOLD, RuleKind.CHANGE, RuleKind.ABSENCE}
+    kinds = {RuleKind.THRESHOLD, RuleKind.CHANGE, RuleKind.ABSENCE, RuleKind.AUDIT}
     needs_metric = wish.kind in (RuleKind.THRESHOLD, RuleKind.CHANGE)
     if wish.kind not in [str(kind) for kind in kinds]:
-        found["kind"] = "A rule is about a bound, a change or absence; burn rates come with their objective."
+        found["kind"] = "A rule is about a bound, a change, absence or an act; burn rates come with their objective."
     if needs_metric and wish.metric not in [str(metric) for metric in RuleMetric]:
         found["metric"] = "Choose what the rule looks at."
+    if (wish.kind == RuleKind.AUDIT) != (wish.watched_act in list(WatchedAct)) or (
+        wish.watched_act and wish.kind != RuleKind.AUDIT
+    ):
+        found["watched_act"] = "A rule about an act, and no other, says which."
     if wish.direction not in [str(way) for way in BoundSide]:
         found["direction"] = "Above or below."
     if wish.severity not in [str(one) for one in AlertSeverity]:

@@ -14,8 +14,10 @@ from deployments.reports.period_report import PeriodWish, period_document
 from deployments.reports.report_proof import proof_of
 from deployments.reports.report_schema import report_schema
 from deployments.services import endpoint_rollback, period_report_freeze
+from deployments.serving_cost import cost_per_day
 from mlorch_site.accounts.roles import Role
 from mlorch_site.lib.errors import Forbidden, Invalid
+from monitoring import outside_figures
 from monitoring.spans import Span
 from registry.services import environment_create
 from tests.deployments.world import START, World
@@ -50,6 +52,15 @@ def wish(world: World, **about: Any) -> PeriodWish:
 def document(world: World, name: str = "mona", **about: Any) -> dict[str, Any]:
     with world.at():
         return period_document(getattr(world.people, name).actor, wish(world, **about))
+
+
+def test_cost__of_an_endpoint__is_an_amount_a_day_and_unknown_where_a_config_does_not_say_it(chronicle):
+    asked = ("production", "clinic", START, chronicle.now)
+    with chronicle.at():
+        assert cost_per_day(*asked) == pytest.approx(document(chronicle)["cost"]["amount"] * 12, rel=1e-3)
+        assert outside_figures.cost_per_day(*asked[:2], since=START, until=chronicle.now) == cost_per_day(*asked)
+        ServingConfig.objects.update(cost_per_replica_hour=0)
+        assert cost_per_day(*asked) is None
 
 
 def test_document__chronicle__has_the_figures_with_what_they_rest_on(chronicle):

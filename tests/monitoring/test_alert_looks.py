@@ -5,7 +5,10 @@ from datetime import timedelta
 import pytest
 
 from mlorch_site.audit.models import AuditRecord
+from mlorch_site.audit.services import Subject, audit_record
+from mlorch_site.lib.errors import Invalid
 from mlorch_site.live.models import Event
+from monitoring import outside_figures
 from monitoring.models import Alert, AlertEvent, ObjectiveStanding, RuleStanding
 from monitoring.services import (
     ObjectiveWish,
@@ -126,6 +129,51 @@ def test_change__against_the_span_before(watch):
     assert watch.state(found) == "ok"
     watch.minutes(5, requests=20)
     assert watch.state(found) == "firing"
+
+
+def test_act__recorded_about_the_model_or_the_environment_and_no_other__fires_without_any_gateway(watch):
+    found = rule(watch, RuleWish("audit", watched_act="waiver", over_min=10, clear_min=0))
+    place = watch.place
+    act(watch, "gate.waived", [place.environment.scope, "model:another"])
+    act(watch, "policy.revised", [place.environment.scope])
+    watch.minutes(1, late_s=None)
+    assert watch.state(found) == "ok"
+    act(watch, "gate.waived", [place.environment.scope, place.model.scope])
+    watch.minutes(1, late_s=None)
+    [alert] = watch.alerts
+    assert alert.sentence == "1 record in 10 minutes of a gate that was waived."
+    watch.minutes(10, late_s=None)
+    assert (watch.state(found), watch.alerts[0].state) == ("ok", "resolved")
+
+
+def act(watch, action, scopes):
+    with watch.at():
+        audit_record(watch.people.ada.actor, action, Subject("release", "r1", "a release", tuple(scopes)))
+
+
+@pytest.mark.parametrize(
+    ("cost", "state", "says"),
+    [
+        (60.0, "firing", "Cost: 60 a day over 1 hour."),
+        (48.0, "ok", "Cost: 48 a day over 1 hour."),
+        (None, "no_data", "A serving config does not say what a replica costs, so the cost is not known."),
+    ],
+)
+def test_cost__above_its_bound_or_unknown__needs_no_request_and_no_gateway(watch, monkeypatch, cost, state, says):
+    monkeypatch.setattr(outside_figures, "_cost", [lambda *asked: cost])
+    found = rule(watch, RuleWish("threshold", "cost", bound=50.0, over_min=60, minimum=20))
+    watch.minutes(1, requests=0, late_s=None)
+    standing = RuleStanding.objects.get(rule=found)
+    assert (standing.state, standing.sentence) == (state, says)
+
+
+@pytest.mark.parametrize(
+    "wish", [RuleWish("audit"), RuleWish("audit", watched_act="other"), RuleWish("absence", watched_act="waiver")]
+)
+def test_rule__act_missing_unknown_or_of_another_kind__is_refused(watch, wish):
+    with pytest.raises(Invalid) as refused:
+        rule(watch, wish)
+    assert "watched_act" in refused.value.details
 
 
 def test_burn__a_tenth_of_requests_bad__fires_within_the_minutes_and_says_the_rate(watch):
