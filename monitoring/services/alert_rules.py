@@ -46,9 +46,7 @@ def rule_problems(wish: RuleWish) -> dict[str, str]:
         found["kind"] = "A rule is about a bound, a change, absence or an act; burn rates come with their objective."
     if needs_metric and wish.metric not in [str(metric) for metric in RuleMetric]:
         found["metric"] = "Choose what the rule looks at."
-    if (wish.kind == RuleKind.AUDIT) != (wish.watched_act in list(WatchedAct)) or (
-        wish.watched_act and wish.kind != RuleKind.AUDIT
-    ):
+    if wish.watched_act not in (list(WatchedAct) if wish.kind == RuleKind.AUDIT else [""]):
         found["watched_act"] = "A rule about an act, and no other, says which."
     if wish.direction not in [str(way) for way in BoundSide]:
         found["direction"] = "Above or below."

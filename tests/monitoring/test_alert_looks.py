@@ -167,9 +167,14 @@ def test_cost__above_its_bound_or_unknown__needs_no_request_and_no_gateway(watch
     assert (standing.state, standing.sentence) == (state, says)
 
 
-@pytest.mark.parametrize(
-    "wish", [RuleWish("audit"), RuleWish("audit", watched_act="other"), RuleWish("absence", watched_act="waiver")]
-)
+WRONG_ACTS = [
+    RuleWish("audit"),
+    RuleWish("audit", watched_act="other"),
+    RuleWish("absence", watched_act="waiver"),
+]
+
+
+@pytest.mark.parametrize("wish", WRONG_ACTS)
 def test_rule__act_missing_unknown_or_of_another_kind__is_refused(watch, wish):
     with pytest.raises(Invalid) as refused:
         rule(watch, wish)
