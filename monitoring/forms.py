@@ -1,6 +1,6 @@
 """Reading what people fill in about what watches an endpoint. What it means is for the services to judge."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 
@@ -30,6 +30,15 @@ def number_box(**attributes: Any) -> forms.NumberInput:
 
 
 class WithProblems(forms.Form):
+    """A form about something of a kind. `KINDS` says which kinds a field belongs to, where it is not all of them."""
+
+    KINDS: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, kinds in self.KINDS.items():
+            self.fields[name].kinds = kinds  # type: ignore[attr-defined]
+
     def add_problems(self, problems: dict[str, str]) -> None:
         """Show what the service found at its fields."""
         for name, sentence in problems.items():
@@ -38,6 +47,8 @@ class WithProblems(forms.Form):
 
 class ObjectiveForm(WithProblems):
     """One objective. One of the same kind that the endpoint has ends with it."""
+
+    KINDS: ClassVar[dict[str, str]] = {"slo_ms": "latency"}
 
     kind = forms.ChoiceField(
         label="Of",
@@ -82,7 +93,6 @@ class AlertRuleForm(WithProblems):
         required=False,
         choices=[(one.value, label.capitalize()) for one, label in METRIC_LABELS.items()],
         widget=forms.Select(SELECT),
-        help_text="Of a bound or a change.",
     )
     watched_act = forms.ChoiceField(
         label="Act",
@@ -97,7 +107,9 @@ class AlertRuleForm(WithProblems):
         widget=forms.Select(SELECT),
     )
     bound = forms.FloatField(
-        initial=0, widget=number_box(step="any", min=0), help_text="In the figure's unit; for a change in percent."
+        initial=0,
+        widget=number_box(step="any", min=0),
+        help_text="In the figure's unit; for a change in percent; of acts how many there may be.",
     )
     over_min = forms.IntegerField(label="Over minutes", initial=5, widget=number_box(min=1, max=limits.OVER_MIN_MAX))
     for_min = forms.IntegerField(
@@ -123,6 +135,14 @@ class AlertRuleForm(WithProblems):
         choices=[("", "Nobody"), *((role, Role(role).label) for role in ESCALATE_ROLES)],
         widget=forms.Select(SELECT),
     )
+
+    KINDS: ClassVar[dict[str, str]] = {
+        "metric": "threshold change",
+        "watched_act": "audit",
+        "direction": "threshold change",
+        "bound": "threshold change audit",
+        "minimum": "threshold change",
+    }
 
     def wish(self) -> RuleWish:
         """What was filled in, for the service. Absence has no figure and no bound, an act has no figure."""

@@ -185,3 +185,11 @@ def test_7_audit__after_all_of_it__the_chain_holds(rest: Rest) -> None:
     assert result["holds"], result
     assert result["checked"] > 30
     assert result["checkpoint"]["size"] > 0
+
+
+def test_8_log__of_processes_that_run_tasks__is_what_they_wrote_with_its_level(product: Product) -> None:
+    said = [line for line in product.output.splitlines() if "release.rollout." in line]
+
+    assert said
+    assert all("[info" in line for line in said)
+    assert not [line for line in said if "celery.redirected" in line]
