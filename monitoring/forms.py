@@ -76,8 +76,9 @@ class ObjectiveForm(WithProblems):
     )
 
     def wish(self) -> ObjectiveWish:
-        """What was filled in, for the service."""
-        return ObjectiveWish(**self.cleaned_data)
+        """What was filled in, for the service. Only latency has a time."""
+        values = dict(self.cleaned_data)
+        return ObjectiveWish(**values | ({} if values["kind"] == "latency" else {"slo_ms": None}))
 
 
 class AlertRuleForm(WithProblems):
