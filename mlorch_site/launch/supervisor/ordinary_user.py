@@ -257,12 +257,21 @@ def _set(folder: Path, uid: int, gid: int, mode: int) -> None:
         os.close(descriptor)
 
 
-def become_owner(data_dir: Path) -> None:
-    """As root, become the user whose files lie in a data directory that is shared with it; else stay who one is."""
+def owner_of(data_dir: Path) -> tuple[int, int] | None:
+    """As root, the user and group whose files lie in a data directory that is shared with them; else None."""
     mark = data_dir / MARK_FILE
     if os.geteuid() != 0 or not (owned := _read(mark)) or mark.stat().st_uid != 0:
-        return
+        return None
     uid, gid = map(int, owned.split(":"))
+    return uid, gid
+
+
+def become_owner(data_dir: Path) -> None:
+    """As root, become the user whose files lie in a data directory that is shared with it; else stay who one is."""
+    owner = owner_of(data_dir)
+    if owner is None:
+        return
+    uid, gid = owner
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
