@@ -5,10 +5,10 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import HiddenInput
-from django_filters import CharFilter, DateFilter
+from django_filters import BooleanFilter, CharFilter, DateFilter
 
 from deployments.lifecycle import RELEASE_LOOKS
-from deployments.models import Endpoint, Release, Report
+from deployments.models import Endpoint, QueuedRequest, Release, Report
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, day_box, search_box, text_box
@@ -58,6 +58,22 @@ class ReleaseFilter(FiltersByPlace):
 
     def search(self, releases: QuerySet[Release], name: str, text: str) -> QuerySet[Release]:
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
+
+
+class QueueFilter(FiltersByPlace):
+    """Requests that wait, by endpoint; `ended` has those that wait no longer too."""
+
+    environment = CharFilter("endpoint__environment__name")
+    endpoint = CharFilter("endpoint__name", widget=HiddenInput)
+    model = CharFilter("endpoint__model__name", widget=HiddenInput)
+    ended = BooleanFilter(method="with_ended", widget=HiddenInput)
+
+    def with_ended(self, queued: QuerySet[QueuedRequest], name: str, value: bool) -> QuerySet[QueuedRequest]:
+        return queued
+
+    def filter_queryset(self, queryset: QuerySet[QueuedRequest]) -> QuerySet[QueuedRequest]:
+        found: QuerySet[QueuedRequest] = super().filter_queryset(queryset)
+        return found if self.form.cleaned_data.get("ended") else found.filter(ended_at=None)
 
 
 def report_kinds() -> Choices:

@@ -129,6 +129,14 @@ def check_phase_move(old: str, new: str) -> None:
         raise IllegalTransition("rollout", old, new)
 
 
+class QueueOutcome(StrEnum):
+    """What became of a request that waited in a queue."""
+
+    REQUESTED = "requested"  # its turn came, and it is a release now
+    REFUSED = "refused"  # its turn came, and it could not be requested any more
+    WITHDRAWN = "withdrawn"
+
+
 class BakeOutcome(StrEnum):
     """How the watch after a promotion ended."""
 

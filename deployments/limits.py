@@ -20,6 +20,8 @@ TARGET_UNITS_MAX = route_table.TARGET_UNITS_MAX
 TARGET_UNIT_MAX_CHARS = 256  # of which a gateway reads no more
 REASON_MAX_CHARS = 2000
 TICKET_MAX_CHARS = 200
+QUEUED_PER_ENDPOINT_MAX = 20
+QUEUE_TURNS_PER_TICK = 50
 
 LOOK_S = 1.0  # a moving rollout is looked at this often
 LOOK_IDLE_S = 5.0  # and one that waits for people

@@ -56,4 +56,5 @@ def register_all() -> None:
     on_event("approval.changed", on_approval_changed)
     release_notices.register_kinds()
     on_event("release.changed", release_notices.on_release_changed)
+    on_event("queue.changed", release_notices.on_queue_changed)
     on_event("version.lifecycle", on_version_lifecycle)

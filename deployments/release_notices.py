@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from deployments.lifecycle import Phase, ReleaseStatus
-from deployments.models import Release, ReleaseEvent, Rollout
+from deployments.lifecycle import Phase, QueueOutcome, ReleaseStatus
+from deployments.models import QueuedRequest, Release, ReleaseEvent, Rollout
+from deployments.queue_selectors import queue_visible_to
 from deployments.rollout.blocked_return import why_blocked_serves
 from deployments.selectors import releases_visible_to
 from mlorch_site.accounts.actor import Actor
@@ -17,13 +18,14 @@ from mlorch_site.notices.services import notices_raise, notices_settle
 from registry.approvals.approval_notices import UNSEEN, ids_holding
 from registry.approvals.selectors import approving_decisions
 
-HELD, TAKEN_BACK, FAILED = "rollout_held", "taken_back", "release_failed"
+HELD, TAKEN_BACK, FAILED, NO_TURN = "rollout_held", "taken_back", "release_failed", "queue_refused"
 OWN_TOPIC = "release."  # each change is published on the list's topic too
 ROWS = (
     *("endpoint__environment", "endpoint__model", "endpoint__stable_release__version", "version__model", "requester"),
     *("replaces__endpoint__environment", "replaces__endpoint__model", "replaces__version__model"),
     *("replaces__requester", "replaces__approval"),
 )
+OF_QUEUED = ("endpoint__environment", "endpoint__model")
 GO_ON = (Action.RELEASE_PAUSE, Action.RELEASE_PROMOTE)
 
 
@@ -48,6 +50,22 @@ def on_release_changed(event: Event) -> None:
         sentence = f"{who} rolled the endpoint back: {release.reason}"
         assert release.replaces is not None
         _tell_concerned(release.replaces, TAKEN_BACK, sentence, str(release.pk))
+
+
+def on_queue_changed(event: Event) -> None:
+    """Tell who queued a request that it could not be made when its turn came."""
+    queued = QueuedRequest.objects.select_related(*OF_QUEUED).filter(pk=event.data["queued"]).first()
+    if queued is None or queued.outcome != QueueOutcome.REFUSED:
+        return
+    endpoint = queued.endpoint
+    path = f"/endpoints/{endpoint.environment.name}/{endpoint.name}/"
+    data = {"queued": str(queued.pk), "version": queued.version}
+    news = News(NO_TURN, str(queued.pk), str(queued), queued.sentence, path, tuple(queued.scopes), "", data)
+    notices_raise(news=news, people={queued.requester_id})
+
+
+def _why_not_queued(actor: Actor, thing: str) -> str:
+    return "" if queue_visible_to(actor).filter(pk=UUID(thing)).exists() else UNSEEN
 
 
 def _is_step_back(release: Release) -> bool:
@@ -133,3 +151,4 @@ def register_kinds() -> None:
     register_kind(NoticeKind(HELD, "Rollout waits for a person", _why_not_held, _why_not_able, waits=True))
     register_kind(NoticeKind(TAKEN_BACK, "Release taken back", _never_over, _why_not_seen))
     register_kind(NoticeKind(FAILED, "Release failed", _never_over, _why_not_seen))
+    register_kind(NoticeKind(NO_TURN, "Queued release could not be requested", _never_over, _why_not_queued))

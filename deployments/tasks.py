@@ -13,12 +13,14 @@ from deployments import limits
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import BakeWatch, Release, ReportPdf
 from deployments.processes.telemetry_reach import told_until
+from deployments.queue_selectors import queue_turns
 from deployments.reports.report_printing import print_page
 from deployments.routes.refresh import routes_are_due, routes_refresh
 from deployments.services.advance import release_look
 from deployments.services.after_promotion import bake_watches_look
 from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.measured import metrics_read
+from deployments.services.queueing import queue_look
 from deployments.services.replicas import replicas_leave, replicas_reap
 from deployments.services.reports import PRINT_REPORT, report_pdf_failed, report_pdf_made
 from deployments.services.retention import artifacts_sweep
@@ -47,6 +49,7 @@ def tick() -> None:
     if routes_are_due(now):
         routes_refresh(now)
     bake_watches_look(now=now)
+    queue_look(now=now)
     replicas_reap(now=now)
 
 
@@ -57,10 +60,11 @@ def tick_is_due() -> bool:
 
 
 def _is_looked_at(now: datetime) -> bool:
-    """Whether a release or a watch of one is due, as one question."""
+    """Whether a release or a watch of one is due, or it is somebody's turn in a queue, as one question."""
     releases = Release.objects.filter(due_at__lte=now).order_by().annotate(due=Value(1)).values("due")
     watches = BakeWatch.objects.filter(due_at__lte=now).order_by().annotate(due=Value(1)).values("due")
-    return releases.union(watches, all=True).exists()
+    turns = queue_turns().order_by().annotate(due=Value(1)).values("due")
+    return releases.union(watches, turns, all=True).exists()
 
 
 @shared_task(name="deployments.reconcile_release", queue="control")

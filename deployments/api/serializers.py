@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from deployments import selectors
-from deployments.models import Endpoint, Release, ReleaseEvent, Rollout, ServingConfig
+from deployments.models import Endpoint, QueuedRequest, Release, ReleaseEvent, Rollout, ServingConfig
 from deployments.routes.acknowledgement import live_gateways
 from deployments.routes.revisions import newest_revision
 from deployments.services import ReleaseCommand
@@ -46,10 +46,34 @@ class ReleaseRequestSerializer(StrictSerializer):
     )
     ticket = serializers.CharField(max_length=200, allow_blank=True, default="")
     supersedes = serializers.CharField(max_length=36, allow_blank=True, default="")
+    queue = serializers.BooleanField(
+        default=False, help_text="Wait behind the endpoint's open release when there is one: 202 with the place."
+    )
+
+    @property
+    def may_wait(self) -> bool:
+        return bool(self.validated_data["queue"])
 
     def command(self) -> ReleaseCommand:
         """The validated body as a command."""
-        return ReleaseCommand(**self.validated_data)
+        return ReleaseCommand(**{name: value for name, value in self.validated_data.items() if name != "queue"})
+
+
+class QueuedRequestSerializer(serializers.ModelSerializer[QueuedRequest]):
+    """A request that waits for its turn, or waited: `outcome` is empty, `requested`, `refused` or `withdrawn`; `place`
+    orders those of an endpoint, the lowest is next.
+    """
+
+    environment = serializers.CharField(source="endpoint.environment.name")
+    endpoint = serializers.CharField(source="endpoint.name")
+    requester = serializers.CharField(source="requester.username")
+
+    class Meta:
+        model = QueuedRequest
+        fields = [
+            *("id", "environment", "endpoint", "version", "requester", "place", "command", "created_at"),
+            *("ended_at", "outcome", "sentence", "release"),
+        ]
 
 
 class ReasonSerializer(StrictSerializer):

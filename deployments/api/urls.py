@@ -13,6 +13,7 @@ from deployments.api import (
     objectives,
     outcomes,
     past,
+    queue,
     reports,
     views,
 )
@@ -30,6 +31,10 @@ urlpatterns = [
     path("releases/<uuid:pk>/promote", views.ReleasePromote.as_view(), name="api-release-promote"),
     path("releases/<uuid:pk>/abort", views.ReleaseAbort.as_view(), name="api-release-abort"),
     path("releases/<uuid:pk>/emergency", emergencies.ReleaseEmergency.as_view(), name="api-release-emergency"),
+    path("queue", queue.QueueList.as_view(), name="api-queue"),
+    path("queue/<uuid:pk>", queue.QueuedDetail.as_view(), name="api-queued"),
+    path("queue/<uuid:pk>/withdraw", queue.QueuedWithdraw.as_view(), name="api-queued-withdraw"),
+    path("queue/<uuid:pk>/first", queue.QueuedFirst.as_view(), name="api-queued-first"),
     path("reports", reports.ReportList.as_view(), name="api-reports"),
     path("reports/schema/", reports.ReportSchema.as_view(), name="api-report-schema"),
     path("reports/period", reports.PeriodDetail.as_view(), name="api-reports-period"),

@@ -15,6 +15,7 @@ from deployments.api.serializers import (
     DecisionSerializer,
     EndpointDetailSerializer,
     EndpointSerializer,
+    QueuedRequestSerializer,
     ReasonSerializer,
     ReleaseDetailSerializer,
     ReleaseRequestSerializer,
@@ -25,7 +26,7 @@ from deployments.api.serializers import (
     ServingConfigSerializer,
 )
 from deployments.filters import EndpointFilter, ReleaseFilter
-from deployments.models import Endpoint, Release
+from deployments.models import Endpoint, QueuedRequest, Release
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.selectors import actor_of
@@ -54,13 +55,18 @@ class ReleaseList(generics.ListAPIView[Release]):
     def get_queryset(self) -> QuerySet[Release]:
         return selectors.releases_visible_to(actor(self.request)).select_related("policy")
 
-    @extend_schema(request=ReleaseRequestSerializer, responses={201: ReleaseDetailSerializer})
+    @extend_schema(
+        request=ReleaseRequestSerializer, responses={201: ReleaseDetailSerializer, 202: QueuedRequestSerializer}
+    )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Request a release: 201 with its id and status, which is `checking`."""
+        """Request a release: 201 with its id and status, which is `checking`; with `queue` 202 when it has to wait."""
         body = ReleaseRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        release = services.release_request(actor=actor(request), command=body.command())
+        ask = services.release_request_or_queue if body.may_wait else services.release_request
+        release = ask(actor=actor(request), command=body.command())
+        if isinstance(release, QueuedRequest):
+            return Response(QueuedRequestSerializer(release).data, status=status.HTTP_202_ACCEPTED)
         return Response(ReleaseDetailSerializer(release).data, status=status.HTTP_201_CREATED)
 
 

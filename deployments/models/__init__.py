@@ -3,6 +3,7 @@ reports.
 """
 
 from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
+from deployments.models.queue import QueuedRequest
 from deployments.models.releases import BakeWatch, Release, ReleaseEvent, Rollout
 from deployments.models.reports import Report, ReportPdf
 from deployments.models.runtime import AgentState, EnvironmentBuild, GatewayState, Replica, ReplicaState, RouteTable
@@ -16,6 +17,7 @@ __all__ = [
     "EnvironmentBuild",
     "GatewayKey",
     "GatewayState",
+    "QueuedRequest",
     "Release",
     "ReleaseEvent",
     "Replica",

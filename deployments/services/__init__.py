@@ -12,6 +12,13 @@ from deployments.services.controls import (
 from deployments.services.endpoints import endpoint_create, serving_config_of, serving_config_revise
 from deployments.services.gates import gate_run_again, gate_waive, waiver_take_back
 from deployments.services.keys import gateway_key_create, gateway_key_revoke
+from deployments.services.queueing import (
+    queue_look,
+    queued_move_first,
+    queued_withdraw,
+    release_queue,
+    release_request_or_queue,
+)
 from deployments.services.releases import release_decide, release_preview, release_request
 from deployments.services.reports import (
     period_report_freeze,
@@ -37,12 +44,17 @@ __all__ = [
     "gateway_key_create",
     "gateway_key_revoke",
     "period_report_freeze",
+    "queue_look",
+    "queued_move_first",
+    "queued_withdraw",
     "release_abort",
     "release_decide",
     "release_pause",
     "release_preview",
     "release_promote",
+    "release_queue",
     "release_request",
+    "release_request_or_queue",
     "release_resume",
     "release_withdraw",
     "report_pdf_failed",

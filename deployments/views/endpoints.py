@@ -19,6 +19,7 @@ from deployments.filters import EndpointFilter
 from deployments.forms import ServingForm
 from deployments.models import Endpoint
 from deployments.processes.gateway_status import arms_traffic
+from deployments.queue_selectors import queue_lines
 from deployments.routes.acknowledgement import live_gateways
 from deployments.routes.revisions import newest_revision
 from deployments.services.keys import site_key
@@ -92,6 +93,7 @@ def _context(request: HttpRequest, endpoint: Endpoint) -> dict[str, object]:
         "gateways": [(gateway, gateway.applied.get(endpoint.environment.name, 0)) for gateway in gateways],
         "queues": arms_traffic(endpoint, gateways),
         "history": selectors.served_history(endpoint),
+        "waiting": queue_lines(actor, endpoint),
         "config": stable.serving_config if stable else newest,
         "newest": newest,
         "changed_outside": [why for arm in arms if (why := why_changed_outside(arm.version, arm.release.digest))],

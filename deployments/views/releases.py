@@ -14,7 +14,7 @@ from deployments.earlier_release import asked_again, left_out, strategy_fields
 from deployments.filters import ReleaseFilter
 from deployments.forms import ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
-from deployments.models import Release
+from deployments.models import QueuedRequest, Release
 from deployments.release_defaults import release_defaults
 from deployments.views import rollout_page
 from mlorch_site.accounts.roles import Action
@@ -52,20 +52,29 @@ def release_new(request: HttpRequest) -> HttpResponse:
     busy = None
     if request.method == "POST" and form.is_valid():
         try:
-            release = services.release_request(actor=actor_of(request), command=form.command())
+            ask = services.release_request_or_queue if "queue" in request.POST else services.release_request
+            release = ask(actor=actor_of(request), command=form.command())
         except Invalid as error:
             form.add_problems(error)
         except Conflict as error:
             form.add_error(None, error.message)
             busy = _in_the_way(error)
         else:
-            return redirect_to(request, reverse("release", args=[release.pk]))
+            return _asked(request, release)
     return render(
         request,
         "deployments/release_new.html",
         {"form": form, "earlier": earlier, "left_out": left_out(earlier) if earlier else [], "busy": busy},
         status=200 if request.method == "GET" else 400 if form.errors else 200,
     )
+
+
+def _asked(request: HttpRequest, asked: Release | QueuedRequest) -> HttpResponse:
+    if isinstance(asked, Release):
+        return redirect_to(request, reverse("release", args=[asked.pk]))
+    messages.success(request, f"{asked} waits in the queue; it is requested in your name when its turn comes.")
+    endpoint = asked.endpoint
+    return redirect_to(request, reverse("endpoint", args=[endpoint.environment.name, endpoint.name]) + "#queue-title")
 
 
 def _in_the_way(error: Conflict) -> dict[str, Any] | None:
