@@ -1,11 +1,12 @@
 """The form of a new release filled in as an earlier one was requested. Pure over the release."""
 
+import json
 from typing import Any
 
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
 from deployments.models import Release
-from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO, read_guardrails, sentence_of
+from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO, read_guardrails
 
 TAKEN_AGAIN = (
     ReleaseStatus.ROLLED_BACK,
@@ -36,13 +37,17 @@ def asked_again(release: Release) -> dict[str, Any]:
         "reason": release.reason,
         "ticket": release.plan.get("ticket", ""),
     }
-    return {**values, **strategy_fields(strategy), **_guardrails(release.guardrails)}
+    return {**values, **strategy_fields(strategy), **guardrail_fields(release.guardrails)}
 
 
 def strategy_fields(strategy: dict[str, Any]) -> dict[str, Any]:
     """Field of the form → its value for a strategy; `None` empties a field that has a default."""
     values = {"kind": strategy.get("kind"), "hold": bool(strategy.get("hold"))}
     values |= {name: strategy[name] for name in PLAIN if name in strategy}
+    values |= {
+        "fresh_baseline": strategy.get("baseline") == "fresh",
+        "watch_s": strategy.get("watch_s", limits.WATCH_S),
+    }
     return values | _target(strategy) | _steps(strategy.get("steps") or [])
 
 
@@ -63,11 +68,14 @@ def _steps(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {f"{field}_{number}": row.get(key) for number, row in enumerate(filled) for field, key in names.items()}
 
 
-def _guardrails(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def guardrail_fields(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Field of the form → its value for guardrails; those that have no field are kept as they are."""
     values: dict[str, Any] = dict.fromkeys((*SHARES.values(), QUANTILE_FIELD, SATURATION_FIELD))
     for row in _shown(rows):
         values |= _fields_of(row)
-    return values
+    shown = _shown(rows)
+    kept = [row for row in rows if row not in shown]
+    return values | {"kept": json.dumps(kept) if kept else None}
 
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -88,8 +96,3 @@ def _fields_of(row: dict[str, Any]) -> dict[str, Any]:
 
 def _percent(share: float) -> float:
     return float(f"{share * 100:g}")
-
-
-def left_out(release: Release) -> list[str]:
-    """The guardrails that the form has no room for, as people read them."""
-    return [sentence_of(row) for row in release.guardrails if row not in _shown(release.guardrails)]

@@ -7,11 +7,10 @@ from django import forms
 from django.urls import reverse_lazy
 
 from deployments import limits
+from deployments.guardrail_fields import GuardrailFields
 from deployments.models import ServingConfig
 from deployments.release_defaults import (
     DEFAULT_BAKE_S,
-    DEFAULT_ERROR_MARGIN,
-    DEFAULT_SLO_MARGIN,
     DEFAULT_STEPS,
     ReleaseDefaults,
 )
@@ -33,14 +32,6 @@ REFILL = {
     "hx-disabled-elt": "#release-form .form-control",
 }
 STEP_FIELDS = {"weight": "weight", "bake_s": "bake", "min_requests": "requests"}
-QUANTILES = [("latency_p50", "P50: the middle"), ("latency_p95", "P95: 95 of 100"), ("latency_p99", "P99: 99 of 100")]
-SATURATION_INTERVAL_S = 30
-MARGIN_FIELDS = {
-    "error_rate": "error_margin",
-    "latency_over_slo": "slo_margin",
-    **dict.fromkeys((metric for metric, _ in QUANTILES), "quantile_margin_ms"),
-    "saturation": "saturation_max",
-}
 KINDS = [
     ("canary", "Canary: step by step"),
     ("linear", "Linear: equal steps"),
@@ -50,7 +41,7 @@ KINDS = [
 ]
 
 
-class ReleaseForm(forms.Form):
+class ReleaseForm(GuardrailFields):
     """The wish for a release. Steps and guardrails are rows of plain fields; empty rows do not count."""
 
     model = forms.ChoiceField()
@@ -79,6 +70,17 @@ class ReleaseForm(forms.Form):
         min_value=0, required=False, label="And until so many requests have come, none if empty"
     )
     hold = forms.BooleanField(required=False, label="Wait for a person before the promotion")
+    fresh_baseline = forms.BooleanField(
+        required=False, label="Compare with fresh replicas of the stable version, which take as much of the traffic"
+    )
+    watch_s = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=limits.WATCH_S_MAX,
+        initial=limits.WATCH_S,
+        label="Watch after the promotion for (s)",
+        help_text="It may still go back by itself. 0: not watched.",
+    )
     target_headers = forms.CharField(
         required=False,
         max_length=12_000,
@@ -97,36 +99,6 @@ class ReleaseForm(forms.Form):
     target_min_requests = forms.IntegerField(
         min_value=1, required=False, label="And until so many of them have come, 1 if empty"
     )
-    error_margin = forms.FloatField(
-        required=False,
-        min_value=0,
-        max_value=100,
-        initial=DEFAULT_ERROR_MARGIN,
-        label="Errors: at most this many points more (%)",
-    )
-    slo_ms = forms.FloatField(required=False, min_value=0, initial=100, label="Slow means longer than (ms)")
-    slo_margin = forms.FloatField(
-        required=False,
-        min_value=0,
-        max_value=100,
-        initial=DEFAULT_SLO_MARGIN,
-        label="Slow requests: at most this many points more (%)",
-    )
-    quantile = forms.ChoiceField(choices=QUANTILES, required=False, initial="latency_p95", label="Latency is that of")
-    quantile_margin_ms = forms.FloatField(
-        required=False,
-        min_value=0,
-        max_value=limits.SLO_MS_MAX,
-        label="Latency: at most this much longer (ms)",
-        help_text="Compared with the stable version of the same time. Empty: not watched.",
-    )
-    saturation_max = forms.FloatField(
-        required=False,
-        min_value=0,
-        max_value=100,
-        label="Refused at a full queue: at most (%)",
-        help_text="A fixed limit on the new version alone, measured every 30 s. Empty: not watched.",
-    )
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
     supersedes = forms.CharField(max_length=36, required=False)
@@ -139,7 +111,7 @@ class ReleaseForm(forms.Form):
             self.fields[name].choices = [("", "Choose …"), *((known, known) for known in names)]  # type: ignore[attr-defined]
             self.fields[name].widget.attrs |= REFILL
         self.fields["version"].widget.choices = self._versions()
-        self.fields["endpoint"].widget.attrs |= {"list": "endpoints-offered", "autocomplete": "off"}
+        self.fields["endpoint"].widget.attrs |= REFILL | {"list": "endpoints-offered", "autocomplete": "off"}
         if defaults.kinds and not self.is_bound:  # what is posted is for the service to judge
             self.fields["kind"].choices = [row for row in KINDS if row[0] in defaults.kinds]  # type: ignore[attr-defined]
         self.rows = max([STEP_ROWS, *self._rows_given()])
@@ -147,6 +119,7 @@ class ReleaseForm(forms.Form):
             default = DEFAULT_STEPS[row] if row < len(DEFAULT_STEPS) else (None, None, None)
             for name, initial in zip(("weight", "bake", "requests"), default, strict=True):
                 self.fields[f"{name}_{row}"] = forms.IntegerField(required=False, initial=initial, min_value=0)
+        self.offer_measures()
         for bound in self.fields.values():
             bound.widget.attrs["class"] = _css_class(bound)
 
@@ -182,21 +155,14 @@ class ReleaseForm(forms.Form):
         """The fields of requests that are chosen before any share of the traffic is."""
         return [self[f"target_{name}"] for name in ("headers", "units", "bake_s", "min_requests")]
 
-    @property
-    def guards(self) -> list[Any]:
-        """The fields of the guardrails."""
-        return [
-            self[name]
-            for name in (
-                *("error_margin", "slo_ms", "slo_margin"),
-                *("quantile", "quantile_margin_ms", "saturation_max"),
-            )
-        ]
-
     def strategy(self) -> dict[str, Any]:
         """The strategy that was filled in."""
+        watch_s = self.cleaned_data.get("watch_s")
+        watched = {} if watch_s in (None, limits.WATCH_S) else {"watch_s": watch_s}
+        return self._steps_of_kind(self.cleaned_data["kind"]) | watched
+
+    def _steps_of_kind(self, kind: str) -> dict[str, Any]:
         data = self.cleaned_data
-        kind = data["kind"]
         if kind == "immediate":
             return {"kind": kind}
         bake = {"bake_s": data.get("bake_s") or DEFAULT_BAKE_S}
@@ -207,7 +173,8 @@ class ReleaseForm(forms.Form):
         if kind == "linear":
             return {"kind": kind, **self._target(), "step_pct": data.get("step_pct") or STEP_PCT, **bake, **hold}
         if kind == "canary":
-            return {"kind": kind, **self._target(), "steps": self._steps(), **hold}
+            baseline = {"baseline": "fresh"} if data.get("fresh_baseline") else {}
+            return {"kind": kind, **self._target(), "steps": self._steps(), **hold, **baseline}
         wanted = {name: data[name] for name in ("mirror", "min_agreement") if data.get(name) is not None}
         return {"kind": kind, **wanted, **bake, "steps": self._steps(), **hold}
 
@@ -237,22 +204,6 @@ class ReleaseForm(forms.Form):
         """The rows of the step editor that count."""
         return [row for row in range(self.rows) if self.cleaned_data.get(f"weight_{row}") is not None]
 
-    def guardrails(self) -> list[dict[str, Any]]:
-        """The guardrails that were filled in; an empty margin leaves one out."""
-        data = self.cleaned_data
-        found: list[dict[str, Any]] = []
-        if data.get("error_margin"):
-            found.append({"metric": "error_rate", "margin": data["error_margin"] / 100})
-        if data.get("slo_margin") and data.get("slo_ms"):
-            found.append({"metric": "latency_over_slo", "slo_ms": data["slo_ms"], "margin": data["slo_margin"] / 100})
-        if data.get("quantile_margin_ms"):
-            found.append({"metric": data.get("quantile") or "latency_p95", "margin_ms": data["quantile_margin_ms"]})
-        if data.get("saturation_max"):
-            most = data["saturation_max"] / 100
-            fixed = {"method": "threshold", "max": most, "interval_s": SATURATION_INTERVAL_S}
-            found.append({"metric": "saturation", **fixed})
-        return found
-
     def command(self) -> ReleaseCommand:
         """The wish as a command. Only after `is_valid`."""
         data = self.cleaned_data
@@ -280,8 +231,7 @@ class ReleaseForm(forms.Form):
             rows, number = self._filled_rows(), int(step[1])
             return f"{STEP_FIELDS.get(step[2], '')}_{rows[number]}" if number < len(rows) else name
         if guardrail := re.fullmatch(r"guardrails(?:\[(\d+)\]\.(?:margin|margin_ms|max)|\.(\w+))", name):
-            metrics = [row["metric"] for row in self.guardrails()]
-            return MARGIN_FIELDS.get(guardrail[2] or metrics[int(guardrail[1])], name)
+            return self.guardrail_field(guardrail[2] or str(self.guardrails()[int(guardrail[1])].get("metric")))
         if target := re.fullmatch(r"strategy\.target(?:\.(\w+))?", name):
             field = f"target_{target[1]}"
             return field if field in self.fields else "target_headers"

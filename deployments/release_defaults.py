@@ -10,8 +10,12 @@ from deployments.lifecycle import StrategyKind
 from deployments.models import EndpointArm
 from deployments.plan_limits import can_be_kind
 from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO
+from deployments.rollout.guardrails.outcome import PREFIX as OUTCOME
+from deployments.rollout.guardrails.prediction_shift_kind import PREDICTION_SHIFT
+from deployments.rollout.guardrails.prometheus_metric import PREFIX as PROMETHEUS
 from deployments.rollout.strategies.linear import STEP_PCT, STEP_PCT_MIN
 from deployments.selectors import endpoints_visible_to
+from deployments.services.watching import watched
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import NotFound
 from mlorch_site.lib.readable import is_text
@@ -30,6 +34,16 @@ DEFAULT_ERROR_MARGIN, DEFAULT_SLO_MARGIN = 1, 5
 
 
 @dataclass(frozen=True)
+class OfferedMeasure:
+    """What an endpoint has that a guardrail can watch: its metric, and the bound that the form asks for."""
+
+    metric: str
+    bound: str
+    label: str
+    help_text: str
+
+
+@dataclass(frozen=True)
 class ReleaseDefaults:
     """`versions` are numbers with what is known of them, newest first; `endpoints` are those of the model in the
     environment.
@@ -45,11 +59,14 @@ class ReleaseDefaults:
     of_environment: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     ruling: Ruling | None = None
+    measures: list[OfferedMeasure] = field(default_factory=list)
 
 
-def release_defaults(actor: Actor, *, model: str, environment: str) -> ReleaseDefaults:
-    """What is offered for a model and an environment, either of which may be unknown or not chosen yet."""
-    model, environment = (name if is_text(name) else "" for name in (model, environment))
+def release_defaults(actor: Actor, *, model: str, environment: str, endpoint: str = "") -> ReleaseDefaults:
+    """What is offered for a model and an environment, either of which may be unknown or not chosen yet; without an
+    endpoint for the one that is offered.
+    """
+    model, environment, endpoint = (name if is_text(name) else "" for name in (model, environment, endpoint))
     found = models_visible_to(actor).filter(name=model).first()
     policy = _policy_of(actor, environment, found)
     asked = _asked_by(policy) if policy else {}
@@ -67,7 +84,30 @@ def release_defaults(actor: Actor, *, model: str, environment: str) -> ReleaseDe
         of_environment={"endpoint": _endpoint(found, endpoints), **asked},
         note=f"Filled in as {policy} asks." if policy else "",
         ruling=ruling_now(policy, found) if policy else None,
+        measures=_measures(actor, environment, endpoint or _endpoint(found, endpoints)),
     )
+
+
+def _measures(actor: Actor, environment: str, name: str) -> list[OfferedMeasure]:
+    """What guardrails can watch at an endpoint beside what mlorch counts of every one."""
+    endpoint = endpoints_visible_to(actor).filter(environment__name=environment, name=name).first()
+    if endpoint is None:
+        return []
+    place = watched(endpoint)
+    found = [
+        OfferedMeasure(
+            f"{OUTCOME}{one.name}", "margin", f"Outcome {one.name}: at most so much worse", f"{one.sentence}."
+        )
+        for one in place.outcomes()
+    ]
+    found += [
+        OfferedMeasure(
+            f"{PROMETHEUS}{one.name}", "max", f"{one.name}: at most{one.unit and f' ({one.unit})'}", "By Prometheus."
+        )
+        for one in place.metric_queries()
+    ]
+    shift = "Predictions: at most so far from the stable version's (0 to 1)"
+    return [*found, OfferedMeasure(PREDICTION_SHIFT, "margin", shift, "Of sampled requests.")]
 
 
 def _policy_of(actor: Actor, environment: str, model: Model | None) -> Policy | None:

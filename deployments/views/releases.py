@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import selectors, services
-from deployments.earlier_release import asked_again, left_out, strategy_fields
+from deployments.earlier_release import asked_again, strategy_fields
 from deployments.filters import ReleaseFilter
 from deployments.forms import ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
@@ -64,7 +64,7 @@ def release_new(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "deployments/release_new.html",
-        {"form": form, "earlier": earlier, "left_out": left_out(earlier) if earlier else [], "busy": busy},
+        {"form": form, "earlier": earlier, "busy": busy},
         status=200 if request.method == "GET" else 400 if form.errors else 200,
     )
 
@@ -96,7 +96,10 @@ def _form(request: HttpRequest, given: QueryDict, *, chosen: str = "", earlier: 
     """
     values = {**(asked_again(earlier) if earlier else {}), **given.dict()}
     defaults = release_defaults(
-        actor_of(request), model=values.get("model", ""), environment=values.get("environment", "")
+        actor_of(request),
+        model=values.get("model", ""),
+        environment=values.get("environment", ""),
+        endpoint=values.get("endpoint", "") if chosen in ("", "endpoint") else "",
     )
     anew = {"model": defaults.of_model, "environment": defaults.of_environment}.get(chosen, {})
     initial = {**defaults.of_environment, **defaults.of_model, **values, **anew}
@@ -109,8 +112,10 @@ def _form(request: HttpRequest, given: QueryDict, *, chosen: str = "", earlier: 
 def release_form(request: HttpRequest) -> HttpResponse:
     """The form again after a model or an environment was chosen, with what belongs to the choice filled in."""
     chosen = request.headers.get("HX-Trigger-Name", "")
-    if chosen not in ("model", "environment"):
-        raise Invalid("Only a choice of model or environment fills the form anew.", details={"chosen": "unknown"})
+    if chosen not in ("model", "environment", "endpoint"):
+        raise Invalid(
+            "Only a choice of model, environment or endpoint fills the form anew.", details={"chosen": "unknown"}
+        )
     form = _form(request, request.POST, chosen=chosen)
     return render(request, "deployments/release_new.html", {"form": form})
 

@@ -1,11 +1,15 @@
 """Request again: the form is filled in as a release that ended was requested, and says what it cannot carry."""
 
+import json
+
 import pytest
 from django.urls import reverse
 
-from deployments.earlier_release import asked_again, left_out
+from deployments.earlier_release import asked_again
 from deployments.models import Release
 from deployments.services import release_abort
+from deployments.services.watching import watched
+from monitoring.services import OutcomeWish, outcome_define
 from registry.models import Version
 from tests.deployments.world import World
 from tests.support.live import signed_in
@@ -32,6 +36,12 @@ def ended(world: World, **wish) -> Release:
     return world.until(release, "aborted")
 
 
+def filled_in(form) -> dict:
+    """What a browser sends of the form as it is."""
+    values = {name: form[name].value() for name in form.fields}
+    return {name: value for name, value in values.items() if value is not None and value is not False}
+
+
 def form_of(release: Release, person: str = "emma"):
     answer = signed_in(person).get(reverse("release-new"), {"like": str(release.pk)})
     return answer, answer.context["form"] if answer.status_code == 200 else None
@@ -44,7 +54,8 @@ def form_of(release: Release, person: str = "emma"):
         {"kind": "canary", "steps": [{"weight": 10, "bake_s": 5, "min_requests": 0}], "hold": True},
         {"kind": "linear", "step_pct": 25, "bake_s": 9, "min_requests": 4},
         {"kind": "shadow", "mirror": 20, "min_agreement": 90, "bake_s": 9, "steps": [], "hold": True},
-        {"kind": "blue_green", "bake_s": 12},
+        {"kind": "blue_green", "bake_s": 12, "watch_s": 0},
+        {"kind": "canary", "steps": [{"weight": 5, "bake_s": 5, "min_requests": 0}], "baseline": "fresh"},
         {"kind": "immediate"},
     ],
     ids=lambda strategy: f"{strategy['kind']} of {len(strategy)}",
@@ -52,7 +63,7 @@ def form_of(release: Release, person: str = "emma"):
 def test_form__sent_as_it_is_filled_in__asks_for_the_same(world: World, strategy: dict) -> None:
     release = ended(world, strategy=strategy)
     _, form = form_of(release)
-    filled = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False)}
+    filled = filled_in(form)
     with world.at():
         asked = signed_in("emma").post(reverse("release-new"), filled)
 
@@ -62,12 +73,49 @@ def test_form__sent_as_it_is_filled_in__asks_for_the_same(world: World, strategy
     assert (again.version, again.endpoint, again.reason) == (release.version, release.endpoint, "better recall")
 
 
-def test_form__two_guardrails_of_one_metric__says_which_it_has_no_room_for(world: World) -> None:
+def test_form__guardrails_without_a_field__are_kept_unless_they_are_let_go(world: World) -> None:
     more = [*GUARDRAILS, {"metric": "latency_over_slo", "slo_ms": 400.0, "margin": 0.01}]
-    answer, form = form_of(ended(world, guardrails=more))
-
+    release = ended(world, guardrails=more)
+    answer, form = form_of(release)
     assert form["slo_ms"].value() == 40
-    assert "The form has no room for its guardrail “share of requests slower than 400 ms" in answer.content.decode()
+    assert "share of requests slower than 400 ms" in answer.content.decode()
+
+    filled = filled_in(form)
+    for keep, wanted in (({"keep": "on"}, more), ({}, GUARDRAILS)):
+        sent = {name: value for name, value in filled.items() if name != "keep"} | keep
+        with world.at():
+            assert signed_in("emma").post(reverse("release-new"), sent).status_code == 303
+        again = Release.objects.latest("created_at")
+        assert again.guardrails == wanted
+        with world.at():
+            release_abort(actor=world.people.emma.actor, release=again)
+
+
+@pytest.mark.parametrize("kept", ["{", "3", '[{"metric": "nonsense"}]', "[" * 5000, '["\\u0000"]'])
+def test_form__kept_guardrails_that_are_none__are_refused_with_a_sentence(world: World, kept: str) -> None:
+    form = {"model": "tumours", "version": 2, "environment": "production", "endpoint": "clinic", "kind": "immediate"}
+    answer = signed_in("emma").post(reverse("release-new"), {**form, "kept": kept, "keep": "on"})
+    assert answer.status_code in (303, 400)
+    assert not [row for release in Release.objects.all() for row in release.guardrails if row["metric"] == "nonsense"]
+
+
+def test_form__what_the_endpoint_has__has_fields_that_become_guardrails(world: World) -> None:
+    with world.at():
+        wish = OutcomeWish("conversion", "binary", "better")
+        outcome_define(actor=world.people.emma.actor, place=watched(world.endpoint), wish=wish)
+    form = {"model": "tumours", "version": 2, "environment": "production", "endpoint": "clinic", "kind": "canary"}
+    lines = {"weight_0": 10, "bake_0": 5, "watch_s": 30, "fresh_baseline": "on"}
+    more = {"more:outcome:conversion": "0.05", "more:prediction_shift": "0.2"}
+    page = signed_in("emma").get(reverse("release-new"), {"model": "tumours", "environment": "production"})
+    assert "Outcome conversion: at most so much worse" in page.content.decode()
+    wrong = signed_in("emma").post(reverse("release-new"), {**form, **lines, "more:outcome:conversion": "2"})
+    assert wrong.context["form"]["more:outcome:conversion"].errors or wrong.context["form"].non_field_errors()
+    with world.at():
+        assert signed_in("emma").post(reverse("release-new"), {**form, **lines, **more}).status_code == 303
+    release = Release.objects.latest("created_at")
+    assert {"metric": "outcome:conversion", "margin": 0.05} in release.guardrails
+    assert {"metric": "prediction_shift", "margin": 0.2} in release.guardrails
+    assert (release.strategy["baseline"], release.strategy["watch_s"]) == ("fresh", 30)
 
 
 def test_form__version_made_again__says_that_the_files_are_others(world: World) -> None:
@@ -98,7 +146,7 @@ def test_page__ended_without_serving__offers_it_and_others_do_not(world: World) 
     assert "Request again" not in page(served, "emma")
 
 
-def test_form__guardrails_of_every_kind__are_filled_in_or_said_to_be_left_out(world: World) -> None:
+def test_form__guardrails_of_every_kind__are_filled_in_or_kept(world: World) -> None:
     shown = [
         {"metric": "latency_p99", "margin_ms": 25.0},
         {"metric": "saturation", "method": "threshold", "max": 0.02, "interval_s": 30},
@@ -109,4 +157,4 @@ def test_form__guardrails_of_every_kind__are_filled_in_or_said_to_be_left_out(wo
     values = asked_again(release)
     assert (values["quantile"], values["quantile_margin_ms"], values["saturation_max"]) == ("latency_p99", 25.0, 2.0)
     assert values["error_margin"] is None
-    assert len(left_out(release)) == len(other)
+    assert json.loads(values["kept"]) == release.guardrails[2:]
