@@ -8,7 +8,7 @@ from django.forms import HiddenInput
 from django_filters import BooleanFilter, CharFilter, DateFilter
 
 from deployments.lifecycle import RELEASE_LOOKS
-from deployments.models import Endpoint, QueuedRequest, Release, Report
+from deployments.models import Endpoint, PlanTemplate, QueuedRequest, Release, Report
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.selectors import actor_of
 from mlorch_site.lib.lists import TEXT_MAX_CHARS, Choices, Filters, choice_box, day_box, search_box, text_box
@@ -58,6 +58,22 @@ class ReleaseFilter(FiltersByPlace):
 
     def search(self, releases: QuerySet[Release], name: str, text: str) -> QuerySet[Release]:
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
+
+
+class PlanTemplateFilter(FiltersByPlace):
+    """Plan templates by name; `ended` has earlier revisions too."""
+
+    q = CharFilter("name", "icontains", max_length=TEXT_MAX_CHARS, widget=search_box("Name"))
+    environment = CharFilter("environment__name", widget=HiddenInput)
+    model = CharFilter("model__name", widget=HiddenInput)
+    ended = BooleanFilter(method="with_ended", widget=HiddenInput)
+
+    def with_ended(self, rows: QuerySet[PlanTemplate], name: str, value: bool) -> QuerySet[PlanTemplate]:
+        return rows
+
+    def filter_queryset(self, queryset: QuerySet[PlanTemplate]) -> QuerySet[PlanTemplate]:
+        found: QuerySet[PlanTemplate] = super().filter_queryset(queryset)
+        return found if self.form.cleaned_data.get("ended") else found.filter(ended_at=None)
 
 
 class QueueFilter(FiltersByPlace):

@@ -8,14 +8,14 @@ from django.urls import reverse_lazy
 
 from deployments import limits
 from deployments.guardrail_fields import GuardrailFields
-from deployments.models import ServingConfig
+from deployments.models import Release, ServingConfig
 from deployments.release_defaults import (
     DEFAULT_BAKE_S,
     DEFAULT_STEPS,
     ReleaseDefaults,
 )
 from deployments.rollout.strategies.linear import STEP_PCT, STEP_PCT_MAX, STEP_PCT_MIN
-from deployments.services import ReleaseCommand
+from deployments.services import ReleaseCommand, TemplateWish
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.lib.errors import Invalid
 from registry.selectors import environments_visible_to, models_visible_to
@@ -102,6 +102,13 @@ class ReleaseForm(GuardrailFields):
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
     supersedes = forms.CharField(max_length=36, required=False)
+    template = forms.CharField(
+        max_length=36,
+        required=False,
+        label="Begin with a plan template",
+        widget=forms.Select,
+        help_text="It fills in the plan; what is changed then is shown to those who approve.",
+    )
 
     def __init__(self, *args: Any, actor: Actor, defaults: ReleaseDefaults, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -111,6 +118,8 @@ class ReleaseForm(GuardrailFields):
             self.fields[name].choices = [("", "Choose …"), *((known, known) for known in names)]  # type: ignore[attr-defined]
             self.fields[name].widget.attrs |= REFILL
         self.fields["version"].widget.choices = self._versions()
+        self.fields["template"].widget.choices = [("", "None"), *defaults.templates]
+        self.fields["template"].widget.attrs |= REFILL
         self.fields["endpoint"].widget.attrs |= REFILL | {"list": "endpoints-offered", "autocomplete": "off"}
         if defaults.kinds and not self.is_bound:  # what is posted is for the service to judge
             self.fields["kind"].choices = [row for row in KINDS if row[0] in defaults.kinds]  # type: ignore[attr-defined]
@@ -217,6 +226,7 @@ class ReleaseForm(GuardrailFields):
             reason=data["reason"],
             ticket=data["ticket"],
             supersedes=data["supersedes"],
+            template=data["template"],
         )
 
     def add_problems(self, error: Invalid) -> None:
@@ -236,6 +246,42 @@ class ReleaseForm(GuardrailFields):
             field = f"target_{target[1]}"
             return field if field in self.fields else "target_headers"
         return name.removeprefix("strategy.")
+
+
+class TemplateForm(forms.Form):
+    """The plan of a release under a name, and where it is offered."""
+
+    name = forms.CharField(max_length=60, widget=forms.TextInput(attrs={"class": "form-control"}))
+    place = forms.ChoiceField(label="Offered", widget=forms.Select(attrs={"class": "form-select"}))
+    note = forms.CharField(
+        max_length=500,
+        required=False,
+        widget=forms.Textarea(attrs={"class": "form-control", "rows": 2}),
+        help_text="What it is for.",
+    )
+
+    def __init__(self, *args: Any, release: Release, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.release = release
+        model, environment = release.endpoint.model.name, release.endpoint.environment.name
+        self.fields["place"].choices = [  # type: ignore[attr-defined]
+            ("both", f"for {model} in {environment}"),
+            ("model", f"for {model} in every environment"),
+            ("environment", f"for every model in {environment}"),
+            ("everywhere", "everywhere"),
+        ]
+
+    def wish(self) -> TemplateWish:
+        """The wish, for the service. Only after `is_valid`."""
+        data, endpoint = self.cleaned_data, self.release.endpoint
+        return TemplateWish(
+            name=data["name"],
+            strategy=self.release.strategy,
+            guardrails=self.release.guardrails,
+            environment=endpoint.environment if data["place"] in ("both", "environment") else None,
+            model=endpoint.model if data["place"] in ("both", "model") else None,
+            note=data["note"],
+        )
 
 
 def _css_class(field: forms.Field) -> str:

@@ -21,6 +21,7 @@ TARGET_UNIT_MAX_CHARS = 256  # of which a gateway reads no more
 REASON_MAX_CHARS = 2000
 TICKET_MAX_CHARS = 200
 QUEUED_PER_ENDPOINT_MAX = 20
+PLAN_TEMPLATES_MAX = 200
 QUEUE_TURNS_PER_TICK = 50
 
 LOOK_S = 1.0  # a moving rollout is looked at this often

@@ -9,6 +9,7 @@ from typing import Any
 from deployments.lifecycle import StrategyKind
 from deployments.models import EndpointArm
 from deployments.plan_limits import can_be_kind
+from deployments.plan_template_selectors import plan_templates_offered
 from deployments.rollout.guardrails import ERROR_RATE, LATENCY_OVER_SLO
 from deployments.rollout.guardrails.outcome import PREFIX as OUTCOME
 from deployments.rollout.guardrails.prediction_shift_kind import PREDICTION_SHIFT
@@ -60,6 +61,7 @@ class ReleaseDefaults:
     note: str = ""
     ruling: Ruling | None = None
     measures: list[OfferedMeasure] = field(default_factory=list)
+    templates: list[tuple[str, str]] = field(default_factory=list)
 
 
 def release_defaults(actor: Actor, *, model: str, environment: str, endpoint: str = "") -> ReleaseDefaults:
@@ -85,6 +87,10 @@ def release_defaults(actor: Actor, *, model: str, environment: str, endpoint: st
         note=f"Filled in as {policy} asks." if policy else "",
         ruling=ruling_now(policy, found) if policy else None,
         measures=_measures(actor, environment, endpoint or _endpoint(found, endpoints)),
+        templates=[
+            (str(one.pk), f"{one} ({one.place})")
+            for one in plan_templates_offered(actor, model=model, environment=environment)
+        ],
     )
 
 

@@ -36,7 +36,7 @@ class ReleaseRequestSerializer(StrictSerializer):
     environment = serializers.CharField(max_length=40)
     endpoint = serializers.RegexField(r"^[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?$")
     reason = serializers.CharField(max_length=2000, allow_blank=True, default="")
-    strategy = serializers.DictField()
+    strategy = serializers.DictField(default=dict, help_text="Empty: that of the template.")
     guardrails = serializers.ListField(
         child=serializers.DictField(),
         required=False,
@@ -46,6 +46,7 @@ class ReleaseRequestSerializer(StrictSerializer):
     )
     ticket = serializers.CharField(max_length=200, allow_blank=True, default="")
     supersedes = serializers.CharField(max_length=36, allow_blank=True, default="")
+    template = serializers.CharField(max_length=36, allow_blank=True, default="")
     queue = serializers.BooleanField(
         default=False, help_text="Wait behind the endpoint's open release when there is one: 202 with the place."
     )

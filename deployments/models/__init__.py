@@ -3,6 +3,7 @@ reports.
 """
 
 from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
+from deployments.models.plan_templates import PlanTemplate
 from deployments.models.queue import QueuedRequest
 from deployments.models.releases import BakeWatch, Release, ReleaseEvent, Rollout
 from deployments.models.reports import Report, ReportPdf
@@ -17,6 +18,7 @@ __all__ = [
     "EnvironmentBuild",
     "GatewayKey",
     "GatewayState",
+    "PlanTemplate",
     "QueuedRequest",
     "Release",
     "ReleaseEvent",

@@ -12,6 +12,7 @@ from deployments.services.controls import (
 from deployments.services.endpoints import endpoint_create, serving_config_of, serving_config_revise
 from deployments.services.gates import gate_run_again, gate_waive, waiver_take_back
 from deployments.services.keys import gateway_key_create, gateway_key_revoke
+from deployments.services.plan_templates import TemplateWish, plan_template_end, plan_template_save
 from deployments.services.queueing import (
     queue_look,
     queued_move_first,
@@ -33,6 +34,7 @@ __all__ = [
     "Preview",
     "PreviewStep",
     "ReleaseCommand",
+    "TemplateWish",
     "artifacts_plan",
     "artifacts_sweep",
     "endpoint_create",
@@ -44,6 +46,8 @@ __all__ = [
     "gateway_key_create",
     "gateway_key_revoke",
     "period_report_freeze",
+    "plan_template_end",
+    "plan_template_save",
     "queue_look",
     "queued_move_first",
     "queued_withdraw",

@@ -14,7 +14,8 @@ class ReleaseCommand:
     `strategy` is `{"kind": …}` as `deployments.rollout.strategies` reads it; `guardrails` are `{"metric": "error_rate",
     "margin": share}` and `{"metric": "latency_over_slo", "slo_ms": ms, "margin": share}`. None for guardrails means:
     those of the policy. `supersedes` is the id of the endpoint's open release that this one takes the place of; empty
-    for none.
+    for none. `template` is the id of the plan template that it begins with, empty for none: with an empty strategy the
+    plan is the template's.
     """
 
     model: str
@@ -26,6 +27,7 @@ class ReleaseCommand:
     guardrails: list[dict[str, Any]] | None = None
     ticket: str = ""
     supersedes: str = ""
+    template: str = ""
 
 
 @dataclass(frozen=True)

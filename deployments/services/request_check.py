@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from deployments import limits, selectors
-from deployments.models import Endpoint, Release
+from deployments.models import Endpoint, PlanTemplate, Release
 from deployments.plan_limits import guardrails_problems, steps_problems
+from deployments.plan_template_selectors import plan_template_for
 from deployments.quotas import quota_problems
 from deployments.rollout.guardrails import read_guardrails
 from deployments.rollout.guardrails.guardrail_kinds import kind_of_row
@@ -19,6 +20,7 @@ from deployments.rollout.strategies import compile_strategy, first_release_steps
 from deployments.rollout.strategies.targeting import sealed
 from deployments.services.commands import ReleaseCommand
 from deployments.services.endpoints import ServingWish, serving_config_of
+from deployments.services.plan_templates import differences, why_not_offered
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib.errors import Invalid, NotFound
@@ -84,8 +86,12 @@ class RequestCheck:
 
 def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     """Every problem of the command; without any, the whole request."""
-    command = replace(command, strategy=sealed(command.strategy))
     problems: dict[str, str] = {}
+    template = _template(actor, command, problems)
+    if template is not None and not command.strategy:
+        wished = template.guardrails if command.guardrails is None else command.guardrails
+        command = replace(command, strategy=template.strategy, guardrails=wished)
+    command = replace(command, strategy=sealed(command.strategy))
     model = _found("model", problems, partial(model_for, actor, command.model))
     environment = _found("environment", problems, partial(environment_for, actor, command.environment))
     read_version = partial(version_for, actor, command.model, command.version)
@@ -108,10 +114,35 @@ def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     _check_texts(command, problems)
     request = None
     if version is not None and not problems:
-        request = CheckedRequest(
-            command, target, version, guardrails, _plan(command, target, version, steps, guardrails)
-        )
+        plan = _plan(command, target, version, steps, guardrails) | _of_template(template, command, guardrails)
+        request = CheckedRequest(command, target, version, guardrails, plan)
     return RequestCheck(command, problems, forbidden, target, steps, guardrails, request)
+
+
+def _template(actor: Actor, command: ReleaseCommand, problems: dict[str, str]) -> PlanTemplate | None:
+    if not command.template:
+        return None
+    template = _found("template", problems, partial(plan_template_for, actor, command.template))
+    if template and (why := why_not_offered(template, model=command.model, environment=command.environment)):
+        problems["template"] = why
+    return template
+
+
+def _of_template(
+    template: PlanTemplate | None, command: ReleaseCommand, guardrails: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What a plan says of the template that it began with."""
+    if template is None:
+        return {}
+    differs = differences(template, command.strategy, guardrails)
+    return {
+        "template": {
+            "id": str(template.pk),
+            "name": template.name,
+            "revision": template.revision,
+            "differs": differs,
+        }
+    }
 
 
 def _found(name: str, problems: dict[str, str], read: Callable[[], T]) -> T | None:

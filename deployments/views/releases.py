@@ -10,11 +10,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from deployments import selectors, services
-from deployments.earlier_release import asked_again, strategy_fields
+from deployments.earlier_release import asked_again, guardrail_fields, strategy_fields
 from deployments.filters import ReleaseFilter
 from deployments.forms import ReleaseForm
 from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import QueuedRequest, Release
+from deployments.plan_template_selectors import plan_template_for
 from deployments.release_defaults import release_defaults
 from deployments.views import rollout_page
 from mlorch_site.accounts.roles import Action
@@ -24,6 +25,7 @@ from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
 
+REFILLING = ("model", "environment", "endpoint", "template")
 CONTROLS = {
     "pause": (Action.RELEASE_PAUSE, services.release_pause, "The rollout is paused."),
     "resume": (Action.RELEASE_PAUSE, services.release_resume, "The rollout goes on."),
@@ -102,9 +104,20 @@ def _form(request: HttpRequest, given: QueryDict, *, chosen: str = "", earlier: 
         endpoint=values.get("endpoint", "") if chosen in ("", "endpoint") else "",
     )
     anew = {"model": defaults.of_model, "environment": defaults.of_environment}.get(chosen, {})
+    if chosen == "template" or (chosen == "" and request.method == "GET"):
+        anew = _of_template(request, values.get("template", ""))
     initial = {**defaults.of_environment, **defaults.of_model, **values, **anew}
     posted = request.POST if request.method == "POST" and not chosen else None
     return ReleaseForm(posted, actor=actor_of(request), defaults=defaults, initial=initial)
+
+
+def _of_template(request: HttpRequest, pk: str) -> dict[str, Any]:
+    """The form's fields as a template has them; nothing without one, or for one that is not there."""
+    try:
+        template = plan_template_for(actor_of(request), pk)
+    except NotFound:
+        return {}
+    return {**strategy_fields(template.strategy), **guardrail_fields(template.guardrails)}
 
 
 @requires(Action.RELEASE_REQUEST)
@@ -112,10 +125,8 @@ def _form(request: HttpRequest, given: QueryDict, *, chosen: str = "", earlier: 
 def release_form(request: HttpRequest) -> HttpResponse:
     """The form again after a model or an environment was chosen, with what belongs to the choice filled in."""
     chosen = request.headers.get("HX-Trigger-Name", "")
-    if chosen not in ("model", "environment", "endpoint"):
-        raise Invalid(
-            "Only a choice of model, environment or endpoint fills the form anew.", details={"chosen": "unknown"}
-        )
+    if chosen not in REFILLING:
+        raise Invalid(f"Only a choice of {', '.join(REFILLING)} fills the form anew.", details={"chosen": "unknown"})
     form = _form(request, request.POST, chosen=chosen)
     return render(request, "deployments/release_new.html", {"form": form})
 

@@ -79,6 +79,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "charts": panels(release, rollout),
         "bake_watch": bake_watch_lines(release),
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
+        "may_save_template": release.kind == "release" and actor.may(Action.ENDPOINT_MANAGE, release.scopes),
         "rollback_sentence": rollback_sentence(release),
         "changed_outside": why_changed_outside(release.version, release.digest) if counts(release) else "",
         "out_of_use": why_out_of_use(release.version) if counts(release) else "",
