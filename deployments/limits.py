@@ -1,5 +1,7 @@
 """Every limit of deployments, with its unit in the name."""
 
+from datetime import timedelta
+
 from dataplane.wire import route_table, shapes
 
 GATEWAY_LEASE_S = 10  # a gateway that has not reported for longer does not hold up a rollout
@@ -22,6 +24,9 @@ REASON_MAX_CHARS = 2000
 TICKET_MAX_CHARS = 200
 QUEUED_PER_ENDPOINT_MAX = 20
 PLAN_TEMPLATES_MAX = 200
+SIMULATIONS_AT_ONCE = 2  # of an endpoint
+SIMULATION_LEASE_S = 60  # one that says nothing for longer is taken up again
+SIMULATIONS_KEPT = timedelta(days=30)
 QUEUE_TURNS_PER_TICK = 50
 
 LOOK_S = 1.0  # a moving rollout is looked at this often

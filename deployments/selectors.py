@@ -14,7 +14,7 @@ from django.db.models import Count, Q, QuerySet
 
 from deployments.delivery import ended_after_approval
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, ReleaseStatus
-from deployments.models import Endpoint, GatewayKey, Release, Replica, ReplicaState, ServingConfig
+from deployments.models import Endpoint, GatewayKey, PlanSimulation, Release, Replica, ReplicaState, ServingConfig
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.models import User
 from mlorch_site.accounts.roles import EVERYWHERE, Action, Role
@@ -141,6 +141,15 @@ def plan_editors(endpoint: Endpoint, config: ServingConfig) -> set[int]:
 def live_release(endpoint: Endpoint) -> Release | None:
     """The release that is rolling out (or paused) on the endpoint, if any."""
     return endpoint.releases.filter(status__in=LIVE).select_related("rollout", "version").first()
+
+
+def simulation_for(actor: Actor, pk: UUID) -> PlanSimulation:
+    """One simulation of an endpoint that the actor may see. Hidden and missing look the same (NotFound)."""
+    rows = PlanSimulation.objects.select_related("endpoint__environment", "endpoint__model")
+    found = rows.filter(pk=pk, endpoint__in=endpoints_visible_to(actor)).first()
+    if found is None:
+        raise NotFound("There is no such simulation.")
+    return found
 
 
 def open_release(endpoint: Endpoint) -> Release | None:

@@ -11,7 +11,7 @@ from django.db.models import Value
 
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
-from deployments.models import BakeWatch, Release, ReportPdf
+from deployments.models import BakeWatch, PlanSimulation, Release, ReportPdf
 from deployments.processes.telemetry_reach import told_until
 from deployments.queue_selectors import queue_turns
 from deployments.reports.report_printing import print_page
@@ -24,6 +24,7 @@ from deployments.services.queueing import queue_look
 from deployments.services.replicas import replicas_leave, replicas_reap
 from deployments.services.reports import PRINT_REPORT, report_pdf_failed, report_pdf_made
 from deployments.services.retention import artifacts_sweep
+from deployments.services.simulations import SIMULATE_PLAN, simulation_work, simulations_due, simulations_forget
 from deployments.services.watching import retired_watch_end
 from mlorch_site.lib import clock
 from mlorch_site.lib.enqueue import enqueue
@@ -127,9 +128,30 @@ def print_report(pdf_id: int | str) -> None:
         log.warning("report.not_printed", report=pdf.report_id, error=str(error)[:200])
 
 
+def simulations_are_due() -> bool:
+    """Whether a simulation is to be taken up again. Cheap: asked every half minute."""
+    return bool(simulations_due(clock.now()))
+
+
+@shared_task(name="deployments.resume_simulations", queue="control", expires=30)
+def resume_simulations() -> None:
+    """Ask again for simulations that nobody works on: the message was lost, or who worked on it ended."""
+    for pk in simulations_due(clock.now()):
+        enqueue(SIMULATE_PLAN, pk)
+
+
+@shared_task(name=SIMULATE_PLAN.name, queue=SIMULATE_PLAN.queue)
+def simulate_plan(pk: str) -> None:
+    """Try a plan."""
+    run = PlanSimulation.objects.select_related("endpoint__environment").filter(pk=pk, ended_at=None).first()
+    if run is not None:
+        simulation_work(run=run, now=clock.now())
+
+
 @shared_task(name="deployments.retention", queue="work")
 def retention() -> None:
-    """Let go of the artifacts that nothing needs any more."""
+    """Let go of the artifacts that nothing needs any more, and of old simulations."""
+    simulations_forget(now=clock.now())
     swept = artifacts_sweep(now=clock.now())
     if swept.gone or swept.problems:
         log.info("artifacts.swept", gone=len(swept.gone), kept=swept.kept, problems=swept.problems[:3])

@@ -19,6 +19,7 @@ from deployments.views import (
     releases,
     renames,
     reports,
+    simulations,
     system,
 )
 
@@ -63,6 +64,10 @@ urlpatterns = [
     ),
     path("releases/<uuid:pk>/template/", plan_templates.release_template, name="release-template"),
     path("releases/<uuid:pk>/<slug:action>/", releases.release_action, name="release-action"),
+    path("simulations/new/", simulations.simulation_new, name="simulation-new"),
+    path("simulations/<uuid:pk>/", simulations.simulation, name="simulation"),
+    path("simulations/<uuid:pk>/again/", simulations.simulation_again, name="simulation-again"),
+    path("simulations/<uuid:pk>/cancel/", simulations.simulation_cancel, name="simulation-cancel"),
     path("plan-templates/", plan_templates.plan_templates, name="plan-templates"),
     path("plan-templates/<uuid:pk>/", plan_templates.plan_template, name="plan-template"),
     path("plan-templates/<uuid:pk>/end/", plan_templates.plan_template_end, name="plan-template-end"),

@@ -16,6 +16,7 @@ from deployments.api import (
     plan_templates,
     queue,
     reports,
+    simulations,
     views,
 )
 
@@ -32,6 +33,9 @@ urlpatterns = [
     path("releases/<uuid:pk>/promote", views.ReleasePromote.as_view(), name="api-release-promote"),
     path("releases/<uuid:pk>/abort", views.ReleaseAbort.as_view(), name="api-release-abort"),
     path("releases/<uuid:pk>/emergency", emergencies.ReleaseEmergency.as_view(), name="api-release-emergency"),
+    path(f"{ENDPOINT}/simulations", simulations.SimulationList.as_view(), name="api-simulations"),
+    path("simulations/<uuid:pk>", simulations.SimulationDetail.as_view(), name="api-simulation"),
+    path("simulations/<uuid:pk>/cancel", simulations.SimulationCancel.as_view(), name="api-simulation-cancel"),
     path("plan-templates", plan_templates.PlanTemplateList.as_view(), name="api-plan-templates"),
     path("plan-templates/<uuid:pk>", plan_templates.PlanTemplateDetail.as_view(), name="api-plan-template"),
     path("plan-templates/<uuid:pk>/end", plan_templates.PlanTemplateEnd.as_view(), name="api-plan-template-end"),

@@ -8,6 +8,7 @@ from deployments.models.queue import QueuedRequest
 from deployments.models.releases import BakeWatch, Release, ReleaseEvent, Rollout
 from deployments.models.reports import Report, ReportPdf
 from deployments.models.runtime import AgentState, EnvironmentBuild, GatewayState, Replica, ReplicaState, RouteTable
+from deployments.models.simulations import PlanSimulation
 from deployments.models.traffic import TrafficChange
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "EnvironmentBuild",
     "GatewayKey",
     "GatewayState",
+    "PlanSimulation",
     "PlanTemplate",
     "QueuedRequest",
     "Release",

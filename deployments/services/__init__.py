@@ -29,6 +29,7 @@ from deployments.services.reports import (
 )
 from deployments.services.retention import artifacts_plan, artifacts_sweep
 from deployments.services.retirement import endpoint_restore, endpoint_retire, retirement_impact
+from deployments.services.simulations import simulation_ask, simulation_cancel
 
 __all__ = [
     "Preview",
@@ -67,5 +68,7 @@ __all__ = [
     "retirement_impact",
     "serving_config_of",
     "serving_config_revise",
+    "simulation_ask",
+    "simulation_cancel",
     "waiver_take_back",
 ]

@@ -79,6 +79,11 @@ def _asked(request: HttpRequest, asked: Release | QueuedRequest) -> HttpResponse
     return redirect_to(request, reverse("endpoint", args=[endpoint.environment.name, endpoint.name]) + "#queue-title")
 
 
+def release_form_of(request: HttpRequest) -> ReleaseForm:
+    """The form as it was posted, for another view that takes the plan out of it."""
+    return _form(request, request.POST)
+
+
 def _in_the_way(error: Conflict) -> dict[str, Any] | None:
     """The open release for which another cannot be requested, and whether that one can supersede it."""
     if error.code != "endpoint_busy":

@@ -6,15 +6,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deployments.models import Endpoint
 from deployments.plan_forecast import EndpointTraffic, traffic_of
-from deployments.rollout.guardrails import guardrail_kinds as kinds
-from deployments.rollout.guardrails import read_guardrails
+from deployments.plan_trials import EFFECTS_PP, TrialWish, trials_of
 from deployments.rollout.simulation import PlanTrial, SimulatedTraffic, Simulation, simulate
-from deployments.rollout.strategies import compile_strategy
 from mlorch_site.lib.errors import Invalid
 from registry.selectors import ruling_policy
 
 CANARY = '{"kind": "canary", "steps": [{"weight": 10, "bake_s": 60}, {"weight": 50, "bake_s": 60}]}'
-EFFECTS_PP = [0.0, 1.0, 5.0]
 HEAD = ("truth", "promoted", "rolled back (95 %)", "deadline", "median", "90 %", "bad requests")
 
 
@@ -43,7 +40,7 @@ class Command(BaseCommand):
             raise CommandError("There is no such endpoint.")
         traffic = _traffic(traffic_of((options["environment"], options["endpoint"])), options)
         try:
-            trials = _trials(endpoint, traffic, options)
+            trials = trials_of(_wish(endpoint, traffic, options))
         except (Invalid, ValueError) as error:
             raise CommandError(str(error)) from error
         found = [simulate(trial, self._progress(trial)) for trial in trials]
@@ -77,19 +74,19 @@ def _traffic(measured: EndpointTraffic, options: dict[str, Any]) -> SimulatedTra
         raise CommandError(str(error)) from error
 
 
-def _trials(endpoint: Endpoint, traffic: SimulatedTraffic, options: dict[str, Any]) -> list[PlanTrial]:
-    """Raises Invalid or ValueError, also for what is no JSON."""
+def _wish(endpoint: Endpoint, traffic: SimulatedTraffic, options: dict[str, Any]) -> TrialWish:
+    """Raises ValueError for what is no JSON."""
     policy = ruling_policy(endpoint.environment, endpoint.model)
-    wished = json.loads(options["guardrails"]) if options["guardrails"] else policy.default_guardrails
-    rows = read_guardrails(wished)
-    steps = tuple(compile_strategy(json.loads(options["strategy"])))
-    guardrails = tuple(kinds.counted(rows))
-    if len(guardrails) < len(rows):
-        raise Invalid("Only guardrails on shares of requests by mlorch's own method can be simulated.")
-    return [
-        PlanTrial(steps, guardrails, traffic, pp / 100, policy.judge_deadline_s, options["rollouts"], options["seed"])
-        for pp in options["effect"] or EFFECTS_PP
-    ]
+    guardrails = json.loads(options["guardrails"]) if options["guardrails"] else policy.default_guardrails
+    return TrialWish(
+        strategy=json.loads(options["strategy"]),
+        guardrails=guardrails,
+        traffic=traffic,
+        deadline_s=policy.judge_deadline_s,
+        effects_pp=tuple(options["effect"] or EFFECTS_PP),
+        rollouts=options["rollouts"],
+        seed=options["seed"],
+    )
 
 
 def _row(one: Simulation) -> tuple[str, ...]:
