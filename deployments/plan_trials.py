@@ -11,7 +11,7 @@ from mlorch_site.lib.errors import Invalid
 
 EFFECTS_PP = (0.0, 1.0, 5.0, 100.0)  # as good; a little worse; much worse; every request fails
 EFFECTS_MAX = 8
-ROLLOUTS = 100
+ROLLOUTS = 50
 
 
 @dataclass(frozen=True)

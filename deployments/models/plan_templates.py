@@ -46,5 +46,5 @@ class PlanTemplate(models.Model):
     @property
     def place(self) -> str:
         """Where it is offered, as people read it."""
-        parts = [f"{part.name}" for part in (self.model, self.environment) if part is not None]
-        return " in ".join(parts) or "everywhere"
+        parts = [part.name for part in (self.model, self.environment) if part is not None]
+        return f"for {' in '.join(parts)}" if parts else "everywhere"

@@ -5,6 +5,7 @@ a release, so none of it is in the audit record.
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -82,12 +83,13 @@ def simulation_work(*, run: PlanSimulation, now: datetime) -> None:
             found = simulate(trial, lambda ended, base=base: tell(base + ended))  # type: ignore[misc]
             results.append(asdict(found))
             done += trial.rollouts
+            tell.keep(settled(results), done)
     except _Over:
         return
     except DomainError as error:
         _end(run, tell.lease, error=error.message[:500])
         return
-    _end(run, tell.lease, results=settled(results), done=done)
+    _end(run, tell.lease)
 
 
 def simulations_due(now: datetime) -> list[str]:
@@ -113,9 +115,17 @@ class _SimulationProgress:
         now = self._now()
         if (now - self._told_at).total_seconds() < TOLD_EVERY_S:
             return
-        self._told_at, later = now, now + timedelta(seconds=limits.SIMULATION_LEASE_S)
+        self._told_at = now
+        self._hold(now, done=done)
+
+    def keep(self, results: list[dict[str, Any]], done: int) -> None:
+        """Keep what came of the truths that were tried so far."""
+        self._hold(self._now(), results=results, done=done)
+
+    def _hold(self, now: datetime, **values: object) -> None:
+        later = now + timedelta(seconds=limits.SIMULATION_LEASE_S)
         held = PlanSimulation.objects.filter(pk=self.run.pk, ended_at=None, due_at=self.lease)
-        if not held.update(done=done, due_at=later):
+        if not held.update(due_at=later, **values):
             raise _Over
         self.lease = later
         _tell(self.run)

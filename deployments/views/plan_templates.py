@@ -88,5 +88,5 @@ def release_template(request: HttpRequest, pk: str) -> HttpResponse:
 
 
 def _saved(request: HttpRequest, made: PlanTemplate) -> HttpResponse:
-    messages.success(request, f"{made} is offered {made.place if made.scopes else 'everywhere'}.")
+    messages.success(request, f"{made} is offered {made.place}.")
     return redirect_to(request, reverse("plan-template", args=[made.pk]))
