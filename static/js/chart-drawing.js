@@ -14,8 +14,16 @@
     return box.classList.contains("chart-tall") ? TALL : HEIGHT;
   }
 
+  // Asking the browser for a colour has it work out the styles of the whole page, so each is asked for once in a theme.
+  const colours = new Map();
+  let theme = null;
+
   function colour(name) {
-    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const worn = document.documentElement.dataset.bsTheme;
+    if (worn !== theme) colours.clear();
+    theme = worn;
+    if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return colours.get(name);
   }
 
   // A dot at each point is dear where there are many, and needed where a point has no neighbour that a line could lead to.
@@ -65,8 +73,8 @@
   function markerNotes(box, markers, span, ink) {
     const perMs = (box.clientWidth - MARGIN.l - MARGIN.r) / Math.max(span[1] - span[0], 1);
     const free = Array(NOTE_ROWS).fill(-Infinity), notes = [];
-    markers.slice().sort(function (a, b) { return Date.parse(a.x) - Date.parse(b.x); }).forEach(function (marker) {
-      const at = (Date.parse(marker.x) - span[0]) * perMs;
+    markers.slice().sort(function (a, b) { return a.x - b.x; }).forEach(function (marker) {
+      const at = (marker.x - span[0]) * perMs;
       const row = free.findIndex(function (end) { return end <= at; });
       if (row < 0) return join(notes[notes.length - 1], marker);
       free[row] = at + (marker.text.length + JOINED_ROOM) * NOTE_SIZE * LETTER;
@@ -85,8 +93,7 @@
   // From when until when a chart shows, in milliseconds.
   function spanOf(lines, marks) {
     const times = marks.range || lines.flatMap(function (line) { return line.x; }).concat(marks.markers.map(function (marker) { return marker.x; }));
-    const known = times.map(Date.parse);
-    return [Math.min(...known), Math.max(...known)];
+    return [Math.min(...times), Math.max(...times)];
   }
 
   // What the guardrail allows over the width, and at its right edge where the judge says that the candidate is.
@@ -130,11 +137,12 @@
     const seen = lines.filter(function (line) { return !line.onRequest; }).flatMap(function (line) { return line.y; });
     const top = Math.max(0, ...limits.map(function (limit) { return limit.value; }), ...seen), roof = top * ROOF;
     const labels = spread(lines.filter(function (line) { return line.named; }).flatMap(endLabel), top, heightOf(box));
-    const axis = { gridcolor: grid, linecolor: grid, type: "date", tickangle: 0, nticks: TICKS, showspikes: true, spikemode: "across", spikethickness: MARKER_WIDTH, spikecolor: ink };
+    // Whether a tick's text has room is not asked: it takes a layout of the page per chart.
+    const axis = { gridcolor: grid, linecolor: grid, type: "date", tickangle: 0, ticklabeloverflow: "allow", nticks: TICKS, showspikes: true, spikemode: "across", spikethickness: MARKER_WIDTH, spikecolor: ink };
     return frame(box, {
       hoverlabel: { bgcolor: colour("--mlorch-chart-ground"), font: { color: ink } },
       xaxis: marks.range ? Object.assign(axis, { range: marks.range }) : axis,
-      yaxis: { gridcolor: grid, rangemode: "tozero", zeroline: false, fixedrange: true },
+      yaxis: { ticklabeloverflow: "allow", gridcolor: grid, rangemode: "tozero", zeroline: false, fixedrange: true },
       shapes: marks.markers.map(function (marker) { return markerLine(marker, ink); })
         .concat(limits.map(function (limit) { return limitLine(limit, warning); }), bandShapes(marks, roof)),
       annotations: labels
