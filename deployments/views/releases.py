@@ -1,6 +1,7 @@
 """Pages of releases: list, new, live, report, and the controls."""
 
 import json
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -17,6 +18,7 @@ from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Release
 from deployments.release_defaults import release_defaults
 from deployments.views import rollout_page
+from deployments.views.release_charts import finished_points
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
@@ -129,6 +131,7 @@ def release(request: HttpRequest, pk: str) -> HttpResponse:
     """Show one release, live."""
     found = selectors.release_for(actor_of(request), pk)
     context = rollout_page.context_of(actor_of(request), found)
+    context["points"] = partial(finished_points, found)  # read by the whole page alone, which is asked for once
     return render_page(request, "deployments/release.html", "deployments/_release.html", context)
 
 

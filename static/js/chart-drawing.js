@@ -100,16 +100,22 @@
   function bandShapes(marks, roof) {
     const shapes = [], warning = colour("--mlorch-limit"), candidate = colour("--mlorch-candidate");
     function add(band, x0, fill, opacity) {
-      shapes.push({ type: "rect", layer: "below", xref: "paper", x0: x0, x1: 1, y0: Math.min(band[0], roof), y1: Math.min(band[1], roof), fillcolor: fill, opacity: opacity, line: { width: 0 } });
+      shapes.push({ type: "rect", layer: "below", xref: "paper", x0: x0, x1: 1, y0: Math.min(band[0], roof), y1: upTo(band, roof), fillcolor: fill, opacity: opacity, line: { width: 0 } });
     }
     if (marks.band) add(marks.band, 0, warning, BAND_OPACITY);
     if (marks.judged) add(marks.judged, JUDGED_FROM, candidate, JUDGED_OPACITY);
     return shapes;
   }
 
-  function judgedNote(judged, roof) {
-    const text = "judged " + judged[0].toFixed(1) + " to " + judged[1].toFixed(1);
-    return note(text, NOTE_SIZE, colour("--mlorch-candidate"), { xref: "paper", x: JUDGED_FROM, y: Math.min(judged[1], roof), xanchor: "right", yanchor: "top" });
+  // How high a band is drawn; one without an upper end reaches to the roof.
+  function upTo(band, roof) {
+    return band[1] === null ? roof : Math.min(band[1], roof);
+  }
+
+  function judgedNote(judged, name, roof) {
+    const open = judged[1] === null, from = judged[0].toFixed(1);
+    const text = "judged " + (name && name + " ") + (open ? "above " + from : from + " to " + judged[1].toFixed(1));
+    return note(text, NOTE_SIZE, colour("--mlorch-candidate"), { xref: "paper", x: JUDGED_FROM, y: upTo(judged, roof), xanchor: "right", yanchor: "top" });
   }
 
   function limitLine(limit, ink) {
@@ -147,7 +153,7 @@
         .concat(limits.map(function (limit) { return limitLine(limit, warning); }), bandShapes(marks, roof)),
       annotations: labels
         .concat(markerNotes(box, marks.markers, spanOf(lines, marks), ink))
-        .concat(marks.judged ? [judgedNote(marks.judged, roof)] : [])
+        .concat(marks.judged ? [judgedNote(marks.judged, marks.judgedName, roof)] : [])
         .concat(limits.map(function (limit) { return limitNote(limit, warning); }))
     });
   }

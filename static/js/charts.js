@@ -72,7 +72,8 @@
       markers: shown.map(function (marker) { return { x: placeOf(marker.t), text: marker.text }; }),
       limit: known.limits[kind] || null,
       band: (known.bands || {})[kind] || null,
-      judged: (known.judged || {})[kind] || null
+      judged: (known.judged || {})[kind] || null,
+      judgedName: (known.judgedNames || {})[kind] || ""
     };
   }
 

@@ -172,6 +172,17 @@ def test_finished__judged__the_band_of_the_guardrail_and_the_interval_cut_at_the
     assert axis == [(T - 20) * 1000, (T + 51) * 1000]
 
 
+def test_finished__judged_without_an_upper_end__reaches_to_the_roof_and_is_named(page: Page) -> None:
+    marks = Marks([], {}, {"latency": Band(9.0, 29.0)}, {"latency": Band(8.0, None)}, judged_names={"latency": "P95"})
+    show(page, message([*EARLY, *LATE]), marks=marks)
+    until_drawn(page, 5)
+    found = drawn(page, "latency")
+    rects = [(shape["y0"], shape["y1"]) for shape in found["shapes"] if shape["type"] == "rect"]
+
+    assert rects == [(9.0, pytest.approx(9.5 * 1.05)), (8.0, pytest.approx(9.5 * 1.05))]
+    assert "judged P95 above 8.0" in [note["text"] for note in found["notes"]]
+
+
 def test_live__nothing_came__loading_and_then_since_when_there_is_no_data(page: Page) -> None:
     follow(page)
     state = page.locator("#chart-state")
