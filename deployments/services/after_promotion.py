@@ -51,7 +51,7 @@ def _look(pk: int, endpoint_id: UUID, now: datetime) -> None:
     if signalled is not None:
         _signal(watch, endpoint, signalled, now)
     elif now >= watch.until:
-        sentence = f"Nothing of the watch after its promotion speaks against it. {watched[0].sentence}"
+        sentence = f"Nothing of the watch after {_since(watch)} speaks against it. {watched[0].sentence}"
         journal.write(watch.release, "bake_watch.kept", sentence, actor=ROLLOUT, now=now)
         _end(watch, BakeOutcome.KEPT)
     else:
@@ -79,7 +79,9 @@ def _counted(watch: BakeWatch, known: list[Watched]) -> tuple[tuple[Watched, ...
 
 
 def _signal(watch: BakeWatch, endpoint: Endpoint, signalled: Watched, now: datetime) -> None:
-    """Take the release back; while another one rolls out that has to end first."""
+    """Take the release back; while another one rolls out that has to end first. What was itself gone back to stays: the
+    way from it is for a person to choose.
+    """
     if watch.signalled_at is None:
         watch.signalled_at = now
         sentence, data = f"{signalled.guardrail.label}: {signalled.sentence}", {"watched": watch.watched}
@@ -90,6 +92,8 @@ def _signal(watch: BakeWatch, endpoint: Endpoint, signalled: Watched, now: datet
         return
     target = selectors.rollback_target(endpoint)
     try:
+        if watch.release.kind == "rollback":
+            raise Conflict("It was gone back to: what it replaced is no better. Where to go from here is for a person.")
         if target is None:
             raise Conflict(selectors.why_no_rollback_target(endpoint))
         with transaction.atomic():
@@ -100,6 +104,10 @@ def _signal(watch: BakeWatch, endpoint: Endpoint, signalled: Watched, now: datet
         return
     _end(watch, BakeOutcome.TAKEN_BACK)
     reconcile_now(str(watch.back.pk), now=now)
+
+
+def _since(watch: BakeWatch) -> str:
+    return "its return" if watch.release.kind == "rollback" else "its promotion"
 
 
 def _take_back(watch: BakeWatch, endpoint: Endpoint, target: Release, signalled: Watched) -> Release:

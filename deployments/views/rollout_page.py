@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
-
 from deployments import selectors
 from deployments.earlier_release import can_be_asked_again
 from deployments.gate_lines import gate_lines
-from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, BakeOutcome, Phase, ReleaseStatus
-from deployments.models import BakeWatch, Endpoint, EnvironmentBuild, Release, Rollout
+from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
+from deployments.models import Endpoint, EnvironmentBuild, Release, Rollout
 from deployments.pace import pace_of
 from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import sentence_of
@@ -17,10 +15,10 @@ from deployments.rollout.steps import StepKind, mirror_at, steps_from_plan
 from deployments.rollout.strategies.targeting import target_sentence
 from deployments.services.emergency import why_no_release_emergency
 from deployments.views.release_charts import marks, panels
+from deployments.watch_standing import watch_standing
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
-from monitoring.analysis.bake_watch import Watched
 from registry.approvals.selectors import approval_progress
 from registry.operators import why_not_operator, why_not_rollback
 from registry.policy_fields import OPERATIONS
@@ -55,6 +53,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
     """The template context of a release's page."""
     rollout = Rollout.objects.filter(release=release).first()
     is_live = ReleaseStatus(release.status) in LIVE_STATUSES
+    watch = watch_standing(release)
     events = list(release.events.order_by("-id")[:EVENTS_SHOWN])
     return {
         "release": release,
@@ -75,8 +74,8 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "gates": gate_lines(release, clock.now()),
         "progress": approval_progress(release.approval) if release.approval else None,
         "charts": panels(release, rollout),
-        "is_followed": release.is_open or BakeWatch.objects.filter(release=release, outcome="").exists(),
-        "bake_watch": bake_watch_lines(release),
+        "is_followed": release.is_open or (watch is not None and watch.is_running),
+        "watch": watch,
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "rollback_sentence": rollback_sentence(release),
         "changed_outside": why_changed_outside(release.version, release.digest) if counts(release) else "",
@@ -88,23 +87,6 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "emergency": release.emergency,
         "why_no_emergency": why_no_release_emergency(actor, release),
     }
-
-
-def bake_watch_lines(release: Release) -> list[str]:
-    """What the watch after the promotion has seen, one line for each guardrail; none when there was no watch."""
-    watch = BakeWatch.objects.filter(release=release).select_related("back").first()
-    if watch is None:
-        return []
-    ended = {
-        BakeOutcome.KEPT: "It was watched after its promotion and stayed.",
-        BakeOutcome.TAKEN_BACK: "It was taken back by the watch after its promotion.",
-        BakeOutcome.REPLACED: "Its watch ended: another release serves.",
-        BakeOutcome.NO_RETURN: "The watch after its promotion spoke against it; there was nothing to go back to.",
-    }
-    until = timezone.localtime(watch.until)
-    head = ended[BakeOutcome(watch.outcome)] if watch.outcome else f"Watched until {until:%H:%M %Z}."
-    rows = [Watched.from_dict(row) for row in watch.watched]
-    return [head, *[f"{row.guardrail.label}: {row.sentence}" for row in rows]]
 
 
 def counts(release: Release) -> bool:
