@@ -1,6 +1,7 @@
 """Pages of releases: list, new, live, report, and the controls."""
 
 import json
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -22,9 +23,11 @@ from deployments.views.release_charts import finished_points
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
+from monitoring.release_rates import RolledOut, release_rates
 
 CONTROLS = {
     "pause": (Action.RELEASE_PAUSE, services.release_pause, "The rollout is paused."),
@@ -39,11 +42,24 @@ def releases(request: HttpRequest) -> HttpResponse:
     """List releases; filters are in the address."""
     actor = actor_of(request)
     context = listed(request, selectors.releases_visible_to(actor), ReleaseFilter)
+    rates = release_rates(_rolled_out(context["page"]), clock.now())
     context |= {
-        "rows": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in context["page"]],
+        "rows": [
+            (release, RELEASE_LOOKS[ReleaseStatus(release.status)], rates.get(str(release.pk), []))
+            for release in context["page"]
+        ],
         "why_not_request": "" if actor.may_anywhere(Action.RELEASE_REQUEST) else actor.why_not(Action.RELEASE_REQUEST),
     }
     return render_page(request, "deployments/releases.html", "deployments/_releases.html", context)
+
+
+def _rolled_out(releases: Iterable[Release]) -> Iterator[RolledOut]:
+    """Where and when those of the releases rolled out that have begun to."""
+    now = clock.now()
+    for one in releases:
+        if one.started_at is not None:
+            place = one.endpoint
+            yield RolledOut(place.environment.name, place.name, str(one.pk), one.started_at, one.ended_at or now)
 
 
 @requires(Action.RELEASE_REQUEST)

@@ -226,3 +226,9 @@ def test_history__more_versions_than_lines_can_be_told_apart__the_newest_four():
     request = RequestFactory().get("/", {"version": ["9", "8", "7", "6", "5", "1"]})
 
     assert chosen_versions(request, list(range(9, 0, -1))) == [9, 8, 7, 6]
+
+
+def test_releases__of_one_that_rolled_out__a_small_picture_of_its_requests(served):
+    html = get(served, "releases").content.decode()
+
+    assert html.count('requests per second while it rolled out"') == 2
