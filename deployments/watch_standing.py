@@ -57,6 +57,7 @@ class WatchRow:
 class WatchStanding:
     """The watch of a release, or in `sentence` why there is none: then it has no look and no rows."""
 
+    title: str
     sentence: str
     look: Look | None = None
     is_running: bool = False
@@ -70,11 +71,13 @@ def watch_standing(release: Release) -> WatchStanding | None:
     """How the watch stands; None for what has not become stable."""
     if release.status != ReleaseStatus.SUCCEEDED:
         return None
+    title = "After the return" if release.kind == "rollback" else "After the promotion"
     watch = BakeWatch.objects.filter(release=release).select_related("back__version").first()
     if watch is None:
         why_not = watch_terms(release).why_not
-        return WatchStanding(f"It is not watched. {why_not}") if why_not else None
+        return WatchStanding(title, f"It is not watched. {why_not}") if why_not else None
     return WatchStanding(
+        title=title,
         sentence=_sentence(watch, release),
         look=_look(watch),
         is_running=not watch.outcome,
