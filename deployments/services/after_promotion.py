@@ -86,24 +86,30 @@ def _signal(watch: BakeWatch, endpoint: Endpoint, signalled: Watched, now: datet
         watch.signalled_at = now
         sentence, data = f"{signalled.guardrail.label}: {signalled.sentence}", {"watched": watch.watched}
         journal.write(watch.release, "bake_watch.signalled", sentence, actor=ROLLOUT, now=now, data=data)
+    if watch.release.kind == "rollback":
+        _leave(watch, "It was gone back to: what it replaced is no better. The way from here is for a person.", now)
+        return
     if selectors.live_release(endpoint) is not None:
         watch.due_at = now + timedelta(seconds=limits.LOOK_S)
         watch.save()
         return
     target = selectors.rollback_target(endpoint)
     try:
-        if watch.release.kind == "rollback":
-            raise Conflict("It was gone back to: what it replaced is no better. Where to go from here is for a person.")
         if target is None:
             raise Conflict(selectors.why_no_rollback_target(endpoint))
         with transaction.atomic():
             watch.back = _take_back(watch, endpoint, target, signalled)
     except Conflict as refused:
-        journal.write(watch.release, "bake_watch.no_return", str(refused), actor=ROLLOUT, now=now)
-        _end(watch, BakeOutcome.NO_RETURN)
+        _leave(watch, str(refused), now)
         return
     _end(watch, BakeOutcome.TAKEN_BACK)
     reconcile_now(str(watch.back.pk), now=now)
+
+
+def _leave(watch: BakeWatch, why: str, now: datetime) -> None:
+    """Say why it serves on although the watch speaks against it."""
+    journal.write(watch.release, "bake_watch.no_return", why, actor=ROLLOUT, now=now)
+    _end(watch, BakeOutcome.NO_RETURN)
 
 
 def _since(watch: BakeWatch) -> str:

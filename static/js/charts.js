@@ -98,8 +98,8 @@
     const chart = due.values().next().value;
     if (!chart) return;
     due.delete(chart);
+    if (due.size) requestAnimationFrame(showNext);  // before it is drawn: one that cannot be leaves the others be
     show(chart);
-    if (due.size) requestAnimationFrame(showNext);
   }
 
   function ask(wanted) {

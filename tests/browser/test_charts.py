@@ -284,3 +284,20 @@ def test_live__chart_out_of_view__is_told_at_once_and_drawn_when_it_is_seen(page
     page.wait_for_function("document.querySelector('[data-chart=errors]').data[0].x.length > 2")
 
     assert before == 2
+
+
+def test_live__one_cannot_be_drawn__the_others_are(page: Page) -> None:
+    tell = followed(page)
+    until_drawn(page, 3)
+    page.evaluate(
+        """() => {
+             const draw = mlorch.drawChart;
+             mlorch.drawChart = (box, ...rest) => { if (box.dataset.chart === "rate") throw new Error("meant"); draw(box, ...rest); };
+             window.addEventListener("error", event => event.preventDefault());
+           }"""
+    )
+    tell(message(LATE, 2))
+    for kind in ("latency", "errors"):
+        page.wait_for_function(
+            "kind => document.querySelector(`[data-chart=${kind}]`).dataset.points === '5'", arg=kind
+        )

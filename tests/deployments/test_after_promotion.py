@@ -175,6 +175,16 @@ def test_restored_release__worse_than_it_was__is_told_and_nothing_goes_back_agai
     assert "a person has to choose" in page_of(world, release)
 
 
+def test_restored_release__worse_while_another_rolls_out__is_told_at_once(world):
+    release = restored(world)
+    world.tick(5)
+    world.request(3, strategy={**CANARY, "hold": True})
+    world.errors = {"1": 0.5, "3": 0.5}
+    world.tick(20)
+
+    assert BakeWatch.objects.get(release=release).outcome == "no_return"
+
+
 def test_restored_release__of_what_was_not_compared_with_it__says_why_it_is_not_watched(world):
     promoted(world)
     once = gone_back(world, world.until(world.request(3), "succeeded"))
