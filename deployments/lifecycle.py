@@ -143,4 +143,14 @@ class BakeOutcome(StrEnum):
     KEPT = "kept"
     TAKEN_BACK = "taken_back"
     REPLACED = "replaced"  # by another release
-    NO_RETURN = "no_return"  # there was nothing to go back to
+    NO_RETURN = "no_return"  # there was nothing to go back to, or it had been gone back to already
+
+
+WATCHING = Look("Being watched", "blue", "activity")
+SIGNALLED = Look("Speaks against it", "red", "alert-triangle")
+BAKE_LOOKS: dict[BakeOutcome, Look] = {
+    BakeOutcome.KEPT: Look("Kept", "green", "circle-check"),
+    BakeOutcome.TAKEN_BACK: Look("Taken back", "red", "arrow-back-up"),
+    BakeOutcome.REPLACED: Look("Replaced", "secondary", "clock-off"),
+    BakeOutcome.NO_RETURN: Look("Waits for a person", "red", "alert-triangle"),
+}

@@ -202,10 +202,10 @@ class Marker:
 
 
 class Band(NamedTuple):
-    """A stretch of a chart's height, in its unit."""
+    """A stretch of a chart's height, in its unit; without an upper end where `high` is None."""
 
     low: float
-    high: float
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,8 @@ class Marks:
     """What is marked on all charts of a page, and by kind of chart, in its unit: each guardrail's line, the `bands` of
     what it allows, and the `judged` interval of the candidate.
 
-    The axis of time begins at `frame_from` (Unix time in seconds), where that is not None.
+    The axis of time begins at `frame_from` (Unix time in seconds), where that is not None. `judged_names` say of which
+    figure an interval is where a chart shows several; `limit_texts` replace what a panel calls its guardrail's line.
     """
 
     markers: list[Marker] = field(default_factory=list)
@@ -221,11 +222,13 @@ class Marks:
     bands: dict[str, Band] = field(default_factory=dict)
     judged: dict[str, Band] = field(default_factory=dict)
     frame_from: float | None = None
+    judged_names: dict[str, str] = field(default_factory=dict)
+    limit_texts: dict[str, str] = field(default_factory=dict)
 
     @property
     def drawing(self) -> str:
         """The marks as JSON for the browser."""
-        texts = {panel.kind: panel.limit_text for panel in EVERY_PANEL}
+        texts = {panel.kind: panel.limit_text for panel in EVERY_PANEL} | self.limit_texts
         limits = {kind: {"value": value, "text": texts[kind]} for kind, value in self.limits.items()}
         return json.dumps(
             {
@@ -233,6 +236,7 @@ class Marks:
                 "limits": limits,
                 "bands": self.bands,
                 "judged": self.judged,
+                "judgedNames": self.judged_names,
                 "from": self.frame_from,
             }
         )
@@ -254,6 +258,16 @@ def led_by(panels: tuple[Panel, ...], kind: str) -> tuple[Panel, ...]:
         return panels
     first = tuple(replace(panel, tall=True) for panel in panels if panel.kind == kind)
     return first + tuple(panel for panel in panels if panel.kind != kind)
+
+
+def with_line(panels: tuple[Panel, ...], kind: str, key: str) -> tuple[Panel, ...]:
+    """The panels, with the line of a `key` of the one of a `kind` drawn without being asked for, and read out."""
+
+    def shown(panel: Panel) -> Panel:
+        lines = tuple(replace(line, on_request=line.on_request and line.key != key) for line in panel.lines)
+        return replace(panel, lines=lines, spoken=[line.key for line in lines].index(key))
+
+    return tuple(shown(panel) if panel.kind == kind else panel for panel in panels)
 
 
 CLUSTER_SHARE = 0.03  # moments nearer to each other than this share of a chart's width are one mark

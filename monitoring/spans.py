@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Invalid
@@ -46,6 +46,11 @@ class Span:
     def query(self) -> str:
         """The span as a part of an address: a range goes on with the time, a "from–to" stays."""
         return urlencode({"range": self.key}) if self.key else self.fixed_query
+
+    @property
+    def query_fields(self) -> list[tuple[str, str]]:
+        """The fields of `query`, for a form."""
+        return parse_qsl(self.query)
 
     @property
     def fixed_query(self) -> str:

@@ -13,6 +13,7 @@ from deployments.routes.acknowledgement import live_gateways
 from deployments.routes.revisions import newest_revision
 from deployments.services import ReleaseCommand
 from deployments.services.endpoints import ServingWish
+from deployments.watch_standing import watch_values
 from mlorch_site.lib import clock
 from registry.approvals.selectors import approval_progress
 
@@ -208,9 +209,14 @@ class ReleaseDetailSerializer(ReleaseSerializer):
     approval = serializers.SerializerMethodField()
     rollback_target = serializers.SerializerMethodField()
     events = serializers.SerializerMethodField()
+    watch = serializers.SerializerMethodField()
 
     class Meta(ReleaseSerializer.Meta):
-        fields = [*ReleaseSerializer.Meta.fields, "approval", "rollback_target", "events"]
+        fields = [*ReleaseSerializer.Meta.fields, "approval", "rollback_target", "watch", "events"]
+
+    def get_watch(self, release: Release) -> dict[str, Any] | None:
+        """How the watch after the promotion stands: shares from 0 to 1, the sum of the CUSUM and its limit."""
+        return watch_values(release)
 
     def get_approval(self, release: Release) -> dict[str, Any] | None:
         request = release.approval

@@ -15,6 +15,7 @@ from deployments.reports.deviations import deviations_of
 from deployments.reports.report_approval import approval_of
 from deployments.reports.report_traffic import figures_of, points_around, weights_of
 from deployments.selectors import sandboxes_of
+from deployments.watch_standing import watch_values
 from mlorch_site.audit.models import AuditHead, AuditRecord
 from mlorch_site.lib.hashing import settled
 
@@ -55,6 +56,7 @@ def document_of(release: Release, now: datetime) -> dict[str, Any]:
             "weights": weights_of(release, events, points),
             "figures": figures_of(release, points),
             "deviations": deviations_of(release, events, approval, gates),
+            "watch": watch_values(release),
             "timeline": [_event(event) for event in events],
             "audit": _audit_range(release),
         }

@@ -6,6 +6,7 @@ from deployments.lifecycle import RELEASE_LOOKS, ReleaseStatus
 from deployments.models import Report
 from deployments.reports.report_charts import charts_of
 from deployments.reports.report_proof import proof_of
+from deployments.watch_standing import watch_standing
 
 
 def report_context(report: Report) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def report_context(report: Report) -> dict[str, Any]:
         "charts": charts_of(document),
         "rows": figure_rows(document),
         "proof": proof_of(report),
+        "watch": watch_standing(report.release) if report.release else None,
     }
 
 

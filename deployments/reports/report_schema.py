@@ -126,6 +126,25 @@ RELEASE = _object(
     timeline=_list(_object(at=MOMENT, kind=TEXT, sentence=TEXT, actor=TEXT, data=ANY_OBJECT)),
     audit=AUDIT,
 )
+WATCH = _object(
+    state=TEXT,
+    sentence=TEXT,
+    began_at=_or_null(MOMENT),
+    until=_or_null(MOMENT),
+    guardrails=_list(
+        _object(
+            label=TEXT,
+            requests=COUNT,
+            events=COUNT,
+            reference=NUMBER,
+            accepted=NUMBER,
+            cusum=NUMBER,
+            limit=NUMBER,
+            sentence=TEXT,
+        )
+    ),
+)
+RELEASE["properties"]["watch"] = _or_null(WATCH)  # not required: reports from before there was a watch have none
 HEAD: type_Schema = {
     "type": "object",
     "properties": {"format": COUNT, "kind": TEXT},

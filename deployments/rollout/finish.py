@@ -11,12 +11,10 @@ from deployments.lifecycle import Arm, ReleaseStatus
 from deployments.models import BakeWatch, Endpoint, EndpointArm, Release, Replica
 from deployments.moves import release_move
 from deployments.rollout.begin import CHALLENGER, CHAMPION, PREVIOUS
-from deployments.rollout.steps import watch_s_of
+from deployments.rollout.watch_terms import watch_terms
 from deployments.routes.publish import publish_if_changed
 from deployments.routes.revisions import newest_revision
 from mlorch_site.accounts.actor import Actor
-from monitoring.analysis.bake_watch import begin
-from monitoring.analysis.judge import JudgeState
 from registry.models import Version
 from registry.services import alias_want
 
@@ -71,19 +69,14 @@ def _make_stable(release: Release) -> None:
 
 
 def _watch_on(release: Release, now: datetime) -> None:
-    """Watch what was promoted for as long as its plan says, where there is something to hold it against and to go back
-    to.
-    """
-    seconds = watch_s_of(release.plan)
-    if release.kind == "rollback" or release.replaces_id is None or not release.rollout.judge:
-        return
-    watched = begin(JudgeState.from_dict(release.rollout.judge), seconds)
-    if watched:
+    """Watch what became stable for as long as its terms say."""
+    terms = watch_terms(release)
+    if terms.watched:
         BakeWatch.objects.create(
             release=release,
             began_at=now,
-            until=now + timedelta(seconds=seconds),
-            watched=[one.to_dict() for one in watched],
+            until=now + timedelta(seconds=terms.seconds),
+            watched=[one.to_dict() for one in terms.watched],
             cursor=release.rollout.judge_cursor,
             due_at=now,
         )
@@ -105,8 +98,10 @@ def _retire_replicas(release: Release, now: datetime) -> None:
         idle.update(keep_until=None)
         return
     idle.exclude(Replica.of(target)).update(keep_until=None)
-    watched_s = watch_s_of(release.plan) if BakeWatch.objects.filter(release=release, outcome="").exists() else 0
-    keep_until = now + timedelta(seconds=max(release.serving_config.keep_previous_s, watched_s))
+    watch = BakeWatch.objects.filter(release=release, outcome="").first()
+    keep_until = now + timedelta(seconds=release.serving_config.keep_previous_s)
+    if watch is not None:
+        keep_until = max(keep_until, watch.until)
     idle.filter(Replica.of(target), keep_until=None).update(keep_until=keep_until)
 
 

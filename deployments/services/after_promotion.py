@@ -51,7 +51,7 @@ def _look(pk: int, endpoint_id: UUID, now: datetime) -> None:
     if signalled is not None:
         _signal(watch, endpoint, signalled, now)
     elif now >= watch.until:
-        sentence = f"Nothing of the watch after its promotion speaks against it. {watched[0].sentence}"
+        sentence = f"Nothing of the watch after {_since(watch)} speaks against it. {watched[0].sentence}"
         journal.write(watch.release, "bake_watch.kept", sentence, actor=ROLLOUT, now=now)
         _end(watch, BakeOutcome.KEPT)
     else:
@@ -79,11 +79,16 @@ def _counted(watch: BakeWatch, known: list[Watched]) -> tuple[tuple[Watched, ...
 
 
 def _signal(watch: BakeWatch, endpoint: Endpoint, signalled: Watched, now: datetime) -> None:
-    """Take the release back; while another one rolls out that has to end first."""
+    """Take the release back; while another one rolls out that has to end first. What was itself gone back to stays: the
+    way from it is for a person to choose.
+    """
     if watch.signalled_at is None:
         watch.signalled_at = now
         sentence, data = f"{signalled.guardrail.label}: {signalled.sentence}", {"watched": watch.watched}
         journal.write(watch.release, "bake_watch.signalled", sentence, actor=ROLLOUT, now=now, data=data)
+    if watch.release.kind == "rollback":
+        _leave(watch, "It was gone back to: what it replaced is no better. The way from here is for a person.", now)
+        return
     if selectors.live_release(endpoint) is not None:
         watch.due_at = now + timedelta(seconds=limits.LOOK_S)
         watch.save()
@@ -95,11 +100,20 @@ def _signal(watch: BakeWatch, endpoint: Endpoint, signalled: Watched, now: datet
         with transaction.atomic():
             watch.back = _take_back(watch, endpoint, target, signalled)
     except Conflict as refused:
-        journal.write(watch.release, "bake_watch.no_return", str(refused), actor=ROLLOUT, now=now)
-        _end(watch, BakeOutcome.NO_RETURN)
+        _leave(watch, str(refused), now)
         return
     _end(watch, BakeOutcome.TAKEN_BACK)
     reconcile_now(str(watch.back.pk), now=now)
+
+
+def _leave(watch: BakeWatch, why: str, now: datetime) -> None:
+    """Say why it serves on although the watch speaks against it."""
+    journal.write(watch.release, "bake_watch.no_return", why, actor=ROLLOUT, now=now)
+    _end(watch, BakeOutcome.NO_RETURN)
+
+
+def _since(watch: BakeWatch) -> str:
+    return "its return" if watch.release.kind == "rollback" else "its promotion"
 
 
 def _take_back(watch: BakeWatch, endpoint: Endpoint, target: Release, signalled: Watched) -> Release:

@@ -117,21 +117,24 @@ def endpoint_history(request: HttpRequest, environment: str, name: str) -> HttpR
     pick, by_version = picked(request), request.GET.get("by") == "version"
     versions = version_traffic((environment, name), pick.span, clock.now())
     points = points_of_history(found, pick.span, by_version=by_version)
-    names = [version_name(one.versions[0]) for one in versions] if by_version else None
-    panels = history_panels(names)
+    numbers = [one.versions[0] for one in versions]
+    compared = chosen_versions(request, numbers)
+    panels = history_panels([version_name(number) for number in compared] if by_version else None)
     events = release_markers(found, pick.span)
     context = {
         "endpoint": found,
         "pick": pick,
         "by_version": by_version,
-        "left_out": max(0, len(versions) - COMPARED_MAX) if by_version else 0,
+        "compared": compared,
+        "numbers": numbers,
+        "compared_max": COMPARED_MAX,
         "versions": versions,
         "events": events,
         "charts": panels,
         "points": finished(points, pick.span.since, pick.span.until, panels),
         "marks": Marks(clustered([marker for marker, _ in events], pick.span.seconds)),
         "silent_since": silent_since(found, points, pick.span),
-        "others": {"by": "version"} if by_version else {},
+        "others": {"by": "version", "version": ",".join(map(str, compared))} if by_version else {},
         "address": reverse("endpoint-history", args=[environment, name]),
     }
     return render(request, "deployments/endpoint_history.html", context, status=422 if pick.problem else 200)
@@ -144,6 +147,14 @@ def endpoint_history_csv(request: HttpRequest, environment: str, name: str) -> S
     span = read_span(request.GET, zone=timezone.get_current_timezone(), now=clock.now())
     points = points_of_history(found, span, by_version=request.GET.get("by") == "version")
     return _csv(csv_lines(POINT_COLUMNS, map(point_row, points)), f"{environment}-{name}.csv")
+
+
+def chosen_versions(request: HttpRequest, known: list[int]) -> list[int]:
+    """Those of the `known` versions, newest first, whose lines are compared: the ones that `version` of the address
+    names, separated by commas or said again and again; without any that is known the newest. At most `COMPARED_MAX`.
+    """
+    wanted = {number for said in request.GET.getlist("version") for number in said.split(",")}
+    return ([number for number in known if str(number) in wanted] or known)[:COMPARED_MAX]
 
 
 def silent_since(endpoint: Endpoint, points: list[Point], span: Span) -> Any:

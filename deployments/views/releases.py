@@ -1,6 +1,8 @@
 """Pages of releases: list, new, live, report, and the controls."""
 
 import json
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -18,12 +20,15 @@ from deployments.models import QueuedRequest, Release
 from deployments.plan_template_selectors import plan_template_for
 from deployments.release_defaults import release_defaults
 from deployments.views import rollout_page
+from deployments.views.release_charts import finished_points
 from mlorch_site.accounts.roles import Action
 from mlorch_site.accounts.route_permission import requires
 from mlorch_site.accounts.selectors import actor_of
+from mlorch_site.lib import clock
 from mlorch_site.lib.errors import Conflict, Invalid, NotFound
 from mlorch_site.lib.htmx import redirect_to, render_page
 from mlorch_site.lib.lists import listed
+from monitoring.release_rates import RolledOut, release_rates
 
 REFILLING = ("model", "environment", "endpoint", "template")
 CONTROLS = {
@@ -39,11 +44,24 @@ def releases(request: HttpRequest) -> HttpResponse:
     """List releases; filters are in the address."""
     actor = actor_of(request)
     context = listed(request, selectors.releases_visible_to(actor), ReleaseFilter)
+    rates = release_rates(_rolled_out(context["page"]), clock.now())
     context |= {
-        "rows": [(release, RELEASE_LOOKS[ReleaseStatus(release.status)]) for release in context["page"]],
+        "rows": [
+            (release, RELEASE_LOOKS[ReleaseStatus(release.status)], rates.get(str(release.pk), []))
+            for release in context["page"]
+        ],
         "why_not_request": "" if actor.may_anywhere(Action.RELEASE_REQUEST) else actor.why_not(Action.RELEASE_REQUEST),
     }
     return render_page(request, "deployments/releases.html", "deployments/_releases.html", context)
+
+
+def _rolled_out(releases: Iterable[Release]) -> Iterator[RolledOut]:
+    """Where and when those of the releases rolled out that have begun to."""
+    now = clock.now()
+    for one in releases:
+        if one.started_at is not None:
+            place = one.endpoint
+            yield RolledOut(place.environment.name, place.name, str(one.pk), one.started_at, one.ended_at or now)
 
 
 @requires(Action.RELEASE_REQUEST)
@@ -159,6 +177,7 @@ def release(request: HttpRequest, pk: str) -> HttpResponse:
     """Show one release, live."""
     found = selectors.release_for(actor_of(request), pk)
     context = rollout_page.context_of(actor_of(request), found)
+    context["points"] = partial(finished_points, found)  # read by the whole page alone, which is asked for once
     return render_page(request, "deployments/release.html", "deployments/_release.html", context)
 
 

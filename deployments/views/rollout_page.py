@@ -3,25 +3,22 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
-
 from deployments import selectors
 from deployments.earlier_release import can_be_asked_again
 from deployments.gate_lines import gate_lines
-from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, BakeOutcome, Phase, ReleaseStatus
-from deployments.models import BakeWatch, Endpoint, EnvironmentBuild, Release, Rollout
+from deployments.lifecycle import DECIDED, LIVE_STATUSES, RELEASE_LOOKS, Phase, ReleaseStatus
+from deployments.models import Endpoint, EnvironmentBuild, Release, Rollout
 from deployments.pace import pace_of
 from deployments.rollout.closing import why_held
 from deployments.rollout.guardrails import guardrail_sentences
-from deployments.rollout.steps import Step, StepKind, mirror_at, steps_from_plan
+from deployments.rollout.steps import StepKind, mirror_at, steps_from_plan
 from deployments.rollout.strategies.targeting import target_sentence
 from deployments.services.emergency import why_no_release_emergency
+from deployments.views.release_charts import marks, panels
+from deployments.watch_standing import watch_standing
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.accounts.roles import Action
 from mlorch_site.lib import clock
-from monitoring.analysis.bake_watch import Watched
-from monitoring.charts import AGREEMENT, PANELS, Band, Marker, Marks, Panel, finished, framed, led_by
-from monitoring.selectors import series_of_span
 from registry.approvals.selectors import approval_progress
 from registry.operators import why_not_operator, why_not_rollback
 from registry.policy_fields import OPERATIONS
@@ -30,7 +27,6 @@ from registry.selectors import why_changed_outside
 from registry.version_lifecycle import why_out_of_use
 
 EVENTS_SHOWN = 200
-DECIDING_CHARTS = {"error_rate": "errors", "client_error_rate": "errors", "latency_over_slo": "latency"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,7 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
     """The template context of a release's page."""
     rollout = Rollout.objects.filter(release=release).first()
     is_live = ReleaseStatus(release.status) in LIVE_STATUSES
+    watch = watch_standing(release)
     events = list(release.events.order_by("-id")[:EVENTS_SHOWN])
     return {
         "release": release,
@@ -77,7 +74,8 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
         "gates": gate_lines(release, clock.now()),
         "progress": approval_progress(release.approval) if release.approval else None,
         "charts": panels(release, rollout),
-        "bake_watch": bake_watch_lines(release),
+        "is_followed": release.is_open or (watch is not None and watch.is_running),
+        "watch": watch,
         "mirrored": mirrored_pct(release, rollout) if is_live else 0,
         "may_save_template": release.kind == "release" and actor.may(Action.ENDPOINT_MANAGE, release.scopes),
         "rollback_sentence": rollback_sentence(release),
@@ -92,46 +90,9 @@ def context_of(actor: Actor, release: Release) -> dict[str, Any]:
     }
 
 
-def bake_watch_lines(release: Release) -> list[str]:
-    """What the watch after the promotion has seen, one line for each guardrail; none when there was no watch."""
-    watch = BakeWatch.objects.filter(release=release).select_related("back").first()
-    if watch is None:
-        return []
-    ended = {
-        BakeOutcome.KEPT: "It was watched after its promotion and stayed.",
-        BakeOutcome.TAKEN_BACK: "It was taken back by the watch after its promotion.",
-        BakeOutcome.REPLACED: "Its watch ended: another release serves.",
-        BakeOutcome.NO_RETURN: "The watch after its promotion spoke against it; there was nothing to go back to.",
-    }
-    until = timezone.localtime(watch.until)
-    head = ended[BakeOutcome(watch.outcome)] if watch.outcome else f"Watched until {until:%H:%M %Z}."
-    rows = [Watched.from_dict(row) for row in watch.watched]
-    return [head, *[f"{row.guardrail.label}: {row.sentence}" for row in rows]]
-
-
 def counts(release: Release) -> bool:
     """Whether what became of its version matters for a release: it is open, or it serves."""
     return release.is_open or release.endpoint.stable_release_id == release.pk
-
-
-def panels(release: Release, rollout: Rollout | None) -> tuple[Panel, ...]:
-    """The charts of a release, that of the deciding guardrail first; one whose plan mirrors has that of the agreement
-    too.
-    """
-    known = (*PANELS, AGREEMENT) if _mirror(release) else PANELS
-    return led_by(known, DECIDING_CHARTS.get(_deciding_metric(release, rollout), ""))
-
-
-def _deciding_metric(release: Release, rollout: Rollout | None) -> str:
-    """The metric of the guardrail on which the verdict rests; before there is one, of the first that was asked for."""
-    assessment = rollout.assessment if rollout else {}
-    results = assessment.get("guardrails", [])
-    decided = [row["metric"] for row in results if row.get("verdict") == assessment.get("verdict")]
-    return str([*decided, *(row["metric"] for row in release.guardrails), ""][0])
-
-
-def _mirror(release: Release) -> Step | None:
-    return next((step for step in steps_from_plan(release.plan) if step.kind is StepKind.MIRROR), None)
 
 
 def mirrored_pct(release: Release, rollout: Rollout | None) -> int:
@@ -231,65 +192,3 @@ def rollback_sentence(release: Release) -> str:
     if target is None:
         return "First release of this endpoint: there is no version to roll back to."
     return f"A rollback returns to version {target.version.number}."
-
-
-def marks(release: Release, rollout: Rollout | None) -> Marks:
-    """What the charts of a release mark."""
-    frame_from = None
-    if release.started_at is not None:
-        frame_from = framed(release.started_at, release.ended_at or clock.now())[0].timestamp()
-    bands, judged = _error_bands(release, rollout)
-    return Marks(_markers(release), _limits(release, rollout), bands, judged, frame_from)
-
-
-def _error_bands(release: Release, rollout: Rollout | None) -> tuple[dict[str, Band], dict[str, Band]]:
-    """What the guardrail on errors allows, from the stable arm's share up, and where the judge says that the
-    candidate's share is, both in percent; nothing while it has not compared.
-    """
-    results = (rollout.assessment if rollout else {}).get("guardrails", [])
-    row = next((row for row in results if row["metric"] == "error_rate"), None)
-    if row is None or row.get("baseline_share") is None:
-        return {}, {}
-    share = row["baseline_share"]
-    ends = [min(max(share + row.get(end, 0.0), 0.0), 1.0) for end in ("interval_low", "interval_high")]
-    band = Band(round(share * 100, 3), round((share + row["margin"]) * 100, 3))
-    return {"errors": band}, {"errors": Band(*(round(end * 100, 3) for end in ends))}
-
-
-def _markers(release: Release) -> list[Marker]:
-    """The changes of weight and the way back."""
-    found = []
-    for event in release.events.filter(kind="rollout.step"):
-        if event.new in (Phase.SHIFTING, Phase.PROMOTING):
-            mirrored = event.data.get("mirror_pct", 0)
-            share = f"mirror {mirrored} %" if mirrored else f"{event.data.get('weight_pct', 0)} %"
-            found.append(Marker(event.at.timestamp(), share))
-        elif event.new == Phase.REVERTING:
-            found.append(Marker(event.at.timestamp(), "back"))
-    return found
-
-
-def _limits(release: Release, rollout: Rollout | None) -> dict[str, float]:
-    """The guardrails' lines: the stable arm's error share plus the margin (in percent), and the SLO (in ms)."""
-    limits: dict[str, float] = {}
-    results = (rollout.assessment if rollout else {}).get("guardrails", [])
-    judged = [row for row in results if row.get("method", "sequential") == "sequential"]
-    shares = {row["metric"]: row.get("baseline_share") or 0.0 for row in judged}
-    for row in release.guardrails:
-        if row["metric"] == "error_rate" and "margin" in row:
-            limits["errors"] = round((shares.get("error_rate", 0.0) + row["margin"]) * 100, 3)
-        elif "slo_ms" in row:
-            limits["latency"] = row["slo_ms"]
-    if (mirror := _mirror(release)) and mirror.agreement_pct:
-        limits["agreement"] = mirror.agreement_pct
-    return limits
-
-
-def finished_points(release: Release) -> dict[str, Any] | None:
-    """What the charts of a rollout that is over show; None when it never began or its telemetry was let go."""
-    if release.started_at is None or release.ended_at is None:
-        return None
-    since, until = framed(release.started_at, release.ended_at)
-    endpoint = release.endpoint
-    points = series_of_span(endpoint.environment.name, endpoint.name, since=since, until=until)
-    return finished(points, since, until) if points else None

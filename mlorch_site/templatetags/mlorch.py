@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince, timeuntil
 
 from mlorch_site.accounts.access import access_key
 from mlorch_site.accounts.actor import MissingRole
@@ -76,6 +77,24 @@ def _in_the_reader_s_zone(found: re.Match[str]) -> str:
         return found[0]
     written = f"{moment:%Y-%m-%d %H:%M:%S}" if found[2].count(":") > 1 else f"{moment:%Y-%m-%d %H:%M}"
     return f"{written} {moment.tzname()}"
+
+
+@register.filter
+def since(moment: datetime | None) -> SafeString:
+    """How long ago a moment was; the moment itself, in the reader's zone, is told on hover."""
+    return _told(moment, timesince(moment)) if moment else SafeString("–")
+
+
+@register.filter
+def till(moment: datetime | None) -> SafeString:
+    """In how long a moment is; the moment itself, in the reader's zone, is told on hover."""
+    return _told(moment, timeuntil(moment)) if moment else SafeString("–")
+
+
+def _told(moment: datetime, said: str) -> SafeString:
+    local = timezone.localtime(moment)
+    title = f"{local:%Y-%m-%d %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), title, said)
 
 
 @register.filter

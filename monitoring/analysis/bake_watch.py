@@ -69,7 +69,7 @@ class Watched:
         text = f"{self.events:,} of {self.requests:,} requests {did}, {_pct(self.reference)} expected"
         if self.is_signalled:
             return f"{text}: more than the {_pct(self.accepted)} that its margin allows, for longer than any stall."
-        return f"{text}; lastingly more than {_pct(self.accepted)} takes it back."
+        return f"{text}; lastingly more than {_pct(self.accepted)} speaks against it."
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON-able values."""

@@ -16,6 +16,7 @@ from deployments.services import (
     release_request,
 )
 from deployments.services.checks import release_check
+from deployments.services.controls import endpoint_rollback
 from deployments.services.emergency import release_emergency
 from deployments.services.outcomes import outcomes_post
 from deployments.services.watching import watched_in_use
@@ -94,7 +95,7 @@ def _who_is_told(people: Any) -> None:
 
 
 def _traffic(world: World, paths: dict[str, str]) -> None:
-    """Version 1 serves; 2 was taken back by the judge, then came by hand; a canary of it is under way."""
+    """Version 1 serves; 3 was taken back by the judge, 2 after its promotion by hand."""
     served = world.serve(1)
     world.errors = {"3": 0.5}
     back = world.until(world.request(3), "rolled_back")
@@ -103,6 +104,14 @@ def _traffic(world: World, paths: dict[str, str]) -> None:
     paths["report"] = f"/releases/{back.pk}/report/"
     paths["report on paper"] = f"/reports/{back.report.pk}/print/"
     paths["two reports"] = f"/reports/compare/?one={served.report.pk}&other={back.report.pk}"
+    promoted = world.until(world.request(2), "succeeded")
+    with world.at():
+        restored = endpoint_rollback(
+            actor=world.people.mona.actor, endpoint=world.endpoint, expects=str(promoted.pk), reason="The ward asked."
+        )
+    world.until(restored, "succeeded")
+    world.tick(3)
+    paths |= {"restored": f"/releases/{restored.pk}/", "report of promoted": f"/releases/{promoted.pk}/report/"}
     for what in ("models/tumours", "endpoints/production/clinic", "environments/production"):
         paths[f"past {what}"] = f"/{what}/past/?at={world.now:%Y-%m-%dT%H:%M:%S}"
 
@@ -273,6 +282,8 @@ def _away(people: Any) -> None:
 
 def _deliveries(paths: dict[str, str]) -> None:
     """What could not be sent."""
+    while relay():
+        pass
     waiting = Delivery.objects.filter(channel="webhook")
     for delivery in waiting[:3]:
         attempt(delivery)

@@ -27,6 +27,7 @@ PAGE = """{% load static %}<!DOCTYPE html><html lang="en" data-bs-theme="light" 
 STABLE = Point(NOW, 1, "stable", 1, requests=30, errors=3, client_errors=0, p50=4.0, p95=9.5, p99=20.0)
 CANDIDATE = replace(STABLE, arm="candidate", version=2, requests=10)
 T = int(NOW.timestamp())
+IN_TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def later(point: Point, seconds: int, **changes: Any) -> Point:
@@ -40,7 +41,7 @@ MARKS = Marks([Marker(T + 1, "10 %"), Marker(T - 3600, "too old")], {"errors": 2
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
+    context = browser.new_context(viewport={"width": 1280, "height": 1600})  # in which all charts are seen
     page = context.new_page()
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text))
@@ -79,6 +80,19 @@ def follow(page: Page, *messages: dict[str, Any]) -> None:
     show(page, None)
 
 
+def followed(page: Page) -> Callable[[dict[str, Any]], None]:
+    """Open a page that follows an endpoint, was told the early points, and hears what the answer is called with."""
+    sockets: list[WebSocketRoute] = []
+
+    def begin(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        socket.send(json.dumps(message(EARLY)))
+
+    page.route_web_socket("ws://charts.test/ws/charts/production/cancer/?since=0", begin)
+    show(page, None)
+    return lambda said: sockets[-1].send(json.dumps(said))
+
+
 def until_drawn(page: Page, points: int) -> None:
     """Wait until all charts were drawn with so many points, and their tables filled."""
     page.wait_for_function(
@@ -106,7 +120,7 @@ def test_finished__values__where_the_server_put_them_and_broken_where_nothing_wa
     stable, candidate = drawn(page, "rate")["traces"]
 
     assert (stable["name"], stable["y"], stable["line"]["dash"]) == ("stable", [30, 40, None, 30, 0], "solid")
-    assert stable["x"][:2] == ["2026-11-23 12:00:00", "2026-11-23 12:00:01"]
+    assert stable["x"][:2] == [T * 1000, (T + 1) * 1000]
     assert (candidate["name"], candidate["y"], candidate["line"]["dash"]) == ("candidate", [10], "dash")
     assert [trace["name"] for trace in drawn(page, "latency")["traces"]][:3] == [
         "stable p50",
@@ -120,7 +134,7 @@ def test_finished__marks__limit_and_the_moments_of_the_span(page: Page) -> None:
     until_drawn(page, 5)
     found = drawn(page, "errors")
 
-    assert [(shape["x0"], shape["y0"]) for shape in found["shapes"]] == [("2026-11-23 12:00:01", 0), (0, 2.5)]
+    assert [(shape["x0"], shape["y0"]) for shape in found["shapes"]] == [((T + 1) * 1000, 0), (0, 2.5)]
     assert [note["text"] for note in found["notes"]] == ["stable", "candidate", "10 %", "stable + margin"]
 
 
@@ -155,7 +169,18 @@ def test_finished__judged__the_band_of_the_guardrail_and_the_interval_cut_at_the
     assert rects == [(0, 10.0, 12.0), (0.98, 9.0, 31.5)]
     assert "judged 9.0 to 100.0" in [note["text"] for note in found["notes"]]
     axis = page.locator("[data-chart=errors]").evaluate("box => box.layout.xaxis.range")
-    assert axis == ["2026-11-23 11:59:40", "2026-11-23 12:00:51"]
+    assert axis == [(T - 20) * 1000, (T + 51) * 1000]
+
+
+def test_finished__judged_without_an_upper_end__reaches_to_the_roof_and_is_named(page: Page) -> None:
+    marks = Marks([], {}, {"latency": Band(9.0, 29.0)}, {"latency": Band(8.0, None)}, judged_names={"latency": "P95"})
+    show(page, message([*EARLY, *LATE]), marks=marks)
+    until_drawn(page, 5)
+    found = drawn(page, "latency")
+    rects = [(shape["y0"], shape["y1"]) for shape in found["shapes"] if shape["type"] == "rect"]
+
+    assert rects == [(9.0, pytest.approx(9.5 * 1.05)), (8.0, pytest.approx(9.5 * 1.05))]
+    assert "judged P95 above 8.0" in [note["text"] for note in found["notes"]]
 
 
 def test_live__nothing_came__loading_and_then_since_when_there_is_no_data(page: Page) -> None:
@@ -175,7 +200,16 @@ def test_finished__twins__sentence_and_rows_newest_first_in_the_person_s_time_zo
     assert found["sentence"] == "Requests per second, newest: stable 0.0, candidate 10.0."
     assert found["rows"][0] == ["17:30:51", "stable", "1", "0.0"]
     assert found["rows"][-1] == ["17:30:00", "stable", "1", "30.0"]
-    assert found["traces"][0]["x"][0] == "2026-11-23 17:30:00"
+    assert found["traces"][0]["x"][0] == (T + 5.5 * 3600) * 1000  # what the clock in Kolkata shows, as Plotly places it
+
+
+def test_finished__in_the_person_s_time_zone__the_axis_has_its_clock(page: Page) -> None:
+    show(page, message([*EARLY, *LATE]), zone="Asia/Kolkata")
+    until_drawn(page, 5)
+    ticks = page.locator("[data-chart=rate] .xtick").all_text_contents()
+
+    assert ticks
+    assert all(text.startswith("17:30:") for text in ticks[1:])
 
 
 def pieces() -> list[dict[str, Any]]:
@@ -216,3 +250,54 @@ def test_live__theme_changes__colours_do(page: Page) -> None:
     )
 
     assert light == "#1769c4"
+
+
+def test_live__several_charts__one_is_drawn_in_a_frame(page: Page) -> None:
+    tell = followed(page)
+    until_drawn(page, 3)
+    page.evaluate(
+        """() => {
+             window.drawn = []; let frame = 0;
+             const count = () => { frame += 1; requestAnimationFrame(count); }; count();
+             const draw = mlorch.drawChart;
+             mlorch.drawChart = (box, ...rest) => { drawn.push([box.dataset.chart, frame]); draw(box, ...rest); };
+           }"""
+    )
+    tell(message(LATE, 2))
+    until_drawn(page, 5)
+    kinds, frames = zip(*page.evaluate("drawn"), strict=True)
+
+    assert kinds[:3] == tuple(panel.kind for panel in PANELS)
+    assert len(set(frames)) == len(frames)
+
+
+def test_live__chart_out_of_view__is_told_at_once_and_drawn_when_it_is_seen(page: Page) -> None:
+    tell = followed(page)
+    until_drawn(page, 3)
+    page.evaluate("document.querySelector('[data-chart=errors]').closest('section').style.marginTop = '3000px'")
+    page.evaluate(IN_TWO_FRAMES)
+    tell(message(LATE, 2))
+    until_drawn(page, 5)
+    errors = page.locator("[data-chart=errors]")
+    before = errors.evaluate("box => box.data[0].x.length")
+    errors.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('[data-chart=errors]').data[0].x.length > 2")
+
+    assert before == 2
+
+
+def test_live__one_cannot_be_drawn__the_others_are(page: Page) -> None:
+    tell = followed(page)
+    until_drawn(page, 3)
+    page.evaluate(
+        """() => {
+             const draw = mlorch.drawChart;
+             mlorch.drawChart = (box, ...rest) => { if (box.dataset.chart === "rate") throw new Error("meant"); draw(box, ...rest); };
+             window.addEventListener("error", event => event.preventDefault());
+           }"""
+    )
+    tell(message(LATE, 2))
+    for kind in ("latency", "errors"):
+        page.wait_for_function(
+            "kind => document.querySelector(`[data-chart=${kind}]`).dataset.points === '5'", arg=kind
+        )

@@ -85,6 +85,8 @@ SCREENS = {
         "report",
         "report on paper",
         "two reports",
+        "restored",
+        "report of promoted",
         "/reports/",
         "/reports/?q=nothing",
         "/reports/period/",

@@ -2,8 +2,10 @@
 
 import pytest
 from django.urls import reverse
+from jsonschema import Draft202012Validator
 
 from deployments.models import BakeWatch, Release, Replica
+from deployments.reports.report_schema import report_schema
 from deployments.services.controls import endpoint_rollback, release_abort
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.models import AuditRecord
@@ -44,7 +46,8 @@ def test_promoted_release__turns_bad__goes_back_by_itself(world):
     record = AuditRecord.objects.filter(action="endpoint.rolled_back").get()
     assert record.actor == Actor.controller("rollout").name
     page = signed_in("vik").get(reverse("release", args=[release.pk])).content.decode()
-    assert "It was taken back by the watch after its promotion." in page
+    assert "The watch took it back." in page
+    assert f'<a href="/releases/{back.pk}/">Version 1 was restored</a>' in page
     world.tick(5)
     assert Release.objects.filter(kind="rollback").count() == 1
 
@@ -121,3 +124,120 @@ def test_request__watch_that_is_no_time__is_refused_by_name(world, watch_s):
         world.request(2, strategy={**CANARY, "watch_s": watch_s})
 
     assert "strategy.watch_s" in caught.value.details
+
+
+def gone_back(world: World, release: Release) -> Release:
+    """What a person went back to from a release that serves."""
+    with world.at():
+        back = endpoint_rollback(
+            actor=world.people.mona.actor, endpoint=world.endpoint, expects=str(release.pk), reason="by hand"
+        )
+    return world.until(back, "succeeded")
+
+
+def restored(world: World) -> Release:
+    """Version 1, which a person went back to from a promoted version 2."""
+    return gone_back(world, promoted(world))
+
+
+def page_of(world: World, release: Release, route: str = "release") -> str:
+    with world.at():
+        return signed_in("vik").get(reverse(route, args=[release.pk])).content.decode()
+
+
+def test_restored_release__as_good_as_it_was__is_watched_by_the_plan_that_was_taken_back(world):
+    release = restored(world)
+    watch = BakeWatch.objects.get(release=release)
+    (seen,) = watch.watched
+    assert (watch.until - watch.began_at).total_seconds() == 600
+    assert seen["guardrail"]["metric"] == "error_rate"
+    world.tick(30)
+    watch.refresh_from_db()
+
+    assert watch.watched[0]["requests"] > 500
+    assert watch.outcome == ""
+    page = page_of(world, release)
+    assert "is told; the way from here is for a person" in page
+    assert "data-live-figures" in page
+
+
+def test_restored_release__worse_than_it_was__is_told_and_nothing_goes_back_again(world):
+    release = restored(world)
+    world.errors = {"1": 0.5}
+    world.tick(30)
+
+    assert BakeWatch.objects.get(release=release).outcome == "no_return"
+    assert list(release.events.filter(kind__startswith="bake_watch").order_by("id").values_list("kind", flat=True)) == [
+        "bake_watch.signalled",
+        "bake_watch.no_return",
+    ]
+    assert Release.objects.filter(kind="rollback").count() == 1
+    assert "a person has to choose" in page_of(world, release)
+
+
+def test_restored_release__worse_while_another_rolls_out__is_told_at_once(world):
+    release = restored(world)
+    world.tick(5)
+    world.request(3, strategy={**CANARY, "hold": True})
+    world.errors = {"1": 0.5, "3": 0.5}
+    world.tick(20)
+
+    assert BakeWatch.objects.get(release=release).outcome == "no_return"
+
+
+def test_restored_release__of_what_was_not_compared_with_it__says_why_it_is_not_watched(world):
+    promoted(world)
+    once = gone_back(world, world.until(world.request(3), "succeeded"))
+    again = gone_back(world, once)
+
+    assert [once.version.number, again.version.number] == [2, 1]
+    assert BakeWatch.objects.filter(release=once).exists()
+    assert not BakeWatch.objects.filter(release=again).exists()
+    assert "What it took back was not compared with this version" in page_of(world, again)
+
+
+def test_release_page__not_watched__says_why(world):
+    first = world.serve(1)
+    wished = world.until(world.request(2, strategy={**CANARY, "watch_s": 0}), "succeeded")
+
+    assert "It was the first release of its endpoint" in page_of(world, first)
+    assert "The plan asks for no watch after the promotion." in page_of(world, wished)
+
+
+def test_release_page__watched__until_when_and_the_sum_against_its_limit(world):
+    release = promoted(world)
+    world.tick(5)
+    watch = BakeWatch.objects.get(release=release)
+    page = page_of(world, release)
+
+    assert f"Watched until {watch.until:%Y-%m-%d %H:%M} UTC." in page
+    assert f"0.0 of {watch.watched[0]['limit']:.1f}</span>" in page
+    assert 'id="chart-state"' in page  # what is watched is followed
+
+
+def test_rest__watched__the_same_as_the_page(world):
+    release = promoted(world)
+    world.tick(5)
+    with world.at():
+        told = signed_in("vik").get(reverse("api-release", args=[release.pk])).json()["watch"]
+    (row,) = told["guardrails"]
+
+    assert (told["state"], row["cusum"]) == ("being watched", 0)
+    assert 0 < row["reference"] < row["accepted"] < 1
+    assert row["requests"] > 100
+    open_one = world.request(3)
+    with world.at():
+        assert signed_in("vik").get(reverse("api-release", args=[open_one.pk])).json()["watch"] is None
+
+
+def test_report__watch__is_in_the_document_by_its_schema_and_how_it_ended_beside_it(world):
+    release = promoted(world, watch_s=20)
+    document = release.report.document
+    Draft202012Validator(report_schema()).validate(document)
+    assert document["watch"]["state"] == "being watched"
+    world.tick(30)
+    page = page_of(world, release, "release-report")
+
+    assert "which is no part of the frozen report" in page
+    assert "It was watched until" in page
+    assert "Hash verified." in page

@@ -8,11 +8,13 @@ from html import unescape
 
 import pytest
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from deployments import services
 from deployments.models import Endpoint
+from deployments.views.monitoring import chosen_versions
 from monitoring.services import windows_roll_up
 from tests.support import crowd
 from tests.support.live import signed_in
@@ -196,3 +198,37 @@ def test_rest__a_rollback_by_hand__is_marked_as_the_way_back(served):
     told = get(served, "api-endpoint-history", args=HISTORY, range="1h").json()
 
     assert [event["text"] for event in told["events"]][-1] == "back to 1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "compared"),
+    [
+        ({}, [2, 1]),
+        ({"version": ["1"]}, [1]),
+        ({"version": ["1", "2"]}, [2, 1]),
+        ({"version": ["1,2"]}, [2, 1]),
+        ({"version": ["7", "\x00", "x"]}, [2, 1]),
+    ],
+)
+def test_history__versions_chosen__only_their_lines_and_they_stay_in_the_address(served, asked, compared):
+    answer = get(served, "endpoint-history", args=HISTORY, range="1h", by="version", **asked)
+    page = answer.content.decode()
+    lines = json.loads(unescape(re.findall(r'data-lines="([^"]*)"', page)[2]))
+    boxes = re.findall(r'name="version"\s+value="(\d)"( checked)?', page)
+
+    assert [line["arm"] for line in lines] == [f"version {number}" for number in compared]
+    assert [int(number) for number, checked in boxes if checked] == compared
+    assert f"&amp;version={'%2C'.join(map(str, compared))}" in page
+    assert '<input type="hidden" name="range" value="1h">' in page
+
+
+def test_history__more_versions_than_lines_can_be_told_apart__the_newest_four():
+    request = RequestFactory().get("/", {"version": ["9", "8", "7", "6", "5", "1"]})
+
+    assert chosen_versions(request, list(range(9, 0, -1))) == [9, 8, 7, 6]
+
+
+def test_releases__of_one_that_rolled_out__a_small_picture_of_its_requests(served):
+    html = get(served, "releases").content.decode()
+
+    assert html.count('requests per second while it rolled out"') == 2

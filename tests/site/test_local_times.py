@@ -1,13 +1,15 @@
 """Sentences tell their moments in the reader's zone, whatever else stands in them."""
 
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from django.template import Context, Template
 from django.utils import timezone
 
 from mlorch_site.lib.reasons import Reason
-from mlorch_site.templatetags.mlorch import local_times
+from mlorch_site.templatetags.mlorch import local_times, since, till
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,17 @@ def test_why__reason_with_a_way__is_escaped_and_leads_there():
         '<small class="why" id="why-x">&lt;b&gt; until 2026-12-01 12:25 CET '
         '<a href="/environments/production/">Windows &amp; more</a></small>'
     )
+
+
+@pytest.mark.parametrize(("told", "away"), [(since, timedelta(hours=-3)), (till, timedelta(hours=3, seconds=1))])
+def test_relative__time_of_hours__has_its_moment_in_the_reader_s_zone(told, away):
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    with time_machine.travel(noon, tick=False), timezone.override(ZoneInfo("Asia/Kolkata")):
+        html = told(noon + away)
+
+    shown = (noon + away + timedelta(hours=5, minutes=30)).strftime("%Y-%m-%d %H:%M:%S IST")
+    assert f'title="{shown}">3\xa0hours</time>' in html
+
+
+def test_relative__no_moment__a_dash():
+    assert Template("{{ nothing|since }}").render(Context({"nothing": None})) == "–"
