@@ -5,4 +5,5 @@ from mlorch_site.accounts.actor import Actor
 ROLLOUT = Actor.controller("rollout")
 GATES = Actor.controller("gates")
 RETENTION = Actor.controller("retention")
+GROUPS = Actor.controller("groups")
 REPORTS = Actor.controller("reports")

@@ -60,6 +60,12 @@ class ReleaseFilter(FiltersByPlace):
         return releases.filter(Q(version__model__name__icontains=text) | Q(endpoint__name__icontains=text))
 
 
+class ReleaseGroupFilter(Filters):
+    """Coordinated releases by name."""
+
+    q = CharFilter("name", "icontains", max_length=TEXT_MAX_CHARS, widget=search_box("Name"))
+
+
 class PlanTemplateFilter(FiltersByPlace):
     """Plan templates by name; `ended` has earlier revisions too."""
 

@@ -102,6 +102,7 @@ class ReleaseForm(GuardrailFields):
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=2000, required=False)
     ticket = forms.CharField(max_length=200, required=False, label="Change ticket")
     supersedes = forms.CharField(max_length=36, required=False)
+    group = forms.CharField(max_length=36, required=False, widget=forms.HiddenInput)
     template = forms.CharField(
         max_length=36,
         required=False,
@@ -227,6 +228,7 @@ class ReleaseForm(GuardrailFields):
             ticket=data["ticket"],
             supersedes=data["supersedes"],
             template=data["template"],
+            group=data["group"],
         )
 
     def add_problems(self, error: Invalid) -> None:
@@ -246,6 +248,19 @@ class ReleaseForm(GuardrailFields):
             field = f"target_{target[1]}"
             return field if field in self.fields else "target_headers"
         return name.removeprefix("strategy.")
+
+
+class ReleaseGroupForm(forms.Form):
+    """A coordinated release that begins."""
+
+    name = forms.CharField(
+        max_length=limits.GROUP_NAME_MAX_CHARS, widget=forms.TextInput(attrs={"class": "form-control"})
+    )
+    reason = forms.CharField(
+        max_length=limits.REASON_MAX_CHARS,
+        required=False,
+        widget=forms.Textarea(attrs={"class": "form-control", "rows": 2}),
+    )
 
 
 class TemplateForm(forms.Form):

@@ -129,6 +129,13 @@ def check_phase_move(old: str, new: str) -> None:
         raise IllegalTransition("rollout", old, new)
 
 
+class GroupOutcome(StrEnum):
+    """How a coordinated release ended."""
+
+    SUCCEEDED = "succeeded"  # all of it
+    TAKEN_BACK = "taken_back"  # all of it
+
+
 class QueueOutcome(StrEnum):
     """What became of a request that waited in a queue."""
 

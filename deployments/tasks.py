@@ -11,7 +11,7 @@ from django.db.models import Value
 
 from deployments import limits
 from deployments.lifecycle import ReleaseStatus
-from deployments.models import BakeWatch, PlanSimulation, Release, ReportPdf
+from deployments.models import BakeWatch, PlanSimulation, Release, ReleaseGroup, ReportPdf
 from deployments.processes.telemetry_reach import told_until
 from deployments.queue_selectors import queue_turns
 from deployments.reports.report_printing import print_page
@@ -21,6 +21,7 @@ from deployments.services.after_promotion import bake_watches_look
 from deployments.services.checks import CHECK_RELEASE, release_check
 from deployments.services.measured import metrics_read
 from deployments.services.queueing import queue_look
+from deployments.services.release_groups import groups_look
 from deployments.services.replicas import replicas_leave, replicas_reap
 from deployments.services.reports import PRINT_REPORT, report_pdf_failed, report_pdf_made
 from deployments.services.retention import artifacts_sweep
@@ -50,6 +51,7 @@ def tick() -> None:
     if routes_are_due(now):
         routes_refresh(now)
     bake_watches_look(now=now)
+    groups_look(now=now)
     queue_look(now=now)
     replicas_reap(now=now)
 
@@ -65,7 +67,8 @@ def _is_looked_at(now: datetime) -> bool:
     releases = Release.objects.filter(due_at__lte=now).order_by().annotate(due=Value(1)).values("due")
     watches = BakeWatch.objects.filter(due_at__lte=now).order_by().annotate(due=Value(1)).values("due")
     turns = queue_turns().order_by().annotate(due=Value(1)).values("due")
-    return releases.union(watches, turns, all=True).exists()
+    groups = ReleaseGroup.objects.filter(ended_at=None).order_by().annotate(due=Value(1)).values("due")
+    return releases.union(watches, turns, groups, all=True).exists()
 
 
 @shared_task(name="deployments.reconcile_release", queue="control")

@@ -48,6 +48,7 @@ class ReleaseRequestSerializer(StrictSerializer):
     ticket = serializers.CharField(max_length=200, allow_blank=True, default="")
     supersedes = serializers.CharField(max_length=36, allow_blank=True, default="")
     template = serializers.CharField(max_length=36, allow_blank=True, default="")
+    group = serializers.CharField(max_length=36, allow_blank=True, default="")
     queue = serializers.BooleanField(
         default=False, help_text="Wait behind the endpoint's open release when there is one: 202 with the place."
     )

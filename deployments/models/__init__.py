@@ -3,6 +3,7 @@ reports.
 """
 
 from deployments.models.endpoints import Endpoint, EndpointArm, GatewayKey, ServingConfig
+from deployments.models.groups import ReleaseGroup
 from deployments.models.plan_templates import PlanTemplate
 from deployments.models.queue import QueuedRequest
 from deployments.models.releases import BakeWatch, Release, ReleaseEvent, Rollout
@@ -24,6 +25,7 @@ __all__ = [
     "QueuedRequest",
     "Release",
     "ReleaseEvent",
+    "ReleaseGroup",
     "Replica",
     "ReplicaState",
     "Report",

@@ -7,6 +7,7 @@ from django.db import models
 
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, BakeOutcome, Phase, ReleaseStatus
 from deployments.models.endpoints import Endpoint, ServingConfig
+from deployments.models.groups import ReleaseGroup
 from registry.models import ApprovalRequest, Emergency, Policy, Version
 
 
@@ -34,6 +35,7 @@ class Release(models.Model):
     content_hash = models.CharField(max_length=80)
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT)
     serving_config = models.ForeignKey(ServingConfig, on_delete=models.PROTECT)
+    group = models.ForeignKey(ReleaseGroup, null=True, blank=True, on_delete=models.PROTECT, related_name="members")
     approval = models.OneToOneField(
         ApprovalRequest, null=True, blank=True, on_delete=models.PROTECT, related_name="release"
     )
@@ -98,7 +100,8 @@ class Rollout(models.Model):
     `step` is the index into `plan["steps"]`. `step_began_at` is when the step was entered, `applied_at` when every
     gateway had acknowledged `route_revision`: only requests after it count. `watched_at` is when the first weight above
     zero was acknowledged: the judge counts from then. `held_at` is when the environment was first seen to be closed,
-    while its policy holds the rollout. `judge` is the folded state of `monitoring.analysis.judge`, `judge_cursor` the
+    while its policy holds the rollout. `joined_at` is since when a member of a group would be promoted, were it not for
+    the others. `judge` is the folded state of `monitoring.analysis.judge`, `judge_cursor` the
     last window id in it, `step_candidate_requests` and `step_stable_requests` the arms' requests since `applied_at`.
     `assessment` is the last assessment as shown. `wish` is what a person asked for and the engine has not done yet:
     `""`, `promote`, `abort`, `rollback`.
@@ -113,6 +116,7 @@ class Rollout(models.Model):
     applied_at = models.DateTimeField(null=True, blank=True)
     watched_at = models.DateTimeField(null=True, blank=True)
     deadline_at = models.DateTimeField(null=True, blank=True)
+    joined_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_s = models.FloatField(default=0)
     held_at = models.DateTimeField(null=True, blank=True)

@@ -103,6 +103,8 @@ def _carry_out(decision: Decision, observed: Observation, now: datetime) -> bool
 def _wait(decision: Wait, observed: Observation, now: datetime) -> bool:
     _note_hold(observed, decision.is_held, now)
     Release.objects.filter(pk=observed.release.pk).update(due_at=decision.until)
+    if decision.is_joined != (observed.rollout.joined_at is not None):
+        swap(observed.rollout, joined_at=now if decision.is_joined else None)
     reason = decision.reason[: limits.STATUS_REASON_MAX_CHARS]
     if reason != observed.rollout.waiting_for:
         Rollout.objects.filter(pk=observed.rollout.pk).update(waiting_for=reason)

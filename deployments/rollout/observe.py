@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from deployments.group_selectors import why_not_promote_together
 from deployments.lifecycle import LIVE_STATUSES, Phase, ReleaseStatus
 from deployments.models import Release, Replica, ReplicaState, Rollout
 from deployments.rollout.alerting import why_alert_takes_back
@@ -39,6 +40,7 @@ def observe(release_id: str, now: datetime) -> Observation | None:
         "serving_config",
         "replaces__version",
         "policy",
+        "group",
     )
     release = rows.filter(pk=release_id, status__in=LIVE_STATUSES, rollout__isnull=False).first()
     if release is None:
@@ -68,6 +70,7 @@ def _snapshot(release: Release, rollout: Rollout, watched: Watch, now: datetime)
         step_began_at=rollout.step_began_at,
         applied_at=rollout.applied_at,
         deadline_at=rollout.deadline_at,
+        joint=why_not_promote_together(release),
         paused_at=rollout.paused_at,
         paused_s=rollout.paused_s,
         closed=why_held(release, now),

@@ -20,12 +20,13 @@ HEALTHY, HARMFUL = "healthy", "harmful"
 @dataclass(frozen=True)
 class Wait:
     """Nothing to do before `until`; `reason` is shown to people. `is_held`: the environment is closed, so the clock
-    stands still.
+    stands still. `is_joined`: it would be promoted, were it not for others of its group.
     """
 
     reason: str
     until: datetime
     is_held: bool = False
+    is_joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ def plan(snapshot: Snapshot, now: datetime) -> Decision:
 def _forward(snapshot: Snapshot, now: datetime) -> Decision:
     is_wished = snapshot.wish == "promote" and snapshot.phase is not Phase.PROMOTING
     if is_wished and snapshot.candidate.all_ready and not snapshot.held:
-        return _enter(snapshot, len(snapshot.steps) - 1, now)
+        return _unless_joint(snapshot, _enter(snapshot, len(snapshot.steps) - 1, now), now)
     if snapshot.paused_at is not None and snapshot.phase is not Phase.PROMOTING:
         return _paused(snapshot, now)
     reason = _not_yet(snapshot, now)
     if not reason:
-        return _unless_held(snapshot, _finished_step(snapshot, now), now)
+        return _unless_joint(snapshot, _unless_held(snapshot, _finished_step(snapshot, now), now), now)
     if _is_overdue(snapshot, now):
         return _overdue(snapshot, reason)
     return Wait(reason, _next_look(snapshot, now), is_held=bool(snapshot.held))
@@ -93,6 +94,13 @@ def _unless_held(snapshot: Snapshot, decision: Decision, now: datetime) -> Decis
     if not snapshot.held or not isinstance(decision, Enter) or decision.weight_pct is None:
         return decision
     return Wait(snapshot.held, now + timedelta(seconds=limits.LOOK_S), is_held=True)
+
+
+def _unless_joint(snapshot: Snapshot, decision: Decision, now: datetime) -> Decision:
+    """What would be promoted waits for the others of its group, and goes on being judged. The group has a deadline."""
+    if not snapshot.joint or not isinstance(decision, Enter) or decision.phase is not Phase.PROMOTING:
+        return decision
+    return Wait(snapshot.joint, now + timedelta(seconds=limits.LOOK_S), is_joined=True)
 
 
 def _is_overdue(snapshot: Snapshot, now: datetime) -> bool:

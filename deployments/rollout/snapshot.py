@@ -46,7 +46,8 @@ class Snapshot:
     be so; both are sentences. `closed` is empty unless the environment is closed and its policy holds rollouts that run
     then, or an alert holds it: it is the sentence that says so, and `held_at` when that was first seen. `alarmed` is
     empty unless an alert takes the rollout back: it is the sentence that says so. `split_off` is empty unless the
-    traffic is not split as asked: then it is the sentence that says so, and nothing goes up. `restores` means that an
+    traffic is not split as asked: then it is the sentence that says so, and nothing goes up. `joint` is empty unless
+    others of its group are not ready to be promoted yet: it is the sentence that says so. `restores` means that an
     earlier version comes back. `changed_outside` is empty unless the version was deleted or changed in MLflow since it
     was approved; `when_changed_outside` is what the policy wants then.
     """
@@ -66,6 +67,7 @@ class Snapshot:
     unacknowledged: str = ""
     applied_at: datetime | None = None
     deadline_at: datetime | None = None
+    joint: str = ""
     paused_at: datetime | None = None
     paused_s: float = 0.0
     closed: str = ""

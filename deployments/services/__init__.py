@@ -20,6 +20,12 @@ from deployments.services.queueing import (
     release_queue,
     release_request_or_queue,
 )
+from deployments.services.release_groups import (
+    groups_look,
+    release_group_abort,
+    release_group_close,
+    release_group_open,
+)
 from deployments.services.releases import release_decide, release_preview, release_request
 from deployments.services.reports import (
     period_report_freeze,
@@ -46,6 +52,7 @@ __all__ = [
     "gate_waive",
     "gateway_key_create",
     "gateway_key_revoke",
+    "groups_look",
     "period_report_freeze",
     "plan_template_end",
     "plan_template_save",
@@ -54,6 +61,9 @@ __all__ = [
     "queued_withdraw",
     "release_abort",
     "release_decide",
+    "release_group_abort",
+    "release_group_close",
+    "release_group_open",
     "release_pause",
     "release_preview",
     "release_promote",

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import ROLLOUT
+from deployments.group_selectors import members_of, why_not_begin_together
 from deployments.lifecycle import LIVE_STATUSES, OPEN_STATUSES, READY_STATUSES, ReleaseStatus
 from deployments.models import Release
 from deployments.moves import release_move
@@ -134,17 +135,31 @@ def _why_not_valid(release: Release, now: datetime) -> str:
 
 
 def _why_wait(release: Release, now: datetime) -> str:
-    if closed := why_closed(release.endpoint.environment, now, release.endpoint.model):
-        return closed
     # What people approved is compared once more with what MLflow has; without approvers nobody waited in between.
     if release.approval is not None and release.approval.rules and release.approval.ended_at is not None:
         look = digest_recheck(version=release.version, since=release.approval.ended_at, now=now)
         if look:
             return look
+    return _no_place(release, now) or why_not_begin_together(release) or _others_have_none(release, now)
+
+
+def _no_place(release: Release, now: datetime) -> str:
+    """Why a release lacks room or a turn."""
+    if closed := why_closed(release.endpoint.environment, now, release.endpoint.model):
+        return closed
     live = release.endpoint.releases.filter(status__in=LIVE_STATUSES).first()
     if live is not None:
         return f"Waits for {live} to end."
     return why_no_room(release)
+
+
+def _others_have_none(release: Release, now: datetime) -> str:
+    """Why another one of the group, which may begin but for that, lacks room or a turn."""
+    for other in members_of(release.group) if release.group is not None else ():
+        is_waiting = other.pk != release.pk and ReleaseStatus(other.status) in READY_STATUSES
+        if is_waiting and (why := _no_place(other, now)):
+            return f"Waits for {other}, to begin together. {why}"
+    return ""
 
 
 def _look_again(release: Release, reason: str, now: datetime) -> None:
@@ -167,5 +182,6 @@ def _read(release_id: str) -> Release | None:
         "policy",
         "serving_config",
         "requester",
+        "group",
     )
     return rows.filter(pk=release_id).first()

@@ -15,7 +15,7 @@ class ReleaseCommand:
     "margin": share}` and `{"metric": "latency_over_slo", "slo_ms": ms, "margin": share}`. None for guardrails means:
     those of the policy. `supersedes` is the id of the endpoint's open release that this one takes the place of; empty
     for none. `template` is the id of the plan template that it begins with, empty for none: with an empty strategy the
-    plan is the template's.
+    plan is the template's. `group` is the id of the group of releases that it belongs to, empty for none.
     """
 
     model: str
@@ -28,6 +28,7 @@ class ReleaseCommand:
     ticket: str = ""
     supersedes: str = ""
     template: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)

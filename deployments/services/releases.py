@@ -144,6 +144,7 @@ def _create(actor: Actor, endpoint: Endpoint, request: CheckedRequest) -> Releas
         strategy=request.command.strategy,
         guardrails=request.guardrails,
         plan=request.plan,
+        group_id=request.plan.get("group", {}).get("id"),
         policy=request.target.policy,
         serving_config=config,
         created_at=now,

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from deployments import limits, selectors
-from deployments.models import Endpoint, PlanTemplate, Release
+from deployments.group_selectors import group_for
+from deployments.models import Endpoint, PlanTemplate, Release, ReleaseGroup
 from deployments.plan_limits import guardrails_problems, steps_problems
 from deployments.plan_template_selectors import plan_template_for
 from deployments.quotas import quota_problems
@@ -106,6 +107,7 @@ def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     if why := why_unconfirmed(target.policy, model):
         problems["environment"] = why
     forbidden = actor.why_not(Action.RELEASE_REQUEST, [environment.scope, model.scope])
+    group = _group(actor, command, problems)
     _check_endpoint(target, problems)
     _check_version(version, target, problems)
     guardrails = _guardrails(command, target, problems)
@@ -115,6 +117,7 @@ def check_request(actor: Actor, command: ReleaseCommand) -> RequestCheck:
     request = None
     if version is not None and not problems:
         plan = _plan(command, target, version, steps, guardrails) | _of_template(template, command, guardrails)
+        plan |= {"group": {"id": str(group.pk), "name": group.name}} if group is not None else {}
         request = CheckedRequest(command, target, version, guardrails, plan)
     return RequestCheck(command, problems, forbidden, target, steps, guardrails, request)
 
@@ -126,6 +129,21 @@ def _template(actor: Actor, command: ReleaseCommand, problems: dict[str, str]) -
     if template and (why := why_not_offered(template, model=command.model, environment=command.environment)):
         problems["template"] = why
     return template
+
+
+def _group(actor: Actor, command: ReleaseCommand, problems: dict[str, str]) -> ReleaseGroup | None:
+    if not command.group:
+        return None
+    group = _found("group", problems, partial(group_for, actor, command.group))
+    if group is None:
+        return None
+    if group.created_by != actor.name:
+        problems["group"] = f"Only {group.created_by} requests releases into this group."
+    elif group.closed_at is not None or group.ended_at is not None or group.failed_at is not None:
+        problems["group"] = f"The group {group} takes no more releases."
+    elif group.members.count() >= limits.GROUP_MEMBERS_MAX:
+        problems["group"] = f"A group has {limits.GROUP_MEMBERS_MAX} releases at most."
+    return group
 
 
 def _of_template(
