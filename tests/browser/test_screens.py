@@ -73,6 +73,8 @@ SCREENS = {
         "/releases/",
         "/releases/new/",
         "/releases/new/?kind=shadow",
+        "/release-groups/",
+        "/plan-templates/",
         "refused",
         "waived",
         "gate",
