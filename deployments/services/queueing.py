@@ -136,7 +136,7 @@ def _turn(pk: UUID, now: datetime) -> None:
     actor = actor_for_user(queued.requester)
     try:
         with transaction.atomic():
-            release = release_request(actor=actor, command=ReleaseCommand(**queued.command))
+            release = release_request(actor=actor, command=_command(queued))
     except Conflict as error:
         if error.code == "endpoint_busy":
             return
@@ -148,6 +148,14 @@ def _turn(pk: UUID, now: datetime) -> None:
         _end(queued, QueueOutcome.REQUESTED, "Its turn came, and it was requested.")
         waited = f"It waited in the queue since {queued.created_at:%Y-%m-%d %H:%M:%S} UTC."
         journal.write(release, "release.queue_turn", waited, actor=actor, now=now)
+
+
+def _command(queued: QueuedRequest) -> ReleaseCommand:
+    """The request as it was written. Raises Invalid for one that another version of mlorch wrote otherwise."""
+    try:
+        return ReleaseCommand(**queued.command)
+    except TypeError as error:
+        raise Invalid("It was written by another version of mlorch; request it again.") from error
 
 
 def _refuse(actor: Actor, queued: QueuedRequest, error: DomainError) -> None:

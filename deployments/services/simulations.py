@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import transaction
 
 from deployments import limits
@@ -21,6 +22,8 @@ from mlorch_site.lib.enqueue import TaskName, enqueue_on_commit
 from mlorch_site.lib.errors import Conflict, DomainError, Forbidden
 from mlorch_site.lib.hashing import settled
 from mlorch_site.live.outbox import publish
+
+log = structlog.get_logger(__name__)
 
 SIMULATE_PLAN = TaskName("deployments.simulate_plan", "work")
 TOLD_EVERY_S = 2.0
@@ -75,9 +78,10 @@ def simulation_work(*, run: PlanSimulation, now: datetime) -> None:
     lease = _renewed(run, now)
     if lease is None:
         return
-    wish, results, done = TrialWish.from_dict(run.inputs), [], 0
-    tell = _SimulationProgress(run, lease)
+    results: list[dict[str, Any]] = []
+    done, tell = 0, _SimulationProgress(run, lease)
     try:
+        wish = TrialWish.from_dict(run.inputs)
         for trial in trials_of(wish):
             base = done
             found = simulate(trial, lambda ended, base=base: tell(base + ended))  # type: ignore[misc]
@@ -88,6 +92,10 @@ def simulation_work(*, run: PlanSimulation, now: datetime) -> None:
         return
     except DomainError as error:
         _end(run, tell.lease, error=error.message[:500])
+        return
+    except Exception as error:  # whatever is wrong with it would be wrong each time it is taken up again
+        log.exception("simulation.failed", simulation=str(run.pk))
+        _end(run, tell.lease, error=f"It could not be tried ({type(error).__name__}).")
         return
     _end(run, tell.lease)
 

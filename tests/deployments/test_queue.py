@@ -110,6 +110,15 @@ def test_turn__can_no_longer_be_requested__ends_with_the_reason_and_its_person_i
     assert (notice.person.username, notice.sentence) == ("emma", queued.sentence)
 
 
+def test_turn__written_by_another_version__ends_with_the_reason(busy):
+    queued = queue(busy, 3)
+    QueuedRequest.objects.filter(pk=queued.pk).update(command={**queued.command, "speed": "warp"})
+    busy.until(busy.first, "succeeded")
+    busy.tick()
+    queued.refresh_from_db()
+    assert (queued.outcome, "another version of mlorch" in queued.sentence) == ("refused", True)
+
+
 def test_withdraw__own_or_by_who_may_abort__ends_it_and_twice_is_harmless(busy):
     queued = queue(busy)
     other = make_person("erik", [(Role.VIEWER, "*")])

@@ -99,6 +99,14 @@ def test_worker__died__it_is_taken_up_again_and_the_one_that_lost_it_keeps_nothi
     assert simulations_forget(now=clock.now() + limits.SIMULATIONS_KEPT + timedelta(days=1)) == 1
 
 
+def test_work__inputs_that_cannot_be_read__ends_with_an_error_and_is_not_taken_up_again(served):
+    run = ask(served)
+    PlanSimulation.objects.filter(pk=run.pk).update(inputs={"strategy": {}})
+    tasks.simulate_plan(str(run.pk))
+    run.refresh_from_db()
+    assert (run.error, run.due_at) == ("It could not be tried (KeyError).", None)
+
+
 def test_pages__from_the_form_to_the_result_and_again_with_other_numbers(served):
     emma = signed_in("emma")
     form = {"model": "tumours", "version": 2, "environment": "production", "endpoint": "clinic", "kind": "canary"}
