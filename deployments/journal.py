@@ -14,6 +14,7 @@ from django.db import transaction
 from deployments.models import Endpoint, EndpointArm, Release, ReleaseEvent, TrafficChange
 from mlorch_site.accounts.actor import Actor
 from mlorch_site.audit.services import Subject, audit_record
+from mlorch_site.lib.hashing import settled
 from mlorch_site.live import outbox
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,14 @@ def write(
     Belongs into the change's transaction.
     """
     ReleaseEvent.objects.create(
-        release=release, at=now, kind=kind, old=old, new=new, sentence=sentence, actor=actor.name, data=data or {}
+        release=release,
+        at=now,
+        kind=kind,
+        old=old,
+        new=new,
+        sentence=sentence,
+        actor=actor.name,
+        data=settled(data or {}),
     )
     if audit is not None:
         subject = audit.subject or Subject("release", str(release.pk), str(release), tuple(release.scopes))

@@ -15,6 +15,7 @@ from deployments.rollout.guardrails.guardrail_kind import GuardrailLook
 from deployments.rollout.snapshot import Judged
 from deployments.rollout.split import Split, split_of
 from deployments.rollout.steps import StepKind, has_baseline, steps_from_plan
+from mlorch_site.lib.hashing import settled
 from monitoring.analysis.guardrail_result import CLIENT_ERRORS, Ground, GuardrailResult, Method, Unit
 from monitoring.analysis.judge import DEFAULT_ALPHA, Assessment, Block, Guardrail, JudgeState, fold, initial_state
 from monitoring.analysis.planning import candidate_requests_to_promote
@@ -109,7 +110,7 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
     shown |= {"comparison": agreement} if agreement else {}
     disagrees, unsettled = _against(agreement) if arm == Arm.SHADOW else ("", "")
     if not release.guardrails or release.replaces_id is None:
-        now_known = {**before, **shown}
+        now_known = settled({**before, **shown})
         return Watch(rollout.judge, cursor, candidate, stable, now_known, before, None, disagrees, unsettled)
     state = JudgeState.from_dict(rollout.judge) if rollout.judge else initial_state(guardrails)
     for block in blocks:
@@ -126,7 +127,8 @@ def watch(release: Release, rollout: Rollout, now: datetime) -> Watch:
         assessment = replace(assessment, sentence=f"{assessment.sentence} {REFERENCE_SENTENCE}")
         shown["reference"] = REFERENCE_SENTENCE
     judged = Judged(assessment.verdict.value, assessment.sentence, needed, for_a_person(assessment))
-    now_known = {**assessment.to_dict(), **shown}
+    # In the form that it has in every row: what is frozen of it is compared with it.
+    now_known = settled({**assessment.to_dict(), **shown})
     return Watch(judge, cursor, candidate, stable, now_known, before, judged, disagrees, unsettled)
 
 
