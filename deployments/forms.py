@@ -31,6 +31,12 @@ REFILL = {
     "hx-swap": "outerHTML",
     "hx-disabled-elt": "#release-form .form-control",
 }
+# Another endpoint has other measures: only their fields are filled anew, whatever else is being chosen meanwhile.
+REMEASURE = {
+    **{name: value for name, value in REFILL.items() if name != "hx-disabled-elt"},
+    "hx-target": "#endpoint-measures",
+    "hx-select": "#endpoint-measures",
+}
 STEP_FIELDS = {"weight": "weight", "bake_s": "bake", "min_requests": "requests"}
 KINDS = [
     ("canary", "Canary: step by step"),
@@ -121,7 +127,7 @@ class ReleaseForm(GuardrailFields):
         self.fields["version"].widget.choices = self._versions()
         self.fields["template"].widget.choices = [("", "None"), *defaults.templates]
         self.fields["template"].widget.attrs |= REFILL
-        self.fields["endpoint"].widget.attrs |= REFILL | {"list": "endpoints-offered", "autocomplete": "off"}
+        self.fields["endpoint"].widget.attrs |= REMEASURE | {"list": "endpoints-offered", "autocomplete": "off"}
         if defaults.kinds and not self.is_bound:  # what is posted is for the service to judge
             self.fields["kind"].choices = [row for row in KINDS if row[0] in defaults.kinds]  # type: ignore[attr-defined]
         self.rows = max([STEP_ROWS, *self._rows_given()])

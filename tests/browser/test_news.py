@@ -91,9 +91,7 @@ def test_signed_out__page_was_just_loaded_again__stays_says_so_and_asks_no_more(
 
 
 @pytest.mark.parametrize("code", [4400, 4403])
-def test_refused__by_both_sockets__each_asked_once_and_nothing_polled(
-    engineer: Person, address: str, code: int
-) -> None:
+def test_refused__by_both_sockets__each_asked_once_and_nothing_polled(engineer: Person, served: str, code: int) -> None:
     page = engineer.page
     opened: list[str] = []
 
@@ -102,7 +100,7 @@ def test_refused__by_both_sockets__each_asked_once_and_nothing_polled(
         socket.close(code=code, reason="refused")
 
     page.route_web_socket(re.compile("/ws/"), refuse)
-    page.goto(address)
+    page.goto(f"{engineer.web}/endpoints/development/followed/")  # its charts are followed
     expect(page.locator("#connection-state")).to_have_attribute("data-state", "refused")
     asked = Asked(page)
     page.wait_for_timeout(500)
