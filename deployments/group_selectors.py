@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.lifecycle import LIVE_STATUSES, READY_STATUSES, Phase, ReleaseStatus
 from deployments.models import Release, ReleaseGroup
@@ -45,8 +45,16 @@ def members_of(group: ReleaseGroup) -> list[Release]:
     return list(group.members.select_related(*WITH).order_by("created_at"))
 
 
+def groups_due() -> "QuerySet[ReleaseGroup]":
+    """The groups that have something to do by themselves: those that were released, or go back. The oldest first."""
+    began = Q(closed_at__isnull=False) | Q(failed_at__isnull=False)
+    return ReleaseGroup.objects.filter(began, ended_at=None).order_by("created_at")
+
+
 def why_not_begin_together(release: Release) -> str:
-    """Why a member does not begin although it could alone; empty for one that is in no group."""
+    """Why a member does not begin although it could alone; empty for one that is in no group. Others are not named:
+    whoever reads it may not be allowed to see them.
+    """
     if release.group is None:
         return ""
     if release.group.closed_at is None:
@@ -54,7 +62,7 @@ def why_not_begin_together(release: Release) -> str:
     for other in members_of(release.group):
         status = ReleaseStatus(other.status)
         if other.pk != release.pk and status not in READY_STATUSES | LIVE_STATUSES | {ReleaseStatus.SUCCEEDED}:
-            return f"Waits for {other}, which is {status.replace('_', ' ')}, to begin together."
+            return f"Waits for another release of the group, which is {status.replace('_', ' ')}, to begin together."
     return ""
 
 
@@ -64,13 +72,15 @@ def why_not_promote_together(release: Release) -> str:
         return ""
     if release.group.failed_at is not None:
         return f"The group goes back. {release.group.sentence}"
-    waited_for = [str(one) for one in members_of(release.group) if one.pk != release.pk and not _is_ready(one)]
-    return f"Ready; all of the group are promoted together, and {', '.join(waited_for)} is not." if waited_for else ""
+    waited_for = sum(one.pk != release.pk and not _is_ready(one) for one in members_of(release.group))
+    return f"Ready; all of the group are promoted together, and {waited_for} of it are not ready." if waited_for else ""
 
 
 def _is_ready(member: Release) -> bool:
     """Whether a member is promoted, or would be, were it not for the others."""
     rollout = getattr(member, "rollout", None)
-    if rollout is None or member.status in (ReleaseStatus.ROLLED_BACK, ReleaseStatus.ABORTED, ReleaseStatus.FAILED):
+    if rollout is None:
         return False
-    return rollout.joined_at is not None or Phase(rollout.phase) in PROMOTED
+    if member.status == ReleaseStatus.ROLLING_OUT:
+        return rollout.joined_at is not None or Phase(rollout.phase) in PROMOTED
+    return member.status == ReleaseStatus.SUCCEEDED

@@ -10,8 +10,9 @@ from celery import shared_task
 from django.db.models import Value
 
 from deployments import limits
+from deployments.group_selectors import groups_due
 from deployments.lifecycle import ReleaseStatus
-from deployments.models import BakeWatch, PlanSimulation, Release, ReleaseGroup, ReportPdf
+from deployments.models import BakeWatch, PlanSimulation, Release, ReportPdf
 from deployments.processes.telemetry_reach import told_until
 from deployments.queue_selectors import queue_turns
 from deployments.reports.report_printing import print_page
@@ -67,7 +68,7 @@ def _is_looked_at(now: datetime) -> bool:
     releases = Release.objects.filter(due_at__lte=now).order_by().annotate(due=Value(1)).values("due")
     watches = BakeWatch.objects.filter(due_at__lte=now).order_by().annotate(due=Value(1)).values("due")
     turns = queue_turns().order_by().annotate(due=Value(1)).values("due")
-    groups = ReleaseGroup.objects.filter(ended_at=None).order_by().annotate(due=Value(1)).values("due")
+    groups = groups_due().order_by().annotate(due=Value(1)).values("due")
     return releases.union(watches, turns, groups, all=True).exists()
 
 

@@ -157,8 +157,8 @@ def _others_have_none(release: Release, now: datetime) -> str:
     """Why another one of the group, which may begin but for that, lacks room or a turn."""
     for other in members_of(release.group) if release.group is not None else ():
         is_waiting = other.pk != release.pk and ReleaseStatus(other.status) in READY_STATUSES
-        if is_waiting and (why := _no_place(other, now)):
-            return f"Waits for {other}, to begin together. {why}"
+        if is_waiting and _no_place(other, now):
+            return "Waits for another release of the group, to begin together, which has no room or turn yet."
     return ""
 
 

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from deployments import journal, limits
 from deployments.actors import GROUPS
-from deployments.group_selectors import members_of
+from deployments.group_selectors import groups_due, members_of
 from deployments.lifecycle import GATED_STATUSES, LIVE_STATUSES, GroupOutcome, ReleaseStatus
 from deployments.models import Release, ReleaseGroup
 from deployments.rollout.reconcile import reconcile_now
@@ -64,6 +64,8 @@ def release_group_close(*, actor: Actor, group: ReleaseGroup) -> ReleaseGroup:
     if found.closed_at is not None:
         return found
     waiting = [one for one in members if ReleaseStatus(one.status) in GATED_STATUSES]
+    if found.ended_at is None and len(waiting) < len(members):
+        raise Conflict("One of its releases has ended already, so not all of them could go. End the group.")
     if found.ended_at is not None or len(waiting) < limits.GROUP_MEMBERS_MIN:
         raise Conflict(f"A group has at least {limits.GROUP_MEMBERS_MIN} releases that have not begun.")
     found.closed_at = clock.now()
@@ -91,7 +93,7 @@ def release_group_abort(*, actor: Actor, group: ReleaseGroup, reason: str = "") 
 
 def groups_look(*, now: datetime) -> None:
     """Look at every group that has not ended. Twice, late or broken off is harmless."""
-    for pk in ReleaseGroup.objects.filter(ended_at=None).values_list("pk", flat=True)[: limits.GROUPS_PER_TICK]:
+    for pk in groups_due().values_list("pk", flat=True)[: limits.GROUPS_PER_TICK]:
         try:
             with transaction.atomic():
                 _look(pk, now)
@@ -103,17 +105,24 @@ def _look(pk: UUID, now: datetime) -> None:
     group, members = _locked(ReleaseGroup(pk=pk))
     if group.ended_at is not None:
         return
-    if group.failed_at is None:
-        bad = next((one for one in members if ReleaseStatus(one.status) in BAD_ENDS), None) or _gone_back(members)
-        late = next((one for one in members if _waited_too_long(one, now)), None)
-        if bad is not None and (group.closed_at is not None or all(_is_over(one) for one in members)):
-            _fail(group, f"{bad} is {bad.status.replace('_', ' ')}: {bad.status_reason}", GROUPS, members)
-        elif late is not None:
-            _fail(group, f"{late} was ready, and the others were not in time.", GROUPS, members)
+    if group.failed_at is None and (why := _why_back(members, now)):
+        _fail(group, why, GROUPS, members)
     if group.failed_at is not None:
         _take_back(group, members)
     elif members and group.closed_at and all(one.status == ReleaseStatus.SUCCEEDED for one in members):
         _end(group, GroupOutcome.SUCCEEDED, f"All {len(members)} were promoted together.", members)
+
+
+def _why_back(members: list[Release], now: datetime) -> str:
+    """Why the group goes back; empty when it does not. No member is named: not all who read it may see all of them."""
+    bad = next((one for one in members if ReleaseStatus(one.status) in BAD_ENDS), None)
+    if bad is not None:
+        return f"One of its releases is {bad.status.replace('_', ' ')}."
+    if _gone_back(members) is not None:
+        return "One of its releases was promoted, and serves no more."
+    if any(_waited_too_long(one, now) for one in members):
+        return "One of its releases was ready, and the others were not in time."
+    return ""
 
 
 def _gone_back(members: list[Release]) -> Release | None:
@@ -122,13 +131,10 @@ def _gone_back(members: list[Release]) -> Release | None:
     return next((one for one in promoted if one.endpoint.stable_release_id != one.pk), None)
 
 
-def _is_over(release: Release) -> bool:
-    return ReleaseStatus(release.status) not in GATED_STATUSES | LIVE_STATUSES
-
-
 def _waited_too_long(release: Release, now: datetime) -> bool:
     rollout = getattr(release, "rollout", None)
     since = rollout.joined_at if rollout is not None and release.status in LIVE_STATUSES else None
+    since = release.ended_at if release.status == ReleaseStatus.SUCCEEDED else since
     return since is not None and now - since >= timedelta(seconds=limits.HOLD_DEADLINE_S)
 
 
@@ -143,8 +149,11 @@ def _fail(group: ReleaseGroup, sentence: str, actor: Actor, members: list[Releas
 def _take_back(group: ReleaseGroup, members: list[Release]) -> None:
     """Send everything back that has not gone; the group has ended when nothing is left to do."""
     left = [member for member in members if not _went_back(group, member)]
-    if not left:
-        _end(group, GroupOutcome.TAKEN_BACK, group.sentence, members)
+    if left:
+        return
+    stays = sum(one.endpoint.stable_release_id == one.pk for one in members)
+    could_not = f" {stays} of them could not be rolled back and stay; their history says why." if stays else ""
+    _end(group, GroupOutcome.TAKEN_BACK, f"{group.sentence}{could_not}"[: limits.REASON_MAX_CHARS], members)
 
 
 def _went_back(group: ReleaseGroup, member: Release) -> bool:

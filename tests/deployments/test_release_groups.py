@@ -8,6 +8,7 @@ import time_machine
 from django.urls import reverse
 
 from deployments import limits
+from deployments.group_selectors import groups_due
 from deployments.models import Endpoint, Release, ReleaseGroup
 from deployments.services import (
     ReleaseCommand,
@@ -18,7 +19,9 @@ from deployments.services import (
     release_group_abort,
     release_group_close,
     release_group_open,
+    release_pause,
     release_request,
+    release_resume,
 )
 from deployments.services.checks import release_check
 from mlorch_site.audit.models import AuditRecord
@@ -213,6 +216,30 @@ def test_group__too_few_closed_full_or_of_somebody_else__is_refused(grouped, mon
         grouped.request("theatre", 1)
     with pytest.raises(Invalid, match="no such group"):
         grouped.request("theatre", 1, group="nonsense")
+
+
+def test_group__one_has_ended_before__is_not_released_and_open_groups_are_not_looked_at(grouped):
+    one = grouped.request("clinic")
+    grouped.request("ward")
+    assert not groups_due().exists()
+    with grouped.world.at():
+        release_abort(actor=grouped.world.people.emma.actor, release=one)
+    with pytest.raises(Conflict, match="has ended already"):
+        grouped.close()
+
+
+def test_group__ready_member_is_paused__the_others_wait_for_it(grouped):
+    one, other = grouped.request("clinic"), grouped.request("ward", strategy=SLOW, guardrails=[])
+    grouped.close()
+    grouped.world.tick(20)
+    with grouped.world.at():
+        release_pause(actor=grouped.world.people.mona.actor, release=one)
+    grouped.world.tick(60)
+    assert grouped.statuses(one, other) == ["paused", "rolling_out"]
+    assert "1 of it are not ready" in other.rollout.waiting_for
+    with grouped.world.at():
+        release_resume(actor=grouped.world.people.mona.actor, release=one)
+    assert grouped.ended().outcome == "succeeded"
 
 
 def test_pages__begin_request_release_and_end(grouped):
